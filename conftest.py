@@ -1,0 +1,1 @@
+pytest_plugins = ["lpca.pytest_plugin", "pytester"]
