@@ -1,0 +1,47 @@
+"""The standard normal, and the checks of levels that every method shares."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Literal
+
+OneSided = Literal["greater", "less"]
+TwoSided = Literal["two-sided", "greater", "less"]
+
+_STANDARD = NormalDist()
+
+
+def z_value(confidence: float) -> float:
+    """The z with P(|Z| < z) = confidence. Raises ValueError outside (0, 1)."""
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
+    return -_STANDARD.inv_cdf((1.0 - confidence) / 2.0)
+
+
+def one_sided_z(alpha: float) -> float:
+    """The z with P(Z > z) = alpha. Raises ValueError outside (0, 0.5)."""
+    if not 0.0 < alpha < 0.5:
+        raise ValueError(f"alpha must lie strictly between 0 and 0.5, got {alpha}")
+    return -_STANDARD.inv_cdf(alpha)
+
+
+def upper_tail(z: float) -> float:
+    """P(Z > z), accurate far into the tail."""
+    return 0.5 * math.erfc(z / math.sqrt(2.0))
+
+
+def score_z(excess: float, variance: float) -> float:
+    """`excess / sqrt(variance)` with its limits: 0 for 0/0, otherwise a signed infinity."""
+    if variance > 0.0:
+        return excess / math.sqrt(variance)
+    return math.copysign(math.inf, excess) if excess else 0.0
+
+
+def one_sided_p(z: float, alternative: OneSided) -> float:
+    """P-value of z when large z favours "greater". Raises ValueError for another alternative."""
+    if alternative == "greater":
+        return upper_tail(z)
+    if alternative == "less":
+        return upper_tail(-z)
+    raise ValueError(f"alternative must be 'greater' or 'less', got {alternative!r}")

@@ -1,0 +1,156 @@
+"""Preservation of gain: the mean of `normal - f text - (1 - f) base` over episodes.
+
+The value of an episode lies in a known finite set, so the counts are one multinomial and the mean
+has a score test of Tango's kind: the variance is that of the best-fitting multinomial *on the
+whole set* with the hypothesised mean. On {-1, 0, 1} it is Tango's test, on {0, 1} Wilson's. A
+sample without spread therefore keeps an interval of positive width, unlike a t interval, and no
+resampling is involved. Lang (2008), Stat. Med. 27:5975.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lpca.stats._normal import OneSided, one_sided_p, z_value
+from lpca.stats._roots import first_not
+from lpca.stats.tables import Interval, binary, check_counts
+
+
+@dataclass(frozen=True)
+class ValueCounts:
+    """How often each possible value occurred; `values` holds the unobserved ones too.
+
+    Raises ValueError when lengths differ, when there are fewer than two distinct values, when a
+    count is negative or no integer, or when all counts are zero.
+    """
+
+    values: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.counts) or len(set(self.values)) < 2:
+            raise ValueError("each of two or more distinct values needs one count")
+        for count in self.counts:
+            check_counts(count, max(1, sum(self.counts)))
+        if self.n == 0:
+            raise ValueError("at least one value must have been observed, got n = 0")
+
+    @property
+    def n(self) -> int:
+        """Number of episodes."""
+        return sum(self.counts)
+
+    @property
+    def mean(self) -> float:
+        """Mean observed value."""
+        return math.fsum(v * k for v, k in zip(self.values, self.counts, strict=True)) / self.n
+
+    @property
+    def negated(self) -> ValueCounts:
+        """The same counts of the negated values."""
+        return ValueCounts(tuple(-v for v in self.values), self.counts)
+
+
+def gain_value(condition: int, text: int, base: int, fraction: float) -> float:
+    """`condition - fraction text - (1 - fraction) base` for one episode's outcomes, 0 or 1."""
+    # text and base together weigh exactly 1, which fraction + (1 - fraction) may miss
+    reference = 1.0 if text and base else fraction * text + (1.0 - fraction) * base
+    return condition - reference
+
+
+def gain_support(fraction: float) -> tuple[float, ...]:
+    """All values an episode can take, ascending. Raises ValueError for f outside [0, 1]."""
+    if not 0.0 <= fraction <= 1.0:
+        raise ValueError(f"fraction must lie in [0, 1], got {fraction}")
+    bits = (0, 1)
+    return tuple(sorted({gain_value(x, t, b, fraction) for x in bits for t in bits for b in bits}))
+
+
+def gain_counts(
+    condition: Sequence[bool], text: Sequence[bool], base: Sequence[bool], fraction: float
+) -> ValueCounts:
+    """Count the values of paired outcomes; element i of all three is the same episode.
+
+    Raises ValueError when lengths differ, are zero, a value is neither 0 nor 1, or the fraction
+    is outside [0, 1].
+    """
+    if not len(condition) == len(text) == len(base):
+        raise ValueError(f"unequal lengths: {len(condition)}, {len(text)}, {len(base)}")
+    support = gain_support(fraction)
+    episodes = zip(binary(condition), binary(text), binary(base), strict=True)
+    seen = Counter(gain_value(x, t, b, fraction) for x, t, b in episodes)
+    return ValueCounts(support, tuple(seen[value] for value in support))
+
+
+def gain_interval(sample: ValueCounts, confidence: float = 0.95) -> Interval:
+    """Score interval for the mean value: the means `gain_test` does not reject.
+
+    Limits lie within the range of `sample.values` and are found to the last bit. Raises
+    ValueError for confidence outside (0, 1). Lang (2008), Stat. Med. 27:5975.
+    """
+    z = z_value(confidence)
+    return Interval(_gain_low(sample, z), -_gain_low(sample.negated, z))
+
+
+def _gain_low(sample: ValueCounts, z: float) -> float:
+    return first_not(lambda mean: _exceeds(sample, mean, z), min(sample.values), sample.mean)
+
+
+def _exceeds(sample: ValueCounts, mean: float, z: float) -> bool:
+    """Whether the score at `mean` is above z: whether the multiplier exceeds z^2 / excess."""
+    excess = _excess(sample, mean)
+    if excess <= 0.0:
+        return False
+    multiplier = z * z / excess
+    return multiplier * (mean - min(sample.values)) < 1.0 and _slope(sample, mean, multiplier) > 0.0
+
+
+def gain_test(sample: ValueCounts, margin: float = 0.0, alternative: OneSided = "greater") -> float:
+    """One-sided p-value that the mean value is above ("greater") or below ("less") the margin.
+
+    With m the multiplier of the restricted maximum likelihood p_v = k_v / (n (1 + m (v - margin)))
+    the squared score is n (mean - margin) m, which equals Pearson's statistic against that fit; m
+    stops at 1 / (margin - least value), where the fit places weight on that unobserved value. A
+    sample lying wholly on the margin gives z = 0. Raises ValueError for a margin outside the range
+    of values. Lang (2008), Stat. Med. 27:5975.
+    """
+    if not min(sample.values) <= margin <= max(sample.values):
+        raise ValueError(f"margin must lie within the range of values, got {margin}")
+    excess = _excess(sample, margin)
+    if excess >= 0.0:
+        return one_sided_p(_score(sample, margin, excess), alternative)
+    return one_sided_p(-_score(sample.negated, -margin, -excess), alternative)
+
+
+def _score(sample: ValueCounts, mean: float, excess: float) -> float:
+    least = min(sample.values)
+    if excess == 0.0:
+        return 0.0
+    if mean == least:
+        return math.inf
+    largest = 1.0 / (mean - least)
+
+    def rising(multiplier: float) -> bool:
+        return _slope(sample, mean, multiplier) > 0.0
+
+    unobserved = sample.counts[sample.values.index(least)] == 0
+    at_end = unobserved and rising(largest)
+    return math.sqrt(excess * (largest if at_end else first_not(rising, 0.0, largest)))
+
+
+def _excess(sample: ValueCounts, mean: float) -> float:
+    return math.fsum(k * (v - mean) for v, k in zip(sample.values, sample.counts, strict=True))
+
+
+def _slope(sample: ValueCounts, mean: float, multiplier: float) -> float:
+    """Derivative of the log-likelihood in the multiplier; its root is the restricted fit."""
+    total = 0.0
+    for value, count in zip(sample.values, sample.counts, strict=True):
+        weight = 1.0 + multiplier * (value - mean)
+        if count and weight <= 0.0:
+            return -math.inf
+        total += count * (value - mean) / weight if count else 0.0
+    return total

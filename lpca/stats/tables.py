@@ -1,0 +1,99 @@
+"""Paired counts and intervals."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval; `low <= high`, in the units of what it estimates."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PairedTable:
+    """Counts of paired outcomes: a both succeed, b first only, c second only, d neither.
+
+    Raises ValueError when a cell is negative or no integer, or when all cells are zero.
+    """
+
+    a: int
+    b: int
+    c: int
+    d: int
+
+    def __post_init__(self) -> None:
+        for cell in fields(self):
+            object.__setattr__(self, cell.name, _count(cell.name, getattr(self, cell.name)))
+        if self.n == 0:
+            raise ValueError("a paired table needs at least one pair, got n = 0")
+
+    @classmethod
+    def from_outcomes(cls, first: Sequence[bool], second: Sequence[bool]) -> PairedTable:
+        """Count pairs of outcomes; element i of both belongs to the same episode.
+
+        Raises ValueError when lengths differ, when there is no pair, or when a value is neither
+        0 nor 1.
+        """
+        if len(first) != len(second):
+            raise ValueError(f"outcomes must be paired: {len(first)} first, {len(second)} second")
+        pairs = list(zip(binary(first), binary(second), strict=True))
+        return cls(*(pairs.count(cell) for cell in ((1, 1), (1, 0), (0, 1), (0, 0))))
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return self.a + self.b + self.c + self.d
+
+    @property
+    def first(self) -> int:
+        """Successes of the first condition."""
+        return self.a + self.b
+
+    @property
+    def second(self) -> int:
+        """Successes of the second condition."""
+        return self.a + self.c
+
+    @property
+    def difference(self) -> float:
+        """First rate minus second rate: (b - c) / n."""
+        return (self.b - self.c) / self.n
+
+    @property
+    def swapped(self) -> PairedTable:
+        """The same pairs with first and second exchanged."""
+        return PairedTable(self.a, self.c, self.b, self.d)
+
+
+def binary(outcomes: Sequence[bool]) -> list[int]:
+    """The outcomes as 0 and 1. Raises ValueError naming the first value that is neither."""
+    for index, value in enumerate(outcomes):
+        if value not in (0, 1):
+            raise ValueError(f"outcome {index} must be true or false (1 or 0), got {value!r}")
+    return [int(value) for value in outcomes]
+
+
+def check_counts(successes: int, n: int) -> None:
+    """Raises ValueError unless both are integers, n > 0 and 0 <= successes <= n."""
+    if _count("n", n) == 0:
+        raise ValueError("n must be at least 1, got 0")
+    if _count("successes", successes) > n:
+        raise ValueError(f"successes must not exceed n: {successes} of {n}")
+
+
+def _count(name: str, value: object) -> int:
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise ValueError(f"{name} must be an integer count, got {value!r}") from None
+    if isinstance(value, bool):
+        raise ValueError(f"{name} must be an integer count, got {value!r}")
+    if count < 0:
+        raise ValueError(f"{name} must not be negative, got {count}")
+    return count

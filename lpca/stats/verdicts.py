@@ -1,0 +1,132 @@
+"""From assessed claims to verdicts, of a criterion, of a gate and of several k."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lpca.stats.multiplicity import holm
+from lpca.stats.tables import Interval
+
+
+class Verdict(StrEnum):
+    """What a criterion or a gate came to."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    INVALID = "INVALID"
+    NOT_MEASURED = "NOT MEASURED"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the data say about one claim `region.low < parameter < region.high`.
+
+    `interval` has confidence 1 - 2 alpha. `p_pass` is the p-value for the claim, `p_fail` that
+    for its opposite, each one-sided at `alpha`; `method` names interval and tests.
+    """
+
+    estimate: float
+    interval: Interval
+    region: Interval
+    p_pass: float
+    p_fail: float
+    alpha: float
+    method: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the claim is shown, by the interval and by the test alike."""
+        inside = self.region.low < self.interval.low and self.interval.high < self.region.high
+        return inside and self.p_pass < self.alpha
+
+    @property
+    def outside(self) -> bool:
+        """Whether the whole interval contradicts the claim."""
+        return self.interval.high < self.region.low or self.region.high < self.interval.low
+
+
+def decide(assessments: Sequence[Assessment]) -> list[Verdict]:
+    """One verdict per criterion of a gate, in order.
+
+    PASS when the interval lies wholly within the claimed region. FAIL when it lies wholly outside
+    and the opposite claim stays significant at its alpha after Holm's adjustment over all the
+    criteria given, so that many criteria do not manufacture a FAIL. Otherwise INCONCLUSIVE.
+    """
+    adjusted = holm([one.p_fail for one in assessments])
+    return [_verdict(one, p) for one, p in zip(assessments, adjusted, strict=True)]
+
+
+def _verdict(one: Assessment, adjusted_p_fail: float) -> Verdict:
+    if one.holds:
+        return Verdict.PASS
+    if one.outside and adjusted_p_fail < one.alpha:
+        return Verdict.FAIL
+    return Verdict.INCONCLUSIVE
+
+
+def gate_verdict(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict of a gate all of whose criteria must hold.
+
+    PASS only when every criterion passes: an intersection-union test, which needs no correction
+    (Berger 1982, Technometrics 24:295). Otherwise the first present of INVALID, FAIL, NOT
+    MEASURED, INCONCLUSIVE. A gate without criteria is NOT MEASURED, never PASS.
+    """
+    present = set(verdicts)
+    ordered = (Verdict.INVALID, Verdict.FAIL, Verdict.NOT_MEASURED, Verdict.INCONCLUSIVE)
+    for verdict in ordered:
+        if verdict in present:
+            return verdict
+    return Verdict.PASS if present else Verdict.NOT_MEASURED
+
+
+@dataclass(frozen=True)
+class AnyOf:
+    """The outcome of "any of several k": by k the p-value, its adjustment and the verdict."""
+
+    pvalues: dict[int, float]
+    adjusted: dict[int, float]
+    verdicts: dict[int, Verdict]
+    verdict: Verdict
+
+
+def any_of(
+    by_k: Mapping[int, Sequence[Assessment]], family: Sequence[int], alpha: float = 0.05
+) -> AnyOf:
+    """Whether the gate passes for any k of a family declared beforehand.
+
+    The p-value of a k is the largest `p_pass` among its criteria, each first brought to the common
+    level (multiplied by alpha / its own alpha). Holm covers the whole family; a k that was not run
+    counts as p = 1 and is NOT MEASURED. A k passes when its adjusted p-value is below alpha and
+    all its criteria hold; then so does the gate. The gate fails only when every k of the family
+    does. Raises ValueError for a repeated or undeclared k, or a k without criteria.
+    """
+    if len(set(family)) != len(family) or not set(by_k) <= set(family):
+        raise ValueError(f"the k run, {sorted(by_k)}, must be among distinct declared {family}")
+    pvalues = {k: _largest_p(by_k[k], alpha) if k in by_k else 1.0 for k in family}
+    adjusted = dict(zip(family, holm([pvalues[k] for k in family]), strict=True))
+    verdicts = {k: _k_verdict(by_k.get(k), adjusted[k], alpha) for k in family}
+    return AnyOf(pvalues, adjusted, verdicts, _any_verdict(set(verdicts.values())))
+
+
+def _largest_p(assessments: Sequence[Assessment], alpha: float) -> float:
+    if not assessments:
+        raise ValueError("a k needs at least one criterion")
+    return max(min(1.0, one.p_pass * alpha / one.alpha) for one in assessments)
+
+
+def _k_verdict(assessments: Sequence[Assessment] | None, adjusted: float, alpha: float) -> Verdict:
+    if assessments is None:
+        return Verdict.NOT_MEASURED
+    alone = gate_verdict(decide(assessments))
+    if alone is Verdict.PASS and not adjusted < alpha:
+        return Verdict.INCONCLUSIVE
+    return alone
+
+
+def _any_verdict(present: set[Verdict]) -> Verdict:
+    if Verdict.PASS in present:
+        return Verdict.PASS
+    return Verdict.FAIL if present == {Verdict.FAIL} else Verdict.INCONCLUSIVE
