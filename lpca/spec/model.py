@@ -89,6 +89,7 @@ class BoundsComparison:
     first: str
     second: str
     relation: Relation
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Gate specs: YAML to a typed spec with places, and the checker that refuses unsound ones."""
