@@ -39,6 +39,16 @@ def wilcoxon(inputs: dict[str, Any]) -> dict[str, float]:
     return {"W_plus": float(plus), "p": float(p)}
 
 
+def paired_t(inputs: dict[str, Any]) -> dict[str, Any]:
+    from scipy.stats import ttest_1samp
+
+    test, limits = (
+        ttest_1samp(inputs["diff"], 0.0),
+        stats.mean_difference(inputs["diff"], method="t"),
+    )
+    return {"t": test.statistic, "p": test.pvalue, "ci": [limits.low, limits.high]}
+
+
 def pass_by_overlap(inputs: dict[str, Any]) -> int:
     reference = stats.wilson(inputs["k_ref"], inputs["n"], inputs["conf"]).low
     ceilings = (stats.wilson(k, inputs["n"], inputs["conf"]).high for k in range(inputs["n"]))
@@ -89,6 +99,16 @@ METHODS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "bonferroni": adjusted_by("bonferroni"),
     "power_two_indep_props_R": lambda i: two_sample_power(i["p1"], i["p2"], i["n"], i["alpha"]),
     "samplesize_two_indep_props_R": two_sample_n,
+    "power_mcnemar_exact_directional": lambda i: stats.power_mcnemar_exact_directional(
+        i["pb"], i["pc"], i["n"], i["alpha"]
+    ),
+    "sign_flip_permutation_mean_exact_two_sided": lambda i: stats.sign_flip_test(i["diff"]),
+    "sign_flip_permutation_mean_exact_greater": lambda i: stats.sign_flip_test(
+        i["diff"], "greater"
+    ),
+    "paired_t": paired_t,
+    "sign_evalue_beta11_two_sided": lambda i: stats.sign_evalue(i["b"], i["c"]),
+    "sign_evalue_beta11_truncated_gt_half": lambda i: stats.sign_evalue(i["b"], i["c"], "greater"),
     "wilcoxon_signed_rank_exact_two_sided": wilcoxon,
     "max_k_with_wilson_high_below_wilson_low": pass_by_overlap,
     "min_k_wilson_low_ge": lambda i: stats.wilson_threshold(i["n"], i["threshold"], i["conf"]),
@@ -99,4 +119,10 @@ METHODS: dict[str, Callable[[dict[str, Any]], Any]] = {
 @pytest.mark.parametrize("case", GOLDEN, ids=[case["name"] for case in GOLDEN])
 def test_reference_value(case: dict[str, Any]) -> None:
     got = METHODS[case["method"]](case["inputs"])
-    assert got == pytest.approx(case["expected"], abs=case["tol"], rel=0)
+    expected = case["expected"]
+    if isinstance(expected, dict):
+        assert got.keys() == expected.keys()
+        for name, value in expected.items():
+            assert got[name] == pytest.approx(value, abs=case["tol"], rel=0)
+    else:
+        assert got == pytest.approx(expected, abs=case["tol"], rel=0)
