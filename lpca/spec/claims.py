@@ -96,7 +96,7 @@ def _ordered(left: Side, relation: Relation, right: Side) -> Claim:
     if isinstance(left.value, Quotient):
         return _ratio(left.value, relation, _constant(right), left.offset)
     first, second = _linear(left), _linear(right)
-    constant_moves = bool(second.weights and first.constant and not second.constant)
+    constant_moves = bool(second.weights) and first.constant > 0.0 and relation == "<"
     if not first.weights or constant_moves:
         first, relation, second = second, _OTHER[relation], first
     total = first.minus(second)

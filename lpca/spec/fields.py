@@ -28,7 +28,7 @@ def suggestion(word: str, allowed: Iterable[str]) -> str:
 
     names = list(allowed)
     by_lower = {name.lower(): name for name in names}
-    close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     hint = f"did you mean {by_lower[close[0]]!r}? " if close else ""
     return f"{hint}allowed: {', '.join(names)}"
 

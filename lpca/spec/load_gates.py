@@ -56,6 +56,7 @@ def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
         raise SpecError(
             fields.place(section, "conditions"), f"{what} runs no condition; name at least one"
         )
+    expect = _rates(fields.optional(section, "expect"), conditions)
     others = [other for other in names if other != name]
     answers = fields.optional(section, "answers")
     title = fields.optional(section, "title")
@@ -67,7 +68,7 @@ def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
         beside=_gate_names(section, "beside", others),
         conditions=conditions,
         criteria=_criteria(section, what, conditions),
-        expect=_rates(fields.optional(section, "expect"), conditions),
+        expect=expect,
         position=key.position,
     )
 

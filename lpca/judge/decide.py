@@ -1,0 +1,196 @@
+"""From outcomes to verdicts, by the spec's claims and `lpca.stats`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.report import message, needed_n
+from lpca.judge.results import CriterionResult, GateResult
+from lpca.spec.model import (
+    Band,
+    Claim,
+    Criterion,
+    Difference,
+    Equivalence,
+    Evaluation,
+    Gate,
+    Rate,
+    Ratio,
+    Spec,
+)
+from lpca.spec.wording import conditions_of, margins_of
+from lpca.stats import Assessment, PairedTable, Verdict, assess, decide, gate_verdict
+
+
+def judge(
+    spec: Spec,
+    name: str,
+    table: OutcomeTable,
+    criteria: Collection[str] | None = None,
+    faults: Sequence[str] = (),
+) -> GateResult:
+    """Decide one gate of a spec, and before it the gates it requires, on the same episodes.
+
+    `faults` names validity checks that failed. With any, or where a required gate does not pass,
+    the gate is INVALID and its criteria are not read. `criteria` as in `judge_gate`.
+
+    Raises:
+        KeyError: the spec has no such gate.
+        TypeError: a criterion's claim is one that no sound method decides.
+    """
+    gate = spec.gates[name]
+    if faults:
+        return _unread(gate, Verdict.INVALID, tuple(faults))
+    refused = required_gates_pass(spec, gate, table)
+    if refused is not None:
+        return refused
+    return judge_gate(gate, table, spec.evaluation, criteria)
+
+
+def required_gates_pass(spec: Spec, gate: Gate, table: OutcomeTable) -> GateResult | None:
+    """None when every required gate passes on these episodes, else the gate's result.
+
+    That is NOT MEASURED when a required gate could not be measured, else INVALID.
+    """
+    required = [judge(spec, name, table) for name in gate.requires]
+    reasons = tuple(
+        f"required gate {result.name} is {result.verdict} ({_because(result)})"
+        for result in required
+        if result.verdict is not Verdict.PASS
+    )
+    if not reasons:
+        return None
+    unmeasured = any(result.verdict is Verdict.NOT_MEASURED for result in required)
+    return _unread(gate, Verdict.NOT_MEASURED if unmeasured else Verdict.INVALID, reasons)
+
+
+def judge_gate(
+    gate: Gate,
+    table: OutcomeTable,
+    evaluation: Evaluation,
+    criteria: Collection[str] | None = None,
+) -> GateResult:
+    """Decide a gate's criteria on one table of outcomes.
+
+    Every criterion is assessed whatever is selected, so that a verdict never depends on the
+    selection: Holm's adjustment for FAIL covers the whole gate. A criterion not among
+    `criteria` (ids; None for all), or whose conditions the table lacks, is NOT MEASURED, and
+    so is then the gate.
+
+    Raises:
+        ValueError: `criteria` names one that the gate does not have.
+        TypeError: a claim is one that no sound method decides.
+    """
+    known = [criterion.id for criterion in gate.criteria]
+    if criteria is not None and not set(criteria) <= set(known):
+        unknown = sorted(set(criteria) - set(known))
+        raise ValueError(f"gate {gate.name} has no criterion {', '.join(unknown)}")
+    measured = [one for one in gate.criteria if not _missing(one, table)]
+    assessments = [
+        assess(
+            one.claim,
+            table.outcomes,
+            confidence=evaluation.confidence,
+            equivalence_confidence=evaluation.equivalence_confidence,
+        )
+        for one in measured
+    ]
+    readings = iter(zip(assessments, decide(assessments), strict=True))
+    results = tuple(
+        _decided(one, *next(readings), table, evaluation)
+        if one in measured
+        else _absent(one, table)
+        for one in gate.criteria
+    )
+    if criteria is not None:
+        results = tuple(
+            result if result.id in criteria else _left_out(one)
+            for one, result in zip(gate.criteria, results, strict=True)
+        )
+    reasons = tuple(one.message for one in results if one.verdict is Verdict.NOT_MEASURED)
+    verdict = Verdict.NOT_MEASURED if reasons else gate_verdict(one.verdict for one in results)
+    return GateResult(gate.name, verdict, reasons, results)
+
+
+def _missing(criterion: Criterion, table: OutcomeTable) -> list[str]:
+    return [name for name in conditions_of(criterion.claim) if name not in table.outcomes]
+
+
+def _decided(
+    criterion: Criterion,
+    assessment: Assessment,
+    verdict: Verdict,
+    table: OutcomeTable,
+    evaluation: Evaluation,
+) -> CriterionResult:
+    undecided = verdict is Verdict.INCONCLUSIVE
+    needed = needed_n(criterion, table, evaluation) if undecided else None
+    return CriterionResult(
+        id=criterion.id,
+        text=criterion.text,
+        why=criterion.why,
+        position=criterion.position,
+        verdict=verdict,
+        message=message(criterion.claim, verdict, assessment, table, needed),
+        margins=margins_of(criterion.claim),
+        estimate=assessment.estimate,
+        interval=assessment.interval,
+        confidence=1.0 - 2.0 * assessment.alpha,
+        method=assessment.method,
+        table=_paired(criterion.claim, table),
+        successes=_successes(criterion.claim, table),
+        n=table.n,
+        p_pass=assessment.p_pass,
+        p_fail=assessment.p_fail,
+        needed_n=needed,
+    )
+
+
+def _paired(claim: Claim, table: OutcomeTable) -> PairedTable | None:
+    match claim:
+        case Difference(first, second) | Equivalence(first, second) | Ratio(first, second):
+            return PairedTable.from_outcomes(table.outcomes[first], table.outcomes[second])
+    return None
+
+
+def _successes(claim: Claim, table: OutcomeTable) -> int | None:
+    match claim:
+        case Rate(condition) | Band(condition):
+            return sum(table.outcomes[condition])
+    return None
+
+
+def _absent(criterion: Criterion, table: OutcomeTable) -> CriterionResult:
+    reason = f"{criterion.id} has no outcomes under {', '.join(_missing(criterion, table))}"
+    return _unread_criterion(criterion, Verdict.NOT_MEASURED, reason)
+
+
+def _left_out(criterion: Criterion) -> CriterionResult:
+    reason = f"{criterion.id} was left out of this run"
+    return _unread_criterion(criterion, Verdict.NOT_MEASURED, reason)
+
+
+def _unread(gate: Gate, verdict: Verdict, reasons: tuple[str, ...]) -> GateResult:
+    reason = f"not read: gate {gate.name} is {verdict}"
+    criteria = tuple(_unread_criterion(one, verdict, reason) for one in gate.criteria)
+    return GateResult(gate.name, verdict, reasons, criteria)
+
+
+def _unread_criterion(criterion: Criterion, verdict: Verdict, reason: str) -> CriterionResult:
+    return CriterionResult(
+        id=criterion.id,
+        text=criterion.text,
+        why=criterion.why,
+        position=criterion.position,
+        verdict=verdict,
+        message=reason,
+        margins=margins_of(criterion.claim),
+    )
+
+
+def _because(result: GateResult) -> str:
+    if result.reasons:
+        return "; ".join(result.reasons)
+    failing = (one for one in result.criteria if one.verdict is not Verdict.PASS)
+    return ", ".join(f"{one.id} is {one.verdict}" for one in failing)

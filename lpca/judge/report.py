@@ -1,0 +1,82 @@
+"""What a decided criterion says to its reader."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from lpca.judge.outcomes import OutcomeTable
+from lpca.spec.model import Band, Claim, Criterion, Evaluation, Gain, Rate, Ratio
+from lpca.spec.wording import conditions_of, in_words, margins_of, percent
+from lpca.stats import Assessment, Truth, Verdict, required_n
+
+
+def message(
+    claim: Claim, verdict: Verdict, seen: Assessment, table: OutcomeTable, needed: int | None
+) -> str:
+    """One sentence on the verdict and one on the numbers behind it."""
+    return f"{_lead(claim, verdict, table, needed)}. {_numbers(claim, seen, table)}."
+
+
+def needed_n(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> int | None:
+    """The n that reaches power 0.8 if the observed rates are the true ones; None when none does.
+
+    A claim on a pair also takes the observed disagreement as true; a gain takes the conditions
+    to be independent given their rates.
+    """
+    return required_n(
+        replace(criterion, expect_discordant=None),
+        _observed(criterion.claim, table),
+        confidence=evaluation.confidence,
+        equivalence_confidence=evaluation.equivalence_confidence,
+    )
+
+
+def _observed(claim: Claim, table: OutcomeTable) -> Truth:
+    names = conditions_of(claim)
+    rates = {name: table.rate(name) for name in names}
+    if len(names) != 2:
+        return Truth(rates)
+    pairs = zip(table.outcomes[names[0]], table.outcomes[names[1]], strict=True)
+    return Truth(rates, discordant=sum(first != second for first, second in pairs) / table.n)
+
+
+def _lead(claim: Claim, verdict: Verdict, table: OutcomeTable, needed: int | None) -> str:
+    if verdict is Verdict.PASS:
+        return f"PASS: {in_words(claim)}"
+    if verdict is Verdict.FAIL:
+        return f"FAIL: {in_words(claim, holds=False)}"
+    if needed is not None:
+        advice = f"were the observed rates true, {needed} would show it with power 0.8"
+    elif _observed(claim, table).satisfies(claim):
+        advice = "were the observed rates true, no feasible number would show it"
+    else:
+        advice = "the observed rates speak against it"
+    return f"INCONCLUSIVE: {table.n} episodes do not decide whether {in_words(claim)}; {advice}"
+
+
+def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
+    names = conditions_of(claim)
+    rates = ", ".join(f"{name} {percent(table.rate(name))}" for name in names)
+    level = f"{round(100 * (1 - 2 * seen.alpha), 2):g} % interval"
+    scale, unit = _scale(claim)
+    low, high = (_shown(bound, scale) for bound in (seen.interval.low, seen.interval.high))
+    bounds = " to ".join(_shown(margin, scale) for margin in margins_of(claim))
+    what = {"%": "rate", "points": "difference", "": "ratio"}[unit]
+    if isinstance(claim, Gain):
+        what = "gain kept less the share asked for"
+    head = "" if isinstance(claim, Rate | Band) else f"{what} {_shown(seen.estimate, scale)}, "
+    tail = f" {unit}" if unit else ""
+    return f"{rates}: {head}{level} {low} to {high}{tail}, bound {bounds}{tail}, n {table.n}"
+
+
+def _scale(claim: Claim) -> tuple[float, str]:
+    if isinstance(claim, Ratio):
+        return 1.0, ""
+    return (100.0, "%") if isinstance(claim, Rate | Band) else (100.0, "points")
+
+
+def _shown(value: float, scale: float) -> str:
+    if not math.isfinite(value):
+        return "unbounded" if math.isinf(value) else "undefined"
+    return f"{scale * value:.3g}" if scale == 1.0 else f"{round(scale * value, 1) + 0.0:g}"

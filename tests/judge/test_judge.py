@@ -1,0 +1,192 @@
+import json
+import random
+
+import pytest
+
+from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_gate
+from lpca.spec.claims import parse_claim
+from lpca.spec.model import Criterion, Evaluation, Gate, Position, Spec, TaskSpec
+from lpca.stats import Verdict
+
+EVALUATION = Evaluation(n=50, score="likelihood", confidence=0.95, equivalence_confidence=0.90)
+HERE = Position("spec.yaml", 1, 1)
+
+
+def gate(*claims, name="gate1", requires=()):
+    criteria = tuple(
+        Criterion(f"c{index}", parse_claim(text), text, "why", HERE)
+        for index, text in enumerate(claims)
+    )
+    conditions = ("p0", "p1", "normal", "null", "shuffle")
+    return Gate(name, name, "seen", requires, (), conditions, criteria, {}, HERE)
+
+
+def column(successes, n=50, start=0):
+    return tuple((index - start) % n < successes for index in range(n))
+
+
+def table(n=50, **successes):
+    columns = {name: column(count, n) for name, count in successes.items()}
+    return OutcomeTable(tuple(range(n)), columns)
+
+
+@pytest.mark.parametrize(
+    ("claim", "successes", "verdict", "says"),
+    [
+        ("normal - p0 > 0.1", {"normal": 40, "p0": 10}, Verdict.PASS, "normal is more than 10"),
+        ("shuffle - p0 < 0", {"shuffle": 30, "p0": 5}, Verdict.FAIL, "shuffle is not below p0"),
+        ("normal - p0 > 0", {"normal": 11, "p0": 10}, Verdict.INCONCLUSIVE, "do not decide"),
+        ("abs(null - p0) < 0.1", {"null": 10, "p0": 10}, Verdict.PASS, "within 10 points"),
+        ("abs(null - p0) < 0.1", {"null": 40, "p0": 5}, Verdict.FAIL, "is not within"),
+        ("0.15 < p0 < 0.35", {"p0": 45}, Verdict.FAIL, "is not between 15 % and 35 %"),
+        ("normal > 0.30", {"normal": 30}, Verdict.PASS, "normal is above 30 %"),
+        ("normal / p1 > 0.5", {"normal": 40, "p1": 40}, Verdict.PASS, "0.5 times p1"),
+        (
+            "normal - 0.5*p1 - 0.5*p0 > 0",
+            {"normal": 40, "p1": 40, "p0": 10},
+            Verdict.PASS,
+            "keeps 50 % of the gain",
+        ),
+    ],
+)
+def test_each_kind_of_claim_is_decided_and_explained(claim, successes, verdict, says):
+    result = judge_gate(gate(claim), table(**successes), EVALUATION)
+    (criterion,) = result.criteria
+    assert criterion.verdict is verdict
+    assert result.verdict is verdict
+    assert says in criterion.message
+    assert criterion.message.startswith(f"{verdict}: ")
+
+
+def test_an_inconclusive_claim_says_which_n_would_decide_it():
+    outcomes = {"normal": column(14), "p0": column(8, start=30)}
+    result = judge_gate(
+        gate("normal - p0 > 0"), OutcomeTable(tuple(range(50)), outcomes), EVALUATION
+    )
+    (criterion,) = result.criteria
+    assert criterion.verdict is Verdict.INCONCLUSIVE
+    assert criterion.needed_n is not None
+    assert criterion.needed_n > 50
+    assert f"{criterion.needed_n} would show it" in criterion.message
+
+
+def test_observed_rates_against_the_claim_promise_no_n():
+    (criterion,) = judge_gate(gate("normal - p0 > 0"), table(normal=9, p0=10), EVALUATION).criteria
+    assert criterion.needed_n is None
+    assert "speak against it" in criterion.message
+
+
+def test_counts_are_the_claims_own():
+    result = judge_gate(
+        gate("normal - p0 > 0", "normal > 0.3"), table(normal=30, p0=10), EVALUATION
+    )
+    pair, rate = result.criteria
+    assert pair.table is not None
+    assert (pair.table.a, pair.table.b, pair.table.c, pair.table.d) == (10, 20, 0, 20)
+    assert (pair.successes, rate.table, rate.successes, rate.n) == (None, None, 30, 50)
+
+
+def test_a_gate_passes_only_when_all_do_and_fails_over_inconclusive():
+    outcomes = table(normal=40, p0=10, null=10, shuffle=11)
+    assert judge_gate(gate("normal > p0", "normal > null"), outcomes, EVALUATION).exit_code == 0
+    mixed = gate("normal > p0", "shuffle - p0 < 0", "p0 > normal")
+    assert judge_gate(mixed, outcomes, EVALUATION).verdict is Verdict.FAIL
+    undecided = gate("normal > p0", "shuffle - p0 < 0")
+    assert judge_gate(undecided, outcomes, EVALUATION).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_criterion_left_out_makes_the_gate_not_measured_even_beside_a_failure():
+    outcomes = table(normal=40, p0=10)
+    two = gate("normal > p0", "p0 > normal")
+    result = judge_gate(two, outcomes, EVALUATION, criteria=["c1"])
+    assert result.verdict is Verdict.NOT_MEASURED
+    assert result.exit_code == 8
+    assert [one.verdict for one in result.criteria] == [Verdict.NOT_MEASURED, Verdict.FAIL]
+    assert result.criteria[0].estimate is None
+    with pytest.raises(ValueError, match="no criterion nonsense"):
+        judge_gate(two, outcomes, EVALUATION, criteria=["nonsense"])
+
+
+def test_the_selection_never_changes_a_verdict():
+    outcomes = table(shuffle=18, p0=8, normal=20, null=20)
+    whole = gate("shuffle - p0 < 0", *["normal > null"] * 9)
+    alone = judge_gate(whole, outcomes, EVALUATION, criteria=["c0"]).criteria[0]
+    assert alone == judge_gate(whole, outcomes, EVALUATION).criteria[0]
+
+
+def test_a_condition_without_outcomes_is_not_measured():
+    result = judge_gate(gate("normal > p0", "normal > null"), table(normal=40, p0=10), EVALUATION)
+    assert result.verdict is Verdict.NOT_MEASURED
+    assert result.reasons == ("c1 has no outcomes under null",)
+
+
+def spec_of(*gates):
+    return Spec("spec.yaml", TaskSpec("trip", 1), EVALUATION, {one.name: one for one in gates})
+
+
+def test_a_required_gate_that_does_not_pass_makes_the_gate_invalid():
+    spec = spec_of(gate("p1 - p0 > 0.2", name="gate0"), gate("normal > p0", requires=("gate0",)))
+    good = table(p0=10, p1=40, normal=40)
+    assert judge(spec, "gate1", good).verdict is Verdict.PASS
+    bad = judge(spec, "gate1", table(p0=10, p1=12, normal=40))
+    assert bad.verdict is Verdict.INVALID
+    assert bad.exit_code == 7
+    assert "gate0 is FAIL (c0 is FAIL)" in bad.reasons[0]
+    assert bad.criteria[0].estimate is None
+    assert bad.criteria[0].verdict is Verdict.INVALID
+    missing = judge(spec, "gate1", table(p0=10, normal=40))
+    assert missing.verdict is Verdict.NOT_MEASURED
+
+
+def test_a_failed_validity_check_leaves_the_criteria_unread():
+    spec = spec_of(gate("normal > p0"))
+    result = judge(spec, "gate1", table(p0=10, normal=40), faults=["the prefix is not used"])
+    assert (result.verdict, result.reasons) == (Verdict.INVALID, ("the prefix is not used",))
+
+
+@pytest.mark.parametrize("claim", ["low(normal) > high(shuffle)", "null ~= p0"])
+def test_claims_that_no_method_decides_are_never_judged(claim):
+    with pytest.raises(TypeError, match="no sound method"):
+        judge_gate(gate(claim), table(normal=40, shuffle=3, null=10, p0=10), EVALUATION)
+
+
+def test_results_survive_json():
+    draw = random.Random(3)
+    outcomes = {
+        name: tuple(draw.random() < 0.5 for _ in range(50))
+        for name in ("p0", "p1", "normal", "null", "shuffle")
+    }
+    outcomes["p1"] = (False,) * 50
+    claims = ["normal > p0", "abs(null - p0) < 0.1", "0.1 < p0 < 0.6", "normal / p1 > 0.5"]
+    whole = judge_gate(gate(*claims), OutcomeTable(tuple(range(50)), outcomes), EVALUATION)
+    text = json.dumps(whole.to_dict(), allow_nan=False)
+    again = GateResult.from_dict(json.loads(text))
+    assert again.to_dict() == whole.to_dict()
+    assert again.criteria[0] == whole.criteria[0]
+
+
+def test_strata_are_read_apart():
+    outcomes = OutcomeTable(
+        (1, 2, 3), {"p0": (True, False, True)}, answers=("seen", "unseen", "seen")
+    )
+    assert outcomes.stratum("seen").seeds == (1, 3)
+    assert outcomes.stratum("unseen").outcomes["p0"] == (False,)
+    assert outcomes.stratum("all") is outcomes
+    with pytest.raises(OutcomeError, match="not given"):
+        table(p0=3).stratum("seen")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "outcomes", "says"),
+    [
+        ((1, 1, 2), {"p0": (True, False, True)}, "episodes stand twice: 1"),
+        ((1, 2), {"p0": (True,)}, "p0 has 1 outcomes for 2 episodes"),
+        ((1, 2), {"p0": (True, 0.5)}, "neither true nor false in episodes 2"),
+        ((), {"p0": ()}, "there is no outcome"),
+        ((1,), {}, "there is no outcome"),
+        (tuple(range(9)), {"p0": (None,) * 9}, "0, 1, 2, 3, 4 and 4 more"),
+    ],
+)
+def test_outcomes_that_decide_nothing_are_refused(seeds, outcomes, says):
+    with pytest.raises(OutcomeError, match=says):
+        OutcomeTable(seeds, outcomes)
