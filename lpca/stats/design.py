@@ -117,10 +117,12 @@ def power_mcnemar_exact_directional(pb: float, pc: float, n: int, alpha: float =
         raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
 
     def passes(counts: Sequence[Array], _: int) -> npt.NDArray[np.bool_]:
-        from scipy.special import bdtrc
+        import numpy as np
+        from scipy.special import betainc
 
         b, c = counts[0], counts[1]
-        rejected: npt.NDArray[np.bool_] = (b > c) & (2.0 * bdtrc(b - 1.0, b + c, 0.5) <= alpha)
+        tail = betainc(np.maximum(b, 1.0), c + 1.0, 0.5)
+        rejected: npt.NDArray[np.bool_] = (b > c) & (2.0 * tail <= alpha)
         return rejected
 
     return Counts((pb, pc, max(0.0, 1.0 - pb - pc)), n).probability(passes)

@@ -139,15 +139,16 @@ def mcnemar(table: PairedTable, method: Literal["midp", "exact", "asymptotic"] =
     """
     if method not in ("midp", "exact", "asymptotic"):
         raise ValueError(f"method must be 'midp', 'exact' or 'asymptotic', got {method!r}")
-    b, discordant = table.b, table.b + table.c
+    more, fewer = max(table.b, table.c), min(table.b, table.c)
+    discordant = more + fewer
     if discordant == 0:
         return 1.0
     if method == "asymptotic":
-        return 2.0 * upper_tail(abs(table.b - table.c) / math.sqrt(discordant))
-    from scipy.stats import binom
+        return 2.0 * upper_tail((more - fewer) / math.sqrt(discordant))
+    from scipy.special import betainc
 
-    tail = float(2.0 * binom.cdf(min(b, table.c), discordant, 0.5))
-    observed = float(binom.pmf(b, discordant, 0.5)) if method == "midp" else 0.0
+    tail = 2.0 * float(betainc(more, fewer + 1, 0.5))
+    observed = math.comb(discordant, fewer) / 2**discordant if method == "midp" else 0.0
     return min(tail - observed, 1.0)
 
 
