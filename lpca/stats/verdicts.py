@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,8 +40,10 @@ class Assessment:
     @property
     def holds(self) -> bool:
         """Whether the claim is shown, by the interval and by the test alike."""
-        inside = self.region.low < self.interval.low and self.interval.high < self.region.high
-        return inside and self.p_pass < self.alpha
+        above = self.region.low < self.interval.low
+        # an interval for a ratio may itself end at infinity
+        below = self.interval.high < self.region.high or self.region.high == math.inf
+        return above and below and self.p_pass < self.alpha
 
     @property
     def outside(self) -> bool:
