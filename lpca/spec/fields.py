@@ -144,6 +144,11 @@ def as_number(node: Node, what: str, low: float, high: float, *, open_ends: bool
     return value
 
 
+def as_confidence(node: Node | None) -> float | None:
+    """A confidence strictly between 0 and 1, where given."""
+    return None if node is None else as_number(node, "confidence", 0.0, 1.0, open_ends=True)
+
+
 def as_choice(node: Node, what: str, choices: Collection[str]) -> str:
     """One of a few words."""
     scalar = as_scalar(node, what, "one of " + ", ".join(choices))
@@ -185,7 +190,6 @@ def as_setting(node: Node, what: str) -> int | float | str | bool:
     return value
 
 
-def place(section: Section, key: str) -> Position:
-    """Where a key's value stands; the section's own place when the key is absent."""
-    entry = section.entries.get(key)
-    return section.position if entry is None else entry.value.position
+def places(section: Section) -> dict[str, Position]:
+    """By key: where its value stands."""
+    return {key: entry.value.position for key, entry in section.entries.items()}

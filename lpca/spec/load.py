@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import cast
 
 from lpca.spec import fields
-from lpca.spec.document import Node, Section, SpecError, read_document
+from lpca.spec.document import Items, Node, Scalar, SpecError, read_document
 from lpca.spec.load_gates import read_gates
 from lpca.spec.model import Evaluation, Score, Spec, TaskSpec
 
 __all__ = ["SpecError", "load_spec"]
 
 _ROOT_KEYS = ("version", "task", "evaluation", "gates")
+_SEED_KEY = re.compile(r"[a-z_]+_seeds?")
+_SEED_RANGE = re.compile(r"([0-9]{1,12}) ?\.\. ?([0-9]{1,12})")
 _EVALUATION_KEYS = ("n", "score", "confidence", "equivalence_confidence")
 
 
@@ -36,12 +39,27 @@ def _task(node: Node) -> TaskSpec:
     section = fields.as_section(node, "task")
     name = fields.as_text(fields.required(section, "name", "task"), "the task's name")
     seed = fields.as_integer(fields.required(section, "seed", "task"), "the task's seed", 0)
-    settings = {
-        key: fields.as_setting(entry.value, f"the task's {key}")
-        for key, entry in section.entries.items()
-        if key not in ("name", "seed")
-    }
-    return TaskSpec(name, seed, settings)
+    settings = {}
+    other_seeds = {}
+    for key, entry in section.entries.items():
+        if _SEED_KEY.fullmatch(key):
+            other_seeds[key] = _seeds(entry.value, f"the task's {key}")
+        elif key not in ("name", "seed"):
+            settings[key] = fields.as_setting(entry.value, f"the task's {key}")
+    return TaskSpec(name, seed, settings, other_seeds, fields.places(section))
+
+
+def _seeds(node: Node, what: str) -> tuple[tuple[int, int], ...]:
+    """Inclusive ranges of seeds, from `7`, `0..999` or a list of either."""
+    if isinstance(node, Items):
+        return tuple(pair for item in node.nodes for pair in _seeds(item, what))
+    span = _SEED_RANGE.fullmatch(node.text) if isinstance(node, Scalar) else None
+    if span:
+        low, high = int(span[1]), int(span[2])
+        if low <= high:
+            return ((low, high),)
+    seed = fields.as_integer(node, what, 0)
+    return ((seed, seed),)
 
 
 def _evaluation(node: Node) -> Evaluation:
@@ -49,18 +67,21 @@ def _evaluation(node: Node) -> Evaluation:
     fields.check_keys(section, "evaluation", _EVALUATION_KEYS)
     n = fields.as_integer(fields.required(section, "n", "evaluation"), "n", 1)
     score = fields.optional(section, "score")
+    confidence = fields.as_confidence(fields.optional(section, "confidence")) or 0.95
+    two_sided = fields.as_confidence(fields.optional(section, "equivalence_confidence"))
     return Evaluation(
         n=n,
         score=_score(score) if score else "likelihood",
-        confidence=_confidence(section, "confidence", 0.95),
-        equivalence_confidence=_confidence(section, "equivalence_confidence", 0.90),
+        confidence=confidence,
+        equivalence_confidence=two_sided or _same_alpha(confidence),
+        places=fields.places(section),
     )
+
+
+def _same_alpha(confidence: float) -> float:
+    """The level at which two one-sided tests spend the alpha of a two-sided interval."""
+    return round(2.0 * confidence - 1.0, 12) if confidence > 0.5 else confidence
 
 
 def _score(node: Node) -> Score:
     return cast(Score, fields.as_choice(node, "score", ("likelihood", "greedy")))
-
-
-def _confidence(section: Section, key: str, default: float) -> float:
-    node = fields.optional(section, key)
-    return default if node is None else fields.as_number(node, key, 0.0, 1.0, open_ends=True)

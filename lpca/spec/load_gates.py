@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import cast
 
 from lpca.spec import fields
-from lpca.spec.claims import ClaimError, parse_claim
 from lpca.spec.document import Node, Scalar, Section, SpecError
-from lpca.spec.model import CONDITIONS, Answers, Claim, Criterion, Gate
+from lpca.spec.load_criteria import read_criteria
+from lpca.spec.load_design import (
+    read_controls,
+    read_family,
+    read_looks,
+    read_sequential,
+    read_sweep,
+    read_where,
+)
+from lpca.spec.model import CONDITIONS, Answers, Gate
 
-_GATE_KEYS = ("title", "answers", "requires", "beside", "conditions", "expect", "criteria")
-_CRITERION_KEYS = ("id", "claim", "why", "expect")
+_GATE_KEYS = (
+    *("title", "answers", "requires", "beside", "conditions", "expect", "criteria"),
+    *("n", "looks", "sequential", "where", "best_of", "k", "controls"),
+)
 _ANSWERS = ("seen", "unseen", "all")
 
 
@@ -49,17 +59,14 @@ def _refuse_cycle(gate: Gate, gates: dict[str, Gate]) -> None:
 def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
     what = f"gate {name}"
     fields.check_keys(section, what, _GATE_KEYS)
-    conditions = fields.as_names(
-        fields.required(section, "conditions", what), "condition", CONDITIONS
-    )
-    if not conditions:
-        raise SpecError(
-            fields.place(section, "conditions"), f"{what} runs no condition; name at least one"
-        )
-    expect = _rates(fields.optional(section, "expect"), conditions)
+    conditions = _conditions(section, what)
+    expect = fields.optional(section, "expect")
+    rates, correlation = _expect(expect, conditions)
     others = [other for other in names if other != name]
     answers = fields.optional(section, "answers")
     title = fields.optional(section, "title")
+    n = fields.optional(section, "n")
+    family, any_k = read_family(fields.optional(section, "k"))
     return Gate(
         name=name,
         title=fields.as_text(title, "the title") if title else name,
@@ -67,10 +74,28 @@ def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
         requires=_gate_names(section, "requires", others),
         beside=_gate_names(section, "beside", others),
         conditions=conditions,
-        criteria=_criteria(section, what, conditions),
-        expect=expect,
+        criteria=read_criteria(section, what, conditions),
+        expect=rates,
         position=key.position,
+        correlation=correlation,
+        n=fields.as_integer(n, "n", 1) if n else None,
+        looks=read_looks(fields.optional(section, "looks")),
+        sequential=read_sequential(fields.optional(section, "sequential")),
+        where=read_where(fields.optional(section, "where"), conditions),
+        best_of=read_sweep(fields.optional(section, "best_of")),
+        family=family,
+        any_k=any_k,
+        controls=read_controls(fields.optional(section, "controls"), conditions),
+        places=fields.places(section),
     )
+
+
+def _conditions(section: Section, what: str) -> tuple[str, ...]:
+    node = fields.required(section, "conditions", what)
+    conditions = fields.as_names(node, "condition", CONDITIONS)
+    if not conditions:
+        raise SpecError(node.position, f"{what} runs no condition; name at least one")
+    return conditions
 
 
 def _gate_names(section: Section, key: str, others: list[str]) -> tuple[str, ...]:
@@ -78,54 +103,13 @@ def _gate_names(section: Section, key: str, others: list[str]) -> tuple[str, ...
     return () if node is None else fields.as_names(node, f"gate in {key}", others)
 
 
-def _rates(node: Node | None, conditions: tuple[str, ...]) -> dict[str, float]:
+def _expect(node: Node | None, conditions: tuple[str, ...]) -> tuple[dict[str, float], float]:
     if node is None:
-        return {}
+        return {}, 0.0
     section = fields.as_section(node, "expect")
-    fields.check_keys(section, "expect", conditions)
-    return {
+    fields.check_keys(section, "expect", (*conditions, "correlation"))
+    rates = {
         name: fields.as_number(entry.value, f"the expected rate of {name}", 0.0, 1.0)
         for name, entry in section.entries.items()
     }
-
-
-def _criteria(section: Section, what: str, conditions: tuple[str, ...]) -> tuple[Criterion, ...]:
-    node = fields.required(section, "criteria", what)
-    items = fields.as_items(node, f"the criteria of {what}")
-    if not items:
-        raise SpecError(node.position, f"{what} has no criterion; at least one is due")
-    return tuple(_criterion(fields.as_section(item, "a criterion"), conditions) for item in items)
-
-
-def _criterion(section: Section, conditions: tuple[str, ...]) -> Criterion:
-    fields.check_keys(section, "a criterion", _CRITERION_KEYS)
-    identifier = fields.as_identifier(
-        fields.required(section, "id", "a criterion"), "a criterion's id"
-    )
-    what = f"criterion {identifier}"
-    text = fields.as_scalar(fields.required(section, "claim", what), "the claim", "a claim")
-    why = fields.optional(section, "why")
-    return Criterion(
-        id=identifier,
-        claim=_claim(text, conditions),
-        text=text.text,
-        why=fields.as_text(why, "why") if why else "",
-        position=text.position,
-        expect_discordant=_discordant(fields.optional(section, "expect")),
-    )
-
-
-def _claim(scalar: Scalar, conditions: tuple[str, ...]) -> Claim:
-    try:
-        return parse_claim(scalar.text, conditions)
-    except ClaimError as error:
-        raise SpecError(scalar.at(error.offset), str(error)) from None
-
-
-def _discordant(node: Node | None) -> float | None:
-    if node is None:
-        return None
-    section = fields.as_section(node, "a criterion's expect")
-    fields.check_keys(section, "a criterion's expect", ("discordant",))
-    value = fields.required(section, "discordant", "a criterion's expect")
-    return fields.as_number(value, "discordant", 0.0, 1.0)
+    return rates, rates.pop("correlation", 0.0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 Relation = Literal[">", "<"]
 Answers = Literal["seen", "unseen", "all"]
 Score = Literal["likelihood", "greedy"]
+SequentialRule = Literal["e-process", "obrien-fleming"]
 
 CONDITIONS: tuple[str, ...] = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
 """Every condition a spec may name. `lpca.conditions` decides what each one gives B."""
@@ -23,6 +25,10 @@ class Position:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+Places = Mapping[str, Position]
+"""By key: where its value stands. Never part of what makes two specs equal."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,41 @@ Claim = Difference | Equivalence | Band | Rate | Gain | Ratio | BoundsComparison
 
 
 @dataclass(frozen=True)
+class Filter:
+    """`where: null fails`: only episodes with these outcomes. Read so it can be refused."""
+
+    outcomes: tuple[tuple[str, bool], ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """`best_of: {scale: [0.5, 1.0]}`: the best of several settings is gated.
+
+    `confirm_seed` names fresh episodes for the chosen one; without it the sweep is refused.
+    """
+
+    parameter: str
+    values: tuple[str, ...]
+    confirm_seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """A declared stopping rule: `block` episodes between looks, or a number of `looks`."""
+
+    rule: SequentialRule
+    block: int | None = None
+    looks: int | None = None
+
+
+@dataclass(frozen=True)
 class Criterion:
-    """One claim about conditions; `position` is that of its `claim:` value."""
+    """One claim about conditions; `position` is that of its `claim:` value.
+
+    `method` is the one its author asks for (None: the claim's own), `confidence` replaces that of
+    the evaluation.
+    """
 
     id: str
     claim: Claim
@@ -114,11 +153,21 @@ class Criterion:
     position: Position
     method: str | None = None
     expect_discordant: float | None = None
+    confidence: float | None = None
+    where: Filter | None = None
+    best_of: Sweep | None = None
+    places: Places = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Criteria that must all hold, and the conditions their episodes are run under."""
+    """Criteria that must all hold, and the conditions their episodes are run under.
+
+    `expect` holds supposed rates by condition and `correlation` how alike outcomes of an episode
+    are (as in `lpca.stats.Truth`); `n` replaces that of the evaluation. `looks` are the numbers
+    of episodes after which the data are read. `family` holds every k that is tried; with `any_k`
+    one of them suffices. `controls` says how a control condition is made, where declared.
+    """
 
     name: str
     title: str
@@ -129,15 +178,31 @@ class Gate:
     criteria: tuple[Criterion, ...]
     expect: dict[str, float]
     position: Position
+    correlation: float = 0.0
+    n: int | None = None
+    looks: tuple[int, ...] = ()
+    sequential: Sequential | None = None
+    where: Filter | None = None
+    best_of: Sweep | None = None
+    family: tuple[int, ...] = ()
+    any_k: bool = False
+    controls: dict[str, str] = field(default_factory=dict)
+    places: Places = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """Which task, and the settings handed to it."""
+    """Which task, and the settings handed to it.
+
+    `seed` names the test episodes; `other_seeds` holds those of other episodes (such as
+    `train_seed`) by key, as inclusive ranges.
+    """
 
     name: str
     seed: int
     settings: dict[str, int | float | str | bool] = field(default_factory=dict)
+    other_seeds: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    places: Places = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -148,6 +213,7 @@ class Evaluation:
     score: Score
     confidence: float
     equivalence_confidence: float
+    places: Places = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -158,3 +224,7 @@ class Spec:
     task: TaskSpec
     evaluation: Evaluation
     gates: dict[str, Gate]
+
+    def episodes(self, gate: Gate) -> int:
+        """How many episodes a gate is decided on."""
+        return self.evaluation.n if gate.n is None else gate.n

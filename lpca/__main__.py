@@ -1,0 +1,8 @@
+"""`python -m lpca`."""
+
+import sys
+
+from lpca.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The subcommands of `lpca`, one module each."""

@@ -1,0 +1,73 @@
+"""`lpca check`: the findings in a spec, for people, programs and pull requests."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from lpca.cli import UsageError
+from lpca.exit_codes import ExitCode
+from lpca.spec.check import Finding, check_spec, has_errors
+from lpca.spec.load import SpecError, load_spec
+
+UNREADABLE = "unreadable"
+"""The rule named when a file is no spec at all."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this command."""
+    parser.add_argument("spec", nargs="?", default="gate_specs.yaml", help="the spec to check")
+    parser.add_argument("--format", choices=("text", "json", "github"), default="text")
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Print the findings; PASS without errors, FAIL with, USAGE_ERROR for what is no spec."""
+    try:
+        findings = check_spec(load_spec(arguments.spec))
+        code = ExitCode.FAIL if has_errors(findings) else ExitCode.PASS
+    except SpecError as error:
+        if arguments.format == "text":
+            raise UsageError(error) from error
+        findings = [Finding(error.position, UNREADABLE, "error", error.message, "", "")]
+        code = ExitCode.USAGE_ERROR
+    write = {"text": _text, "json": _json, "github": _github}[arguments.format]
+    print(write(arguments.spec, findings))
+    return code
+
+
+def _text(file: str, findings: Sequence[Finding]) -> str:
+    lines = []
+    for one in findings:
+        lines.append(f"{one.position}: {one.severity}: {one.rule}: {one.wrong}")
+        lines += [f"    {one.number}"] * bool(one.number)
+        lines += [f"    write instead: {one.instead}"] * bool(one.instead)
+    return "\n".join([*lines, f"{file}: {_summary(findings)}"])
+
+
+def _summary(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return "no findings"
+    errors = sum(one.severity == "error" for one in findings)
+    warnings = len(findings) - errors
+    return f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+
+
+def _json(file: str, findings: Sequence[Finding]) -> str:
+    return json.dumps({"file": file, "findings": [one.to_dict() for one in findings]}, indent=2)
+
+
+def _github(_: str, findings: Sequence[Finding]) -> str:
+    return "\n".join(_annotation(one) for one in findings)
+
+
+def _annotation(one: Finding) -> str:
+    parts = [one.wrong, one.number, f"Write instead: {one.instead}" if one.instead else ""]
+    text = _escaped("\n".join(part for part in parts if part))
+    file = _escaped(one.position.file).replace(":", "%3A").replace(",", "%2C")
+    place = f"file={file},line={one.position.line},col={one.position.column}"
+    return f"::{one.severity} {place},title={one.rule}::{text}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
