@@ -65,9 +65,10 @@ class Counts:
             rest = rest - k
             mass = mass + (k * log(p) - table[k])
         last, p = self._ordered[-1]
+        possible, rest = rest >= 0.0, np.maximum(rest, 0.0)
         counts[last] = rest
-        mass = mass + rest * log(p) - table[np.maximum(rest, 0.0).astype(np.intp)]
-        return float(np.exp(mass)[(rest >= 0) & passes(counts, n)].sum())
+        mass = mass + rest * log(p) - table[rest.astype(np.intp)]
+        return float(np.exp(mass)[possible & passes(counts, n)].sum())
 
     def _drawn(self, passes: Passes) -> float:
         import numpy as np

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from lpca.spec.model import Difference, Rate, Ratio
+from lpca.spec.model import Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats import (
     Interval,
     PairedTable,
@@ -81,8 +81,8 @@ def differences(n: int, method: Callable[..., Interval]) -> Coverage:
     truths = np.maximum(truths, 0.0)
     score_only = method in (tango, bonett_price, agresti_min)
     if score_only:
-        table = lambda row: method(PairedTable(0, row[0], row[1], row[2]))  # noqa: E731
-        return measure(table, n, truths, truths[:, 0] - truths[:, 1])
+        value = truths[:, 0] - truths[:, 1]
+        return measure(lambda row: method(PairedTable(0, *row)), n, truths, value)
     split = np.column_stack([truths[:, 2] / 2, truths[:, 0], truths[:, 1], truths[:, 2] / 2])
     return measure(lambda row: method(PairedTable(*row)), n, split, split[:, 1] - split[:, 2])
 
@@ -101,17 +101,21 @@ def gains(n: int, fraction: float) -> Coverage:
     truths = np.vstack(
         [generator.dirichlet(np.full(len(values), s), 400) for s in (0.2, 0.5, 1, 3)]
     )
-    sample = lambda row: gain_interval(ValueCounts(tuple(values), tuple(row)))  # noqa: E731
-    return measure(sample, n, truths, truths @ values)
+
+    def interval(row: Sequence[int]) -> Interval:
+        return gain_interval(ValueCounts(tuple(values), tuple(row)))
+
+    return measure(interval, n, truths, truths @ values)
 
 
-def false_pass_of_difference(n: int, margin: float) -> float:
+def false_pass_on_margin(claim: Difference | Equivalence, n: int) -> float:
     """Greatest chance of PASS with the true difference on the margin, over all disagreement."""
+    margin = claim.margin
     shares = np.unique([abs(margin) + (1 - abs(margin)) * x**3 for x in np.linspace(0, 1, 80)])
     worst = 0.0
     for discordant in shares:
         truth = Truth({"x": (1 + margin) / 2, "y": (1 - margin) / 2}, discordant=float(discordant))
-        worst = max(worst, power(Difference("x", "y", ">", margin), truth, n))
+        worst = max(worst, power(claim, truth, n))
     return worst
 
 
@@ -129,6 +133,16 @@ def false_pass_of_ratio(n: int, ratio: float) -> float:
     )
 
 
+def false_pass_of_gain(n: int, fraction: float) -> float:
+    """Over rates of text and base, and correlations; simulated beyond n of about ten."""
+    grid = itertools.product((0.5, 0.8, 0.95), (0.05, 0.25, 0.45), (0.0, 0.5, 0.9, 1.0))
+    claim = Gain("x", "y", "z", fraction)
+    return max(
+        power(claim, Truth({"x": fraction * y + (1 - fraction) * z, "y": y, "z": z}, r), n)
+        for y, z, r in grid
+    )
+
+
 def main() -> None:
     for n in (10, 20, 30, 50):
         for rate in (wilson, clopper_pearson):
@@ -140,16 +154,19 @@ def main() -> None:
         print(15, method.__name__, ratios(15, method), flush=True)
     for fraction in (0.5, 0.3):
         print(10, "gain", fraction, gains(10, fraction), flush=True)
-    for n, margin in itertools.product(
-        (50, 100, 200, 400), (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, -0.1)
-    ):
-        print(
-            n, "PASS at margin", margin, round(false_pass_of_difference(n, margin), 4), flush=True
-        )
-    for n, bound in itertools.product((50, 100, 200, 400), (0.02, 0.1, 0.3, 0.5, 0.7, 0.9)):
-        print(n, "PASS at rate", bound, round(false_pass_of_rate(n, bound), 4), flush=True)
+    for n in (50, 100, 200, 400):
+        for margin in (-0.1, 0.0, 0.005, 0.02, 0.05, 0.1, 0.2):
+            difference = Difference("x", "y", ">", margin)
+            print(n, difference, round(false_pass_on_margin(difference, n), 4), flush=True)
+        for margin in (0.05, 0.1):
+            equivalence = Equivalence("x", "y", margin)
+            print(n, equivalence, round(false_pass_on_margin(equivalence, n), 4), flush=True)
+        for bound in (0.02, 0.1, 0.3, 0.5, 0.7, 0.9):
+            print(n, "rate >", bound, round(false_pass_of_rate(n, bound), 4), flush=True)
     for ratio in (0.5, 0.8, 1.0):
-        print(100, "PASS at ratio", ratio, round(false_pass_of_ratio(100, ratio), 4), flush=True)
+        print(100, "ratio >", ratio, round(false_pass_of_ratio(100, ratio), 4), flush=True)
+    for n, fraction in itertools.product((8, 100, 400), (0.5, 0.8)):
+        print(n, "gain", fraction, round(false_pass_of_gain(n, fraction), 4), flush=True)
 
 
 if __name__ == "__main__":

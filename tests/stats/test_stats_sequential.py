@@ -231,9 +231,9 @@ def test_evidence_refuses_unpaired_outcomes():
 @pytest.mark.parametrize("rule", ["anytime", "group_sequential"])
 def test_false_passes_at_the_boundary(name, rule):
     looks, block = (16, 25) if rule == "anytime" else (4, 100)
-    found = getattr(simulate, rule)(*simulate.BOUNDARY[name], 1_000, looks, block)
+    found = getattr(simulate, rule)(*simulate.BOUNDARY[name], 600, looks, block)
     alpha = 0.05 if name == "band" and rule == "group_sequential" else simulate.ALPHA
-    assert found.passed <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / 1_000)
+    assert found.passed <= alpha + 3 * math.sqrt(alpha * (1 - alpha) / 600)
 
 
 def test_a_clear_effect_stops_well_before_half_of_two_hundred():
