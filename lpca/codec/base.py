@@ -1,0 +1,25 @@
+"""The seam at which anyone's codec joins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+class CodecError(RuntimeError):
+    """A codec breaks its protocol, or a checkpoint does not fit; the message says how."""
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """A latent channel's two ends; the rest of lpca asks for nothing else."""
+
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        """Return latents [batch, k, d] of a batch of messages."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return prefix embeddings [batch, k, d_model] for the receiver."""
+        ...

@@ -1,0 +1,101 @@
+"""What B receives under each condition: the one place that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from lpca.codec.channel import Channel
+from lpca.hashing import named_seed
+from lpca.receivers.model import Receiver
+from lpca.receivers.reading import Slot
+from lpca.tasks import EpisodeSet
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What slots are made from; `channel` is None where no condition needs a codec."""
+
+    receiver: Receiver
+    channel: Channel | None
+    episodes: EpisodeSet
+
+    def coded(self) -> Channel:
+        """The channel; ValueError without one."""
+        if self.channel is None:
+            raise ValueError("this condition needs a codec, and none was given")
+        return self.channel
+
+
+def _p0(setting: Setting) -> list[Slot]:
+    return [Slot() for _ in setting.episodes]
+
+
+def _p1(setting: Setting) -> list[Slot]:
+    return [Slot(ids=tuple(setting.receiver.message_ids(e.message))) for e in setting.episodes]
+
+
+def _embed(setting: Setting) -> list[Slot]:
+    receiver = setting.receiver
+    rows = [receiver.message_ids(e.message) for e in setting.episodes]
+    return [Slot(vectors=receiver.embed(row)) for row in rows]
+
+
+def _normal(setting: Setting) -> list[Slot]:
+    prefixes = setting.coded().prefixes([e.message for e in setting.episodes])
+    return [Slot(vectors=prefix) for prefix in prefixes]
+
+
+def _null(setting: Setting) -> list[Slot]:
+    channel = setting.coded()
+    return [
+        Slot(vectors=torch.zeros(channel.k, channel.receiver.d_model)) for _ in setting.episodes
+    ]
+
+
+def _random(setting: Setting) -> list[Slot]:
+    prefixes = setting.coded().prefixes([e.message for e in setting.episodes])
+    return [
+        Slot(vectors=_with_norms_of(prefix, named_seed("random", episode.seed, len(prefix))))
+        for prefix, episode in zip(prefixes, setting.episodes, strict=True)
+    ]
+
+
+def _shuffle(setting: Setting) -> list[Slot]:
+    donors = [setting.episodes.donor(i) for i in range(len(setting.episodes))]
+    prefixes = setting.coded().prefixes([donor.message for donor in donors])
+    return [Slot(vectors=prefix) for prefix in prefixes]
+
+
+def _with_norms_of(prefix: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(prefix.shape, generator=generator)
+    scale = prefix.cpu().norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
+    return torch.as_tensor(noise * scale)
+
+
+_SLOTS: Mapping[str, Callable[[Setting], list[Slot]]] = MappingProxyType(
+    {
+        "p0": _p0,
+        "p1": _p1,
+        "embed": _embed,
+        "normal": _normal,
+        "null": _null,
+        "random": _random,
+        "shuffle": _shuffle,
+    }
+)
+IMPLEMENTED = tuple(_SLOTS)
+LATENT = ("normal", "null", "random", "shuffle")
+"""Conditions that inject k vectors; they need a codec, or at least its k."""
+
+
+def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
+    """Return what stands in each episode's slot under a condition; ValueError if unknown."""
+    if condition not in _SLOTS:
+        raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(_SLOTS)}")
+    return _SLOTS[condition](setting)

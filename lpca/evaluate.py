@@ -1,0 +1,192 @@
+"""Conditions x episodes -> records, batched by length, kept by the content of what B is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lpca.conditions import Setting, build_slots
+from lpca.files import StorageError, read_json, write_json
+from lpca.hashing import hash_data, hash_modules, hash_tensors
+from lpca.receivers.model import Receiver
+from lpca.receivers.reading import Reading, Slot, read_context
+from lpca.receivers.tap import Given, Tap, given_rows
+from lpca.records import Record, named_option
+from lpca.tasks import Episode
+
+BLOCK = 100
+"""Episodes per cached file: what an interrupted run loses at most, for one condition."""
+CODE = (
+    "lpca.evaluate",
+    "lpca.records",
+    "lpca.receivers.reading",
+    "lpca.receivers.attention",
+    "lpca.receivers.tap",
+    "lpca.receivers.model",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One condition on one block of episodes; `key` names everything the records depend on."""
+
+    condition: str
+    episodes: tuple[Episode, ...]
+    slots: tuple[Slot, ...]
+    key: str
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Records by condition, in the order of the episodes, and which came from the cache."""
+
+    records: dict[str, tuple[Record, ...]]
+    keys: dict[str, tuple[str, ...]]
+    cached: frozenset[str]
+
+
+def evaluate(
+    setting: Setting,
+    conditions: Sequence[str],
+    cache: Path,
+    batch_size: int = 32,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluated:
+    """Measure every episode under every condition.
+
+    Blocks whose key is in `cache` are read from there; the rest is computed, and kept there as
+    soon as a block is whole. `report(done, total)` counts episodes times conditions.
+    """
+    jobs = [job for condition in conditions for job in _jobs(setting, condition)]
+    found = {job.key: stored for job in jobs if (stored := load_block(cache, job)) is not None}
+    total = sum(len(job.episodes) for job in jobs)
+    done = sum(len(job.episodes) for job in jobs if job.key in found)
+    report(done, total)
+    cached = frozenset(found)
+    for group in _by_block([job for job in jobs if job.key not in found]):
+        for job, records in run_block(setting.receiver, group, batch_size):
+            _store_block(cache, job, records)
+            found[job.key] = records
+            done += len(records)
+            report(done, total)
+    by_condition = {c: [job for job in jobs if job.condition == c] for c in conditions}
+    return Evaluated(
+        {c: tuple(r for job in own for r in found[job.key]) for c, own in by_condition.items()},
+        {c: tuple(job.key for job in own) for c, own in by_condition.items()},
+        cached,
+    )
+
+
+def run_block(
+    receiver: Receiver, jobs: Sequence[Job], batch_size: int
+) -> Iterator[tuple[Job, tuple[Record, ...]]]:
+    """Compute jobs that share their episodes; each batch's context is read once for all of them."""
+    episodes = jobs[0].episodes
+    befores = [receiver.prompt_start_ids(e.before) for e in episodes]
+    order = sorted(range(len(episodes)), key=lambda i: (len(befores[i]), i))
+    made: dict[str, dict[int, Record]] = {job.key: {} for job in jobs}
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        with Tap(receiver) as tap:
+            context = read_context(receiver, [befores[i] for i in rows])
+            for job in jobs:
+                del tap.calls[1:]
+                afters = [receiver.segment_ids(episodes[i].after) for i in rows]
+                slots = [job.slots[i] for i in rows]
+                reading = context.read(slots, afters)
+                given = given_rows(receiver, tap.calls[0], tap.calls[1], [len(s) for s in slots])
+                batch = [episodes[i] for i in rows]
+                made[job.key].update(zip(rows, _records(reading, batch, given), strict=True))
+    for job in jobs:
+        yield job, tuple(made[job.key][i] for i in range(len(episodes)))
+
+
+def make_job(
+    receiver: Receiver, condition: str, episodes: Sequence[Episode], slots: Sequence[Slot]
+) -> Job:
+    """Name one condition on one block of episodes by the content that determines its records."""
+    prompts = [
+        {
+            "seed": episode.seed,
+            "answer": episode.answer,
+            "options": list(episode.options),
+            "before": receiver.prompt_start_ids(episode.before),
+            "slot": list(slot.ids),
+            "after": receiver.segment_ids(episode.after),
+        }
+        for episode, slot in zip(episodes, slots, strict=True)
+    ]
+    vectors = [(str(i), s.vectors) for i, s in enumerate(slots) if s.vectors is not None]
+    key = hash_data(
+        {
+            "receiver": receiver.weights_hash,
+            "dtype": str(receiver.dtype),
+            "device": receiver.device.type,
+            "torch": torch.__version__,
+            "code": hash_modules(CODE),
+            "prompts": prompts,
+            "vectors": hash_tensors(vectors),
+        }
+    )
+    return Job(condition, tuple(episodes), tuple(slots), key)
+
+
+def load_block(cache: Path, job: Job) -> tuple[Record, ...] | None:
+    """Return a job's records from the cache; None when absent, unreadable or not this job's."""
+    path = _path(cache, job)
+    if not path.exists():
+        return None
+    try:
+        data = read_json(path)
+        records = tuple(Record.from_json(item) for item in data["records"])
+    except (StorageError, KeyError, TypeError):
+        return None
+    intact = data.get("key") == job.key and data.get("sha256") == hash_data(data["records"])
+    seeds_fit = [r.seed for r in records] == [e.seed for e in job.episodes]
+    return records if intact and seeds_fit else None
+
+
+def _jobs(setting: Setting, condition: str) -> list[Job]:
+    slots = build_slots(condition, setting)
+    episodes = setting.episodes.episodes
+    return [
+        make_job(setting.receiver, condition, episodes[i : i + BLOCK], slots[i : i + BLOCK])
+        for i in range(0, len(episodes), BLOCK)
+    ]
+
+
+def _by_block(jobs: Sequence[Job]) -> list[list[Job]]:
+    groups: dict[int, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.episodes[0].seed, []).append(job)
+    return list(groups.values())
+
+
+def _records(reading: Reading, episodes: Sequence[Episode], given: Sequence[Given]) -> list[Record]:
+    receiver = reading.receiver
+    options = [[receiver.option_ids(option) for option in e.options] for e in episodes]
+    scores = reading.option_scores(options)
+    limit = 1 + max(len(ids) for row in options for ids in row)
+    said = reading.greedy(
+        limit, lambda i, ids: named_option(receiver.text(ids), episodes[i].options)[1]
+    )
+    records = []
+    for episode, row, ids, what in zip(episodes, scores, said, given, strict=True):
+        text = receiver.text(ids)
+        named = named_option(text, episode.options)[0]
+        records.append(
+            Record(episode.seed, episode.answer, tuple(row), tuple(ids), text, named, what)
+        )
+    return records
+
+
+def _store_block(cache: Path, job: Job, records: Sequence[Record]) -> None:
+    rows = [record.to_json() for record in records]
+    write_json(_path(cache, job), {"key": job.key, "sha256": hash_data(rows), "records": rows})
+
+
+def _path(cache: Path, job: Job) -> Path:
+    return cache / "outcomes" / job.key[:2] / f"{job.key}.json"

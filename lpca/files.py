@@ -1,0 +1,78 @@
+"""Where lpca keeps things, and how it writes them: whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from filelock import FileLock
+
+
+class StorageError(RuntimeError):
+    """A folder cannot be written or a stored file cannot be read; the message names it."""
+
+
+def cache_dir() -> Path:
+    """The user's cache folder for lpca; the environment variable LPCA_CACHE overrides it."""
+    override = os.environ.get("LPCA_CACHE")
+    return Path(override) if override else Path(platformdirs.user_cache_dir("lpca"))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock named after `path` across processes; the system frees a dead one's."""
+    lock = path.with_name(path.name + ".lock")
+    with _storage(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in place in one step."""
+    with _storage(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        os.close(handle)
+        part = Path(name)
+        try:
+            write(part)
+            part.chmod(0o644)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: object, indent: int | None = None) -> None:
+    """Write `data` as JSON, whole or not at all; NaN is refused with ValueError."""
+    text = json.dumps(data, indent=indent, allow_nan=False)
+    write_file(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; raises StorageError when the file is missing, unreadable or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: cannot be read: {error}") from error
+
+
+@contextmanager
+def _storage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be written: {error.strerror or error}; free the space or the "
+            "permission, or point LPCA_CACHE to another folder"
+        ) from error

@@ -1,0 +1,105 @@
+"""Find and load a receiver by name, identifier or path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from lpca.hashing import hash_tensors
+from lpca.memory import keep_freed_memory
+from lpca.receivers.model import Receiver, ReceiverError, freeze
+from lpca.receivers.smollm2 import smollm2_folder
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+)
+DEFAULT = "smollm2-135m"
+STUB = "stub"
+
+
+def load_receiver(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Receiver:
+    """Load a frozen receiver.
+
+    Args:
+        name: `smollm2-135m`, `stub`, a local folder, a `.gguf` file, or a Hugging Face id.
+        device: one of DEVICES; `auto` takes CUDA, then MPS, then the CPU.
+        dtype: one of DTYPES, or `auto`: bfloat16 on CUDA, else float32.
+
+    Raises:
+        ReceiverError: the device is absent, or the model cannot be found or read.
+    """
+    keep_freed_memory()
+    where = _device(device)
+    source = _source(name)
+    model, tokenizer = _load(name, source)
+    weights_hash = hash_tensors(model.named_parameters())
+    model = model.to(device=where, dtype=_dtype(dtype, where))
+    return Receiver(name, freeze(model), tokenizer, weights_hash)
+
+
+def _device(name: str) -> torch.device:
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps()}
+    if name == "auto":
+        return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
+    if name not in present:
+        raise ReceiverError(f"unknown device {name!r}; allowed: {', '.join(DEVICES)}")
+    if not present[name]:
+        here = ", ".join(d for d, is_there in present.items() if is_there)
+        raise ReceiverError(f"device {name} is not available here; available: {here}")
+    return torch.device(name)
+
+
+def _mps() -> bool:
+    return bool(torch.backends.mps.is_available())
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in DTYPES:
+        raise ReceiverError(f"unknown dtype {name!r}; allowed: auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def _source(name: str) -> dict[str, str]:
+    if name == DEFAULT:
+        return {"pretrained_model_name_or_path": str(smollm2_folder())}
+    if name == STUB:
+        return {"pretrained_model_name_or_path": str(files("lpca.receivers").joinpath("stub"))}
+    path = Path(name)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ReceiverError(f"receiver {name}: no such file")
+        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
+    if path.is_dir() or looks_local:
+        if not (path / "config.json").is_file():
+            raise ReceiverError(f"receiver {name}: no folder with a config.json is there")
+        return {"pretrained_model_name_or_path": name}
+    return {"pretrained_model_name_or_path": name}
+
+
+def _load(name: str, source: dict[str, str]) -> tuple[Any, Any]:
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    dtype = torch.float32 if "gguf_file" in source else "auto"
+    safe: dict[str, Any] = {} if "gguf_file" in source else {"use_safetensors": True}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+        model = AutoModelForCausalLM.from_pretrained(**source, **safe, dtype=dtype)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ReceiverError(
+            f"receiver {name}: cannot be loaded: {reason}; allowed: {DEFAULT}, {STUB}, a folder "
+            "or Hugging Face id of a causal language model with safetensors weights, a .gguf file"
+        ) from error
+    return model, tokenizer

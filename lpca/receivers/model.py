@@ -1,0 +1,125 @@
+"""The receiver: a frozen causal language model, with the few things B is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from lpca.hashing import hash_tensors
+
+
+class ReceiverError(RuntimeError):
+    """A receiver cannot be found, loaded or used; the message says what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Receiver:
+    """A frozen model with its tokenizer.
+
+    `weights_hash` names the weights as they were stored, before any cast to `dtype`.
+    """
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    weights_hash: str
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type the model computes in."""
+        return self.embedding.weight.dtype
+
+    @property
+    def embedding(self) -> torch.nn.Embedding:
+        """The input embedding table, [vocabulary, d_model]."""
+        table = self.model.get_input_embeddings()
+        assert isinstance(table, torch.nn.Embedding)
+        return table
+
+    @property
+    def d_model(self) -> int:
+        """Width of the input embeddings."""
+        return self.embedding.embedding_dim
+
+    @property
+    def layers(self) -> int:
+        """Number of transformer layers."""
+        return int(self.model.config.get_text_config().num_hidden_layers)
+
+    @property
+    def pad_id(self) -> int:
+        """A token that fills masked positions; which one never matters."""
+        pad = self.tokenizer.pad_token_id
+        return int(pad) if isinstance(pad, int) else 0
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """Tokens that end an answer."""
+        ids = self.model.generation_config.eos_token_id if self.model.generation_config else None
+        listed = ids if isinstance(ids, list) else [ids]
+        found = {i for i in (*listed, self.tokenizer.eos_token_id) if isinstance(i, int)}
+        return frozenset(found)
+
+    @cached_property
+    def mean_embedding_norm(self) -> float:
+        """Mean L2 norm of the embedding table's rows, all-zero rows left out."""
+        norms = self.embedding.weight.detach().float().norm(dim=1)
+        return float(norms[norms > 0].mean())
+
+    @cached_property
+    def lead_ids(self) -> list[int]:
+        """The ids a prompt must begin with for this tokenizer: its start token, or none."""
+        marked = self._ids("x", special=True)
+        plain = self._ids("x", special=False)
+        return marked[: marked.index(plain[0])] if plain[0] in marked else []
+
+    def prompt_start_ids(self, text: str) -> list[int]:
+        """Token ids of the first segment of a prompt."""
+        return self.lead_ids + self._ids(text, special=False)
+
+    def segment_ids(self, text: str) -> list[int]:
+        """Token ids of a later segment; segments are never merged across their borders."""
+        return self._ids(text, special=False)
+
+    def message_ids(self, message: str) -> list[int]:
+        """Token ids of a message as it stands in a prompt, after a space."""
+        return self._ids(" " + message, special=False)
+
+    def option_ids(self, option: str) -> list[int]:
+        """Token ids of an answer as it follows a prompt, after a space."""
+        return self._ids(" " + option, special=False)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Decode token ids, special tokens included."""
+        return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Embeddings [len(ids), d_model] of token ids, as the model itself would embed them."""
+        with torch.no_grad():
+            rows = self.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
+        return torch.as_tensor(rows)
+
+    def parameters_hash(self) -> str:
+        """SHA-256 of the parameters and buffers as they are in memory now."""
+        return hash_tensors(self.model.state_dict().items())
+
+    def _ids(self, text: str, special: bool) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def freeze(model: PreTrainedModel) -> PreTrainedModel:
+    """Put a model in evaluation mode with no parameter asking for a gradient."""
+    model.train(False)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model

@@ -1,0 +1,149 @@
+"""Read off, at the model's own door, what B is really given."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lpca.receivers.model import Receiver
+
+INJECTED = -1
+"""Stands for a vector that is no token's embedding."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """One prompt as the model received it.
+
+    `ids` are token ids, INJECTED where a vector came in that is no token's embedding. `norms`
+    and `sha256` are those of the vectors that came in as embeddings between `start` and `stop`
+    (positions in `ids`); a slot of plain tokens has neither.
+    """
+
+    ids: tuple[int, ...]
+    start: int
+    stop: int
+    norms: tuple[float, ...] = ()
+    sha256: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """The inputs of one forward pass, as the model saw them."""
+
+    ids: Tensor | None
+    embeddings: Tensor | None
+    visible: Tensor
+
+    @property
+    def columns(self) -> int:
+        """Number of positions that came in with this call."""
+        given = self.ids if self.embeddings is None else self.embeddings
+        assert given is not None
+        return int(given.shape[1])
+
+
+class Tap:
+    """While open, keeps the inputs of every forward pass of a receiver's model."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        self.calls: list[Call] = []
+
+    def __enter__(self) -> Tap:
+        hook = self.receiver.model.register_forward_pre_hook(self._keep, with_kwargs=True)
+        self._handle = hook
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._handle.remove()
+
+    def _keep(self, _module: torch.nn.Module, _args: Any, inputs: dict[str, Any]) -> None:
+        mask = inputs["attention_mask"]
+        self.calls.append(
+            Call(inputs.get("input_ids"), inputs.get("inputs_embeds"), mask[:, 0, -1] == 0)
+        )
+
+
+def given_rows(receiver: Receiver, context: Call, prompt: Call, slots: list[int]) -> list[Given]:
+    """Compose what each row was given from the call up to the slot and the one after it.
+
+    `slots` are the numbers of positions each row's slot should take; they directly follow the
+    context. Positions the last query cannot see are padding and left out.
+    """
+    rows = []
+    for i, length in enumerate(slots):
+        past = prompt.visible[i, : -prompt.columns]
+        before = _ids(receiver, context, i, past)
+        rest = prompt.visible[i, -prompt.columns :]
+        after = _ids(receiver, prompt, i, rest)
+        norms, sha = _vectors(prompt, i, rest, length)
+        start = len(before)
+        rows.append(Given((*before, *after), start, start + length, norms, sha))
+    return rows
+
+
+def _ids(receiver: Receiver, call: Call, row: int, visible: Tensor) -> list[int]:
+    if call.embeddings is None:
+        assert call.ids is not None
+        ids = call.ids[row][visible].tolist()
+        canonical = _canonical(receiver)
+        return [canonical.get(token, token) for token in ids]
+    table = _table(receiver)
+    vectors = call.embeddings[row][visible]
+    return [table.get(key, INJECTED) for key in _keys(vectors)]
+
+
+def _vectors(call: Call, row: int, visible: Tensor, length: int) -> tuple[tuple[float, ...], str]:
+    if call.embeddings is None or length == 0:
+        return (), ""
+    vectors = call.embeddings[row][visible][:length].detach()
+    norms = tuple(round(float(x), 6) for x in vectors.float().norm(dim=1))
+    return norms, hashlib.sha256(_bytes(vectors)).hexdigest()
+
+
+def _bytes(vectors: Tensor) -> bytes:
+    raw = vectors.cpu().contiguous().view(-1).view(torch.uint8)
+    return raw.numpy().tobytes()
+
+
+def _keys(vectors: Tensor) -> list[bytes]:
+    width = vectors.shape[1] * vectors.element_size()
+    raw = _bytes(vectors)
+    return [
+        hashlib.blake2b(raw[i : i + width], digest_size=16).digest()
+        for i in range(0, len(raw), width)
+    ]
+
+
+@lru_cache(maxsize=4)
+def _table(receiver: Receiver) -> dict[bytes, int]:
+    size = receiver.embedding.num_embeddings
+    table: dict[bytes, int] = {}
+    for start in range(0, size, 4096):
+        ids = range(start, min(start + 4096, size))
+        for token, key in zip(ids, _keys(receiver.embed(ids)), strict=True):
+            table.setdefault(key, token)
+    return table
+
+
+@lru_cache(maxsize=4)
+def _canonical(receiver: Receiver) -> dict[int, int]:
+    """Map every token that shares its embedding with an earlier one to the first such token."""
+    table = _table(receiver)
+    size = receiver.embedding.num_embeddings
+    if len(table) == size:
+        return {}
+    keys = _keys(receiver.embed(range(size)))
+    return {token: table[key] for token, key in enumerate(keys) if table[key] != token}

@@ -1,0 +1,108 @@
+"""What a task is: episodes with a message for A, a prompt for B and one right answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal, Protocol
+
+from lpca.hashing import hash_data
+
+Split = Literal["train", "validation", "test"]
+Stratum = Literal["seen", "unseen"]
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+MAX_TASK_SEED = 10**8 - 1
+_SEEDS_PER_STRATUM = 5_000_000
+
+
+class TaskError(ValueError):
+    """A task cannot be built, or cannot give the episodes it is asked for."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One seed's problem.
+
+    A sees `message`. B sees `before`, then the slot (nothing, text or injected vectors), then
+    `after`, and goes on with one of `options`; `answer` is the index of the right one.
+    """
+
+    seed: int
+    stratum: Stratum
+    wording: str
+    message: str
+    before: str
+    after: str
+    options: tuple[str, ...]
+    answer: int
+
+    @property
+    def right(self) -> str:
+        """The right option's text."""
+        return self.options[self.answer]
+
+
+@dataclass(frozen=True)
+class EpisodeSet:
+    """Episodes evaluated together, with the donor of each: `donors[i]` is an index into them."""
+
+    episodes: tuple[Episode, ...]
+    donors: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    def __iter__(self) -> Iterator[Episode]:
+        return iter(self.episodes)
+
+    def donor(self, index: int) -> Episode:
+        """The episode whose message episode `index` gets under `shuffle`."""
+        return self.episodes[self.donors[index]]
+
+    def hash(self) -> str:
+        """SHA-256 of every field of every episode, and of the donors."""
+        return hash_data([[asdict(episode) for episode in self.episodes], list(self.donors)])
+
+
+class Task(Protocol):
+    """A source of episodes. Training, validation and test seeds never meet."""
+
+    name: str
+
+    def evaluation_set(self, split: Split, stratum: Stratum, n: int, seed: int) -> EpisodeSet:
+        """Return n episodes with donors; raises TaskError when they cannot be made."""
+        ...
+
+    def training_batch(self, step: int, size: int, seed: int) -> Sequence[Episode]:
+        """Return the fresh training episodes of one step."""
+        ...
+
+    def training_hash(self) -> str:
+        """Return a hash of everything that shapes training episodes, but for the seed."""
+        ...
+
+    def options_span(self, episode: Episode) -> tuple[int, int]:
+        """Return start and end (characters of `before`) of the options list in B's prompt."""
+        ...
+
+
+def episode_seed(split: Split, stratum: Stratum, task_seed: int, index: int) -> int:
+    """Return an episode's own seed; split and stratum can be read off it, so none is shared.
+
+    The split is the remainder modulo 3, the rest counts episodes of one task seed and stratum.
+    Raises TaskError when the task seed or the index is out of range.
+    """
+    if not 0 <= task_seed <= MAX_TASK_SEED:
+        raise TaskError(f"task seed {task_seed} is out of range; allowed: 0 to {MAX_TASK_SEED}")
+    if not 0 <= index < _SEEDS_PER_STRATUM:
+        raise TaskError(
+            f"episode index {index} is out of range; allowed: below {_SEEDS_PER_STRATUM}"
+        )
+    half = 0 if stratum == "seen" else _SEEDS_PER_STRATUM
+    return (task_seed * 2 * _SEEDS_PER_STRATUM + half + index) * len(SPLITS) + SPLITS.index(split)
+
+
+def split_of(seed: int) -> Split:
+    """Return the split an episode's seed belongs to."""
+    return SPLITS[seed % len(SPLITS)]

@@ -1,0 +1,184 @@
+"""The task `trip`: A's message names a city; B must say which of the listed cities it is."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TypeVar
+
+from lpca.hashing import hash_data, named_rng
+from lpca.tasks.base import Episode, EpisodeSet, Split, Stratum, TaskError, episode_seed
+
+_T = TypeVar("_T")
+
+MIN_OPTIONS, MAX_OPTIONS = 2, 16
+TRAIN_NAMES, VALIDATION_NAMES = 560, 40
+
+TRAIN_WORDINGS = (
+    "I have booked the trip to {city}.",
+    "We are flying to {city} next week.",
+    "The tickets for {city} arrived today.",
+    "My sister lives in {city} and I will visit her.",
+    "Our hotel in {city} is reserved.",
+    "The conference takes place in {city} this year.",
+    "Pack your bags, we are going to {city}!",
+    "Two weeks in {city} are paid for.",
+    "The train to {city} leaves at nine.",
+    "I finally decided: {city} it is.",
+)
+VALIDATION_WORDINGS = ("Everything is arranged for our stay in {city}.",)
+TEST_WORDINGS = (
+    "{city} is where we will spend the holiday.",
+    "Next month you will find me in {city}.",
+    "They offered me a job in {city}, so I am moving there.",
+)
+LIST_LEAD = "Candidate cities: "
+AFTER = "\nQuestion: Where does the trip go?\nAnswer: The trip goes to"
+
+
+@dataclass(frozen=True)
+class Trip:
+    """Cities as answers; `options` of them are listed in B's prompt, one of them right.
+
+    Seen answers are cities that training messages name. Unseen ones are held out: for validation
+    and for test apart, so that nothing can be chosen on the test's. Test messages also come in
+    wordings that occur nowhere else.
+    """
+
+    options: int = 4
+    name = "trip"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.options, bool) or not isinstance(self.options, int):
+            raise TaskError(f"task trip: options is {self.options!r}; allowed: a whole number")
+        if not MIN_OPTIONS <= self.options <= MAX_OPTIONS:
+            raise TaskError(
+                f"task trip: options is {self.options}; allowed: {MIN_OPTIONS} to {MAX_OPTIONS}"
+            )
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, int | float | str | bool]) -> Trip:
+        """Build from a spec's `task:` entries; raises TaskError on an unknown or wrong one."""
+        unknown = sorted(set(settings) - {"options"})
+        if unknown:
+            raise TaskError(f"task trip: unknown setting {unknown[0]!r}; allowed: options")
+        return cls(**settings)  # type: ignore[arg-type]
+
+    def evaluation_set(self, split: Split, stratum: Stratum, n: int, seed: int) -> EpisodeSet:
+        """Return n episodes; episode i's donor is episode i+1, whose answer is one of i's options.
+
+        Answers run through the stratum's names in seeded order, each once before any comes twice.
+        Wordings and the right option's position are balanced. Raises TaskError below n = 2.
+        """
+        if n < 2:
+            raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
+        rng = named_rng("trip", split, stratum, seed, self.options, n)
+        names = city_names(split, stratum)
+        answers = _cycle_of_answers(names, n, rng)
+        positions = _balanced(range(self.options), n, rng)
+        wordings = _balanced(_wordings(split), n, rng)
+        episodes = []
+        for i, (answer, position, wording) in enumerate(
+            zip(answers, positions, wordings, strict=True)
+        ):
+            wrong = [answers[(i + 1) % n]]
+            wrong += _distractors(names, {answer, *wrong}, self.options - 2, rng)
+            rng.shuffle(wrong)
+            own_seed = episode_seed(split, stratum, seed, i)
+            episodes.append(self._episode(own_seed, stratum, wording, answer, wrong, position))
+        return EpisodeSet(tuple(episodes), tuple((i + 1) % n for i in range(n)))
+
+    def training_batch(self, step: int, size: int, seed: int) -> Sequence[Episode]:
+        """Return `size` fresh episodes with distinct answers where the names suffice."""
+        rng = named_rng("trip", "train", seed, step, self.options)
+        names = city_names("train", "seen")
+        answers = _cycle_of_answers(names, size, rng)
+        batch = []
+        for i, answer in enumerate(answers):
+            wrong = _distractors(names, {answer}, self.options - 1, rng)
+            own_seed = episode_seed("train", "seen", seed, step * size + i)
+            wording, position = rng.choice(TRAIN_WORDINGS), rng.randrange(self.options)
+            batch.append(self._episode(own_seed, "seen", wording, answer, wrong, position))
+        return batch
+
+    def training_hash(self) -> str:
+        """Return a hash of names, wordings, prompt and number of options as training uses them."""
+        names = city_names("train", "seen")
+        return hash_data([names, TRAIN_WORDINGS, LIST_LEAD, AFTER, self.options])
+
+    def options_span(self, episode: Episode) -> tuple[int, int]:
+        """Return where the options list stands in `before`, in characters."""
+        return len(LIST_LEAD), len(episode.before) - 1
+
+    def _episode(
+        self,
+        seed: int,
+        stratum: Stratum,
+        wording: str,
+        answer: str,
+        wrong: Sequence[str],
+        position: int,
+    ) -> Episode:
+        options = [*wrong[:position], answer, *wrong[position:]]
+        return Episode(
+            seed=seed,
+            stratum=stratum,
+            wording=wording,
+            message=wording.format(city=answer),
+            before=f"{LIST_LEAD}{', '.join(options)}.",
+            after=AFTER,
+            options=tuple(options),
+            answer=position,
+        )
+
+
+def city_names(split: Split, stratum: Stratum) -> tuple[str, ...]:
+    """Return the names that may be answers; training has no unseen ones (TaskError)."""
+    names = _shuffled_names()
+    if stratum == "seen":
+        return names[:TRAIN_NAMES]
+    held_out = names[TRAIN_NAMES:]
+    if split == "train":
+        raise TaskError("training has no unseen answers")
+    return held_out[:VALIDATION_NAMES] if split == "validation" else held_out[VALIDATION_NAMES:]
+
+
+@cache
+def _shuffled_names() -> tuple[str, ...]:
+    text = files("lpca.tasks").joinpath("data/cities.txt").read_text(encoding="utf-8")
+    names = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return tuple(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest()))
+
+
+def _wordings(split: Split) -> tuple[str, ...]:
+    extra = {"train": (), "validation": VALIDATION_WORDINGS, "test": TEST_WORDINGS}[split]
+    return TRAIN_WORDINGS + extra
+
+
+def _cycle_of_answers(names: Sequence[str], n: int, rng: random.Random) -> list[str]:
+    """Return n names of which no two neighbours, first and last included, are equal."""
+    answers: list[str] = []
+    while len(answers) < n:
+        order = rng.sample(names, len(names))
+        if answers and order[0] == answers[-1]:
+            order.reverse()
+        answers += order[: n - len(answers)]
+    if n > 1 and answers[-1] == answers[0]:
+        answers[-1] = _distractors(names, {answers[0], answers[-2]}, 1, rng)[0]
+    return answers
+
+
+def _distractors(
+    names: Sequence[str], taken: set[str], count: int, rng: random.Random
+) -> list[str]:
+    return rng.sample([name for name in names if name not in taken], count)
+
+
+def _balanced(values: Sequence[_T], n: int, rng: random.Random) -> list[_T]:
+    items = [values[i % len(values)] for i in range(n)]
+    rng.shuffle(items)
+    return items
