@@ -1,1 +1,3 @@
-pytest_plugins = ["lpca.pytest_plugin", "pytester"]
+"""Loads the plugin that turns `gate_specs.yaml` into tests."""
+
+pytest_plugins = ["lpca.pytest_plugin"]

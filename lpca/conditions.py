@@ -90,8 +90,6 @@ _SLOTS: Mapping[str, Callable[[Setting], list[Slot]]] = MappingProxyType(
     }
 )
 IMPLEMENTED = tuple(_SLOTS)
-LATENT = ("normal", "null", "random", "shuffle")
-"""Conditions that inject k vectors; they need a codec, or at least its k."""
 
 
 def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:

@@ -13,8 +13,10 @@ from typing import Any
 import platformdirs
 from filelock import FileLock
 
+from lpca.errors import RunError
 
-class StorageError(RuntimeError):
+
+class StorageError(RunError):
     """A folder cannot be written or a stored file cannot be read; the message names it."""
 
 

@@ -7,8 +7,10 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from lpca.errors import RunError
 
-class CodecError(RuntimeError):
+
+class CodecError(RunError):
     """A codec breaks its protocol, or a checkpoint does not fit; the message says how."""
 
 

@@ -13,9 +13,10 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from lpca.errors import RequestError
 from lpca.hashing import hash_tensors
 from lpca.memory import keep_freed_memory
-from lpca.receivers.model import Receiver, ReceiverError, freeze
+from lpca.receivers.model import Receiver, freeze
 from lpca.receivers.smollm2 import smollm2_folder
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -35,7 +36,8 @@ def load_receiver(name: str = DEFAULT, device: str = "auto", dtype: str = "auto"
         dtype: one of DTYPES, or `auto`: bfloat16 on CUDA, else float32.
 
     Raises:
-        ReceiverError: the device is absent, or the model cannot be found or read.
+        RequestError: the device is absent, or the model cannot be found or read.
+        ReceiverError: the default receiver's weights cannot be fetched.
     """
     keep_freed_memory()
     where = _device(device)
@@ -51,10 +53,10 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
     if name not in present:
-        raise ReceiverError(f"unknown device {name!r}; allowed: {', '.join(DEVICES)}")
+        raise RequestError(f"unknown device {name!r}; allowed: {', '.join(DEVICES)}")
     if not present[name]:
         here = ", ".join(d for d, is_there in present.items() if is_there)
-        raise ReceiverError(f"device {name} is not available here; available: {here}")
+        raise RequestError(f"device {name} is not available here; available: {here}")
     return torch.device(name)
 
 
@@ -66,7 +68,7 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     if name not in DTYPES:
-        raise ReceiverError(f"unknown dtype {name!r}; allowed: auto, {', '.join(DTYPES)}")
+        raise RequestError(f"unknown dtype {name!r}; allowed: auto, {', '.join(DTYPES)}")
     return DTYPES[name]
 
 
@@ -78,12 +80,12 @@ def _source(name: str) -> dict[str, str]:
     path = Path(name)
     if path.suffix == ".gguf":
         if not path.is_file():
-            raise ReceiverError(f"receiver {name}: no such file")
+            raise RequestError(f"receiver {name}: no such file")
         return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
     if path.is_dir() or looks_local:
         if not (path / "config.json").is_file():
-            raise ReceiverError(f"receiver {name}: no folder with a config.json is there")
+            raise RequestError(f"receiver {name}: no folder with a config.json is there")
         return {"pretrained_model_name_or_path": name}
     return {"pretrained_model_name_or_path": name}
 
@@ -98,7 +100,7 @@ def _load(name: str, source: dict[str, str]) -> tuple[Any, Any]:
         model = AutoModelForCausalLM.from_pretrained(**source, **safe, dtype=dtype)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ReceiverError(
+        raise RequestError(
             f"receiver {name}: cannot be loaded: {reason}; allowed: {DEFAULT}, {STUB}, a folder "
             "or Hugging Face id of a causal language model with safetensors weights, a .gguf file"
         ) from error

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lpca.errors import RunError
 from lpca.hashing import hash_tensors
 
 
-class ReceiverError(RuntimeError):
+class ReceiverError(RunError):
     """A receiver cannot be found, loaded or used; the message says what to do."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -94,12 +95,16 @@ def given_rows(receiver: Receiver, context: Call, prompt: Call, slots: list[int]
     return rows
 
 
+def canonical_ids(receiver: Receiver, ids: Sequence[int]) -> tuple[int, ...]:
+    """Return ids as `Given` has them: tokens that share an embedding are one token there."""
+    canonical = _canonical(receiver)
+    return tuple(canonical.get(token, token) for token in ids)
+
+
 def _ids(receiver: Receiver, call: Call, row: int, visible: Tensor) -> list[int]:
     if call.embeddings is None:
         assert call.ids is not None
-        ids = call.ids[row][visible].tolist()
-        canonical = _canonical(receiver)
-        return [canonical.get(token, token) for token in ids]
+        return list(canonical_ids(receiver, call.ids[row][visible].tolist()))
     table = _table(receiver)
     vectors = call.embeddings[row][visible]
     return [table.get(key, INJECTED) for key in _keys(vectors)]

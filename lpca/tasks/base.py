@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
+from lpca.errors import RequestError
 from lpca.hashing import hash_data
 
 Split = Literal["train", "validation", "test"]
@@ -16,7 +17,7 @@ MAX_TASK_SEED = 10**8 - 1
 _SEEDS_PER_STRATUM = 5_000_000
 
 
-class TaskError(ValueError):
+class TaskError(RequestError):
     """A task cannot be built, or cannot give the episodes it is asked for."""
 
 

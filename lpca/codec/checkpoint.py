@@ -1,0 +1,143 @@
+"""Checkpoints: safetensors plus a manifest, written last, that says what the weights belong to."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from lpca.codec.base import CodecError
+from lpca.codec.token_pooler import TokenPooler
+from lpca.codec.training import TrainConfig
+from lpca.files import StorageError, read_json, write_file, write_json
+from lpca.hashing import hash_data, hash_file, hash_modules
+from lpca.receivers.model import Receiver
+from lpca.tasks import Task
+
+WEIGHTS, MANIFEST = "codec.safetensors", "manifest.json"
+FORMAT = 1
+CODE = ("lpca.codec.token_pooler", "lpca.codec.training")
+"""Only what determines the weights: the architecture, the objective and the loop."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a codec's weights follow from; two equal ones name the same training run."""
+
+    receiver: str
+    task: str
+    code: str
+    config: dict[str, float]
+    k: int
+    seed: int
+
+    def hash(self) -> str:
+        """SHA-256 of all of it."""
+        return hash_data(asdict(self))
+
+    def mismatches(self, other: Identity, ignoring: tuple[str, ...] = ()) -> list[str]:
+        """Say what differs in `other`, one phrase per field."""
+        mine, theirs = asdict(self), asdict(other)
+        return [
+            f"{field} is {_short(theirs[field])}, wanted {_short(value)}"
+            for field, value in mine.items()
+            if field not in ignoring and theirs[field] != value
+        ]
+
+
+def identify(receiver: Receiver, task: Task, k: int, seed: int, config: TrainConfig) -> Identity:
+    """Name the training run of these arguments; data and code count by their content."""
+    first_batch = [asdict(e) for e in task.training_batch(0, int(config.batch_size), seed)]
+    return Identity(
+        receiver=receiver.weights_hash,
+        task=hash_data([task.training_hash(), first_batch]),
+        code=hash_modules(CODE),
+        config=asdict(config),
+        k=k,
+        seed=seed,
+    )
+
+
+def save_checkpoint(
+    folder: Path, codec: TokenPooler, identity: Identity, facts: Mapping[str, Any]
+) -> None:
+    """Write weights and manifest; `facts` (loss history, versions) are kept beside the identity.
+
+    The folder appears whole: it is filled elsewhere and renamed, the manifest written last.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        made = Path(scratch) / "checkpoint"
+        made.mkdir()
+        state = {name: value.cpu().contiguous() for name, value in codec.state_dict().items()}
+        write_file(made / WEIGHTS, lambda part: save_file(state, part))
+        manifest = {
+            "format": FORMAT,
+            "architecture": type(codec).__name__,
+            "identity": asdict(identity),
+            "weights_sha256": hash_file(made / WEIGHTS),
+            **facts,
+        }
+        write_json(made / MANIFEST, manifest, indent=1)
+        shutil.rmtree(folder, ignore_errors=True)
+        made.replace(folder)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read a checkpoint's manifest; CodecError when it is absent or not one."""
+    path = folder / MANIFEST
+    try:
+        manifest = read_json(path)
+    except StorageError as error:
+        raise CodecError(f"checkpoint {folder}: no readable {MANIFEST}: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise CodecError(f"{path}: not a checkpoint manifest of format {FORMAT}")
+    return manifest
+
+
+def read_identity(folder: Path) -> Identity:
+    """Read what a checkpoint's weights belong to; CodecError when the manifest does not say."""
+    try:
+        return Identity(**read_manifest(folder)["identity"])
+    except (KeyError, TypeError) as error:
+        raise CodecError(f"{folder / MANIFEST}: its identity is incomplete: {error}") from error
+
+
+def load_codec(folder: Path, receiver: Receiver, k: int) -> TokenPooler:
+    """Load the codec of a checkpoint whose identity fits.
+
+    Raises CodecError when the weights are truncated, of other shapes, not finite, or not the ones
+    the manifest names.
+    """
+    manifest, path = read_manifest(folder), folder / WEIGHTS
+    if manifest.get("architecture") != TokenPooler.__name__:
+        raise CodecError(
+            f"{folder / MANIFEST}: architecture {manifest.get('architecture')!r} is "
+            f"unknown; allowed: {TokenPooler.__name__}"
+        )
+    try:
+        if hash_file(path) != manifest.get("weights_sha256"):
+            raise CodecError(f"{path}: its bytes are not the ones {MANIFEST} names")
+        state = load_file(path)
+        codec = TokenPooler(receiver, k)
+        codec.load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        if isinstance(error, CodecError):
+            raise
+        reason = " ".join(str(error).split())
+        raise CodecError(f"{path}: the weights cannot be loaded: {reason}") from error
+    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        raise CodecError(f"{path}: the weights hold NaN or infinity")
+    return codec
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:12] if isinstance(value, str) and len(text) > 12 else text

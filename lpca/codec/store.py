@@ -1,0 +1,195 @@
+"""Load the codec that fits, or train it: shipped, cached, or anew."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from lpca import __version__
+from lpca.codec.base import CodecError
+from lpca.codec.checkpoint import (
+    Identity,
+    identify,
+    load_codec,
+    read_identity,
+    read_manifest,
+    save_checkpoint,
+)
+from lpca.codec.token_pooler import TokenPooler
+from lpca.codec.training import Progress, TrainConfig, Training
+from lpca.errors import RequestError
+from lpca.files import locked, write_file
+from lpca.receivers.model import Receiver
+from lpca.tasks import Task
+
+DEFAULT_SEED = 0
+SNAPSHOT_EVERY = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Obtained:
+    """A codec with where it came from: `given`, `shipped`, `cached` or `trained`."""
+
+    codec: TokenPooler
+    identity: Identity
+    origin: str
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which codec is wanted; without a seed, any shipped seed will do."""
+
+    k: int
+    seed: int | None = None
+    checkpoint: Path | None = None
+    retrain: bool = False
+    config: TrainConfig = field(default_factory=TrainConfig)
+
+
+def obtain_codec(
+    receiver: Receiver,
+    task: Task,
+    request: Request,
+    cache: Path,
+    report: Callable[[Progress], None],
+    tell: Callable[[str], None],
+) -> Obtained:
+    """Return the codec asked for, training it where none fits.
+
+    A given checkpoint that does not fit is a RequestError. A shipped or cached one that does not is
+    named through `tell` with its mismatch, and the codec is trained anew.
+    """
+    wanted = identify(
+        receiver,
+        task,
+        request.k,
+        DEFAULT_SEED if request.seed is None else request.seed,
+        request.config,
+    )
+    if request.checkpoint is not None:
+        return _given(request.checkpoint, receiver, wanted)
+    if not request.retrain:
+        shipped = _shipped(receiver, request.k)
+        if shipped is not None and (found := _fitting(shipped, receiver, wanted, "shipped", tell)):
+            return found
+    folder = cache / "codecs" / wanted.hash()
+    with locked(folder):
+        if (
+            not request.retrain
+            and folder.exists()
+            and (found := _fitting(folder, receiver, wanted, "cached", tell))
+        ):
+            return found
+        return _train(receiver, task, wanted, request, folder, report)
+
+
+def shipped_folder(k: int) -> Path:
+    """Where the repository keeps the default receiver's checkpoint for k."""
+    return Path(str(files("lpca.codec").joinpath("shipped", f"smollm2-135m-k{k}")))
+
+
+def _shipped(receiver: Receiver, k: int) -> Path | None:
+    folder = shipped_folder(k)
+    return folder if receiver.name == "smollm2-135m" and folder.exists() else None
+
+
+def _given(folder: Path, receiver: Receiver, wanted: Identity) -> Obtained:
+    try:
+        found = read_identity(folder)
+        # How somebody trained their codec is theirs; what it was trained for must fit.
+        mismatches = wanted.mismatches(found, ignoring=("seed", "config", "code"))
+        if mismatches:
+            raise CodecError(f"checkpoint {folder} does not fit: {'; '.join(mismatches)}")
+        codec = load_codec(folder, receiver, wanted.k)
+    except CodecError as error:
+        raise RequestError(str(error)) from error
+    return Obtained(codec, found, "given", read_manifest(folder))
+
+
+def _fitting(
+    folder: Path, receiver: Receiver, wanted: Identity, origin: str, tell: Callable[[str], None]
+) -> Obtained | None:
+    try:
+        found = read_identity(folder)
+        mismatches = wanted.mismatches(found)
+        if not mismatches:
+            codec = load_codec(folder, receiver, wanted.k)
+            return Obtained(codec, found, origin, read_manifest(folder))
+    except CodecError as error:
+        mismatches = [str(error)]
+    tell(f"the {origin} checkpoint {folder.name} does not fit: {'; '.join(mismatches)}; training")
+    return None
+
+
+def _train(
+    receiver: Receiver,
+    task: Task,
+    identity: Identity,
+    request: Request,
+    folder: Path,
+    report: Callable[[Progress], None],
+) -> Obtained:
+    training = Training(receiver, task, identity.k, identity.seed, request.config)
+    snapshot = folder.with_name(folder.name + ".snapshot")
+    _resume(training, snapshot)
+    started, already = time.monotonic(), len(training.history)
+
+    def step(progress: Progress) -> None:
+        if progress.step % SNAPSHOT_EVERY == 0:
+            _save_snapshot(training, snapshot)
+        report(progress)
+
+    training.run(step)
+    facts = {
+        "history": [asdict(progress) for progress in training.history],
+        "trained": {
+            "seconds": round(time.monotonic() - started, 1),
+            "resumed_at_step": already,
+            "dtype": str(receiver.dtype),
+            "device": receiver.device.type,
+            "receiver": receiver.name,
+            "lpca": __version__,
+            "torch": torch.__version__,
+        },
+    }
+    save_checkpoint(folder, training.codec, identity, facts)
+    snapshot.unlink(missing_ok=True)
+    return Obtained(training.codec, identity, "trained", read_manifest(folder))
+
+
+def _save_snapshot(training: Training, path: Path) -> None:
+    tensors = {f"codec.{k}": v for k, v in training.codec.state_dict().items()}
+    for index, moments in training.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+    history = json.dumps([asdict(progress) for progress in training.history])
+    whole = {name: value.cpu().contiguous() for name, value in tensors.items()}
+    write_file(path, lambda part: save_file(whole, part, metadata={"history": history}))
+
+
+def _resume(training: Training, path: Path) -> None:
+    """Continue from a snapshot: the same seed and step give the same batches as without a stop."""
+    if not path.exists():
+        return
+    with safe_open(path, framework="pt") as stored:
+        history = json.loads(stored.metadata()["history"])
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    codec = {n.removeprefix("codec."): v for n, v in tensors.items() if n.startswith("codec.")}
+    training.codec.load_state_dict(codec)
+    state = training.optimiser.state_dict()
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, moment = name.split(".")
+            moments.setdefault(int(index), {})[moment] = value
+    training.optimiser.load_state_dict({**state, "state": moments})
+    training.history = [Progress(**progress) for progress in history]

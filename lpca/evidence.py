@@ -1,0 +1,161 @@
+"""Evidence: a gate's verdict with everything it rests on, as one JSON file."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lpca.codec.store import Obtained
+from lpca.hashing import hash_data, hash_file
+from lpca.judge import GateResult
+from lpca.measure import Measurement, Subject
+from lpca.records import Record
+from lpca.spec.model import Gate, Spec
+from lpca.stats import wilson
+from lpca.tasks import Episode
+
+FORMAT = 1
+PACKAGES = ("lpca", "torch", "transformers", "numpy", "safetensors", "pytest")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which run made the evidence, and how it was started."""
+
+    run: str
+    command: Sequence[str]
+
+
+def compose(
+    spec: Spec,
+    gate: Gate,
+    k: int | None,
+    result: GateResult,
+    required: Sequence[GateResult],
+    measurement: Measurement,
+    subject: Subject,
+    codec: Obtained | None,
+    origin: Origin,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return the evidence of one gate as JSON-able data."""
+    receiver = subject.receiver
+    return {
+        "format": FORMAT,
+        "run": origin.run,
+        "command": list(origin.command),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "k": k,
+        "title": gate.title,
+        "answers": gate.answers,
+        "score": spec.evaluation.score,
+        "confidence": spec.evaluation.confidence,
+        **result.to_dict(),
+        "required": [one.to_dict() for one in required],
+        "beside": list(gate.beside),
+        "checks": [asdict(check) for check in measurement.checks],
+        "conditions": {
+            name: _condition(records, spec.evaluation.confidence)
+            for name, records in measurement.records.items()
+        },
+        "receiver": {
+            "name": receiver.name,
+            "device": receiver.device.type,
+            "dtype": str(receiver.dtype).removeprefix("torch."),
+        },
+        "codec": _codec(codec),
+        "task": {"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
+        "hashes": {
+            "receiver": receiver.weights_hash,
+            "spec": hash_file(Path(spec.file)),
+            "episodes": measurement.episodes.hash(),
+            "outcomes": _outcomes_hash(measurement),
+            "codec": codec.facts["weights_sha256"] if codec else None,
+        },
+        "cache": {
+            name: [{"key": key, "cached": key in measurement.evaluated.cached} for key in keys]
+            for name, keys in measurement.evaluated.keys.items()
+        },
+        "versions": {
+            **{name: version(name) for name in PACKAGES},
+            "python": platform.python_version(),
+        },
+        "machine": {"platform": platform.platform(), "processor": platform.machine()},
+        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "episodes": [
+            _episode(index, episode, measurement)
+            for index, episode in enumerate(measurement.episodes)
+        ],
+    }
+
+
+def command_line() -> list[str]:
+    """The running command, its program by name only."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]]
+
+
+def _condition(records: Sequence[Record], confidence: float) -> dict[str, Any]:
+    n = len(records)
+    both = {
+        "likelihood": sum(record.likelihood_success for record in records),
+        "greedy": sum(record.greedy_success for record in records),
+    }
+    intervals = {name: wilson(count, n, confidence) for name, count in both.items()}
+    return {
+        "n": n,
+        "near_ties": sum(record.near_tie for record in records),
+        **{
+            name: {"successes": count, "interval": [intervals[name].low, intervals[name].high]}
+            for name, count in both.items()
+        },
+    }
+
+
+def _codec(codec: Obtained | None) -> dict[str, Any] | None:
+    if codec is None:
+        return None
+    facts = {"origin": codec.origin, "architecture": codec.facts["architecture"]}
+    return {**facts, **asdict(codec.identity), "history": codec.facts.get("history", [])}
+
+
+def _outcomes_hash(measurement: Measurement) -> str:
+    return hash_data(
+        {
+            name: [[r.seed, r.likelihood_success, r.greedy_success] for r in records]
+            for name, records in measurement.records.items()
+        }
+    )
+
+
+def _episode(index: int, episode: Episode, measurement: Measurement) -> dict[str, Any]:
+    return {
+        "seed": episode.seed,
+        "answers": episode.stratum,
+        "wording": episode.wording,
+        "message": episode.message,
+        "options": list(episode.options),
+        "answer": episode.answer,
+        "donor": measurement.episodes.donor(index).seed,
+        "outcomes": {
+            name: _outcome(records[index]) for name, records in measurement.records.items()
+        },
+    }
+
+
+def _outcome(record: Record) -> dict[str, Any]:
+    prompt = ",".join(map(str, record.given.ids))
+    return {
+        "likelihood": record.likelihood_success,
+        "greedy": record.greedy_success,
+        "scores": list(record.scores),
+        "said": record.said,
+        "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
+        "slot_sha256": record.given.sha256,
+    }

@@ -1,0 +1,50 @@
+"""The tests that a spec becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from lpca.gate_plan import needs_codec
+from lpca.spec.model import Spec
+from lpca.validity import CHECKS
+
+MAX_K = 512
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test made from the spec: a criterion or a validity check of a gate at one k."""
+
+    gate: str
+    kind: Literal["criterion", "check"]
+    name: str
+    k: int | None
+
+    @property
+    def id(self) -> str:
+        """A readable id that stays the same from run to run."""
+        return f"{self.gate}-{self.name}" + ("" if self.k is None else f"-k{self.k}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, to travel with a test report."""
+        return asdict(self)
+
+
+def cases(spec: Spec, ks: Sequence[int], kind: Literal["criterion", "check"]) -> list[Case]:
+    """Return every case of a kind, in the order of the spec."""
+    found = []
+    for name, gate in spec.gates.items():
+        own = [one.id for one in (CHECKS if kind == "check" else gate.criteria)]
+        for k in ks if needs_codec(spec, name) else [None]:
+            found += [Case(name, kind, what, k) for what in own]
+    return found
+
+
+def parse_ks(text: str) -> tuple[int, ...]:
+    """Read `--k`: whole numbers from 1 to MAX_K, separated by commas; ValueError otherwise."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and 1 <= int(part) <= MAX_K for part in parts):
+        raise ValueError(f"--k {text}: allowed: whole numbers from 1 to {MAX_K}, as in --k 4,8")
+    return tuple(dict.fromkeys(int(part) for part in parts))

@@ -1,0 +1,212 @@
+"""The pytest plugin: a gate spec becomes tests, and a run of them a verdict."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from lpca.errors import RunError
+from lpca.pytest_cases import Case, cases, parse_ks
+from lpca.pytest_verdicts import PROPERTY, USAGE_PROPERTY, VerdictReporter
+from lpca.spec.check import check_spec, has_errors
+from lpca.spec.load import SpecError, load_spec
+from lpca.spec.model import Spec
+
+if TYPE_CHECKING:
+    from lpca.runner import Runner
+
+SPEC = pytest.StashKey[Spec]()
+KS = pytest.StashKey[tuple[int, ...]]()
+RUN = pytest.StashKey[str]()
+COMMAND = pytest.StashKey[Sequence[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of a gate run."""
+    group = parser.getgroup("lpca", "latent channel gates")
+    group.addoption("--k", default="4", metavar="K[,K]", help="numbers of latents, e.g. 4,8")
+    group.addoption("--gate-spec", metavar="FILE", help="default: gate_specs.yaml")
+    group.addoption(
+        "--receiver",
+        default="smollm2-135m",
+        help="smollm2-135m, stub, a folder, a .gguf file, or a Hugging Face id",
+    )
+    group.addoption("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    group.addoption("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
+    group.addoption("--checkpoint", metavar="FOLDER", help="a codec checkpoint; it must fit")
+    group.addoption("--retrain", action="store_true", help="train the codec anew")
+    group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
+    group.addoption("--batch-size", type=int, default=32, metavar="N", help="episodes at a time")
+    group.addoption(
+        "--evidence", default=".lpca/evidence", metavar="FOLDER", help="where the JSON goes"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load and check the spec, register its gates as markers, and get ready to report."""
+    spec = _checked_spec(config)
+    config.stash[SPEC] = spec
+    config.stash[KS] = _checked_ks(config)
+    _check_options(config)
+    for name, gate in spec.gates.items():
+        config.addinivalue_line("markers", f"{name}: {gate.title}")
+    worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is not None:
+        config.stash[RUN], config.stash[COMMAND] = worker["lpca_run"], worker["lpca_command"]
+        return
+    config.stash[RUN] = uuid.uuid4().hex
+    config.stash[COMMAND] = [Path(sys.argv[0]).name, *map(str, config.invocation_params.args)]
+    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN])
+    config.pluginmanager.register(reporter, "lpca-verdicts")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker which run it belongs to."""
+    node.workerinput["lpca_run"] = node.config.stash[RUN]
+    node.workerinput["lpca_command"] = node.config.stash[COMMAND]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise `criterion` by the spec's criteria and `leak_check` by the validity checks."""
+    kinds: dict[str, Literal["criterion", "check"]] = {
+        "criterion": "criterion",
+        "leak_check": "check",
+    }
+    spec, ks = metafunc.config.stash[SPEC], metafunc.config.stash[KS]
+    for argument, kind in kinds.items():
+        if argument in metafunc.fixturenames:
+            params = [
+                pytest.param(case, id=case.id, marks=getattr(pytest.mark, case.gate))
+                for case in cases(spec, ks, kind)
+            ]
+            metafunc.parametrize(argument, params)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write on each test which case it is, and which criteria of its gate the run left out."""
+    found = {item: case for item in session.items if (case := _case(item))}
+    chosen = {(c.gate, c.k, c.name) for c in found.values() if c.kind == "criterion"}
+    for item, case in found.items():
+        own = [c.id for c in session.config.stash[SPEC].gates[case.gate].criteria]
+        left_out = [name for name in own if (case.gate, case.k, name) not in chosen]
+        if not _picked_by_hand(session.config) and (
+            len(left_out) < len(own) or session.config.option.lf
+        ):
+            left_out = []
+        item.user_properties.append((PROPERTY, case.to_dict() | {"left_out": left_out}))
+
+
+def _case(item: pytest.Item) -> Case | None:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return next((value for value in params.values() if isinstance(value, Case)), None)
+
+
+def _picked_by_hand(config: pytest.Config) -> bool:
+    """Whether tests were picked one by one; `--lf` and `-x` leave the verdict as it is."""
+    named = any("::" in argument for argument in config.args)
+    return bool(named or config.option.keyword or config.option.deselect)
+
+
+@pytest.fixture(scope="session")
+def lpca_runner(request: pytest.FixtureRequest) -> Runner:
+    """What loads, trains and measures, once for the session."""
+    from lpca.evidence import Origin
+    from lpca.files import cache_dir
+    from lpca.report.console import StderrConsole
+    from lpca.runner import Options, Runner
+
+    config, option = request.config, request.config.option
+    options = Options(
+        receiver=option.receiver,
+        device=option.device,
+        dtype=option.dtype,
+        checkpoint=Path(option.checkpoint) if option.checkpoint else None,
+        retrain=option.retrain,
+        train_seed=option.train_seed,
+        batch_size=option.batch_size,
+        cache=cache_dir(),
+        evidence=_evidence_folder(config),
+    )
+    console = StderrConsole(os.environ.get("PYTEST_XDIST_WORKER", ""))
+    origin = Origin(config.stash[RUN], config.stash[COMMAND])
+    return Runner(config.stash[SPEC], options, origin, console)
+
+
+@pytest.fixture
+def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Mapping[str, Any]:
+    """The evidence of the gate that the test's criterion or validity check belongs to."""
+    item = request.node
+    case, data = _case(item), dict(item.user_properties).get(PROPERTY)
+    if case is None or data is None:
+        pytest.fail("gate_evidence needs the fixture criterion or leak_check beside it", False)
+    gate = request.config.stash[SPEC].gates[case.gate]
+    asked = [one.id for one in gate.criteria if one.id not in data["left_out"]]
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    try:
+        with capture.global_and_fixture_disabled():
+            return lpca_runner.evidence(case.gate, case.k, asked)
+    except RunError as error:
+        if error.is_usage_error:
+            item.user_properties.append((USAGE_PROPERTY, True))
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def criterion_result(criterion: Case, gate_evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The criterion's result; an error where the gate is INVALID: then nothing is read."""
+    results = {result["id"]: result for result in gate_evidence["criteria"]}
+    if gate_evidence["verdict"] == "INVALID":
+        reasons = "; ".join(gate_evidence["reasons"])
+        pytest.fail(f"{criterion.gate} is {gate_evidence['verdict']}: {reasons}", pytrace=False)
+    found: Mapping[str, Any] = results[criterion.name]
+    return found
+
+
+@pytest.fixture
+def leak_result(leak_check: Case, gate_evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The validity check's result; skipped where its conditions are not evaluated."""
+    results = {check["id"]: check for check in gate_evidence["checks"]}
+    result: Mapping[str, Any] = results[leak_check.name]
+    if result["passed"] is None:
+        pytest.skip(result["detail"])
+    return result
+
+
+def _checked_spec(config: pytest.Config) -> Spec:
+    default = os.path.relpath(config.rootpath / "gate_specs.yaml", config.invocation_params.dir)
+    try:
+        spec = load_spec(config.getoption("--gate-spec") or default)
+    except SpecError as error:
+        raise pytest.UsageError(str(error)) from None
+    findings = check_spec(spec)
+    if has_errors(findings):
+        raise pytest.UsageError("\n".join(str(finding) for finding in findings))
+    return spec
+
+
+def _checked_ks(config: pytest.Config) -> tuple[int, ...]:
+    try:
+        return parse_ks(config.getoption("--k"))
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _check_options(config: pytest.Config) -> None:
+    option = config.option
+    if option.batch_size < 1:
+        raise pytest.UsageError(f"--batch-size {option.batch_size}: allowed: 1 or more")
+    if option.checkpoint and not Path(option.checkpoint).is_dir():
+        raise pytest.UsageError(f"--checkpoint {option.checkpoint}: no such folder")
+    if option.checkpoint and option.retrain:
+        raise pytest.UsageError("--checkpoint and --retrain: allowed: one of them")
+
+
+def _evidence_folder(config: pytest.Config) -> Path:
+    return config.rootpath / str(config.option.evidence)

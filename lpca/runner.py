@@ -1,0 +1,172 @@
+"""A run: load what is asked for once, measure each gate once, and keep its evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from lpca.codec.channel import Channel
+from lpca.codec.store import Obtained, Request, obtain_codec
+from lpca.codec.training import Progress
+from lpca.errors import RunError
+from lpca.evidence import Origin, compose
+from lpca.files import locked, read_json, write_json
+from lpca.gate_plan import evidence_path, gate_conditions, needs_codec
+from lpca.judge import judge
+from lpca.measure import Subject, episodes_for, measure
+from lpca.receivers.load import load_receiver
+from lpca.receivers.model import Receiver
+from lpca.spec.model import Spec
+from lpca.tasks import Task, make_task
+
+
+class Console(Protocol):
+    """Where a run says how far it is."""
+
+    def tell(self, text: str) -> None:
+        """Show one line."""
+        ...
+
+    def training(self, progress: Progress, steps: int) -> None:
+        """Show a training step."""
+        ...
+
+    def evaluating(self, label: str) -> Callable[[int, int], None]:
+        """Return what shows how many outcomes of how many are there."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for, beside the spec."""
+
+    receiver: str
+    device: str
+    dtype: str
+    checkpoint: Path | None
+    retrain: bool
+    train_seed: int | None
+    batch_size: int
+    cache: Path
+    evidence: Path
+
+
+@dataclass(eq=False)
+class Runner:
+    """Measures gates; workers of one run share its evidence through files and locks."""
+
+    spec: Spec
+    options: Options
+    origin: Origin
+    console: Console
+    _failed: dict[Path, RunError] = field(default_factory=dict)
+    _kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    _codecs: dict[int, Obtained] = field(default_factory=dict)
+    _seconds: dict[str, float] = field(default_factory=dict)
+
+    def evidence(
+        self, name: str, k: int | None, criteria: Collection[str] | None = None
+    ) -> Mapping[str, Any]:
+        """Return a gate's evidence, measured by whichever worker of the run comes first.
+
+        `criteria` are those the run has tests for; with some left out the gate is NOT MEASURED.
+        What could not be measured is not tried again: the same error is raised.
+        """
+        path = evidence_path(self.options.evidence, name, k)
+        if path in self._failed:
+            raise self._failed[path]
+        if path not in self._kept:
+            try:
+                with locked(path):
+                    kept = self._stored(path) or self._measured(name, k, path, criteria)
+            except RunError as error:
+                self._failed[path] = error
+                raise
+            self._kept[path] = kept
+            for other in self.spec.gates[name].beside:
+                self.evidence(other, k if needs_codec(self.spec, other) else None)
+        return self._kept[path]
+
+    def _stored(self, path: Path) -> dict[str, Any] | None:
+        if not path.exists():
+            return None
+        stored: dict[str, Any] = read_json(path)
+        return stored if stored.get("run") == self.origin.run else None
+
+    def _measured(
+        self, name: str, k: int | None, path: Path, criteria: Collection[str] | None
+    ) -> dict[str, Any]:
+        gate = self.spec.gates[name]
+        codec = None if k is None else self._codec(k)
+        channel = None if codec is None or k is None else Channel(self._receiver, codec.codec, k)
+        subject = Subject(
+            self._receiver,
+            self._receiver_hash,
+            self._task,
+            channel,
+            None if codec is None else codec.identity.seed,
+        )
+        evaluation = self.spec.evaluation
+        measurement = measure(
+            subject,
+            episodes_for(self._task, gate.answers, self.spec.episodes(gate), self.spec.task.seed),
+            gate_conditions(self.spec, name),
+            self.options.cache,
+            self.options.batch_size,
+            self.console.evaluating(name if k is None else f"{name} k={k}"),
+        )
+        table = measurement.table(evaluation.score)
+        required = [judge(self.spec, other, table) for other in gate.requires]
+        result = judge(self.spec, name, table, criteria, measurement.faults)
+        seconds = {**self._seconds, **measurement.seconds}
+        data = compose(
+            self.spec,
+            gate,
+            k,
+            result,
+            required,
+            measurement,
+            subject,
+            codec,
+            self.origin,
+            seconds,
+        )
+        write_json(path, data)
+        return data
+
+    @cached_property
+    def _task(self) -> Task:
+        return make_task(self.spec.task.name, self.spec.task.settings)
+
+    @cached_property
+    def _receiver(self) -> Receiver:
+        started = time.monotonic()
+        self.console.tell(f"loading receiver {self.options.receiver}")
+        receiver = load_receiver(self.options.receiver, self.options.device, self.options.dtype)
+        self._seconds["load"] = time.monotonic() - started
+        return receiver
+
+    @cached_property
+    def _receiver_hash(self) -> str:
+        return self._receiver.parameters_hash()
+
+    def _codec(self, k: int) -> Obtained:
+        if k not in self._codecs:
+            # The hash of the untouched receiver is taken before anything trains through it.
+            assert self._receiver_hash
+            options, started = self.options, time.monotonic()
+            request = Request(k, options.train_seed, options.checkpoint, options.retrain)
+            self._codecs[k] = obtain_codec(
+                self._receiver,
+                self._task,
+                request,
+                options.cache,
+                lambda progress: self.console.training(progress, request.config.steps),
+                self.console.tell,
+            )
+            self._seconds["codec"] = time.monotonic() - started
+        return self._codecs[k]
