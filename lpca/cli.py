@@ -15,6 +15,7 @@ COMMANDS = {
     "check": "refuse unsound gate specs before any model runs",
     "plan": "power by number of episodes, for every criterion and gate",
     "judge": "decide gates from outcomes measured elsewhere",
+    "train": "train a codec for a receiver and keep its checkpoint",
 }
 """By name what it does; `lpca.commands.NAME` has `add_arguments(parser)` and `run(arguments)`."""
 

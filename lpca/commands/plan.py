@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from lpca.cli import UsageError
 from lpca.exit_codes import ExitCode
 from lpca.spec.load import SpecError, load_spec
-from lpca.spec.methods import method_of
+from lpca.spec.methods import levels_of, method_of
 from lpca.spec.model import Criterion, Gate, Spec
-from lpca.spec.rules.base import confidences
 from lpca.spec.wording import conditions_of
 from lpca.stats import Truth, gate_power, power, required_n
 
@@ -59,7 +58,7 @@ def _plannable(gate: Gate, criterion: Criterion) -> bool:
 
 
 def _row(spec: Spec, one: Criterion, truth: Truth, sizes: Sequence[int], width: int) -> str:
-    levels = confidences(spec, one)
+    levels = levels_of(one, spec.evaluation)
     cells = "".join(f"{power(one, truth, n, *levels):9.3f}" for n in sizes)
     needed = required_n(one, truth, 0.8, *levels)
     return f"  {one.id:{width - 2}}{cells}{'none' if needed is None else needed:>12}"

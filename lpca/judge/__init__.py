@@ -1,8 +1,9 @@
 """Decides gates from outcomes, without any model."""
 
-from lpca.judge.decide import judge, judge_gate, required_gates_pass
+from lpca.judge.decide import judge, judge_family, judge_gate, required_gates_pass
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.judge.results import CriterionResult, GateResult
+from lpca.judge.sequential import look_sizes
 
 __all__ = [
     "CriterionResult",
@@ -10,6 +11,8 @@ __all__ = [
     "OutcomeError",
     "OutcomeTable",
     "judge",
+    "judge_family",
     "judge_gate",
+    "look_sizes",
     "required_gates_pass",
 ]

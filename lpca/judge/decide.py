@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.report import message, needed_n
 from lpca.judge.results import CriterionResult, GateResult
+from lpca.judge.sequential import sequential_verdicts
+from lpca.spec.methods import levels_of, method_of
 from lpca.spec.model import (
     Band,
     Claim,
@@ -20,7 +22,16 @@ from lpca.spec.model import (
     Spec,
 )
 from lpca.spec.wording import conditions_of, margins_of
-from lpca.stats import Assessment, PairedTable, Verdict, assess, decide, gate_verdict
+from lpca.stats import (
+    AnyOf,
+    Assessment,
+    PairedTable,
+    Verdict,
+    any_of,
+    assess,
+    decide,
+    gate_verdict,
+)
 
 
 def judge(
@@ -65,6 +76,11 @@ def required_gates_pass(spec: Spec, gate: Gate, table: OutcomeTable) -> GateResu
     return _unread(gate, Verdict.NOT_MEASURED if unmeasured else Verdict.INVALID, reasons)
 
 
+def not_measured(gate: Gate, reason: str) -> GateResult:
+    """The result of a gate for which there is nothing to read."""
+    return _unread(gate, Verdict.NOT_MEASURED, (reason,))
+
+
 def judge_gate(
     gate: Gate,
     table: OutcomeTable,
@@ -76,27 +92,27 @@ def judge_gate(
     Every criterion is assessed whatever is selected, so that a verdict never depends on the
     selection: Holm's adjustment for FAIL covers the whole gate. A criterion not among
     `criteria` (ids; None for all), or whose conditions the table lacks, is NOT MEASURED, and
-    so is then the gate.
+    so is then the gate. A gate with `sequential:` is decided by its rule, on the looks that the
+    table's episodes, in their order, allow; its intervals are those of a fixed n.
 
     Raises:
         ValueError: `criteria` names one that the gate does not have.
-        TypeError: a claim is one that no sound method decides.
+        TypeError: a criterion is one that the checker refuses because no sound method decides it.
     """
+    for one in gate.criteria:
+        _refuse_undecidable(gate, one)
     known = [criterion.id for criterion in gate.criteria]
     if criteria is not None and not set(criteria) <= set(known):
         unknown = sorted(set(criteria) - set(known))
         raise ValueError(f"gate {gate.name} has no criterion {', '.join(unknown)}")
     measured = [one for one in gate.criteria if not _missing(one, table)]
     assessments = [
-        assess(
-            one.claim,
-            table.outcomes,
-            confidence=evaluation.confidence,
-            equivalence_confidence=evaluation.equivalence_confidence,
-        )
-        for one in measured
+        assess(one.claim, table.outcomes, *levels_of(one, evaluation)) for one in measured
     ]
-    readings = iter(zip(assessments, decide(assessments), strict=True))
+    verdicts = decide(assessments)
+    if gate.sequential:
+        verdicts = sequential_verdicts(gate, gate.sequential, measured, table, evaluation, verdicts)
+    readings = iter(zip(assessments, verdicts, strict=True))
     results = tuple(
         _decided(one, *next(readings), table, evaluation)
         if one in measured
@@ -111,6 +127,45 @@ def judge_gate(
     reasons = tuple(one.message for one in results if one.verdict is Verdict.NOT_MEASURED)
     verdict = Verdict.NOT_MEASURED if reasons else gate_verdict(one.verdict for one in results)
     return GateResult(gate.name, verdict, reasons, results)
+
+
+def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Evaluation) -> AnyOf:
+    """Decide a gate of which any k of its declared family suffices, from one table per k run.
+
+    Holm covers the whole family, also what was not run (`lpca.stats.any_of`).
+
+    Raises:
+        ValueError: a k is not in the gate's `family`, or no k was run.
+        KeyError: a table lacks a condition that a criterion names.
+        TypeError: a criterion is one that the checker refuses.
+    """
+    for one in gate.criteria:
+        _refuse_undecidable(gate, one)
+    return any_of(
+        {
+            k: [
+                assess(one.claim, table.outcomes, *levels_of(one, evaluation))
+                for one in gate.criteria
+            ]
+            for k, table in tables.items()
+        },
+        gate.family,
+    )
+
+
+def _refuse_undecidable(gate: Gate, criterion: Criterion) -> None:
+    sweep = criterion.best_of or gate.best_of
+    if method_of(criterion.claim) is None:
+        fault = "its claim has no margin or compares separate intervals"
+    elif criterion.method not in (None, method_of(criterion.claim)):
+        fault = f"method {criterion.method} does not decide a paired claim"
+    elif criterion.where or gate.where:
+        fault = "its episodes are picked by an outcome"
+    elif sweep and sweep.confirm_seed is None:
+        fault = "it gates the best of a sweep without confirmation"
+    else:
+        return
+    raise TypeError(f"no sound method decides {criterion.id}: {fault}")
 
 
 def _missing(criterion: Criterion, table: OutcomeTable) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 SHOWN = 5
@@ -65,6 +65,10 @@ class OutcomeTable:
         """Share of episodes that succeed under a condition."""
         return sum(self.outcomes[condition]) / self.n
 
+    def head(self, n: int) -> OutcomeTable:
+        """The first n episodes."""
+        return self._at(range(min(n, self.n)))
+
     def stratum(self, answers: str) -> OutcomeTable:
         """The episodes of one stratum; all of them for `all`.
 
@@ -78,16 +82,17 @@ class OutcomeTable:
         kept = [index for index, value in enumerate(self.answers) if value == answers]
         if not kept:
             raise OutcomeError(f"no episode has answers {answers!r}")
-        outcomes = {
-            condition: tuple(values[index] for index in kept)
-            for condition, values in self.outcomes.items()
-        }
+        return self._at(kept)
+
+    def _at(self, kept: Sequence[int]) -> OutcomeTable:
         return OutcomeTable(
-            tuple(self.seeds[index] for index in kept), outcomes, (answers,) * len(kept)
+            tuple(self.seeds[index] for index in kept),
+            {name: tuple(values[i] for i in kept) for name, values in self.outcomes.items()},
+            None if self.answers is None else tuple(self.answers[index] for index in kept),
         )
 
 
-def shown(values: list[int | str]) -> str:
+def shown(values: Sequence[int | str]) -> str:
     """The first few of many values, for a message."""
     head = ", ".join(str(value) for value in values[:SHOWN])
     return f"{head} and {len(values) - SHOWN} more" if len(values) > SHOWN else head

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from lpca.judge.outcomes import OutcomeTable
+from lpca.spec.enough import enough_episodes
+from lpca.spec.methods import levels_of
 from lpca.spec.model import Band, Claim, Criterion, Evaluation, Gain, Rate, Ratio
 from lpca.spec.wording import conditions_of, in_words, margins_of, percent
-from lpca.stats import Assessment, Truth, Verdict, required_n
+from lpca.stats import Assessment, Truth, Verdict
 
 
 def message(
@@ -19,17 +20,13 @@ def message(
 
 
 def needed_n(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> int | None:
-    """The n that reaches power 0.8 if the observed rates are the true ones; None when none does.
+    """An n that reaches power 0.8 if the observed rates are the true ones; None when none does.
 
     A claim on a pair also takes the observed disagreement as true; a gain takes the conditions
     to be independent given their rates.
     """
-    return required_n(
-        replace(criterion, expect_discordant=None),
-        _observed(criterion.claim, table),
-        confidence=evaluation.confidence,
-        equivalence_confidence=evaluation.equivalence_confidence,
-    )
+    truth = _observed(criterion.claim, table)
+    return enough_episodes(criterion.claim, truth, table.n, levels_of(criterion, evaluation))
 
 
 def _observed(claim: Claim, table: OutcomeTable) -> Truth:

@@ -7,8 +7,10 @@ from lpca.spec.model import (
     Band,
     BoundsComparison,
     Claim,
+    Criterion,
     Difference,
     Equivalence,
+    Evaluation,
     Gain,
     Rate,
     Ratio,
@@ -52,3 +54,10 @@ def is_unpaired(method: str | None, claim: Claim) -> bool:
     if isinstance(claim, Rate | Band):
         return False
     return method in INDEPENDENT or method == "wilson"
+
+
+def levels_of(criterion: Criterion, evaluation: Evaluation) -> tuple[float, float]:
+    """The confidence a criterion is decided at, as a one-sided claim and as an equivalence."""
+    if criterion.confidence is not None:
+        return criterion.confidence, criterion.confidence
+    return evaluation.confidence, evaluation.equivalence_confidence

@@ -1,11 +1,21 @@
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
 from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_gate
 from lpca.spec.claims import parse_claim
-from lpca.spec.model import Criterion, Evaluation, Gate, Position, Spec, TaskSpec
+from lpca.spec.model import (
+    Criterion,
+    Evaluation,
+    Filter,
+    Gate,
+    Position,
+    Spec,
+    Sweep,
+    TaskSpec,
+)
 from lpca.stats import Verdict
 
 EVALUATION = Evaluation(n=50, score="likelihood", confidence=0.95, equivalence_confidence=0.90)
@@ -190,3 +200,27 @@ def test_strata_are_read_apart():
 def test_outcomes_that_decide_nothing_are_refused(seeds, outcomes, says):
     with pytest.raises(OutcomeError, match=says):
         OutcomeTable(seeds, outcomes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"method": "fisher"}, "method fisher"),
+        ({"method": "none"}, "method none"),
+        ({"where": Filter((("null", False),), "null fails")}, "picked by an outcome"),
+        ({"best_of": Sweep("scale", ("1", "2"))}, "without confirmation"),
+    ],
+)
+def test_criteria_that_the_checker_refuses_are_never_judged(changes, says):
+    whole = gate("normal > p0")
+    unsound = replace(whole, criteria=(replace(whole.criteria[0], **changes),))
+    with pytest.raises(TypeError, match=says):
+        judge_gate(unsound, table(normal=40, p0=10), EVALUATION)
+
+
+def test_a_criterions_own_confidence_decides_it():
+    whole = gate("normal > p0")
+    strict = replace(whole, criteria=(replace(whole.criteria[0], confidence=0.9999),))
+    outcomes = table(normal=20, p0=10)
+    assert judge_gate(whole, outcomes, EVALUATION).verdict is Verdict.PASS
+    assert judge_gate(strict, outcomes, EVALUATION).verdict is Verdict.INCONCLUSIVE

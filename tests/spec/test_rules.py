@@ -234,7 +234,7 @@ def test_the_n_that_is_named_reaches_the_power(tmp_path):
     text = spec(criterion("random - p0 < 0.10"), n=200)
     (finding,) = [one for one in found(tmp_path, text) if one.rule == "underpowered"]
     assert finding.number == "power 0.63 at n 200, 0.8 is due"
-    n = int(re.search(r"n (\d+)", finding.instead)[1])
+    n = int(re.search(r"n: (\d+)", finding.instead)[1])
     assert "underpowered" not in rules(found(tmp_path, text.replace("n: 200", f"n: {n}")))
     assert "underpowered" in rules(found(tmp_path, text.replace("n: 200", f"n: {n - 10}")))
 

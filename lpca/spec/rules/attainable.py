@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from lpca.spec.methods import method_of
+from lpca.spec.enough import TARGET, enough_episodes
+from lpca.spec.methods import levels_of, method_of
 from lpca.spec.model import (
     Approximate,
     Band,
@@ -19,7 +20,7 @@ from lpca.spec.model import (
     Ratio,
     Spec,
 )
-from lpca.spec.rules.base import Fault, Rule, confidences, criteria, place, with_required
+from lpca.spec.rules.base import Fault, Rule, criteria, place, with_required
 from lpca.spec.wording import conditions_of, in_words, percent, points
 from lpca.stats import (
     PairedTable,
@@ -32,25 +33,21 @@ from lpca.stats import (
     gain_counts,
     min_n_equivalence,
     power,
-    required_n,
     wilson,
     wilson_threshold,
 )
-
-TARGET = 0.8
-"""The power every criterion must have at the declared expectations."""
 
 
 def _unattainable(spec: Spec) -> Iterator[Fault]:
     for gate, criterion in criteria(spec):
         n = spec.episodes(gate)
-        number = _obstacle(criterion, n, gate.expect, *confidences(spec, criterion))
+        number = _obstacle(criterion, n, gate.expect, *levels_of(criterion, spec.evaluation))
         if number:
             yield Fault(
                 criterion.position,
                 f"no outcome of {n} episodes can show that {in_words(criterion.claim)}",
                 number,
-                _attainable_instead(criterion, confidences(spec, criterion)[1]),
+                _attainable_instead(criterion, levels_of(criterion, spec.evaluation)[1]),
             )
 
     for gate in spec.gates.values():
@@ -158,7 +155,7 @@ def _underpowered(spec: Spec) -> Iterator[Fault]:
         if method_of(criterion.claim) is None or _unknown(gate, criterion):
             continue
         n = spec.episodes(gate)
-        one, two = confidences(spec, criterion)
+        one, two = levels_of(criterion, spec.evaluation)
         truth = Truth(gate.expect, gate.correlation)
         try:
             reached = power(criterion, truth, n, one, two)
@@ -172,13 +169,13 @@ def _underpowered(spec: Spec) -> Iterator[Fault]:
             continue
         if reached < TARGET:
             yield _weak(
-                criterion, truth, n, reached, required_n(criterion, truth, TARGET, one, two)
+                criterion, truth, n, reached, enough_episodes(criterion, truth, n, (one, two))
             )
 
 
 def _weak(criterion: Criterion, truth: Truth, n: int, reached: float, needed: int | None) -> Fault:
     if needed is not None:
-        instead = f"n {needed}, which reaches {TARGET}"
+        instead = f"n: {needed} or more, which reaches {TARGET}"
     elif truth.satisfies(criterion.claim):
         instead = "another margin: no feasible n reaches it"
     else:

@@ -41,14 +41,6 @@ def criteria(spec: Spec) -> Iterator[tuple[Gate, Criterion]]:
             yield gate, criterion
 
 
-def confidences(spec: Spec, criterion: Criterion) -> tuple[float, float]:
-    """The levels a criterion is decided at, as one-sided claims and as equivalences."""
-    evaluation = spec.evaluation
-    if criterion.confidence is not None:
-        return criterion.confidence, criterion.confidence
-    return evaluation.confidence, evaluation.equivalence_confidence
-
-
 def with_required(spec: Spec, gate: Gate) -> list[Gate]:
     """The gate and all that must pass on its episodes before it."""
     found = [gate]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from lpca.spec.enough import enough_episodes
 from lpca.spec.methods import NO_METHOD, is_unpaired, method_of
 from lpca.spec.model import (
     Approximate,
@@ -17,7 +18,7 @@ from lpca.spec.model import (
 )
 from lpca.spec.rules.base import Fault, Rule, criteria, place, place_in
 from lpca.spec.wording import conditions_of, percent, points
-from lpca.stats import PairedTable, Truth, required_n, tango, wilson
+from lpca.stats import PairedTable, Truth, min_n_equivalence, tango, wilson
 
 _STANDARD = "confidence: 0.95 and equivalence_confidence: 0.90"
 
@@ -115,11 +116,10 @@ def _equivalence_instead(spec: Spec, gate: Gate, first: str, second: str) -> str
     margin = 0.10
     rate = gate.expect.get(second, 0.25)
     claim = Equivalence(first, second, margin)
-    needed = required_n(
-        claim,
-        Truth({first: rate, second: rate}, gate.correlation),
-        equivalence_confidence=spec.evaluation.equivalence_confidence,
-    )
+    evaluation = spec.evaluation
+    truth = Truth({first: rate, second: rate}, gate.correlation)
+    levels = evaluation.confidence, evaluation.equivalence_confidence
+    needed = enough_episodes(claim, truth, min_n_equivalence(margin), levels)
     size = f" (power 0.8 from n {needed} on)" if needed else ""
     return f"abs({first} - {second}) < {margin:.2f}{size}"
 

@@ -1,0 +1,58 @@
+"""`lpca train`: train a codec for a receiver on a spec's task, and keep its checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lpca.cli import UsageError
+from lpca.exit_codes import ExitCode
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this command."""
+    parser.add_argument("--spec", default="gate_specs.yaml", help="names the task")
+    parser.add_argument("--receiver", default="smollm2-135m", help="as for pytest gates/")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16")
+    )
+    parser.add_argument("--k", type=int, default=4, help="number of latents")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Train, or go on where an interrupted training stopped, and write the checkpoint."""
+    from lpca.codec.checkpoint import save_checkpoint
+    from lpca.codec.store import Request, obtain_codec
+    from lpca.errors import RunError
+    from lpca.files import cache_dir
+    from lpca.pytest_cases import parse_ks
+    from lpca.receivers.load import load_receiver
+    from lpca.report.console import StderrConsole
+    from lpca.spec.load import SpecError, load_spec
+    from lpca.tasks import make_task
+
+    console = StderrConsole()
+    try:
+        (k,) = parse_ks(str(arguments.k))
+        spec = load_spec(arguments.spec)
+        task = make_task(spec.task.name, spec.task.settings)
+        receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
+        request = Request(k, arguments.seed, retrain=True)
+        obtained = obtain_codec(
+            receiver,
+            task,
+            request,
+            cache_dir(),
+            lambda progress: console.training(progress, request.config.steps),
+            console.tell,
+        )
+        kept = ("history", "trained")
+        facts = {name: obtained.facts[name] for name in kept}
+        save_checkpoint(arguments.out, obtained.codec, obtained.identity, facts)
+    except (RunError, SpecError, ValueError) as error:
+        raise UsageError(error) from error
+    print(f"checkpoint written to {arguments.out}")
+    return ExitCode.PASS

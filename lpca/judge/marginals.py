@@ -1,0 +1,165 @@
+"""What success counts without their pairing leave open.
+
+`11 of 50 against 12 of 50` fits many paired tables, from all successes shared to none. Every one
+of them is gone through: the claim's verdict and interval are known only as a range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lpca.judge.outcomes import OutcomeError
+from lpca.spec.methods import levels_of
+from lpca.spec.model import (
+    Band,
+    Criterion,
+    Difference,
+    Equivalence,
+    Evaluation,
+    Gain,
+    Rate,
+    Ratio,
+)
+from lpca.spec.wording import conditions_of
+from lpca.stats import (
+    Assessment,
+    Interval,
+    PairedTable,
+    Verdict,
+    assess_band,
+    assess_difference,
+    assess_equivalence,
+    assess_rate,
+    assess_ratio,
+)
+
+
+@dataclass(frozen=True)
+class Marginals:
+    """By condition: successes, of the same `n` episodes for all."""
+
+    successes: Mapping[str, int]
+    n: int
+
+
+@dataclass(frozen=True)
+class PairingRange:
+    """What one criterion can come to: every verdict, and all intervals' lowest and highest bound.
+
+    `interval` is None where the claim reads three conditions or lacks one of its own.
+    """
+
+    id: str
+    verdicts: tuple[Verdict, ...]
+    interval: Interval | None
+    message: str
+
+    @property
+    def cannot_pass(self) -> bool:
+        """Whether the criterion was counted and passes under no pairing."""
+        return not {Verdict.PASS, Verdict.NOT_MEASURED} & set(self.verdicts)
+
+
+def marginals_of(counts: Mapping[str, Any]) -> Marginals:
+    """Read `{"normal": [11, 50], ...}`.
+
+    Raises:
+        OutcomeError: a value is no pair of counts, or the conditions' n differ.
+    """
+    for condition, pair in counts.items():
+        if not _is_count_pair(pair):
+            raise OutcomeError(
+                f"{condition} is {pair!r}; allowed: [successes, n] with 0 <= successes <= n"
+            )
+    sizes = {condition: pair[1] for condition, pair in counts.items()}
+    if len(set(sizes.values())) != 1:
+        listed = ", ".join(f"{condition} {n}" for condition, n in sizes.items())
+        raise OutcomeError(f"the conditions' n differ ({listed}); paired episodes have one n")
+    return Marginals({name: pair[0] for name, pair in counts.items()}, next(iter(sizes.values())))
+
+
+def _is_count_pair(pair: Any) -> bool:
+    if not isinstance(pair, list) or len(pair) != 2:
+        return False
+    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in pair)
+    return whole and 0 <= pair[0] <= pair[1] and pair[1] > 0
+
+
+def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluation) -> PairingRange:
+    """Every verdict a criterion could have, over all pairings that fit the counts.
+
+    FAIL is counted before Holm's adjustment, which can only turn it into INCONCLUSIVE. A gain's
+    estimate follows from the counts but its interval does not: only its sign is used.
+
+    Raises:
+        TypeError: the claim is one that no sound method decides.
+    """
+    missing = [name for name in conditions_of(criterion.claim) if name not in counts.successes]
+    if missing:
+        reason = f"{criterion.id} has no counts for {', '.join(missing)}"
+        return PairingRange(criterion.id, (Verdict.NOT_MEASURED,), None, reason)
+    if isinstance(criterion.claim, Gain):
+        verdicts = _gain_verdicts(criterion.claim, counts)
+        return PairingRange(criterion.id, verdicts, None, _message(criterion, verdicts, None))
+    possible = list(_possible(criterion, counts, evaluation))
+    verdicts = tuple(dict.fromkeys(_alone(one) for one in possible))
+    hull = Interval(
+        min(one.interval.low for one in possible), max(one.interval.high for one in possible)
+    )
+    return PairingRange(criterion.id, verdicts, hull, _message(criterion, verdicts, hull))
+
+
+def _possible(
+    criterion: Criterion, counts: Marginals, evaluation: Evaluation
+) -> Iterator[Assessment]:
+    claim = criterion.claim
+    one, two = levels_of(criterion, evaluation)
+    match claim:
+        case Rate(condition, relation, bound):
+            yield assess_rate(counts.successes[condition], counts.n, bound, relation, one)
+        case Band(condition, low, high):
+            yield assess_band(counts.successes[condition], counts.n, low, high, two)
+        case Difference(first, second, relation, margin):
+            for table in _tables(counts, first, second):
+                yield assess_difference(table, margin, relation, one)
+        case Equivalence(first, second, margin):
+            for table in _tables(counts, first, second):
+                yield assess_equivalence(table, margin, two)
+        case Ratio(first, second, relation, ratio):
+            for table in _tables(counts, first, second):
+                yield assess_ratio(table, ratio, relation, one)
+        case _:
+            raise TypeError(f"no sound method decides a {type(claim).__name__}")
+
+
+def _tables(counts: Marginals, first: str, second: str) -> Iterator[PairedTable]:
+    one, other, n = counts.successes[first], counts.successes[second], counts.n
+    for both in range(max(0, one + other - n), min(one, other) + 1):
+        yield PairedTable(both, one - both, other - both, n - one - other + both)
+
+
+def _alone(seen: Assessment) -> Verdict:
+    if seen.holds:
+        return Verdict.PASS
+    return Verdict.FAIL if seen.outside and seen.p_fail < seen.alpha else Verdict.INCONCLUSIVE
+
+
+def _gain_verdicts(claim: Gain, counts: Marginals) -> tuple[Verdict, ...]:
+    kept = counts.successes[claim.condition]
+    asked = claim.fraction * counts.successes[claim.text]
+    asked += (1.0 - claim.fraction) * counts.successes[claim.base]
+    decided = (Verdict.PASS,) if kept > asked else (Verdict.FAIL,) if kept < asked else ()
+    return (*decided, Verdict.INCONCLUSIVE)
+
+
+def _message(criterion: Criterion, verdicts: tuple[Verdict, ...], hull: Interval | None) -> str:
+    if verdicts == (Verdict.PASS,):
+        what = "PASS under every pairing"
+    elif Verdict.PASS in verdicts:
+        what = f"{' or '.join(verdicts)}, depending on the pairing"
+    else:
+        what = f"cannot PASS under any pairing ({' or '.join(verdicts)})"
+    bounds = f"; intervals reach from {hull.low:+.3f} to {hull.high:+.3f}" if hull else ""
+    return f"{criterion.id}: {what}{bounds}"

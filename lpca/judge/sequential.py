@@ -1,0 +1,79 @@
+"""Verdicts of a gate that declares a stopping rule, as its episodes arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lpca.judge.outcomes import OutcomeTable
+from lpca.spec.methods import levels_of
+from lpca.spec.model import Criterion, Equivalence, Evaluation, Gate, Sequential
+from lpca.stats import Verdict, assess, decide_anytime, evidence, obrien_fleming
+
+
+def look_sizes(rule: Sequential, n: int) -> list[int]:
+    """Rising numbers of episodes after which a gate of n is read; the last is n."""
+    if rule.block is not None:
+        return [*range(rule.block, n, rule.block), n]
+    looks = rule.looks or 1
+    return sorted({-(-n * look // looks) for look in range(1, looks + 1)})
+
+
+def sequential_verdicts(
+    gate: Gate,
+    rule: Sequential,
+    criteria: Sequence[Criterion],
+    table: OutcomeTable,
+    evaluation: Evaluation,
+    fixed: Sequence[Verdict],
+) -> list[Verdict]:
+    """One verdict per criterion, from all looks that the episodes so far allow.
+
+    Episodes count in the table's order. A criterion once decided stays decided. An equivalence
+    keeps its fixed n: its entry of `fixed` counts once all episodes are there. FAIL takes
+    Bonferroni's correction over the gate's criteria. The gate may stop as soon as no verdict is
+    INCONCLUSIVE.
+    """
+    n = evaluation.n if gate.n is None else gate.n
+    early = [one for one in criteria if not isinstance(one.claim, Equivalence)]
+    found = dict.fromkeys(range(len(early)), Verdict.INCONCLUSIVE)
+    for look, size in enumerate(look_sizes(rule, n)):
+        if size > table.n:
+            break
+        for index, verdict in enumerate(_at_look(rule, look, early, table.head(size), evaluation)):
+            if found[index] is Verdict.INCONCLUSIVE:
+                found[index] = verdict
+    verdicts = iter(found.values())
+    complete = table.n >= n
+    return [
+        next(verdicts)
+        if not isinstance(one.claim, Equivalence)
+        else (whole if complete else Verdict.INCONCLUSIVE)
+        for one, whole in zip(criteria, fixed, strict=True)
+    ]
+
+
+def _at_look(
+    rule: Sequential,
+    look: int,
+    criteria: Sequence[Criterion],
+    table: OutcomeTable,
+    evaluation: Evaluation,
+) -> list[Verdict]:
+    if not criteria:
+        return []
+    alpha = (1.0 - evaluation.confidence) / 2.0
+    if rule.rule == "e-process":
+        return decide_anytime([evidence(one, table.outcomes) for one in criteria], alpha)
+    limit = obrien_fleming(rule.looks or 1, alpha).p[look]
+    verdicts = []
+    for one in criteria:
+        seen = assess(one.claim, table.outcomes, *levels_of(one, evaluation))
+        # each claim's own alpha scales the boundary: a band spends its alpha on either side
+        boundary = limit * seen.alpha / alpha
+        if seen.p_pass < boundary:
+            verdicts.append(Verdict.PASS)
+        elif seen.p_fail * len(criteria) < boundary:
+            verdicts.append(Verdict.FAIL)
+        else:
+            verdicts.append(Verdict.INCONCLUSIVE)
+    return verdicts

@@ -1,0 +1,182 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lpca.cli import main
+
+ROOT = Path(__file__).parents[2]
+DEFAULT = str(ROOT / "gate_specs.yaml")
+ORIGINAL = str(ROOT / "examples" / "original_gates.yaml")
+RATES = {"p0": 25, "p1": 80, "embed": 80, "normal": 90, "null": 25, "random": 25, "shuffle": 5}
+
+
+def outcomes(tmp_path, n=400, **changes):
+    """Episodes whose rates are exactly those given, spread so that conditions are unrelated."""
+    rates = {**RATES, **changes}
+    step = {"p0": 1, "p1": 3, "embed": 3, "normal": 7, "null": 9, "random": 11, "shuffle": 13}
+    lines = ["seed," + ",".join(rates)]
+    for index in range(n):
+        cells = [str(int(index * step[name] * 37 % 100 < rate)) for name, rate in rates.items()]
+        lines.append(f"{index}," + ",".join(cells))
+    path = tmp_path / "outcomes.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
+def test_check_accepts_the_default_and_refuses_the_original(capsys):
+    assert main(["check", DEFAULT]) == 0
+    assert capsys.readouterr().out == f"{DEFAULT}: no findings\n"
+    assert main(["check", ORIGINAL]) == 1
+    text = capsys.readouterr().out
+    assert f"{ORIGINAL}:10:15: error: seed-overlap: " in text
+    assert text.splitlines()[-1].endswith("errors, 2 warnings")
+
+
+def test_check_writes_json(capsys):
+    assert main(["check", ORIGINAL, "--format", "json"]) == 1
+    held = json.loads(capsys.readouterr().out)
+    assert held["file"] == ORIGINAL
+    assert set(held["findings"][0]) == {
+        *("file", "line", "column", "rule", "severity", "wrong", "number", "instead"),
+    }
+
+
+def test_check_writes_github_annotations(capsys):
+    main(["check", ORIGINAL, "--format", "github"])
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"::error file={ORIGINAL},line=10,col=15,title=seed-overlap::")
+    assert "%0AWrite instead: " in first
+    assert all(line.startswith(("::error ", "::warning ")) for line in rest)
+
+
+def test_a_file_that_is_no_spec_is_one_line_and_a_usage_error(tmp_path, capsys):
+    path = tmp_path / "gate_specs.yaml"
+    path.write_text("version: 1\nversion: 1\n", encoding="utf-8")
+    assert main(["check", str(path)]) == 4
+    caught = capsys.readouterr()
+    assert caught.out == ""
+    assert caught.err.startswith(f"{path}:2:1: the key 'version' stands twice")
+    assert len(caught.err.splitlines()) == 1
+    assert main(["check", str(path), "--format", "json"]) == 4
+    assert json.loads(capsys.readouterr().out)["findings"][0]["rule"] == "unreadable"
+    assert main(["plan", str(path)]) == 4
+    assert main(["judge", str(path), "--spec", str(path)]) == 4
+
+
+def test_warnings_alone_do_not_fail_a_check(tmp_path, capsys):
+    path = tmp_path / "gate_specs.yaml"
+    path.write_text(
+        "version: 1\ntask: {name: trip, seed: 1}\nevaluation: {n: 400}\ngates:\n  g:\n"
+        "    conditions: [p0, p1]\n    criteria:\n      - {id: x, claim: p1 > p0}\n",
+        encoding="utf-8",
+    )
+    assert main(["check", str(path)]) == 0
+    assert "warning: power-unknown" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("argv", [[], ["chek"], ["check", "--format", "xml"], ["check", "a", "b"]])
+def test_wrong_usage_ends_with_the_documented_code(argv, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(argv)
+    assert ended.value.code == 4
+    assert "usage: lpca" in capsys.readouterr().err
+
+
+def test_plan_shows_power_by_n_and_the_n_that_is_needed(capsys):
+    assert main(["plan", DEFAULT]) == 0
+    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
+    assert rows["null_equals_p0"][-1] == "322"
+    assert rows["null_equals_p0"][4] == "0.895"
+    assert float(rows["the"][-1]) > 0.99
+
+
+def test_plan_says_what_it_cannot_plan(capsys):
+    assert main(["plan", ORIGINAL]) == 0
+    assert "null_is_p0               unknown" in capsys.readouterr().out
+
+
+def test_judge_decides_a_table(tmp_path, capsys):
+    assert main(["judge", outcomes(tmp_path), "--spec", DEFAULT]) == 0
+    text = capsys.readouterr().out
+    assert "gate1 (The channel carries the message): PASS" in text
+    assert "beside it, not gating: gate1_open" in text
+    assert "NOT MEASURED" in text.partition("gate1_open")[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "n", "code"),
+    [
+        ({"shuffle": 60}, 400, 1),
+        ({"random": 30}, 400, 6),
+        ({"p0": 60}, 400, 7),
+        ({}, 25, 7),
+    ],
+)
+def test_judge_ends_with_the_code_of_its_verdict(tmp_path, changes, n, code):
+    path = outcomes(tmp_path, n, **changes)
+    assert main(["judge", path, "--spec", DEFAULT, "--gate", "gate1"]) == code
+
+
+def test_judge_notes_another_n_than_declared(tmp_path, capsys):
+    main(["judge", outcomes(tmp_path, 200), "--spec", DEFAULT, "--gate", "gate0"])
+    assert "decided on 200 episodes; the spec declares 400" in capsys.readouterr().out
+
+
+def test_judge_names_what_it_refuses(tmp_path, capsys):
+    path = tmp_path / "outcomes.csv"
+    path.write_text("seed,p0,p1\n1,1,0\n1,0,1\n", encoding="utf-8")
+    assert main(["judge", str(path), "--spec", DEFAULT]) == 4
+    assert "line 2 (seed 1), line 3 (seed 1)" in capsys.readouterr().err
+    assert main(["judge", outcomes(tmp_path), "--spec", DEFAULT, "--gate", "gat1"]) == 4
+    assert "did you mean 'gate1'?" in capsys.readouterr().err
+    assert main(["judge", outcomes(tmp_path), "--spec", ORIGINAL, "--gate", "gate1"]) == 4
+    assert "no sound method decides normal_above_random" in capsys.readouterr().err
+
+
+def test_counts_alone_are_not_measured_and_give_the_range(tmp_path, capsys):
+    path = tmp_path / "counts.json"
+    path.write_text('{"normal": [11, 50], "null": [12, 50]}', encoding="utf-8")
+    assert main(["judge", str(path), "--spec", DEFAULT, "--gate", "gate1"]) == 8
+    text = capsys.readouterr().out
+    assert "Counts alone (50 episodes each) do not decide paired claims" in text
+    assert "normal_above_null: cannot PASS under any pairing" in text
+
+
+def test_the_published_attempts_are_replayed(capsys):
+    path = str(ROOT / "examples" / "attempts.json")
+    assert main(["judge", path, "--spec", DEFAULT, "--gate", "gate1"]) == 8
+    text = capsys.readouterr().out
+    assert "gate1-attempt-01 (its n was not published): INVALID" in text
+    assert "placeholder fallback" in text
+    second = text.partition("gate1-attempt-02 (n 50)")[2]
+    assert (
+        "the gate cannot PASS under any pairing: normal_above_null, normal_above_shuffle" in second
+    )
+
+
+def test_check_and_judge_import_no_heavy_module(tmp_path):
+    heavy = "torch transformers scipy.stats statsmodels"
+    code = (
+        "import sys; from lpca.cli import main; code = main(sys.argv[1:]); "
+        f"print([m for m in '{heavy}'.split() if m in sys.modules], file=sys.stderr); "
+        "sys.exit(code)"
+    )
+    for argv in (["check", DEFAULT], ["check", ORIGINAL], ["judge", outcomes(tmp_path)]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *argv], capture_output=True, text=True, cwd=ROOT
+        )
+        assert done.stderr.strip() == "[]", done.stderr
+
+
+def test_a_reader_that_leaves_early_is_no_crash():
+    done = subprocess.run(
+        f"{sys.executable} -m lpca check {ORIGINAL} | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.stderr == ""

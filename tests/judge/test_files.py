@@ -1,0 +1,164 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from lpca.judge import OutcomeError, OutcomeTable
+from lpca.judge.files import read_outcomes
+from lpca.judge.marginals import Marginals, pairing_range
+from lpca.spec.load import load_spec
+from lpca.stats import PairedTable, Verdict, assess_difference
+
+ROOT = Path(__file__).parents[2]
+ROWS = [
+    {"seed": 7, "normal": 1, "p0": 0, "answers": "seen"},
+    {"seed": 3, "normal": True, "p0": True, "answers": "unseen"},
+]
+TABLE = OutcomeTable(
+    (7, 3), {"normal": (True, True), "p0": (False, True)}, answers=("seen", "unseen")
+)
+
+
+def read(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_outcomes(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("o.csv", "seed,normal,p0,answers\n7,1,0,seen\n3,TRUE,1.0,unseen\n"),
+        ("o.csv", "\ufeffepisode, normal ,p0,answers\r\n7, 1 ,false,seen\r\n\r\n3,true,1,unseen"),
+        ("o.json", json.dumps(ROWS)),
+        ("o.json", json.dumps({"gate": "gate1", "episodes": ROWS})),
+        (
+            "o.json",
+            json.dumps(
+                [
+                    {"seed": 7, "outcomes": {"normal": 1, "p0": 0}, "answers": "seen", "hash": "x"},
+                    {"seed": 3, "outcomes": {"normal": 1, "p0": 1}, "answers": "unseen"},
+                ]
+            ),
+        ),
+        ("o.jsonl", "\n".join(json.dumps(row) for row in ROWS) + "\n\n"),
+    ],
+)
+def test_every_kind_of_file_gives_the_same_table(tmp_path, name, content):
+    content = content.replace("1.0", "1")
+    assert read(tmp_path, name, content) == TABLE
+
+
+def test_outcomes_by_condition_are_paired_by_seed_not_by_order(tmp_path):
+    held = {"normal": {"1": 1, "2": 0}, "p0": {"2": 1, "1": 0}}
+    table = read(tmp_path, "o.json", json.dumps(held))
+    assert table == OutcomeTable((1, 2), {"normal": (True, False), "p0": (False, True)})
+
+
+def test_parquet_is_read_like_the_rest(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(arrow.Table.from_pylist(ROWS[:1]), tmp_path / "o.parquet")
+    assert read_outcomes(str(tmp_path / "o.parquet")).outcomes["normal"] == (True,)
+    with pytest.raises(OutcomeError, match="no parquet file"):
+        read(tmp_path, "bad.parquet", b"nonsense")
+
+
+def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(OutcomeError, match=r"pip install 'lpca\[parquet\]'"):
+        read(tmp_path, "o.parquet", b"PAR1")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("o.csv", "", "the file is empty"),
+        ("o.csv", "seed,p0\n", "there is no row"),
+        ("o.csv", "seed,p0\n1,1\n2,0\n1,1\n", "line 2 (seed 1), line 4 (seed 1)"),
+        ("o.csv", "seed,p0,normal\n1,1,0\n2,,1\n", "no outcome under p0 in line 3"),
+        ("o.csv", "seed,p0\n1,0.5\n2,maybe\n", "p0 is not binary in line 2 (0.5), line 3 (maybe)"),
+        ("o.csv", "seed,p0\n1,1,0\n", "line 2: not 2 values"),
+        ("o.csv", "seed,p0,p0\n1,1,0\n", "a column stands twice"),
+        ("o.csv", "seed,nromal\n1,1\n", "unknown column 'nromal'; did you mean 'normal'?"),
+        ("o.csv", "p0\n1\n", "exactly one of seed and episode"),
+        ("o.csv", "seed,episode,p0\n1,1,1\n", "exactly one of seed and episode"),
+        ("o.csv", "seed,answers\n1,seen\n", "no column of outcomes"),
+        ("o.csv", "seed,p0\n,1\n", "no seed in line 2"),
+        ("o.csv", "seed,p0,answers\n1,1,old\n", "answers in line 2 (old)"),
+        ("o.csv", b"seed,p0\n1,\xff\n", "byte 10 is not UTF-8"),
+        ("o.csv", 'seed,p0\n1,"x\n', "is no CSV"),
+        ("o.json", "{", "line 1, column 2 is no JSON"),
+        ("o.json", "[" * 100_000, "nested too deeply"),
+        ("o.json", "3", "holds no outcomes"),
+        ("o.json", "{}", "holds no outcomes"),
+        ("o.json", "[3]", "row 1 is no object"),
+        ("o.json", '[{"seed": 1, "p0": 1}, {"seed": 2}]', "no outcome under p0 in row 2"),
+        ("o.json", '[{"seed": 1, "p0": 1, "p0": 0}]', "the key 'p0' stands twice"),
+        ("o.json", '{"p0": {"1": 1, "2": 1}, "p1": {"1": 1}}', "p1 has no outcome for seeds 2"),
+        ("o.json", '{"p0": [11, 50], "p1": [3, 40]}', "n differ (p0 50, p1 40)"),
+        ("o.json", '{"p0": [51, 50]}', "allowed: [successes, n]"),
+        ("o.json", '{"p0": 0.3}', "allowed: [successes, n]"),
+        ("o.json", '{"attempts": [{"id": 1}]}', "attempt 1 is incomplete"),
+        ("o.jsonl", '{"seed": 1, "p0": 1}\n{bad}\n', "line 2, column 2 is no JSON"),
+        ("o.txt", "", "unknown kind of file; allowed: .json, .jsonl, .csv, .parquet"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_with_its_rows(tmp_path, name, content, says):
+    with pytest.raises(OutcomeError) as caught:
+        read(tmp_path, name, content)
+    assert str(caught.value).startswith(f"{tmp_path / name}: ")
+    assert says in str(caught.value)
+
+
+def test_a_missing_file_is_named():
+    with pytest.raises(OutcomeError, match=r"^nowhere\.csv: the file cannot be read"):
+        read_outcomes("nowhere.csv")
+
+
+def test_a_range_holds_every_pairing_and_no_other():
+    spec = load_spec(ROOT / "gate_specs.yaml")
+    criterion = next(one for one in spec.gates["gate1"].criteria if one.id == "normal_above_null")
+    found = pairing_range(criterion, Marginals({"normal": 30, "null": 18}, 50), spec.evaluation)
+    tables = [PairedTable(a, 30 - a, 18 - a, 2 + a) for a in range(19)]
+    seen = [assess_difference(table, 0.0, ">") for table in tables]
+    assert found.interval is not None
+    assert found.interval.low == min(one.interval.low for one in seen)
+    assert found.interval.high == max(one.interval.high for one in seen)
+    assert (Verdict.PASS in found.verdicts) == any(one.holds for one in seen)
+    assert set(found.verdicts) == {Verdict.PASS, Verdict.INCONCLUSIVE}
+
+
+@pytest.mark.parametrize(
+    ("claim", "counts", "verdicts"),
+    [
+        ("normal - null > 0", {"normal": 11, "null": 12}, {"INCONCLUSIVE"}),
+        ("normal - null > 0", {"normal": 50, "null": 0}, {"PASS"}),
+        ("normal - null > 0", {"normal": 0, "null": 50}, {"FAIL"}),
+        ("abs(null - p0) < 0.1", {"null": 10, "p0": 10}, {"PASS", "INCONCLUSIVE"}),
+        ("normal / p1 > 0.5", {"normal": 40, "p1": 40}, {"PASS"}),
+        ("normal > 0.3", {"normal": 40}, {"PASS"}),
+        ("0.1 < p0 < 0.4", {"p0": 11}, {"PASS"}),
+        (
+            "normal - 0.5*p1 - 0.5*p0 > 0",
+            {"normal": 40, "p1": 40, "p0": 10},
+            {"PASS", "INCONCLUSIVE"},
+        ),
+        (
+            "normal - 0.5*p1 - 0.5*p0 > 0",
+            {"normal": 10, "p1": 40, "p0": 10},
+            {"FAIL", "INCONCLUSIVE"},
+        ),
+        ("normal - p0 > 0", {"normal": 40}, {"NOT MEASURED"}),
+    ],
+)
+def test_ranges_of_every_kind_of_claim(claim, counts, verdicts):
+    from lpca.spec.claims import parse_claim
+    from lpca.spec.model import Criterion, Evaluation, Position
+
+    criterion = Criterion("x", parse_claim(claim), claim, "", Position("s.yaml", 1, 1))
+    evaluation = Evaluation(50, "likelihood", 0.95, 0.90)
+    found = pairing_range(criterion, Marginals(counts, 50), evaluation)
+    assert {verdict.value for verdict in found.verdicts} == verdicts
+    assert found.cannot_pass == (not verdicts & {"PASS", "NOT MEASURED"})
