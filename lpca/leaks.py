@@ -147,12 +147,13 @@ def _no_answer_outside_options(audit: Audit) -> str:
         runs = _runs(audit.receiver.message_ids(episode.message))
         for text in outside:
             shared = runs & _runs(audit.receiver.segment_ids(text))
-            words = [_whole_words(audit.receiver.text(run), episode.message) for run in shared]
-            if any(len(run) > 1 for run in words):
-                raise Leak(
-                    f"episode {episode.seed}: {RUN_LENGTH} tokens of the message are in B's "
-                    f"prompt: {' '.join(max(words, key=len))!r} in {text!r}"
-                )
+            for run in sorted(shared):
+                words = _whole_words(audit.receiver.text(run), episode.message)
+                if len(words) > 1:
+                    raise Leak(
+                        f"episode {episode.seed}: {RUN_LENGTH} tokens of the message are in B's "
+                        f"prompt: {' '.join(words)!r} in {text!r}"
+                    )
     return f"{len(audit.episodes)} prompts hold neither an answer nor a run of the message"
 
 

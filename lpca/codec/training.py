@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -110,11 +110,6 @@ def answer_loss(receiver: Receiver, episodes: Sequence[Episode], prefixes: Tenso
     for i, ids in enumerate(answers):
         targets[i, keep - len(ids) :] = torch.tensor(ids)
     return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten().to(logits.device))
-
-
-def config_data(config: TrainConfig) -> dict[str, float]:
-    """Return the configuration as plain data, for hashes and manifests."""
-    return asdict(config)
 
 
 def _schedule(step: int, config: TrainConfig) -> float:

@@ -31,7 +31,8 @@ class StderrConsole:
             self._bar = self._new_bar("training", steps, "step")
         self._gap = self._gap if progress.gap is None else progress.gap
         gap = "-" if self._gap is None else f"{self._gap:+.2f}"
-        self._bar.set_postfix_str(f"loss {progress.loss:.3f}, shuffled-right {gap} nats")
+        text = f"loss {progress.loss:.3f}, shuffled-right {gap} nats"
+        self._bar.set_postfix_str(text, refresh=False)
         self._advance(progress.step, steps)
 
     def evaluating(self, label: str) -> Callable[[int, int], None]:

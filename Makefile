@@ -1,0 +1,38 @@
+PYTHON ?= python3
+VENV ?= .venv
+K ?= 4
+ARGS ?=
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: gate1 gate1-stub test lint format clean
+
+gate1: $(READY)  ## decide Gate 1 on the default receiver
+	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) $(ARGS)
+
+gate1-stub: $(READY)  ## the same on the stub receiver: the pre-merge run
+	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) --receiver stub $(ARGS)
+
+test: $(READY)  ## lpca's own tests
+	$(BIN)/python -m pytest tests $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lpca check gate_specs.yaml
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The stamp comes last: a broken installation is taken up again.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "lpca needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) .lpca .pytest_cache .mypy_cache .ruff_cache
