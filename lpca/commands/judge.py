@@ -12,6 +12,7 @@ from lpca.judge.attempts import Attempt
 from lpca.judge.decide import not_measured
 from lpca.judge.files import read_outcomes
 from lpca.judge.marginals import Marginals, pairing_range
+from lpca.judge.measured import Measured
 from lpca.spec.check import check_spec
 from lpca.spec.load import SpecError, load_spec
 from lpca.spec.model import Gate, Spec
@@ -29,9 +30,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Print each gate's verdict; the exit code is that of the worst."""
     try:
         spec = load_spec(arguments.spec)
-        gates = _gates(spec, arguments.gate)
         contents = read_outcomes(arguments.outcomes)
+        own = contents.gate if isinstance(contents, Measured) else None
+        gates = _gates(spec, arguments.gate or own)
         _warn(spec)
+        if isinstance(contents, Measured):
+            return _judge_measured(spec, gates, contents)
         if isinstance(contents, OutcomeTable):
             return _judge_table(spec, gates, contents, chosen=arguments.gate is not None)
         if isinstance(contents, Marginals):
@@ -69,6 +73,15 @@ def _judge_table(spec: Spec, gates: Sequence[Gate], table: OutcomeTable, chosen:
         for name in gate.beside:
             beside = _result(spec, spec.gates[name], table, whole=False)
             print("\n".join(_lines(spec, spec.gates[name], beside, "beside it, not gating: ")))
+    return worst(codes)
+
+
+def _judge_measured(spec: Spec, gates: Sequence[Gate], measured: Measured) -> ExitCode:
+    codes = []
+    for gate in gates:
+        result = judge(spec, gate.name, measured.table, faults=measured.faults)
+        codes.append(result.exit_code)
+        print("\n".join(_lines(spec, gate, result)))
     return worst(codes)
 
 

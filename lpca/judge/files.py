@@ -12,18 +12,19 @@ from typing import Any
 
 from lpca.judge.attempts import Attempt, attempts_of
 from lpca.judge.marginals import Marginals, marginals_of
+from lpca.judge.measured import Measured, is_evidence, measured_of
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, shown
 from lpca.judge.rows import Row, table_of
 from lpca.spec.model import CONDITIONS
 
-Contents = OutcomeTable | Marginals | tuple[Attempt, ...]
+Contents = OutcomeTable | Measured | Marginals | tuple[Attempt, ...]
 
 
 def read_outcomes(path: str) -> Contents:
     """Read a .json, .jsonl, .csv or .parquet file of outcomes.
 
-    A JSON file holds a list of rows, an object with such a list under `episodes`, outcomes by
-    condition and seed, counts by condition (`{"normal": [11, 50]}`), or published `attempts`.
+    A JSON file holds a list of rows, outcomes by condition and seed, counts by condition
+    (`{"normal": [11, 50]}`), published `attempts`, or the evidence of a pytest run.
 
     Raises:
         OutcomeError: the file cannot be read or holds nothing that may be judged; the text
@@ -75,8 +76,8 @@ def _json(data: bytes) -> Contents:
     held = _parsed(data.decode("utf-8-sig"), 1)
     if isinstance(held, dict) and isinstance(held.get("attempts"), list):
         return attempts_of(held["attempts"])
-    if isinstance(held, dict) and isinstance(held.get("episodes"), list):
-        held = held["episodes"]
+    if is_evidence(held):
+        return measured_of(held)
     if isinstance(held, list):
         return table_of([_row(f"row {index}", row) for index, row in enumerate(held, start=1)])
     if isinstance(held, dict) and held and set(held) <= set(CONDITIONS):
@@ -109,10 +110,6 @@ def _by_condition(columns: Mapping[str, Mapping[str, Any]]) -> OutcomeTable:
 def _row(place: str, held: Any) -> Row:
     if not isinstance(held, dict):
         raise OutcomeError(f"{place} is no object; allowed: {{'seed': 1, 'normal': true, ...}}")
-    nested = held.get("outcomes")
-    if isinstance(nested, dict):
-        kept = {name: value for name, value in held.items() if name in ("seed", "answers")}
-        return Row(place, {**kept, **nested})
     return Row(place, held)
 
 

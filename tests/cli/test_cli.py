@@ -120,6 +120,23 @@ def test_judge_ends_with_the_code_of_its_verdict(tmp_path, changes, n, code):
     assert main(["judge", path, "--spec", DEFAULT, "--gate", "gate1"]) == code
 
 
+@pytest.mark.parametrize(("passed", "code"), [(True, 0), (False, 7)])
+def test_judge_reads_the_evidence_of_a_run(tmp_path, capsys, passed, code):
+    header, *lines = Path(outcomes(tmp_path)).read_text(encoding="utf-8").split("\n")
+    names = header.split(",")[1:]
+    episodes = []
+    for line in lines:
+        seed, *cells = line.split(",")
+        found = {name: {"likelihood": cell == "1"} for name, cell in zip(names, cells, strict=True)}
+        episodes.append({"seed": int(seed), "answers": "seen", "outcomes": found})
+    check = {"id": "x", "title": "the prefix is used", "passed": passed, "detail": "no"}
+    evidence = {"gate": "gate1", "score": "likelihood", "checks": [check], "episodes": episodes}
+    path = tmp_path / "evidence.json"
+    path.write_text(json.dumps(evidence), encoding="utf-8")
+    assert main(["judge", str(path), "--spec", DEFAULT]) == code
+    assert ("the prefix is used: no" in capsys.readouterr().out) is not passed
+
+
 def test_judge_notes_another_n_than_declared(tmp_path, capsys):
     main(["judge", outcomes(tmp_path, 200), "--spec", DEFAULT, "--gate", "gate0"])
     assert "decided on 200 episodes; the spec declares 400" in capsys.readouterr().out

@@ -31,22 +31,37 @@ def read(tmp_path, name, content):
         ("o.csv", "seed,normal,p0,answers\n7,1,0,seen\n3,TRUE,1.0,unseen\n"),
         ("o.csv", "\ufeffepisode, normal ,p0,answers\r\n7, 1 ,false,seen\r\n\r\n3,true,1,unseen"),
         ("o.json", json.dumps(ROWS)),
-        ("o.json", json.dumps({"gate": "gate1", "episodes": ROWS})),
-        (
-            "o.json",
-            json.dumps(
-                [
-                    {"seed": 7, "outcomes": {"normal": 1, "p0": 0}, "answers": "seen", "hash": "x"},
-                    {"seed": 3, "outcomes": {"normal": 1, "p0": 1}, "answers": "unseen"},
-                ]
-            ),
-        ),
         ("o.jsonl", "\n".join(json.dumps(row) for row in ROWS) + "\n\n"),
     ],
 )
 def test_every_kind_of_file_gives_the_same_table(tmp_path, name, content):
     content = content.replace("1.0", "1")
     assert read(tmp_path, name, content) == TABLE
+
+
+def test_the_evidence_of_a_run_is_read_with_its_own_score_and_faults(tmp_path):
+    def outcome(likelihood, greedy):
+        return {"likelihood": likelihood, "greedy": greedy, "scores": [0.1]}
+
+    evidence = {
+        "gate": "gate1",
+        "score": "greedy",
+        "checks": [
+            {"id": "a", "title": "A", "passed": False, "detail": "3 episodes"},
+            {"id": "b", "title": "B", "passed": None, "detail": ""},
+        ],
+        "episodes": [
+            {"seed": 4, "answers": "seen", "outcomes": {"p0": outcome(True, False)}},
+            {"seed": 5, "answers": "seen", "outcomes": {"p0": outcome(False, True)}},
+        ],
+    }
+    held = read(tmp_path, "o.json", json.dumps(evidence))
+    assert held.gate == "gate1"
+    assert held.table.outcomes["p0"] == (False, True)
+    assert held.faults == ("A: 3 episodes",)
+    del evidence["episodes"][1]["outcomes"]
+    with pytest.raises(OutcomeError, match="this evidence is incomplete"):
+        read(tmp_path, "o.json", json.dumps(evidence))
 
 
 def test_outcomes_by_condition_are_paired_by_seed_not_by_order(tmp_path):

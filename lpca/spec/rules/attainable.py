@@ -20,7 +20,7 @@ from lpca.spec.model import (
     Ratio,
     Spec,
 )
-from lpca.spec.rules.base import Fault, Rule, criteria, place, with_required
+from lpca.spec.rules.base import Fault, Rule, criteria
 from lpca.spec.wording import conditions_of, in_words, percent, points
 from lpca.stats import (
     PairedTable,
@@ -48,24 +48,6 @@ def _unattainable(spec: Spec) -> Iterator[Fault]:
                 f"no outcome of {n} episodes can show that {in_words(criterion.claim)}",
                 number,
                 _attainable_instead(criterion, levels_of(criterion, spec.evaluation)[1]),
-            )
-
-    for gate in spec.gates.values():
-        yield from _unmeasurable(spec, gate)
-
-
-def _unmeasurable(spec: Spec, gate: Gate) -> Iterator[Fault]:
-    """A required gate is decided on the same episodes, so all it reads must run there."""
-    for other in with_required(spec, gate)[1:]:
-        read = dict.fromkeys(name for one in other.criteria for name in conditions_of(one.claim))
-        missing = [name for name in read if name not in gate.conditions]
-        if missing:
-            yield Fault(
-                place(gate, "requires"),
-                f"gate {gate.name} can never pass: it requires {other.name} on its own episodes, "
-                f"but does not run what {other.name} reads",
-                f"{', '.join(missing)} missing from its conditions",
-                f"conditions: [{', '.join([*gate.conditions, *missing])}]",
             )
 
 
