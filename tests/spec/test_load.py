@@ -1,3 +1,4 @@
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -5,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpca.spec import load as load_module
+from lpca.spec import load_criteria as criteria_module
+from lpca.spec import load_gates as gates_module
+from lpca.spec.check import check_spec
+from lpca.spec.claims import parse_claim
 from lpca.spec.load import SpecError, load_spec
+from lpca.spec.methods import method_of
 from lpca.spec.model import Difference
 
 DEFAULT = Path(__file__).parents[2] / "gate_specs.yaml"
@@ -155,3 +162,21 @@ def test_any_yaml_is_a_spec_or_a_spec_error(tmp_path_factory, text, start, lengt
         path.write_text(content, encoding="utf-8")
         with suppress(SpecError):
             assert load_spec(path).gates
+
+
+def test_the_reference_shows_a_sound_spec(tmp_path):
+    reference = (DEFAULT.parent / "docs" / "spec-reference.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", reference, re.S)
+    assert check_spec(load(tmp_path, example)) == []
+
+
+def test_the_reference_names_every_key_and_claim():
+    reference = (DEFAULT.parent / "docs" / "spec-reference.md").read_text(encoding="utf-8")
+    for key in (*load_module._EVALUATION_KEYS, *gates_module._GATE_KEYS, *criteria_module._KEYS):
+        assert f"`{key}`" in reference, key
+    rows = re.findall(r"^\| (`.*?) \| .*? \| (.*?) \|$", reference.partition("## Claims")[2], re.M)
+    assert len(rows) == 9
+    for written, method in rows:
+        for text in re.findall(r"`(.*?)`", written):
+            own = method_of(parse_claim(text))
+            assert (f"`{own}`" in method) if own else (method == "refused"), text
