@@ -27,8 +27,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         spec = load_spec(arguments.spec)
         for gate in spec.gates.values():
             print(_table(spec, gate))
-    except (SpecError, ValueError) as error:
+    except SpecError as error:
         raise UsageError(error) from error
+    except ValueError as error:
+        raise UsageError(f"{arguments.spec}: {error}") from error
     return ExitCode.PASS
 
 

@@ -40,9 +40,11 @@ def _attempt(index: int, held: Any) -> Attempt:
             faults=tuple(str(fault) for fault in held["faults"]),
             counts=tuple(_counts(result) for result in held["results"] if _counted(result)),
         )
-    except (KeyError, TypeError) as error:
+    except OutcomeError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise OutcomeError(
-            f"attempt {index} is incomplete ({error}); due: id, status, episodes_per_condition, "
+            f"attempt {index} is incomplete ({error!r}); due: id, status, episodes_per_condition, "
             "faults, results"
         ) from None
 

@@ -119,6 +119,10 @@ def _parsed(text: str, line: int) -> Any:
     except json.JSONDecodeError as error:
         at = f"line {line + error.lineno - 1}, column {error.colno}"
         raise OutcomeError(f"{at} is no JSON ({error.msg})") from None
+    except OutcomeError:
+        raise
+    except ValueError as error:
+        raise OutcomeError(f"line {line} is no JSON ({error})") from None
     except RecursionError:
         raise OutcomeError("this JSON is nested too deeply to be outcomes") from None
 

@@ -11,6 +11,7 @@ from lpca.spec.document import Entry, Items, Node, Scalar, Section, SpecError, d
 from lpca.spec.model import Position
 
 MAX_INTEGER = 10**12
+MAX_EPISODES = 1_000_000
 _INTEGER = re.compile(r"[+-]?[0-9]{1,13}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
@@ -128,6 +129,11 @@ def as_integer(node: Node, what: str, low: int, high: int = MAX_INTEGER) -> int:
     if not low <= value <= high:
         fail(node, what, allowed)
     return value
+
+
+def as_episodes(node: Node, what: str) -> int:
+    """A number of episodes: 1 to `MAX_EPISODES`."""
+    return as_integer(node, what, 1, MAX_EPISODES)
 
 
 def as_number(node: Node, what: str, low: float, high: float, *, open_ends: bool = False) -> float:

@@ -65,7 +65,7 @@ def _seeds(node: Node, what: str) -> tuple[tuple[int, int], ...]:
 def _evaluation(node: Node) -> Evaluation:
     section = fields.as_section(node, "evaluation")
     fields.check_keys(section, "evaluation", _EVALUATION_KEYS)
-    n = fields.as_integer(fields.required(section, "n", "evaluation"), "n", 1)
+    n = fields.as_episodes(fields.required(section, "n", "evaluation"), "n")
     score = fields.optional(section, "score")
     confidence = fields.as_confidence(fields.optional(section, "confidence")) or 0.95
     two_sided = fields.as_confidence(fields.optional(section, "equivalence_confidence"))

@@ -91,7 +91,7 @@ def read_looks(node: Node | None) -> tuple[int, ...]:
     looks: list[int] = []
     for item in fields.as_items(node, "looks"):
         low = looks[-1] + 1 if looks else 1
-        looks.append(fields.as_integer(item, "a look", low))
+        looks.append(fields.as_integer(item, "a look", low, fields.MAX_EPISODES))
     return tuple(looks)
 
 
@@ -106,7 +106,7 @@ def read_sequential(node: Node | None) -> Sequential | None:
     fields.check_keys(section, f"sequential with rule {name}", ("rule", size))
     value = fields.required(section, size, "sequential")
     if size == "block":
-        return Sequential(name, block=fields.as_integer(value, "block", 1))
+        return Sequential(name, block=fields.as_episodes(value, "block"))
     return Sequential(name, looks=fields.as_integer(value, "the number of looks", 2, 20))
 
 

@@ -78,7 +78,7 @@ def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
         expect=rates,
         position=key.position,
         correlation=correlation,
-        n=fields.as_integer(n, "n", 1) if n else None,
+        n=fields.as_episodes(n, "n") if n else None,
         looks=read_looks(fields.optional(section, "looks")),
         sequential=read_sequential(fields.optional(section, "sequential")),
         where=read_where(fields.optional(section, "where"), conditions),

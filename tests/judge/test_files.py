@@ -1,7 +1,10 @@
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lpca.judge import OutcomeError, OutcomeTable
 from lpca.judge.files import read_outcomes
@@ -106,6 +109,8 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
         ("o.csv", 'seed,p0\n1,"x\n', "is no CSV"),
         ("o.json", "{", "line 1, column 2 is no JSON"),
         ("o.json", "[" * 100_000, "nested too deeply"),
+        ("o.json", "9" * 5000, "line 1 is no JSON"),
+        ("o.json", '{"attempts": [3]}', "attempt 1 is incomplete"),
         ("o.json", "3", "holds no outcomes"),
         ("o.json", "{}", "holds no outcomes"),
         ("o.json", "[3]", "row 1 is no object"),
@@ -125,6 +130,29 @@ def test_what_cannot_be_judged_is_refused_with_its_rows(tmp_path, name, content,
         read(tmp_path, name, content)
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
     assert says in str(caught.value)
+
+
+WORDS = ["attempts", "episodes", "gate", "score", "checks", "outcomes", "results", "id", "k"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 60) | st.floats() | st.sampled_from(["", "x", "1"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*WORDS, "seed", "answers", "p0", "normal"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(["csv", "json", "jsonl"]),
+    VALUES.map(json.dumps) | st.text(max_size=40) | st.text('seed,p0\n"01', max_size=40),
+)
+def test_any_file_gives_outcomes_or_an_outcome_error(tmp_path_factory, kind, content):
+    path = tmp_path_factory.getbasetemp() / f"any.{kind}"
+    path.write_text(content, encoding="utf-8")
+    with suppress(OutcomeError):
+        assert read_outcomes(str(path)) is not None
 
 
 def test_a_missing_file_is_named():

@@ -87,7 +87,7 @@ def test_settings_and_defaults(tmp_path):
         ("version: 1\n", "", "1:1: ", "lacks the key 'version'"),
         ("evaluation: {n", "evalution: {n", "3:1: ", "did you mean 'evaluation'?"),
         ("n: 400, ", "", "3:13: ", "evaluation lacks the key 'n'"),
-        ("n: 400", "n: 0", "3:17: ", "n is '0'; allowed: a whole number from 1 on"),
+        ("n: 400", "n: 0", "3:17: ", "n is '0'; allowed: a whole number from 1 to 1000000"),
         ("n: 400", "n: 400.0", "3:17: ", "n is '400.0'"),
         ("n: 400", "n: '400'", "3:17: ", "n is '400'"),
         ("n: 400", "n: 1e3", "3:17: ", "a whole number"),
@@ -148,20 +148,39 @@ def test_no_gate_and_no_criterion_are_refused(tmp_path):
         load(tmp_path, head + "gates: {g: {conditions: [p0], criteria:    []}}\n")
 
 
-LINES = SPEC.splitlines()
+ORIGINAL = (DEFAULT.parent / "examples" / "original_gates.yaml").read_text(encoding="utf-8")
+LINES = [*SPEC.splitlines(), *ORIGINAL.splitlines()]
 PIECES = st.sampled_from(
     [*LINES, *(line.strip() for line in LINES), "null", "- [", "}", "'", "\t", ": :", "1e999", "é"]
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(PIECES, max_size=25).map("\n".join), st.integers(0, len(SPEC)), st.integers(0, 40))
-def test_any_yaml_is_a_spec_or_a_spec_error(tmp_path_factory, text, start, length):
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([SPEC, ORIGINAL]),
+    st.lists(PIECES, max_size=25).map("\n".join),
+    st.integers(0, len(ORIGINAL)),
+    st.integers(0, 40),
+)
+def test_any_yaml_is_a_spec_or_a_spec_error(tmp_path_factory, base, text, start, length):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
-    for content in (text, SPEC[:start] + SPEC[start + length :], SPEC[:start] + text):
+    for content in (text, base[:start] + base[start + length :], base[:start] + text):
         path.write_text(content, encoding="utf-8")
         with suppress(SpecError):
             assert load_spec(path).gates
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, len(ORIGINAL.splitlines()) - 1), st.sampled_from(["0", "1", "0.5", "1000000"])
+)
+def test_whatever_is_a_spec_can_be_checked(tmp_path_factory, line, number):
+    lines = ORIGINAL.splitlines()
+    lines[line] = re.sub(r"[0-9]+(\.[0-9]+)?\b", number, lines[line], count=1)
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with suppress(SpecError):
+        assert all(finding.instead for finding in check_spec(load_spec(path)))
 
 
 def test_the_reference_shows_a_sound_spec(tmp_path):
