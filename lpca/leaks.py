@@ -100,9 +100,7 @@ def _run(check: Check, audit: Audit) -> CheckResult:
 
 
 def _prompt_is_p0s(audit: Audit) -> str:
-    lengths = dict.fromkeys(audit.injected(), _k(audit)) | (
-        {"p0": 0} if "p0" in audit.records else {}
-    )
+    lengths = {"p0": 0, **{condition: _k(audit) for condition in audit.injected()}}
     for condition, length in lengths.items():
         for episode, record in zip(audit.episodes, audit.records[condition], strict=True):
             before, after = audit.prompt(episode)

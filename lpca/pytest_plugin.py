@@ -17,6 +17,7 @@ from lpca.pytest_verdicts import PROPERTY, USAGE_PROPERTY, VerdictReporter
 from lpca.spec.check import check_spec, has_errors
 from lpca.spec.load import SpecError, load_spec
 from lpca.spec.model import Spec
+from lpca.tasks import task_of
 
 if TYPE_CHECKING:
     from lpca.runner import Runner
@@ -183,6 +184,7 @@ def _checked_spec(config: pytest.Config) -> Spec:
     default = os.path.relpath(config.rootpath / "gate_specs.yaml", config.invocation_params.dir)
     try:
         spec = load_spec(config.getoption("--gate-spec") or default)
+        task_of(spec)
     except SpecError as error:
         raise pytest.UsageError(str(error)) from None
     findings = check_spec(spec)

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from lpca.codec.channel import Channel
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
-from lpca.errors import RunError
 from lpca.evidence import Origin, compose
 from lpca.files import locked, read_json, write_json
 from lpca.gate_plan import evidence_path, gate_conditions, needs_codec
@@ -21,7 +20,7 @@ from lpca.measure import Subject, episodes_for, measure
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.spec.model import Spec
-from lpca.tasks import Task, make_task
+from lpca.tasks import Task, task_of
 
 
 class Console(Protocol):
@@ -63,7 +62,7 @@ class Runner:
     options: Options
     origin: Origin
     console: Console
-    _failed: dict[Path, RunError] = field(default_factory=dict)
+    _failed: dict[Path, Exception] = field(default_factory=dict)
     _kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
     _codecs: dict[int, Obtained] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)
@@ -83,7 +82,7 @@ class Runner:
             try:
                 with locked(path):
                     kept = self._stored(path) or self._measured(name, k, path, criteria)
-            except RunError as error:
+            except Exception as error:
                 self._failed[path] = error
                 raise
             self._kept[path] = kept
@@ -140,7 +139,7 @@ class Runner:
 
     @cached_property
     def _task(self) -> Task:
-        return make_task(self.spec.task.name, self.spec.task.settings)
+        return task_of(self.spec)
 
     @cached_property
     def _receiver(self) -> Receiver:

@@ -10,6 +10,7 @@ from lpca.cli import UsageError
 from lpca.exit_codes import ExitCode
 from lpca.spec.check import Finding, check_spec, has_errors
 from lpca.spec.load import SpecError, load_spec
+from lpca.tasks import task_of
 
 UNREADABLE = "unreadable"
 """The rule named when a file is no spec at all."""
@@ -24,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print the findings; PASS without errors, FAIL with, USAGE_ERROR for what is no spec."""
     try:
-        findings = check_spec(load_spec(arguments.spec))
+        spec = load_spec(arguments.spec)
+        task_of(spec)
+        findings = check_spec(spec)
         code = ExitCode.FAIL if has_errors(findings) else ExitCode.PASS
     except SpecError as error:
         if arguments.format == "text":

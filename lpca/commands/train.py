@@ -32,13 +32,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.receivers.load import load_receiver
     from lpca.report.console import StderrConsole
     from lpca.spec.load import SpecError, load_spec
-    from lpca.tasks import make_task
+    from lpca.tasks import task_of
 
     console = StderrConsole()
     try:
         (k,) = parse_ks(str(arguments.k))
         spec = load_spec(arguments.spec)
-        task = make_task(spec.task.name, spec.task.settings)
+        task = task_of(spec)
         receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
         request = Request(k, arguments.seed, retrain=True)
         obtained = obtain_codec(

@@ -18,7 +18,14 @@ _SEEDS_PER_STRATUM = 5_000_000
 
 
 class TaskError(RequestError):
-    """A task cannot be built, or cannot give the episodes it is asked for."""
+    """A task cannot be built, or cannot give the episodes it is asked for.
+
+    `setting` is the key of the spec's `task:` entry at fault, where one is.
+    """
+
+    def __init__(self, message: str, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,9 @@ def episode_seed(split: Split, stratum: Stratum, task_seed: int, index: int) -> 
     Raises TaskError when the task seed or the index is out of range.
     """
     if not 0 <= task_seed <= MAX_TASK_SEED:
-        raise TaskError(f"task seed {task_seed} is out of range; allowed: 0 to {MAX_TASK_SEED}")
+        raise TaskError(
+            f"task seed {task_seed} is out of range; allowed: 0 to {MAX_TASK_SEED}", "seed"
+        )
     if not 0 <= index < _SEEDS_PER_STRATUM:
         raise TaskError(
             f"episode index {index} is out of range; allowed: below {_SEEDS_PER_STRATUM}"

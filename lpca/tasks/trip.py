@@ -54,10 +54,13 @@ class Trip:
 
     def __post_init__(self) -> None:
         if isinstance(self.options, bool) or not isinstance(self.options, int):
-            raise TaskError(f"task trip: options is {self.options!r}; allowed: a whole number")
+            raise TaskError(
+                f"task trip: options is {self.options!r}; allowed: a whole number", "options"
+            )
         if not MIN_OPTIONS <= self.options <= MAX_OPTIONS:
             raise TaskError(
-                f"task trip: options is {self.options}; allowed: {MIN_OPTIONS} to {MAX_OPTIONS}"
+                f"task trip: options is {self.options}; allowed: {MIN_OPTIONS} to {MAX_OPTIONS}",
+                "options",
             )
 
     @classmethod
@@ -65,7 +68,9 @@ class Trip:
         """Build from a spec's `task:` entries; raises TaskError on an unknown or wrong one."""
         unknown = sorted(set(settings) - {"options"})
         if unknown:
-            raise TaskError(f"task trip: unknown setting {unknown[0]!r}; allowed: options")
+            raise TaskError(
+                f"task trip: unknown setting {unknown[0]!r}; allowed: options", unknown[0]
+            )
         return cls(**settings)  # type: ignore[arg-type]
 
     def evaluation_set(self, split: Split, stratum: Stratum, n: int, seed: int) -> EpisodeSet:

@@ -1,0 +1,316 @@
+"""The plugin end to end, on the stub receiver: verdicts, exit codes, selections, workers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from lpca import conditions
+from lpca.receivers.reading import Slot
+
+ROOT = Path(__file__).parents[2]
+
+HEAD = """
+version: 1
+task: {name: trip, options: 4, seed: 5}
+evaluation: {n: 60, score: likelihood, confidence: 0.95, equivalence_confidence: 0.90}
+gates:
+"""
+BASE = """
+  base:
+    title: The task is valid
+    answers: seen
+    conditions: [p0, p1]
+    expect: {p0: 0.25, p1: 0.95}
+    criteria:
+      - {id: text_helps, claim: p1 - p0 > 0.20}
+"""
+MAIN = """
+  main:
+    title: The channel carries the message
+    answers: seen
+    requires: [base]
+    conditions: [p0, p1, embed, normal, null, random, shuffle]
+    expect: {p0: 0.25, p1: 0.95, normal: 0.95, null: 0.25, random: 0.25, shuffle: 0.02}
+    criteria:
+      - {id: above_p0, claim: normal - p0 > 0.10}
+      - {id: above_null, claim: normal - null > 0}
+      - {id: above_shuffle, claim: normal - shuffle > 0}
+"""
+WRONG = """
+  wrong:
+    title: Text hurts
+    answers: seen
+    conditions: [p0, p1]
+    expect: {p0: 0.9, p1: 0.3}
+    criteria:
+      - {id: text_hurts, claim: p0 - p1 > 0.10}
+"""
+CLOSE = """
+  close:
+    title: Text helps by just what it does
+    answers: seen
+    conditions: [p0, p1]
+    expect: {p0: 0.05, p1: 1.0}
+    criteria:
+      - {id: large, claim: p1 - p0 > 0.75}
+"""
+UNREAD = """
+  unread:
+    title: Nothing is read where a required gate does not pass
+    answers: seen
+    requires: [wrong]
+    conditions: [p0, p1]
+    expect: {p0: 0.25, p1: 0.95}
+    criteria:
+      - {id: text_helps, claim: p1 - p0 > 0.20}
+"""
+ALL_CONDITIONS = {"p0", "p1", "embed", "normal", "null", "random", "shuffle"}
+
+
+class Project:
+    """A user's project with a spec; `run` is `pytest gates/` on the stub."""
+
+    def __init__(self, pytester):
+        self.pytester, self.path = pytester, pytester.path
+        pytester.makeconftest((ROOT / "conftest.py").read_text())
+        pytester.makeini("[pytest]\naddopts = --strict-markers")
+        (self.path / "gates").mkdir()
+        for name in ("test_leaks.py", "test_criteria.py"):
+            (self.path / "gates" / name).write_text((ROOT / "gates" / name).read_text())
+        self.write(BASE + MAIN)
+
+    def write(self, gates, head=HEAD):
+        (self.path / "gate_specs.yaml").write_text(head + gates)
+
+    def run(self, *arguments, subprocess=False):
+        where = [] if any(a.startswith("gates") for a in arguments) else ["gates"]
+        run = self.pytester.runpytest_subprocess if subprocess else self.pytester.runpytest
+        return run(*where, "--receiver", "stub", *arguments)
+
+    def evidence(self, name="main-k4"):
+        return json.loads((self.path / ".lpca" / "evidence" / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def project(pytester, monkeypatch, shared_cache):
+    monkeypatch.setenv("LPCA_CACHE", str(shared_cache))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return Project(pytester)
+
+
+def measured(evidence):
+    return [
+        (e["seed"], {c: (o["likelihood"], o["greedy"]) for c, o in e["outcomes"].items()})
+        for e in evidence["episodes"]
+    ]
+
+
+def test_a_gate_that_holds_passes_and_shows_its_numbers(project):
+    result = project.run("-m", "main", "-v")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["*test_criterion?main-above_p0-k4? PASSED*", "main  k=4: PASS*", "*above_p0*95%*PASS*:*"]
+    )
+    evidence = project.evidence()
+    assert evidence["verdict"] == "PASS"
+    assert all(check["passed"] for check in evidence["checks"])
+    assert len(evidence["episodes"]) == 60
+    assert set(evidence["episodes"][0]["outcomes"]) == ALL_CONDITIONS
+    assert "--receiver" in evidence["command"]
+    table = evidence["criteria"][0]["table"]
+    assert sum(table.values()) == 60
+    assert table["a"] + table["b"] == evidence["conditions"]["normal"]["likelihood"]["successes"]
+
+
+@pytest.mark.parametrize(
+    ("gates", "marker", "code", "line"),
+    [
+        (WRONG, "wrong", 1, "wrong: FAIL*"),
+        (CLOSE, "close", 6, "close: INCONCLUSIVE*"),
+        (WRONG + UNREAD, "unread", 7, "unread: INVALID*"),
+        (BASE + WRONG + CLOSE, "wrong or close", 1, "close: INCONCLUSIVE*"),
+        (BASE + CLOSE, "base or close", 6, "base: PASS*"),
+        (WRONG + UNREAD + CLOSE, "wrong or close or unread", 7, "wrong: FAIL*"),
+    ],
+)
+def test_each_verdict_has_its_exit_code(project, gates, marker, code, line):
+    project.write(gates)
+    result = project.run("-m", marker)
+    assert result.ret == code
+    result.stdout.fnmatch_lines([line])
+
+
+def test_an_inconclusive_criterion_says_which_n_is_needed(project):
+    project.write(CLOSE)
+    project.run("-m", "close")
+    (criterion,) = project.evidence("close")["criteria"]
+    assert criterion["verdict"] == "INCONCLUSIVE"
+    assert criterion["needed_n"] is None or criterion["needed_n"] > 60
+
+
+def biased_null(setting):
+    width = setting.receiver.d_model
+    return [Slot(vectors=torch.full((4, width), 0.01)) for _ in setting.episodes]
+
+
+@pytest.mark.parametrize("extra", [(), ("-x",), ("--lf",)])
+def test_a_failed_check_makes_the_gate_invalid_and_no_criterion_is_read(
+    project, monkeypatch, extra
+):
+    monkeypatch.setattr(conditions, "_SLOTS", {**conditions._SLOTS, "null": biased_null})
+    result = project.run("-m", "main", *extra)
+    assert result.ret == 7
+    evidence = project.evidence()
+    failed = [check["id"] for check in evidence["checks"] if check["passed"] is False]
+    assert failed == ["null_is_zero"]
+    assert {criterion["estimate"] for criterion in evidence["criteria"]} == {None}
+    outcomes = result.parseoutcomes()
+    if not extra:
+        assert outcomes["errors"] == 3, "every criterion errors"
+        assert outcomes["failed"] == 1, "and the check itself fails"
+        result.stdout.fnmatch_lines(["*main is INVALID: null_is_zero*"])
+
+
+@pytest.mark.parametrize(
+    "picked",
+    [
+        ("-k", "above_null"),
+        ("gates/test_criteria.py::test_criterion[main-above_p0-k4]",),
+        ("gates/test_leaks.py",),
+        ("--deselect", "gates/test_criteria.py::test_criterion[main-above_p0-k4]"),
+    ],
+)
+def test_a_run_that_left_criteria_out_is_not_measured(project, picked):
+    result = project.run("-m", "main", *picked)
+    assert result.ret == 8
+    result.stdout.fnmatch_lines(["main*: NOT MEASURED*"])
+    assert project.evidence()["verdict"] == "NOT MEASURED"
+
+
+def test_a_broken_fixture_is_not_measured(project):
+    (project.path / "gates" / "conftest.py").write_text(
+        "import pytest\n\n\n@pytest.fixture(autouse=True)\n"
+        "def broken():\n    raise RuntimeError('no')\n"
+    )
+    result = project.run("-m", "base")
+    assert result.ret == 8
+    result.stdout.fnmatch_lines(["base: NOT MEASURED*"])
+
+
+def test_last_failed_leaves_the_verdict_as_it_was(project):
+    project.write(WRONG)
+    assert project.run("-m", "wrong").ret == 1
+    assert project.run("-m", "wrong", "--lf").ret == 1
+
+
+def test_another_failing_test_fails_the_run(project):
+    (project.path / "gates" / "test_own.py").write_text("def test_own():\n    assert False\n")
+    assert project.run("-m", "base or not base", "-k", "text_helps or test_own").ret == 1
+
+
+def test_a_gate_beside_another_is_shown_and_sets_no_exit_code(project):
+    project.write(WRONG + BASE.replace("    conditions", "    beside: [wrong]\n    conditions"))
+    result = project.run("-m", "base")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["wrong: FAIL (beside*", "base: PASS*"])
+    assert project.run("-m", "wrong").ret == 1
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+def test_an_empty_selection_is_no_pass(project, workers):
+    assert project.run("-m", "gate9", *workers, subprocess=bool(workers)).ret == 5
+
+
+def test_several_k_make_tests_of_their_own(project):
+    result = project.run("--collect-only", "-q", "-m", "main", "--k", "4,8")
+    result.stdout.fnmatch_lines(["*test_criterion?main-above_p0-k4?", "*main-above_p0-k8?"])
+
+
+def test_workers_share_one_measurement_and_give_the_same_evidence(project):
+    alone = project.run("-m", "main", subprocess=True)
+    first = project.evidence()
+    together = project.run("-m", "main", "-n", "2", subprocess=True)
+    second = project.evidence()
+    assert alone.ret == together.ret == 0
+    assert measured(first) == measured(second)
+    assert first["criteria"] == second["criteria"]
+    assert first["run"] != second["run"]
+
+
+def test_a_gate_without_latents_trains_no_codec(project):
+    result = project.run("-m", "base")
+    assert result.ret == 0
+    assert project.evidence("base")["codec"] is None
+    assert "training" not in result.stderr.str()
+
+
+def test_collecting_loads_no_torch(project):
+    (project.path / "gates" / "conftest.py").write_text(
+        "import sys\n\n\ndef pytest_unconfigure():\n"
+        "    loaded = {'torch', 'transformers', 'scipy'} & set(sys.modules)\n"
+        "    print('loaded:', sorted(loaded))\n"
+    )
+    result = project.run("--collect-only", "-q", "-s", subprocess=True)
+    assert result.ret == 0
+    assert "loaded: []" in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("criteria:", "criterai:", r"gate_specs\.yaml:\d+:\d+: .*criterai.*criteria"),
+        ("title: The task", "title: x\n    title: The task", r"gate_specs\.yaml:\d+:\d+: .*title"),
+        ("p1 - p0 > 0.20", "p1 - pO > 0.20", r"gate_specs\.yaml:\d+:\d+: .*pO.*p0"),
+        ("n: 60", "n: many", r"gate_specs\.yaml:\d+:\d+: .*many"),
+        ("p1 - p0 > 0.20", "p1 - p0 > 0.69", r"gate_specs\.yaml:\d+:\d+: .*underpowered"),
+        ("name: trip", "name: tirp", r"gate_specs\.yaml:3:14: .*tirp.*trip"),
+        ("options: 4", "options: 1", r"gate_specs\.yaml:3:29: .*options.*2 to 16"),
+        ("options: 4", "optoins: 4", r"gate_specs\.yaml:3:29: .*optoins.*options"),
+    ],
+)
+def test_a_wrong_spec_ends_the_run_with_its_place(project, old, new, message):
+    project.write(BASE.replace(old, new), HEAD.replace(old, new))
+    result = project.run()
+    assert result.ret == 4
+    text = result.stdout.str() + result.stderr.str()
+    assert "Traceback" not in text
+    assert re.search(message, text), text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--k", "0"), "--k 0"),
+        (("--k", "four"), "--k four"),
+        (("--k", "100000"), "--k 100000"),
+        (("--batch-size", "0"), "--batch-size 0"),
+        (("--gate-spec", "missing.yaml"), "missing.yaml:1:1"),
+        (("--checkpoint", "missing"), "--checkpoint missing"),
+        (("-m", "base", "--receiver", "./no-such-model"), "no-such-model"),
+        (("-m", "base", "--device", "mps"), "mps"),
+    ],
+)
+def test_a_wrong_option_is_a_usage_error(project, arguments, message):
+    result = project.run(*arguments)
+    assert result.ret == 4
+    assert message in result.stdout.str() + result.stderr.str()
+    assert "Traceback" not in result.stderr.str()
+
+
+def test_a_checkpoint_of_another_k_is_a_usage_error(project, shared_cache):
+    assert project.run("-m", "main").ret == 0
+    (folder,) = [p for p in (shared_cache / "codecs").iterdir() if p.is_dir()]
+    assert project.run("-m", "main", "--checkpoint", str(folder)).ret == 0
+    result = project.run("-m", "main", "--k", "8", "--checkpoint", str(folder))
+    assert result.ret == 4
+    result.stdout.fnmatch_lines(["*does not fit: k is 4, wanted 8*"])
