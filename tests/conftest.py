@@ -1,0 +1,52 @@
+"""Small real receivers, made once per session; nothing here reaches the network."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from lpca.receivers.model import Receiver
+
+
+@pytest.fixture(scope="session")
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder per architecture, each with a random model: to be read, never written."""
+    from tiny import ARCHITECTURES, save_tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    return {name: save_tiny(folder / name, name) for name in ARCHITECTURES}
+
+
+@pytest.fixture(scope="session")
+def tiny_receivers(tiny_folders: dict[str, Path]) -> dict[str, Receiver]:
+    """A loaded receiver per architecture, shared: a test that changes one loads its own."""
+    from lpca.receivers.load import load_receiver
+
+    return {name: load_receiver(str(path), "cpu") for name, path in tiny_folders.items()}
+
+
+@pytest.fixture(scope="session")
+def llama(tiny_receivers: dict[str, Receiver]) -> Receiver:
+    """The Llama receiver."""
+    return tiny_receivers["llama"]
+
+
+@pytest.fixture(params=["llama", "qwen2"])
+def receiver(request: pytest.FixtureRequest, tiny_receivers: dict[str, Receiver]) -> Receiver:
+    """Each receiver in turn."""
+    return tiny_receivers[request.param]
+
+
+@pytest.fixture
+def fresh_llama(tiny_folders: dict[str, Path]) -> Receiver:
+    """A receiver of the test's own, whose weights it may change."""
+    from lpca.receivers.load import load_receiver
+
+    return load_receiver(str(tiny_folders["llama"]), "cpu")
