@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -97,11 +96,20 @@ def _load(name: str, source: dict[str, str]) -> tuple[Any, Any]:
     safe: dict[str, Any] = {} if "gguf_file" in source else {"use_safetensors": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(**source)
-        model = AutoModelForCausalLM.from_pretrained(**source, **safe, dtype=dtype)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            **source, **safe, dtype=dtype, output_loading_info=True
+        )
+    except Exception as error:
+        # Somebody's file, read by somebody's parser: it may raise anything.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise RequestError(
             f"receiver {name}: cannot be loaded: {reason}; allowed: {DEFAULT}, {STUB}, a folder "
             "or Hugging Face id of a causal language model with safetensors weights, a .gguf file"
         ) from error
+    model, found = loaded
+    if missing := sorted(found["missing_keys"]):
+        raise RequestError(
+            f"receiver {name}: {len(missing)} of its tensors are missing ({missing[0]}); "
+            "random ones would stand in for them"
+        )
     return model, tokenizer
