@@ -93,3 +93,5 @@ def _copy(source: BinaryIO, stream: BinaryIO, label: str, start: int, total: int
         while chunk := source.read(CHUNK):
             stream.write(chunk)
             bar.update(len(chunk))
+        if total and bar.n < total:
+            raise ConnectionError(f"the connection broke after {bar.n} of {total} bytes")
