@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import ARCHITECTURES, save_tiny
+
+from lpca.errors import RequestError
+from lpca.receivers.load import load_receiver
+from lpca.receivers.model import Receiver
+from lpca.receivers.reading import Slot, read_context
+
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture
+def folder(tiny_folders: dict[str, Path], tmp_path: Path) -> Path:
+    """A copy of the Llama model's folder, to be spoilt."""
+    return Path(shutil.copytree(tiny_folders["llama"], tmp_path / "model"))
+
+
+def refusal(name: str | Path, *more: str) -> str:
+    with pytest.raises(RequestError) as caught:
+        load_receiver(str(name), *(more or ("cpu",)))
+    text = str(caught.value)
+    assert "\n" not in text
+    assert caught.value.is_usage_error
+    return text
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_folder_is_loaded_frozen(tiny_folders: dict[str, Path], architecture: str) -> None:
+    receiver = load_receiver(str(tiny_folders[architecture]), "cpu")
+    assert isinstance(receiver.model, ARCHITECTURES[architecture][1])
+    assert not [name for name, p in receiver.model.named_parameters() if p.requires_grad]
+    assert not receiver.model.training
+    assert (receiver.dtype, receiver.device.type) == (torch.float32, "cpu")
+    assert (receiver.d_model, receiver.layers) == (32, 3)
+    stored = load_file(tiny_folders[architecture] / WEIGHTS)
+    state = receiver.model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in stored.items())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_it_computes_in_the_dtype_asked_for(folder: Path, dtype: str, llama: Receiver) -> None:
+    receiver = load_receiver(str(folder), "cpu", dtype)
+    assert str(receiver.dtype) == f"torch.{dtype}"
+    assert receiver.weights_hash == llama.weights_hash
+    slots = [Slot(vectors=torch.ones(2, 32))]
+    assert read_context(receiver, [[5, 6]]).read(slots, [[7]]).logits.dtype == torch.float32
+
+
+class TestWeightsHash:
+    def test_it_is_that_of_the_content_however_many_files_hold_it(
+        self, folder: Path, llama: Receiver
+    ) -> None:
+        llama.model.save_pretrained(folder / "sharded", max_shard_size="20KB")
+        for file in folder.glob("tokenizer*"):
+            shutil.copy(file, folder / "sharded")
+        assert len(list((folder / "sharded").glob("*.safetensors"))) > 2
+        assert load_receiver(str(folder / "sharded"), "cpu").weights_hash == llama.weights_hash
+
+    def test_one_bit_changes_it(self, folder: Path, llama: Receiver) -> None:
+        weights = load_file(folder / WEIGHTS)
+        name = "model.layers.1.mlp.up_proj.weight"
+        weights[name].view(torch.int32)[0, 0] ^= 1
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        assert load_receiver(str(folder), "cpu").weights_hash != llama.weights_hash
+
+    def test_other_weights_have_another(self, tiny_receivers: dict[str, Receiver]) -> None:
+        assert len({r.weights_hash for r in tiny_receivers.values()}) == len(tiny_receivers)
+
+
+class TestRefusals:
+    def test_a_missing_folder(self, tmp_path: Path) -> None:
+        text = refusal(tmp_path / "nowhere")
+        assert str(tmp_path / "nowhere") in text
+        assert "config.json" in text
+
+    @pytest.mark.parametrize("name", ["./no-such-folder", "a/b/c", "../x"])
+    def test_what_looks_like_a_path_is_not_asked_of_the_network(self, name: str) -> None:
+        assert "no folder with a config.json" in refusal(name)
+
+    @pytest.mark.parametrize("name", ["no-such-model", "nobody/no-such-model"])
+    def test_an_unknown_name_is_answered_with_what_is_allowed(self, name: str) -> None:
+        text = refusal(name)
+        assert text.startswith(f"receiver {name}: cannot be loaded: ")
+        for allowed in ("smollm2-135m", "stub", "folder", "Hugging Face id", ".gguf"):
+            assert allowed in text
+
+    def test_a_missing_gguf_file(self, tmp_path: Path) -> None:
+        assert refusal(tmp_path / "x.gguf") == f"receiver {tmp_path / 'x.gguf'}: no such file"
+
+    def test_a_gguf_file_that_is_none(self, tmp_path: Path) -> None:
+        (tmp_path / "x.gguf").write_bytes(b"GGUF, not really")
+        assert "cannot be loaded" in refusal(tmp_path / "x.gguf")
+
+    def test_an_unknown_device(self, tiny_folders: dict[str, Path]) -> None:
+        text = refusal(tiny_folders["llama"], "tpu")
+        assert text == "unknown device 'tpu'; allowed: auto, cpu, cuda, mps"
+
+    def test_an_absent_device(
+        self, tiny_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        text = refusal(tiny_folders["llama"], "cuda")
+        assert text == "device cuda is not available here; available: cpu"
+        assert load_receiver(str(tiny_folders["llama"]), "auto").device.type == "cpu"
+
+    def test_an_unknown_dtype(self, tiny_folders: dict[str, Path]) -> None:
+        text = refusal(tiny_folders["llama"], "cpu", "int8")
+        assert text == "unknown dtype 'int8'; allowed: auto, float32, bfloat16, float16"
+
+    def test_pickled_weights(self, folder: Path) -> None:
+        torch.save(load_file(folder / WEIGHTS), folder / "pytorch_model.bin")
+        (folder / WEIGHTS).unlink()
+        assert "safetensors" in refusal(folder)
+
+    def test_truncated_weights(self, folder: Path) -> None:
+        whole = (folder / WEIGHTS).read_bytes()
+        (folder / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+        assert "cannot be loaded" in refusal(folder)
+
+    def test_a_missing_tensor_is_not_made_up(self, folder: Path) -> None:
+        weights = load_file(folder / WEIGHTS)
+        del weights["model.layers.1.mlp.up_proj.weight"]
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        assert "missing (model.layers.1.mlp.up_proj.weight)" in refusal(folder)
+
+    def test_a_tensor_of_another_shape_is_not_made_up(self, folder: Path) -> None:
+        weights = load_file(folder / WEIGHTS)
+        weights["model.norm.weight"] = torch.ones(31)
+        save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+        assert "cannot be loaded" in refusal(folder)
+
+    @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"model_type": "no-such-kind"}'])
+    def test_a_config_that_is_none(self, folder: Path, text: str) -> None:
+        (folder / "config.json").write_text(text)
+        assert "cannot be loaded" in refusal(folder)
+
+    def test_a_folder_without_a_tokenizer(self, folder: Path) -> None:
+        for file in folder.glob("tokenizer*"):
+            file.unlink()
+        assert "cannot be loaded" in refusal(folder)
+
+    def test_a_model_that_is_no_language_model(self, folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config |= {"model_type": "vit", "architectures": ["ViTModel"]}
+        (folder / "config.json").write_text(json.dumps(config))
+        assert "cannot be loaded" in refusal(folder)
+
+
+def test_two_tiny_models_of_one_seed_are_one(tmp_path: Path, llama: Receiver) -> None:
+    again = load_receiver(str(save_tiny(tmp_path / "again")), "cpu")
+    other = load_receiver(str(save_tiny(tmp_path / "other", seed=1)), "cpu")
+    assert again.weights_hash == llama.weights_hash != other.weights_hash
+    assert again.parameters_hash() == llama.parameters_hash() != other.parameters_hash()
