@@ -12,9 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lpca import __version__
 from lpca.codec.store import Obtained
 from lpca.hashing import hash_data, hash_file
-from lpca.judge import GateResult
+from lpca.judge import GateResult, look_sizes
 from lpca.measure import Measurement, Subject
 from lpca.records import Record
 from lpca.spec.model import Gate, Spec
@@ -22,7 +23,7 @@ from lpca.stats import wilson
 from lpca.tasks import Episode
 
 FORMAT = 1
-PACKAGES = ("lpca", "torch", "transformers", "numpy", "safetensors", "pytest")
+PACKAGES = ("torch", "transformers", "numpy", "safetensors", "pytest")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def compose(
         "score": spec.evaluation.score,
         "confidence": spec.evaluation.confidence,
         **result.to_dict(),
+        "looks": _looks(gate, measurement),
         "required": [one.to_dict() for one in required],
         "beside": list(gate.beside),
         "checks": [asdict(check) for check in measurement.checks],
@@ -75,7 +77,7 @@ def compose(
         "hashes": {
             "receiver": receiver.weights_hash,
             "spec": hash_file(Path(spec.file)),
-            "episodes": measurement.episodes.hash(),
+            "episodes": measurement.episodes.whole.hash(),
             "outcomes": _outcomes_hash(measurement),
             "codec": codec.facts["weights_sha256"] if codec else None,
         },
@@ -84,6 +86,7 @@ def compose(
             for name, keys in measurement.evaluated.keys.items()
         },
         "versions": {
+            "lpca": __version__,
             **{name: version(name) for name in PACKAGES},
             "python": platform.python_version(),
         },
@@ -94,6 +97,16 @@ def compose(
             for index, episode in enumerate(measurement.episodes)
         ],
     }
+
+
+def _looks(gate: Gate, measurement: Measurement) -> dict[str, Any]:
+    """How many of the declared episodes were used; with a stopping rule, at which look it ended."""
+    used, declared = len(measurement.episodes), len(measurement.episodes.whole)
+    counts = {"used": used, "declared": declared}
+    if gate.sequential is None:
+        return counts
+    sizes = look_sizes(gate.sequential, declared)
+    return {**counts, "rule": gate.sequential.rule, "sizes": sizes, "look": sizes.index(used) + 1}
 
 
 def command_line() -> list[str]:

@@ -1,0 +1,54 @@
+"""The checkpoint that the repository ships is the one today's code and spec would train."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lpca.codec.checkpoint import identify, read_identity
+from lpca.codec.store import DEFAULT_SEED, Request, obtain_codec, shipped_folder
+from lpca.codec.training import TrainConfig
+from lpca.receivers.load import load_receiver
+from lpca.spec.load import load_spec
+from lpca.tasks import task_of
+
+ROOT = Path(__file__).parents[2]
+SMOLLM2 = "3ac0c172da6bdd046b558c2f12d0adaa20eba5c9bd3bd656ecf4f7a2e6d30912"
+
+
+@pytest.fixture(scope="module")
+def task():
+    return task_of(load_spec(ROOT / "gate_specs.yaml"))
+
+
+def test_it_fits_the_code_the_task_and_the_configuration(task):
+    found = read_identity(shipped_folder(4))
+    receiver = SimpleNamespace(weights_hash=SMOLLM2)
+    wanted = identify(receiver, task, 4, DEFAULT_SEED, TrainConfig())
+    assert wanted.mismatches(found) == []
+
+
+def test_a_checkpoint_of_other_code_would_not_fit(task):
+    found = read_identity(shipped_folder(4))
+    assert replace(found, code="0" * 64).mismatches(found)
+
+
+def test_it_is_small_and_says_how_it_was_trained():
+    folder = shipped_folder(4)
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 5_000_000
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert len(manifest["history"]) == TrainConfig().steps
+    assert manifest["history"][-1]["gap"] is not None
+
+
+@pytest.mark.network
+def test_the_default_receiver_takes_it(task, tmp_path):
+    told = []
+    receiver = load_receiver()
+    assert receiver.weights_hash == SMOLLM2
+    obtained = obtain_codec(receiver, task, Request(4), tmp_path, pytest.fail, told.append)
+    assert (obtained.origin, told) == ("shipped", [])
