@@ -105,9 +105,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def read_identity(folder: Path) -> Identity:
     """Read what a checkpoint's weights belong to; CodecError when the manifest does not say."""
     try:
-        return Identity(**read_manifest(folder)["identity"])
+        found = Identity(**read_manifest(folder)["identity"])
     except (KeyError, TypeError) as error:
         raise CodecError(f"{folder / MANIFEST}: its identity is incomplete: {error}") from error
+    if not isinstance(found.seed, int) or not isinstance(found.config, dict):
+        raise CodecError(f"{folder / MANIFEST}: its identity has no seed or no config")
+    return found
 
 
 def load_codec(folder: Path, receiver: Receiver, k: int) -> TokenPooler:

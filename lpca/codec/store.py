@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from lpca import __version__
@@ -77,7 +77,7 @@ def obtain_codec(
         request.config,
     )
     if request.checkpoint is not None:
-        return _given(request.checkpoint, receiver, wanted)
+        return _given(request.checkpoint, receiver, task, request)
     if not request.retrain:
         shipped = _shipped(receiver, request.k)
         if shipped is not None and (found := _fitting(shipped, receiver, wanted, "shipped", tell)):
@@ -90,7 +90,7 @@ def obtain_codec(
             and (found := _fitting(folder, receiver, wanted, "cached", tell))
         ):
             return found
-        return _train(receiver, task, wanted, request, folder, report)
+        return _train(receiver, task, wanted, request, folder, report, tell)
 
 
 def shipped_folder(k: int) -> Path:
@@ -103,10 +103,14 @@ def _shipped(receiver: Receiver, k: int) -> Path | None:
     return folder if receiver.name == "smollm2-135m" and folder.exists() else None
 
 
-def _given(folder: Path, receiver: Receiver, wanted: Identity) -> Obtained:
+def _given(folder: Path, receiver: Receiver, task: Task, request: Request) -> Obtained:
     try:
         found = read_identity(folder)
-        # How somebody trained their codec is theirs; what it was trained for must fit.
+        # How somebody trained their codec is theirs; what it was trained for must fit. Seed and
+        # batch size also shape the batch by which a task is identified: theirs are taken.
+        size = found.config.get("batch_size", request.config.batch_size)
+        config = replace(request.config, batch_size=int(size))
+        wanted = identify(receiver, task, request.k, found.seed, config)
         mismatches = wanted.mismatches(found, ignoring=("seed", "config", "code"))
         if mismatches:
             raise CodecError(f"checkpoint {folder} does not fit: {'; '.join(mismatches)}")
@@ -138,10 +142,16 @@ def _train(
     request: Request,
     folder: Path,
     report: Callable[[Progress], None],
+    tell: Callable[[str], None],
 ) -> Obtained:
     training = Training(receiver, task, identity.k, identity.seed, request.config)
     snapshot = folder.with_name(folder.name + ".snapshot")
-    _resume(training, snapshot)
+    try:
+        _resume(training, snapshot)
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        tell(f"the snapshot {snapshot.name} cannot be read: {reason}; training from the start")
+        training = Training(receiver, task, identity.k, identity.seed, request.config)
     started, already = time.monotonic(), len(training.history)
 
     def step(progress: Progress) -> None:
