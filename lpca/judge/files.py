@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lpca.judge.attempts import Attempt, attempts_of
-from lpca.judge.marginals import Marginals, marginals_of
+from lpca.judge.marginals import Marginals, is_counts, marginals_of
 from lpca.judge.measured import Measured, is_evidence, measured_of
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, shown
 from lpca.judge.rows import Row, table_of
@@ -81,7 +81,7 @@ def _json(data: bytes) -> Contents:
     if isinstance(held, list):
         return table_of([_row(f"row {index}", row) for index, row in enumerate(held, start=1)])
     if isinstance(held, dict) and held and set(held) <= set(CONDITIONS):
-        if all(isinstance(value, dict) for value in held.values()):
+        if not any(is_counts(value) for value in held.values()):
             return _by_condition(held)
         return marginals_of(held)
     raise OutcomeError(

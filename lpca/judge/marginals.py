@@ -6,6 +6,7 @@ of them is gone through: the claim's verdict and interval are known only as a ra
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +36,9 @@ from lpca.stats import (
     assess_ratio,
 )
 
+_COUNTS = {"successes", "n"}
+_FRACTION = re.compile(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*")
+
 
 @dataclass(frozen=True)
 class Marginals:
@@ -63,21 +67,36 @@ class PairingRange:
 
 
 def marginals_of(counts: Mapping[str, Any]) -> Marginals:
-    """Read `{"normal": [11, 50], ...}`.
+    """Read `{"normal": [11, 50], ...}`; `"11/50"` and `{"successes": 11, "n": 50}` do as well.
 
     Raises:
         OutcomeError: a value is no pair of counts, or the conditions' n differ.
     """
-    for condition, pair in counts.items():
+    pairs = {condition: _pair(held) for condition, held in counts.items()}
+    for condition, pair in pairs.items():
         if not _is_count_pair(pair):
             raise OutcomeError(
-                f"{condition} is {pair!r}; allowed: [successes, n] with 0 <= successes <= n"
+                f"{condition} is {counts[condition]!r:.60}; allowed: [successes, n] with "
+                "0 <= successes <= n, or outcomes by seed"
             )
-    sizes = {condition: pair[1] for condition, pair in counts.items()}
+    sizes = {condition: pair[1] for condition, pair in pairs.items()}
     if len(set(sizes.values())) != 1:
         listed = ", ".join(f"{condition} {n}" for condition, n in sizes.items())
         raise OutcomeError(f"the conditions' n differ ({listed}); paired episodes have one n")
-    return Marginals({name: pair[0] for name, pair in counts.items()}, next(iter(sizes.values())))
+    return Marginals({name: pair[0] for name, pair in pairs.items()}, next(iter(sizes.values())))
+
+
+def is_counts(held: Any) -> bool:
+    """Whether a value of a JSON object is a condition's counts rather than its outcomes."""
+    return not isinstance(held, dict) or held.keys() == _COUNTS
+
+
+def _pair(held: Any) -> Any:
+    """`[11, 50]`, from that, from `"11/50"` or from `{"successes": 11, "n": 50}`."""
+    if isinstance(held, dict):
+        return [held.get("successes"), held.get("n")]
+    written = _FRACTION.fullmatch(held) if isinstance(held, str) else None
+    return [int(written[1]), int(written[2])] if written else held
 
 
 def _is_count_pair(pair: Any) -> bool:

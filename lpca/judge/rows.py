@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ STRATUM = "answers"
 _STRATA = ("seen", "unseen")
 _TRUE = frozenset({"1", "true"})
 _FALSE = frozenset({"0", "false"})
+_WHOLE = re.compile(r"(-?[0-9]+)\.0*")
+_LONGEST_NUMBER = 18
 _ABSENT = frozenset({"", "none", "null", "nan", "na"})
 
 
@@ -68,7 +71,10 @@ def _check_columns(columns: Sequence[str], conditions: Sequence[str]) -> None:
 
 
 def _seeds(rows: Sequence[Row], key: str) -> tuple[int | str, ...]:
-    texts = [_text(row.values.get(key)) for row in rows]
+    texts = [_name(row.values.get(key)) for row in rows]
+    numbers = all(text.isdecimal() and len(text) <= _LONGEST_NUMBER for text in texts)
+    if numbers:
+        texts = [str(int(text)) for text in texts]
     nameless = [row.place for row, text in zip(rows, texts, strict=True) if text in _ABSENT]
     if nameless:
         raise OutcomeError(f"no {key} in {shown(nameless)}; every row names its episode")
@@ -77,8 +83,11 @@ def _seeds(rows: Sequence[Row], key: str) -> tuple[int | str, ...]:
         named = [f"{row.place} ({key} {text})" for row, text in zip(rows, texts, strict=True)]
         repeated = [name for name, text in zip(named, texts, strict=True) if text in twice]
         raise OutcomeError(f"duplicated episodes: {shown(repeated)}; one row each is allowed")
-    numbers = all(text.isdecimal() for text in texts)
     return tuple(int(text) if numbers else text for text in texts)
+
+
+def _name(value: Any) -> str:
+    return _text(value) if isinstance(value, str | int | float) and value is not True else ""
 
 
 def _outcomes(rows: Sequence[Row], condition: str) -> list[bool]:
@@ -114,7 +123,7 @@ def _answers(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _text(value: Any) -> str:
-    """A cell as text: 1, 1.0 and True read alike, as files of different kinds hold them."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return "" if value is None else str(value).strip().lower()
+    """A cell as text: 1, 1.0, "1.0" and True read alike, as files of different kinds hold them."""
+    text = "" if value is None else str(value).strip().lower()
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text

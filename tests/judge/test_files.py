@@ -73,6 +73,19 @@ def test_outcomes_by_condition_are_paired_by_seed_not_by_order(tmp_path):
     assert table == OutcomeTable((1, 2), {"normal": (True, False), "p0": (False, True)})
 
 
+def test_whole_numbers_read_alike_however_they_are_written(tmp_path):
+    table = read(tmp_path, "o.csv", "seed,p0\n1.0,1.0\n2.0,0.0\n")
+    assert table == OutcomeTable((1, 2), {"p0": (True, False)})
+    named = read(tmp_path, "o.csv", f"seed,p0\n{'9' * 5000},1\n2,0\n")
+    assert named.seeds == ("9" * 5000, "2")
+
+
+@pytest.mark.parametrize("counts", [[11, 50], "11/50", " 11 / 50 ", {"successes": 11, "n": 50}])
+def test_counts_are_read_in_the_ways_they_are_published(tmp_path, counts):
+    held = json.dumps({"normal": counts, "null": [12, 50]})
+    assert read(tmp_path, "o.json", held) == Marginals({"normal": 11, "null": 12}, 50)
+
+
 def test_parquet_is_read_like_the_rest(tmp_path):
     arrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
@@ -96,6 +109,10 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
         ("o.csv", "seed,p0\n", "there is no row"),
         ("o.csv", "seed,p0\n1,1\n2,0\n1,1\n", "line 2 (seed 1), line 4 (seed 1)"),
         ("o.csv", "seed,p0,normal\n1,1,0\n2,,1\n", "no outcome under p0 in line 3"),
+        ("o.csv", "seed,p0\n7,1\n2,0\n007,1\n", "line 2 (seed 7), line 4 (seed 7)"),
+        ("o.csv", "seed,p0\n7,1\n2,0\n7.0,1\n", "line 2 (seed 7), line 4 (seed 7)"),
+        ("o.json", '[{"seed": [1], "p0": 1}, {"seed": true, "p0": 1}]', "no seed in row 1, row 2"),
+        ("o.json", '{"p0": [1, 0, 1]}', "allowed: [successes, n] with 0 <= successes <= n, or out"),
         ("o.csv", "seed,p0\n1,0.5\n2,maybe\n", "p0 is not binary in line 2 (0.5), line 3 (maybe)"),
         ("o.csv", "seed,p0\n1,1,0\n", "line 2: not 2 values"),
         ("o.csv", "seed,p0,p0\n1,1,0\n", "a column stands twice"),
