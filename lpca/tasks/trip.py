@@ -117,7 +117,8 @@ class Trip:
 
     def options_span(self, episode: Episode) -> tuple[int, int]:
         """Return where the options list stands in `before`, in characters."""
-        return len(LIST_LEAD), len(episode.before) - 1
+        start = len(LIST_LEAD)
+        return start, start + len(", ".join(episode.options))
 
     def _episode(
         self,
