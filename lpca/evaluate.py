@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
+import transformers
 
 from lpca.conditions import Setting, build_slots
 from lpca.files import StorageError, read_json, write_json
@@ -123,10 +125,12 @@ def make_job(
     key = hash_data(
         {
             "receiver": receiver.weights_hash,
+            "configuration": receiver.configuration_hash,
             "dtype": str(receiver.dtype),
             "device": receiver.device.type,
             "torch": torch.__version__,
-            "code": hash_modules(CODE),
+            "transformers": transformers.__version__,
+            "code": _code_hash(),
             "prompts": prompts,
             "vectors": hash_tensors(vectors),
         }
@@ -142,11 +146,16 @@ def load_block(cache: Path, job: Job) -> tuple[Record, ...] | None:
     try:
         data = read_json(path)
         records = tuple(Record.from_json(item) for item in data["records"])
-    except (StorageError, KeyError, TypeError):
+        intact = data.get("key") == job.key and data.get("sha256") == hash_data(data["records"])
+    except (StorageError, KeyError, TypeError, ValueError):
         return None
-    intact = data.get("key") == job.key and data.get("sha256") == hash_data(data["records"])
     seeds_fit = [r.seed for r in records] == [e.seed for e in job.episodes]
     return records if intact and seeds_fit else None
+
+
+@cache
+def _code_hash() -> str:
+    return hash_modules(CODE)
 
 
 def _jobs(setting: Setting, condition: str) -> list[Job]:

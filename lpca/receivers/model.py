@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lpca.errors import RunError
-from lpca.hashing import hash_tensors
+from lpca.hashing import hash_data, hash_tensors
 
 
 class ReceiverError(RunError):
@@ -70,6 +71,13 @@ class Receiver:
         listed = ids if isinstance(ids, list) else [ids]
         found = {i for i in (*listed, self.tokenizer.eos_token_id) if isinstance(i, int)}
         return frozenset(found)
+
+    @cached_property
+    def configuration_hash(self) -> str:
+        """SHA-256 of what beside the weights makes the model: heads, rotary base, epsilons, ..."""
+        settings = json.loads(self.model.config.to_json_string(use_diff=False))
+        about = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
+        return hash_data({key: value for key, value in settings.items() if key not in about})
 
     @cached_property
     def mean_embedding_norm(self) -> float:
