@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from types import MappingProxyType
 
 import torch
@@ -275,7 +276,7 @@ def _plumbing_logits(audit: Audit) -> str:
 def _random_has_norms(audit: Audit) -> str:
     loose = 1e-3 if audit.receiver.dtype == torch.float32 else 2e-2
     for noise, latent in zip(audit.records["random"], audit.records["normal"], strict=True):
-        pairs = zip(noise.given.norms, latent.given.norms, strict=True)
+        pairs = zip_longest(noise.given.norms, latent.given.norms, fillvalue=-1.0)
         if any(abs(a - b) > loose * max(b, 1e-6) for a, b in pairs):
             raise Leak(f"episode {noise.seed}: random's norms are not the latents' own")
         if noise.given.sha256 == latent.given.sha256:
