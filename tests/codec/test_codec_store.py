@@ -217,9 +217,7 @@ class TestGiven:
         obtained = desk.ask(replace(REQUEST, checkpoint=given))
         assert obtained.identity.config == {"steps": 9000}
 
-    def test_another_seed_and_batch_size_are_taken(
-        self, desk: Desk, tmp_path: Path
-    ) -> None:
+    def test_another_seed_and_batch_size_are_taken(self, desk: Desk, tmp_path: Path) -> None:
         theirs = replace(REQUEST, seed=3, config=replace(CONFIG, batch_size=3))
         trained = desk.ask(theirs)
         given = shutil.copytree(desk.folder(theirs), tmp_path / "seed3")

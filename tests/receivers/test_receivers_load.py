@@ -75,6 +75,21 @@ class TestWeightsHash:
         assert len({r.weights_hash for r in tiny_receivers.values()}) == len(tiny_receivers)
 
 
+class TestConfigurationHash:
+    def test_it_does_not_depend_on_place_and_dtype(self, folder: Path, llama: Receiver) -> None:
+        elsewhere = load_receiver(str(folder), "cpu", "bfloat16")
+        assert elsewhere.configuration_hash == llama.configuration_hash
+
+    def test_it_changes_where_the_same_weights_make_another_model(
+        self, folder: Path, llama: Receiver
+    ) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 0.5}))
+        other = load_receiver(str(folder), "cpu")
+        assert other.weights_hash == llama.weights_hash
+        assert other.configuration_hash != llama.configuration_hash
+
+
 class TestRefusals:
     def test_a_missing_folder(self, tmp_path: Path) -> None:
         text = refusal(tmp_path / "nowhere")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from lpca.codec.channel import Channel
+from lpca.codec.token_pooler import TokenPooler
+from lpca.conditions import IMPLEMENTED, Setting, build_slots
+from lpca.receivers.model import Receiver
+from lpca.tasks import EpisodeSet, Trip
+
+K = 3
+
+
+@pytest.fixture(scope="module")
+def episodes() -> EpisodeSet:
+    return Trip().evaluation_set("test", "seen", 6, 0)
+
+
+@pytest.fixture(scope="module")
+def setting(llama: Receiver, episodes: EpisodeSet) -> Setting:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Setting(llama, Channel(llama, TokenPooler(llama, K), K), episodes)
+
+
+def vectors(condition: str, setting: Setting) -> list[Tensor]:
+    found = [slot.vectors for slot in build_slots(condition, setting)]
+    assert all(v is not None for v in found)
+    return [v for v in found if v is not None]
+
+
+def test_p0_is_nothing(setting: Setting) -> None:
+    assert [(s.ids, s.vectors) for s in build_slots("p0", setting)] == [((), None)] * 6
+
+
+def test_p1_is_the_message_as_text(setting: Setting, episodes: EpisodeSet) -> None:
+    for slot, episode in zip(build_slots("p1", setting), episodes, strict=True):
+        assert setting.receiver.text(slot.ids) == f" {episode.message}"
+        assert slot.vectors is None
+
+
+def test_embed_is_the_messages_own_embeddings(setting: Setting) -> None:
+    table = setting.receiver.embedding.weight
+    for injected, text in zip(vectors("embed", setting), build_slots("p1", setting), strict=True):
+        assert torch.equal(injected, table[list(text.ids)])
+
+
+def test_normal_is_what_the_codec_makes_of_the_message(
+    setting: Setting, episodes: EpisodeSet
+) -> None:
+    codec = setting.coded().codec
+    with torch.no_grad():
+        wanted = codec.decode(codec.encode([e.message for e in episodes]))
+    assert torch.equal(torch.stack(vectors("normal", setting)), wanted)
+
+
+def test_null_is_k_true_zeros(setting: Setting) -> None:
+    for found in vectors("null", setting):
+        assert torch.equal(found, torch.zeros(K, setting.receiver.d_model))
+
+
+def test_null_is_zero_even_where_the_decoder_has_a_bias(
+    llama: Receiver, episodes: EpisodeSet
+) -> None:
+    class Biased(TokenPooler):
+        def decode(self, latents: Tensor) -> Tensor:
+            return latents + 1
+
+    setting = Setting(llama, Channel(llama, Biased(llama, K), K), episodes)
+    assert all(float(v.abs().max()) == 0 for v in vectors("null", setting))
+
+
+class TestRandom:
+    def test_each_vector_has_its_own_latents_norm(self, setting: Setting) -> None:
+        for noise, latent in zip(
+            vectors("random", setting), vectors("normal", setting), strict=True
+        ):
+            torch.testing.assert_close(noise.norm(dim=1), latent.norm(dim=1))
+            assert len({round(float(n), 4) for n in latent.norm(dim=1)}) == K
+
+    def test_its_directions_have_nothing_to_do_with_the_latents(self, setting: Setting) -> None:
+        noise = torch.cat(vectors("random", setting))
+        latents = torch.cat(vectors("normal", setting))
+        assert float(torch.cosine_similarity(noise, latents).mean().abs()) < 0.2
+        flat = torch.nn.functional.normalize(noise)
+        assert float((flat @ flat.T - torch.eye(len(flat))).max()) < 0.8
+
+    def test_an_episodes_seed_alone_decides_it(self, setting: Setting) -> None:
+        first = vectors("random", setting)
+        torch.manual_seed(123)
+        again = vectors("random", setting)
+        assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+        episodes = setting.episodes.episodes
+        alone = EpisodeSet(episodes[3:5], (1, 0))
+        part = vectors("random", Setting(setting.receiver, setting.channel, alone))
+        assert all(torch.equal(a, b) for a, b in zip(first[3:5], part, strict=True))
+
+
+def test_shuffle_is_the_donors_normal(setting: Setting, episodes: EpisodeSet) -> None:
+    normal = vectors("normal", setting)
+    for index, found in enumerate(vectors("shuffle", setting)):
+        assert torch.equal(found, normal[episodes.donors[index]])
+        assert not torch.equal(found, normal[index])
+
+
+def test_all_conditions_use_one_encoding_of_a_message(llama: Receiver) -> None:
+    asked: list[str] = []
+
+    class Counting(TokenPooler):
+        def encode(self, messages):  # type: ignore[no-untyped-def]
+            asked.extend(messages)
+            return super().encode(messages)
+
+    episodes = Trip().evaluation_set("test", "seen", 4, 0)
+    setting = Setting(llama, Channel(llama, Counting(llama, K), K), episodes)
+    for condition in IMPLEMENTED:
+        build_slots(condition, setting)
+    assert sorted(asked) == sorted(e.message for e in episodes)
+
+
+@pytest.mark.parametrize("name", ["nul", "", "static", "P0", "mean"])
+def test_an_unknown_condition_is_refused(setting: Setting, name: str) -> None:
+    with pytest.raises(ValueError, match=r"unknown condition .*; allowed: p0, p1, embed"):
+        build_slots(name, setting)
+
+
+@pytest.mark.parametrize("condition", ["normal", "null", "random", "shuffle"])
+def test_a_latent_condition_without_a_codec_is_refused(
+    llama: Receiver, episodes: EpisodeSet, condition: str
+) -> None:
+    with pytest.raises(ValueError, match="needs a codec"):
+        build_slots(condition, Setting(llama, None, episodes))
+
+
+def test_text_conditions_need_no_codec(llama: Receiver, episodes: EpisodeSet) -> None:
+    for condition in ("p0", "p1", "embed"):
+        assert len(build_slots(condition, Setting(llama, None, episodes))) == 6

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import lpca.evaluate
+from lpca.codec.channel import Channel
+from lpca.codec.token_pooler import TokenPooler
+from lpca.conditions import IMPLEMENTED, Setting, build_slots
+from lpca.evaluate import Evaluated, evaluate
+from lpca.hashing import hash_data
+from lpca.receivers.model import Receiver
+from lpca.receivers.reading import read_context
+from lpca.receivers.tap import Tap
+from lpca.tasks import EpisodeSet, Trip
+
+K, N = 3, 10
+
+
+def pooler(receiver: Receiver, k: int = K, seed: int = 0) -> TokenPooler:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return TokenPooler(receiver, k)
+
+
+def setting_of(receiver: Receiver, k: int = K, codec_seed: int = 0) -> Setting:
+    channel = Channel(receiver, pooler(receiver, k, codec_seed), k)
+    return Setting(receiver, channel, Trip().evaluation_set("test", "seen", N, 0))
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lpca.evaluate, "BLOCK", 4)
+
+
+@pytest.fixture
+def setting(llama: Receiver) -> Setting:
+    return setting_of(llama)
+
+
+def calls(setting: Setting, cache: Path, conditions: Sequence[str] = IMPLEMENTED) -> int:
+    """How often the model is asked; nothing is encoded anew for it."""
+    for condition in conditions:
+        build_slots(condition, setting)
+    with Tap(setting.receiver) as tap:
+        evaluate(setting, conditions, cache)
+    return len(tap.calls)
+
+
+def all_keys(evaluated: Evaluated) -> set[str]:
+    return {key for keys in evaluated.keys.values() for key in keys}
+
+
+def blocks(cache: Path) -> list[Path]:
+    return sorted((cache / "outcomes").rglob("*.json"))
+
+
+class TestRecords:
+    def test_one_for_every_episode_and_condition_in_order(
+        self, setting: Setting, tmp_path: Path
+    ) -> None:
+        evaluated = evaluate(setting, IMPLEMENTED, tmp_path)
+        assert tuple(evaluated.records) == IMPLEMENTED
+        for records in evaluated.records.values():
+            assert [r.seed for r in records] == [e.seed for e in setting.episodes]
+            assert [r.answer for r in records] == [e.answer for e in setting.episodes]
+            assert [len(r.scores) for r in records] == [4] * N
+
+    def test_they_are_what_reading_gives(self, setting: Setting, tmp_path: Path) -> None:
+        receiver = setting.receiver
+        found = evaluate(setting, ("p1", "normal"), tmp_path).records
+        for condition, records in found.items():
+            slots = build_slots(condition, setting)
+            for episode, slot, record in zip(setting.episodes, slots, records, strict=True):
+                context = read_context(receiver, [receiver.prompt_start_ids(episode.before)])
+                reading = context.read([slot], [receiver.segment_ids(episode.after)])
+                options = [receiver.option_ids(option) for option in episode.options]
+                assert record.scores == pytest.approx(reading.option_scores([options])[0], abs=1e-4)
+                longest = reading.greedy(20)[0]
+                assert list(record.said_ids) == longest[: len(record.said_ids)]
+                assert record.said == receiver.text(record.said_ids)
+
+    def test_conditions_differ_in_what_b_was_given(self, setting: Setting, tmp_path: Path) -> None:
+        records = evaluate(setting, IMPLEMENTED, tmp_path).records
+        scores = {c: tuple(r.scores for r in rs) for c, rs in records.items() if c != "embed"}
+        assert len(set(scores.values())) == len(IMPLEMENTED) - 1
+        for text, injected in zip(records["p1"], records["embed"], strict=True):
+            assert injected.scores == pytest.approx(text.scores, abs=1e-4)
+
+    @pytest.mark.parametrize("batch_size", [1, 3, 100])
+    def test_they_do_not_depend_on_the_batch_size(
+        self, setting: Setting, tmp_path: Path, batch_size: int
+    ) -> None:
+        wanted = evaluate(setting, IMPLEMENTED, tmp_path / "a", batch_size=4)
+        found = evaluate(setting, IMPLEMENTED, tmp_path / "b", batch_size=batch_size)
+        assert found.keys == wanted.keys
+        for condition, records in wanted.records.items():
+            for one, other in zip(records, found.records[condition], strict=True):
+                assert replace(one, scores=()) == replace(other, scores=())
+                assert one.scores == pytest.approx(other.scores, abs=1e-4)
+                assert one.likelihood_success == other.likelihood_success
+
+    def test_they_do_not_depend_on_what_else_is_evaluated(
+        self, setting: Setting, tmp_path: Path
+    ) -> None:
+        whole = evaluate(setting, IMPLEMENTED, tmp_path / "a").records
+        alone = evaluate(setting, ("normal",), tmp_path / "b").records
+        assert alone["normal"] == whole["normal"]
+
+
+class TestCache:
+    def test_what_was_measured_is_not_measured_again(
+        self, setting: Setting, tmp_path: Path
+    ) -> None:
+        assert calls(setting, tmp_path) > 20
+        assert calls(setting, tmp_path) == 0
+        first = evaluate(setting, IMPLEMENTED, tmp_path)
+        assert first.cached == all_keys(first)
+
+    def test_cached_records_are_the_computed_ones(self, setting: Setting, tmp_path: Path) -> None:
+        computed = evaluate(setting, IMPLEMENTED, tmp_path)
+        cached = evaluate(setting, IMPLEMENTED, tmp_path)
+        assert computed.cached == frozenset()
+        assert cached.records == computed.records
+        assert cached.keys == computed.keys
+
+    def test_a_further_condition_costs_only_itself(self, setting: Setting, tmp_path: Path) -> None:
+        evaluate(setting, ("p0", "p1"), tmp_path)
+        more = evaluate(setting, ("p0", "p1", "normal"), tmp_path)
+        assert more.cached == {*more.keys["p0"], *more.keys["p1"]}
+
+    def test_another_codec_changes_what_depends_on_it(
+        self, setting: Setting, tmp_path: Path, llama: Receiver
+    ) -> None:
+        first = evaluate(setting, IMPLEMENTED, tmp_path)
+        other = evaluate(setting_of(llama, codec_seed=1), IMPLEMENTED, tmp_path)
+        changed = {c for c in IMPLEMENTED if first.keys[c] != other.keys[c]}
+        assert changed == {"normal", "random", "shuffle"}
+        assert not set(first.keys["normal"]) & set(other.keys["normal"])
+
+    def test_another_k_changes_what_depends_on_it(
+        self, setting: Setting, tmp_path: Path, llama: Receiver
+    ) -> None:
+        first = evaluate(setting, IMPLEMENTED, tmp_path)
+        other = evaluate(setting_of(llama, k=K + 1), IMPLEMENTED, tmp_path)
+        changed = {c for c in IMPLEMENTED if first.keys[c] != other.keys[c]}
+        assert changed == {"normal", "null", "random", "shuffle"}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"message": "I am off to nowhere."},
+            {"before": "Cities: a, b, c, d."},
+            {"after": "\nWhere?"},
+            {"seed": 4},
+            {"options": ("a", "b", "c", "d")},
+        ],
+    )
+    def test_another_episode_changes_its_block_alone(
+        self, setting: Setting, tmp_path: Path, change: dict[str, Any]
+    ) -> None:
+        first = evaluate(setting, ("p1",), tmp_path)
+        episodes = list(setting.episodes)
+        episodes[5] = replace(episodes[5], **change)
+        changed = replace(setting, episodes=EpisodeSet(tuple(episodes), setting.episodes.donors))
+        other = evaluate(changed, ("p1",), tmp_path)
+        differs = [a != b for a, b in zip(first.keys["p1"], other.keys["p1"], strict=True)]
+        assert differs == [False, True, False]
+
+    def test_another_message_leaves_p0_as_it_is(self, setting: Setting, tmp_path: Path) -> None:
+        first = evaluate(setting, ("p0",), tmp_path)
+        episodes = tuple(replace(e, message="Something else.") for e in setting.episodes)
+        changed = replace(setting, episodes=EpisodeSet(episodes, setting.episodes.donors))
+        assert evaluate(changed, ("p0",), tmp_path).keys == first.keys
+
+    def test_another_receiver_changes_everything(
+        self, setting: Setting, tmp_path: Path, tiny_receivers: dict[str, Receiver]
+    ) -> None:
+        first = evaluate(setting, IMPLEMENTED, tmp_path)
+        other = evaluate(setting_of(tiny_receivers["qwen2"]), IMPLEMENTED, tmp_path)
+        assert not all_keys(first) & all_keys(other)
+
+    def test_the_same_weights_under_another_configuration_are_another_receiver(
+        self, setting: Setting, tmp_path: Path, fresh_llama: Receiver
+    ) -> None:
+        first = evaluate(setting, ("p0",), tmp_path)
+        fresh_llama.model.config.rms_norm_eps = 0.5
+        other = evaluate(replace(setting, receiver=fresh_llama), ("p0",), tmp_path)
+        assert not all_keys(first) & all_keys(other)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    def edit(path: Path) -> None:
+        data = json.loads(path.read_text())
+        change(data)
+        path.write_text(json.dumps(data))
+
+    return edit
+
+
+def rehash(data: dict[str, Any]) -> None:
+    data["sha256"] = hash_data(data["records"])
+
+
+def other_seeds(data: dict[str, Any]) -> None:
+    data["records"][0]["seed"] += 3
+    rehash(data)
+
+
+def one_less(data: dict[str, Any]) -> None:
+    data["records"].pop()
+    rehash(data)
+
+
+CORRUPTIONS: dict[str, Callable[[Path], object]] = {
+    "truncated": truncate,
+    "empty": lambda p: p.write_text(""),
+    "binary": lambda p: p.write_bytes(b"\xff\xfe"),
+    "a list": lambda p: p.write_text("[]"),
+    "a number": lambda p: p.write_text("5"),
+    "null": lambda p: p.write_text("null"),
+    "no records": edited(lambda d: d.pop("records")),
+    "records of another kind": edited(lambda d: d.update(records="abc")),
+    "a record without its prompt": edited(lambda d: d["records"][0].pop("given")),
+    "an edited outcome": edited(lambda d: d["records"][0].update(scores=[0.0, -1.0, -2.0, -3.0])),
+    "an edited name": edited(lambda d: d["records"][0].update(named=d["records"][0]["answer"])),
+    "a score that is NaN": edited(lambda d: d["records"][0].update(scores=[float("nan")] * 4)),
+    "other seeds": edited(other_seeds),
+    "a record less": edited(one_less),
+    "another key": edited(lambda d: d.update(key="0" * 64)),
+}
+
+
+@pytest.mark.parametrize("what", CORRUPTIONS)
+def test_a_corrupted_block_is_computed_again(setting: Setting, tmp_path: Path, what: str) -> None:
+    first = evaluate(setting, ("p0",), tmp_path)
+    [path] = [p for p in blocks(tmp_path) if p.stem == first.keys["p0"][1]]
+    CORRUPTIONS[what](path)
+    again = evaluate(setting, ("p0",), tmp_path)
+    assert again.records == first.records
+    assert again.cached == all_keys(first) - {path.stem}
+    assert evaluate(setting, ("p0",), tmp_path).cached == all_keys(first)
+
+
+def test_a_block_under_another_ones_name_is_computed_again(
+    setting: Setting, tmp_path: Path
+) -> None:
+    first = evaluate(setting, ("p0", "p1"), tmp_path)
+    by_name = {path.stem: path for path in blocks(tmp_path)}
+    good, bad = first.keys["p1"][0], first.keys["p0"][0]
+    by_name[bad].write_bytes(by_name[good].read_bytes())
+    again = evaluate(setting, ("p0", "p1"), tmp_path)
+    assert again.records == first.records
+    assert bad not in again.cached
+
+
+class TestInterruption:
+    @pytest.mark.parametrize("after", [1, 2, 3, 5])
+    def test_finished_blocks_are_kept_and_the_rest_is_done_next_time(
+        self, setting: Setting, tmp_path: Path, after: int
+    ) -> None:
+        reports = 0
+
+        def report(_done: int, _total: int) -> None:
+            nonlocal reports
+            reports += 1
+            if reports == 1 + after:
+                raise KeyboardInterrupt
+
+        whole = evaluate(setting, ("p0", "normal"), tmp_path / "whole")
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(setting, ("p0", "normal"), tmp_path / "cut", report=report)
+        assert len(blocks(tmp_path / "cut")) == after
+        rest = evaluate(setting, ("p0", "normal"), tmp_path / "cut")
+        assert len(rest.cached) == after
+        assert rest.records == whole.records
+        assert rest.keys == whole.keys
+
+    def test_progress_counts_outcomes_up_to_all(self, setting: Setting, tmp_path: Path) -> None:
+        seen: list[tuple[int, int]] = []
+        evaluate(setting, ("p0", "p1"), tmp_path, report=lambda *counts: seen.append(counts))
+        assert seen[0] == (0, 2 * N)
+        assert seen[-1] == (2 * N, 2 * N)
+        assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+        seen.clear()
+        evaluate(setting, ("p0", "p1"), tmp_path, report=lambda *counts: seen.append(counts))
+        assert seen == [(2 * N, 2 * N)]
