@@ -49,6 +49,19 @@ class Evaluated:
     keys: dict[str, tuple[str, ...]]
     cached: frozenset[str]
 
+    @property
+    def n(self) -> int:
+        """How many episodes each condition was evaluated on."""
+        return len(next(iter(self.records.values())))
+
+    def then(self, more: Evaluated) -> Evaluated:
+        """What was evaluated, followed by other episodes under the same conditions."""
+        return Evaluated(
+            {c: (*records, *more.records[c]) for c, records in self.records.items()},
+            {c: (*keys, *more.keys[c]) for c, keys in self.keys.items()},
+            self.cached | more.cached,
+        )
+
 
 def evaluate(
     setting: Setting,
