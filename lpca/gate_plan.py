@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from lpca.spec.model import Spec
+from lpca.spec.model import Gate, Spec
 
+DEFAULT_K = 4
 LATENT = ("normal", "null", "random", "shuffle")
 """Conditions that inject k vectors: they need a codec, or at least its k."""
 
@@ -20,6 +22,22 @@ def gate_conditions(spec: Spec, name: str) -> list[str]:
 def needs_codec(spec: Spec, name: str) -> bool:
     """Whether a gate has a condition that injects latents, and so depends on k."""
     return any(condition in LATENT for condition in gate_conditions(spec, name))
+
+
+def ks_of(gate: Gate, asked: Sequence[int]) -> Sequence[int]:
+    """Return the k a gate runs at: those asked for, else all that it declares, else 4."""
+    return asked or gate.family or (DEFAULT_K,)
+
+
+def declares(gate: Gate, k: int | None) -> bool:
+    """Whether a gate may run at a k: at any, unless it declares its own."""
+    return k is None or not gate.family or k in gate.family
+
+
+def beside(spec: Spec, gate: Gate, k: int | None) -> list[tuple[str, int | None]]:
+    """Return the gates shown beside one that runs at a k, each with its own k."""
+    found = [(name, k if needs_codec(spec, name) else None) for name in gate.beside]
+    return [(name, at) for name, at in found if declares(spec.gates[name], at)]
 
 
 def evidence_path(folder: Path, name: str, k: int | None) -> Path:

@@ -157,10 +157,12 @@ def _no_answer_outside_options(audit: Audit) -> str:
 
 
 def _position_balanced(audit: Audit) -> str:
-    counts = Counter(episode.answer for episode in audit.episodes)
-    slots = range(max(len(episode.options) for episode in audit.episodes))
+    # of the whole set: its beginning, where a gate stopped early, is balanced only about
+    episodes = audit.setting.episodes.whole
+    counts = Counter(episode.answer for episode in episodes)
+    slots = range(max(len(episode.options) for episode in episodes))
     shares = [counts[i] for i in slots]
-    if max(shares) - min(shares) > len({episode.stratum for episode in audit.episodes}):
+    if max(shares) - min(shares) > len({episode.stratum for episode in episodes}):
         raise Leak(f"the right option's positions are not balanced: {shares}")
     return f"right option's positions: {shares}"
 
@@ -195,7 +197,7 @@ def _null_is_zero(audit: Audit) -> str:
 
 def _donors_deranged(audit: Audit) -> str:
     episodes = audit.setting.episodes
-    if sorted(episodes.donors) != list(range(len(episodes))):
+    if sorted(episodes.whole.donors) != list(range(len(episodes.whole))):
         raise Leak("the donors are not a permutation of the episodes")
     for index, episode in enumerate(episodes):
         donor = episodes.donor(index)
@@ -207,8 +209,10 @@ def _donors_deranged(audit: Audit) -> str:
                 "wrong options"
             )
     normal, shuffle = audit.records["normal"], audit.records["shuffle"]
-    for index, record in enumerate(shuffle):
-        if record.given.sha256 != normal[episodes.donors[index]].given.sha256:
+    for record, donor_index in zip(shuffle, episodes.donors, strict=True):
+        # a donor beyond the look at which a gate stopped has no outcome of its own
+        own = normal[donor_index : donor_index + 1]
+        if own and record.given.sha256 != own[0].given.sha256:
             raise Leak(f"episode {record.seed}: shuffle did not inject its donor's latents")
     return (
         f"{len(episodes)} donors: no fixed point, each names a wrong option, its latents injected"

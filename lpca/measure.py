@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from lpca.codec.channel import Channel
@@ -21,7 +22,10 @@ from lpca.validity import CheckResult
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """Everything a verdict rests on; `seconds` by step of the work."""
+    """Everything a verdict rests on; `seconds` are by step of the work.
+
+    `episodes` are those that were evaluated: all that are declared, or the first of them.
+    """
 
     episodes: EpisodeSet
     evaluated: Evaluated
@@ -40,14 +44,16 @@ class Measurement:
 
     def table(self, score: str) -> OutcomeTable:
         """Outcomes under the spec's `score`, ready to be judged."""
-        return OutcomeTable(
-            seeds=tuple(episode.seed for episode in self.episodes),
-            outcomes={
-                condition: tuple(record.success(score) for record in records)
-                for condition, records in self.records.items()
-            },
-            answers=tuple(episode.stratum for episode in self.episodes),
-        )
+        return _table(self.episodes, self.evaluated, score)
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """After how many episodes outcomes are read, and whether they suffice as `score` has them."""
+
+    sizes: Sequence[int]
+    score: str
+    decided: Callable[[OutcomeTable], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,27 +72,65 @@ def measure(
     episodes: EpisodeSet,
     conditions: Sequence[str],
     cache: Path,
+    looks: Looks,
     batch_size: int,
     report: Callable[[int, int], None],
 ) -> Measurement:
-    """Evaluate the episodes under the conditions, then audit what was evaluated."""
-    setting = Setting(subject.receiver, subject.channel, episodes)
+    """Evaluate episodes under the conditions, look by look, then audit what was evaluated.
+
+    It ends with the last look, or before it as soon as `looks` finds the outcomes decisive.
+    """
     started = time.monotonic()
-    evaluated = evaluate(setting, conditions, cache, batch_size, report)
+    for evaluated in _look_by_look(subject, episodes, conditions, looks, cache, batch_size, report):
+        seen = episodes.part(0, evaluated.n)
+        if looks.decided(_table(seen, evaluated, looks.score)):
+            break
     measured = time.monotonic()
+    setting = Setting(subject.receiver, subject.channel, seen)
     audit = Audit(
         setting, subject.task, subject.training_seed, evaluated.records, subject.receiver_hash
     )
     checks = run_checks(audit)
     seconds = {"evaluate": measured - started, "check": time.monotonic() - measured}
-    return Measurement(episodes, evaluated, tuple(checks), seconds)
+    return Measurement(seen, evaluated, tuple(checks), seconds)
 
 
 def episodes_for(task: Task, answers: Answers, n: int, seed: int) -> EpisodeSet:
-    """Return n test episodes; for `all`, half of them of each stratum, donors never across."""
+    """Return n test episodes; for `all`, the two strata in turn, donors never across."""
     if answers != "all":
         return task.evaluation_set("test", answers, n, seed)
     seen = task.evaluation_set("test", "seen", n - n // 2, seed)
     unseen = task.evaluation_set("test", "unseen", n // 2, seed)
-    donors = (*seen.donors, *(donor + len(seen) for donor in unseen.donors))
-    return EpisodeSet((*seen.episodes, *unseen.episodes), donors)
+    # in turn, so that a gate that stops early has read both
+    places = [(one, index) for index in range(len(seen)) for one in (seen, unseen)][:n]
+    donors = (2 * one.donors[index] + (one is unseen) for one, index in places)
+    return EpisodeSet(tuple(one.episodes[index] for one, index in places), tuple(donors))
+
+
+def _look_by_look(
+    subject: Subject,
+    episodes: EpisodeSet,
+    conditions: Sequence[str],
+    looks: Looks,
+    cache: Path,
+    batch_size: int,
+    report: Callable[[int, int], None],
+) -> Iterator[Evaluated]:
+    """Everything evaluated so far, after each look; only its new episodes are computed."""
+    evaluated = None
+    for start, stop in pairwise((0, *looks.sizes)):
+        setting = Setting(subject.receiver, subject.channel, episodes.part(start, stop))
+        found = evaluate(setting, conditions, cache, batch_size, report)
+        evaluated = evaluated.then(found) if evaluated else found
+        yield evaluated
+
+
+def _table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
+    return OutcomeTable(
+        seeds=tuple(episode.seed for episode in episodes),
+        outcomes={
+            condition: tuple(record.success(score) for record in records)
+            for condition, records in evaluated.records.items()
+        },
+        answers=tuple(episode.stratum for episode in episodes),
+    )

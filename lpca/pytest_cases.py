@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from lpca.gate_plan import needs_codec
+from lpca.gate_plan import ks_of, needs_codec
+from lpca.spec.load_design import MAX_K
 from lpca.spec.model import Spec
 from lpca.validity import CHECKS
-
-MAX_K = 512
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,11 @@ class Case:
 
 
 def cases(spec: Spec, ks: Sequence[int], kind: Literal["criterion", "check"]) -> list[Case]:
-    """Return every case of a kind, in the order of the spec."""
+    """Return every case of a kind, in the order of the spec; `ks` as for `ks_of`."""
     found = []
     for name, gate in spec.gates.items():
         own = [one.id for one in (CHECKS if kind == "check" else gate.criteria)]
-        for k in ks if needs_codec(spec, name) else [None]:
+        for k in ks_of(gate, ks) if needs_codec(spec, name) else [None]:
             found += [Case(name, kind, what, k) for what in own]
     return found
 

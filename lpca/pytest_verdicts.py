@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 from lpca.errors import RunError
 from lpca.exit_codes import ExitCode, worst
 from lpca.files import read_json
-from lpca.gate_plan import evidence_path, needs_codec
+from lpca.gate_plan import beside, evidence_path
 from lpca.judge.results import exit_code
+from lpca.pytest_families import FamilyVerdict, family_verdict
 from lpca.report.terminal import gate_lines
-from lpca.spec.model import Spec
+from lpca.spec.model import Gate, Spec
 from lpca.stats import Verdict
 
 PROPERTY = "lpca"
@@ -69,22 +71,55 @@ class VerdictReporter:
             return status
         if self._usage_error:
             return ExitCode.USAGE_ERROR
-        codes = [exit_code(gate.verdict) for gate in self.verdicts()]
+        codes = [exit_code(verdict) for verdict in self._deciding()]
         unexplained = status == ExitCode.FAIL and set(codes) == {ExitCode.PASS}
         if self._other_failed or unexplained:
             codes.append(ExitCode.FAIL)
         return worst(codes)
 
     def verdicts(self) -> list[GateVerdict]:
-        """Return the verdict of each gate that had a test in this run."""
-        return [self._verdict(key) for key in self._asked]
+        """Return the verdict of each gate that had a test in this run, and of each k it lacks."""
+        return [self._verdict(key) for key in self._asked] + [
+            GateVerdict((name, k), Verdict.NOT_MEASURED, "declared with the others, not run", None)
+            for name, ks in self._asked_ks().items()
+            for k in self.spec.gates[name].family
+            if k not in ks and not self.spec.gates[name].any_k
+        ]
+
+    def families(self) -> list[FamilyVerdict]:
+        """Return the verdict of each gate of which any k suffices, over its whole family."""
+        return [
+            self._family(self.spec.gates[name], ks)
+            for name, ks in self._asked_ks().items()
+            if self.spec.gates[name].any_k
+        ]
+
+    def _asked_ks(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for name, k in self._asked:
+            if k is not None:
+                found.setdefault(name, []).append(k)
+        return found
+
+    def _family(self, gate: Gate, ks: Sequence[int]) -> FamilyVerdict:
+        by_k = {k: self._verdict((gate.name, k)) for k in ks}
+        verdicts = {k: one.verdict for k, one in by_k.items()}
+        return family_verdict(
+            self.spec, gate, verdicts, {k: one.evidence for k, one in by_k.items()}
+        )
+
+    def _deciding(self) -> list[Verdict]:
+        """The verdicts that set the exit code: a family's in place of those of its k."""
+        families = self.families()
+        within = {family.gate.name for family in families}
+        alone = [one.verdict for one in self.verdicts() if one.key[0] not in within]
+        return alone + [family.verdict for family in families]
 
     def beside(self) -> list[GateVerdict]:
         """Return the verdicts of gates shown beside the others, which set no exit code."""
+        gates = self.spec.gates
         others = dict.fromkeys(
-            (other, k if needs_codec(self.spec, other) else None)
-            for gate, k in self._asked
-            for other in self.spec.gates[gate].beside
+            other for name, k in self._asked for other in beside(self.spec, gates[name], k)
         )
         return [self._verdict(key) for key in others if key not in self._asked]
 
@@ -93,11 +128,15 @@ class VerdictReporter:
         if not self._asked:
             return
         terminalreporter.section("gates")
-        for gate in [*self.beside(), *self.verdicts()]:
-            aside = " (beside; sets no exit code)" if gate.key not in self._asked else ""
-            for line in self._lines(gate, aside):
-                terminalreporter.write_line(line)
-            terminalreporter.write_line("")
+        blocks = [self._lines(gate, " (beside; sets no exit code)") for gate in self.beside()]
+        blocks += [self._lines(gate, self._aside(gate)) for gate in self.verdicts()]
+        blocks += [family.lines() for family in self.families()]
+        for line in chain.from_iterable([*block, ""] for block in blocks):
+            terminalreporter.write_line(line)
+
+    def _aside(self, gate: GateVerdict) -> str:
+        name, k = gate.key
+        return " (this k alone)" if self.spec.gates[name].any_k and k is not None else ""
 
     def _lines(self, gate: GateVerdict, aside: str) -> list[str]:
         if gate.evidence is not None:

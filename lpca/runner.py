@@ -12,14 +12,15 @@ from typing import Any, Protocol
 from lpca.codec.channel import Channel
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
+from lpca.errors import RequestError
 from lpca.evidence import Origin, compose
 from lpca.files import locked, read_json, write_json
-from lpca.gate_plan import evidence_path, gate_conditions, needs_codec
-from lpca.judge import judge
-from lpca.measure import Subject, episodes_for, measure
+from lpca.gate_plan import beside, declares, evidence_path, gate_conditions
+from lpca.judge import is_decided, judge, look_sizes
+from lpca.measure import Looks, Subject, episodes_for, measure
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.spec.model import Spec
+from lpca.spec.model import Gate, Spec
 from lpca.tasks import Task, task_of
 
 
@@ -75,6 +76,10 @@ class Runner:
         `criteria` are those the run has tests for; with some left out the gate is NOT MEASURED.
         What could not be measured is not tried again: the same error is raised.
         """
+        gate = self.spec.gates[name]
+        if not declares(gate, k):
+            allowed = ", ".join(map(str, gate.family))
+            raise RequestError(f"--k {k}: gate {name} does not declare it; allowed: {allowed}")
         path = evidence_path(self.options.evidence, name, k)
         if path in self._failed:
             raise self._failed[path]
@@ -86,8 +91,8 @@ class Runner:
                 self._failed[path] = error
                 raise
             self._kept[path] = kept
-            for other in self.spec.gates[name].beside:
-                self.evidence(other, k if needs_codec(self.spec, other) else None)
+            for other, at in beside(self.spec, gate, k):
+                self.evidence(other, at)
         return self._kept[path]
 
     def _stored(self, path: Path) -> dict[str, Any] | None:
@@ -115,6 +120,7 @@ class Runner:
             episodes_for(self._task, gate.answers, self.spec.episodes(gate), self.spec.task.seed),
             gate_conditions(self.spec, name),
             self.options.cache,
+            self._looks(gate),
             self.options.batch_size,
             self.console.evaluating(name if k is None else f"{name} k={k}"),
         )
@@ -136,6 +142,12 @@ class Runner:
         )
         write_json(path, data)
         return data
+
+    def _looks(self, gate: Gate) -> Looks:
+        n = self.spec.episodes(gate)
+        sizes = look_sizes(gate.sequential, n) if gate.sequential else [n]
+        score = self.spec.evaluation.score
+        return Looks(sizes, score, lambda table: is_decided(self.spec, gate.name, table))
 
     @cached_property
     def _task(self) -> Task:

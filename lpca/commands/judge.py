@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from lpca.cli import UsageError
 from lpca.exit_codes import ExitCode, worst
-from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge
+from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_family
 from lpca.judge.attempts import Attempt
 from lpca.judge.decide import not_measured
 from lpca.judge.files import read_outcomes
@@ -16,7 +17,7 @@ from lpca.judge.measured import Measured
 from lpca.spec.check import check_spec
 from lpca.spec.load import SpecError, load_spec
 from lpca.spec.model import Gate, Spec
-from lpca.stats import PairedTable
+from lpca.stats import PairedTable, Verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +81,7 @@ def _judge_measured(spec: Spec, gates: Sequence[Gate], measured: Measured) -> Ex
     codes = []
     for gate in gates:
         result = judge(spec, gate.name, measured.table, faults=measured.faults)
+        result = _in_family(spec, gate, result, measured.table, measured.k)
         codes.append(result.exit_code)
         print("\n".join(_lines(spec, gate, result)))
     return worst(codes)
@@ -91,7 +93,22 @@ def _result(spec: Spec, gate: Gate, table: OutcomeTable, whole: bool) -> GateRes
         own = table if whole and table.answers is None else table.stratum(gate.answers)
     except OutcomeError as error:
         return not_measured(gate, str(error))
-    return judge(spec, gate.name, own)
+    return _in_family(spec, gate, judge(spec, gate.name, own), own, None)
+
+
+def _in_family(
+    spec: Spec, gate: Gate, result: GateResult, table: OutcomeTable, k: int | None
+) -> GateResult:
+    """A gate of which any of several k suffices, from one of them; which one matters not."""
+    if not gate.any_k or result.verdict in (Verdict.INVALID, Verdict.NOT_MEASURED):
+        return result
+    k = k if k in gate.family else gate.family[0]
+    found = judge_family(gate, {k: table}, spec.evaluation)
+    reason = (
+        f"one of {len(gate.family)} k, of which any suffices, is {found.verdicts[k]}: "
+        f"p {found.pvalues[k]:.2g}, {found.adjusted[k]:.2g} after Holm over all of them"
+    )
+    return replace(result, verdict=found.verdict, reasons=(reason,))
 
 
 def _lines(spec: Spec, gate: Gate, result: GateResult, head: str = "") -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lpca.cli import UsageError
 from lpca.exit_codes import ExitCode
 from lpca.spec.load import SpecError, load_spec
-from lpca.spec.methods import levels_of, method_of
+from lpca.spec.methods import levels_of, method_of, passing_levels
 from lpca.spec.model import Criterion, Gate, Spec
 from lpca.spec.wording import conditions_of
 from lpca.stats import Truth, gate_power, power, required_n
@@ -43,14 +43,15 @@ def _table(spec: Spec, gate: Gate) -> str:
     truth = Truth(gate.expect, gate.correlation)
     lines = [f"{gate.name}: {gate.title}", f"{'  power':{width}}{head}{'n for 0.8':>12}"]
     lines += [
-        _row(spec, one, truth, sizes, width)
+        _row(spec, gate, one, truth, sizes, width)
         if one in planned
         else f"  {one.id:{width - 2}} unknown: no rate expected, or no method decides it"
         for one in gate.criteria
     ]
     if len(planned) == len(gate.criteria):
         lines.append(_whole(spec, gate, truth, sizes, width))
-    lines.append(f"  *: the gate's own n; correlation {gate.correlation:g}\n")
+    family = f"; one k of {len(gate.family)} (Holm)" if gate.any_k else ""
+    lines.append(f"  *: the gate's own n; correlation {gate.correlation:g}{family}\n")
     return "\n".join(lines)
 
 
@@ -59,8 +60,10 @@ def _plannable(gate: Gate, criterion: Criterion) -> bool:
     return known and method_of(criterion.claim) is not None
 
 
-def _row(spec: Spec, one: Criterion, truth: Truth, sizes: Sequence[int], width: int) -> str:
-    levels = levels_of(one, spec.evaluation)
+def _row(
+    spec: Spec, gate: Gate, one: Criterion, truth: Truth, sizes: Sequence[int], width: int
+) -> str:
+    levels = passing_levels(gate, levels_of(one, spec.evaluation))
     cells = "".join(f"{power(one, truth, n, *levels):9.3f}" for n in sizes)
     needed = required_n(one, truth, 0.8, *levels)
     return f"  {one.id:{width - 2}}{cells}{'none' if needed is None else needed:>12}"
@@ -69,6 +72,6 @@ def _row(spec: Spec, one: Criterion, truth: Truth, sizes: Sequence[int], width: 
 def _whole(spec: Spec, gate: Gate, truth: Truth, sizes: Sequence[int], width: int) -> str:
     """Simulated: seeded, standard error at most 0.005."""
     evaluation = spec.evaluation
-    levels = evaluation.confidence, evaluation.equivalence_confidence
+    levels = passing_levels(gate, (evaluation.confidence, evaluation.equivalence_confidence))
     powers = [gate_power(gate.criteria, truth, n, *levels).power for n in sizes]
     return f"{'  the whole gate':{width}}" + "".join(f"{share:9.3f}" for share in powers)

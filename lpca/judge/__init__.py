@@ -1,6 +1,6 @@
 """Decides gates from outcomes, without any model."""
 
-from lpca.judge.decide import judge, judge_family, judge_gate, required_gates_pass
+from lpca.judge.decide import is_decided, judge, judge_family, judge_gate, required_gates_pass
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.judge.results import CriterionResult, GateResult
 from lpca.judge.sequential import look_sizes
@@ -10,6 +10,7 @@ __all__ = [
     "GateResult",
     "OutcomeError",
     "OutcomeTable",
+    "is_decided",
     "judge",
     "judge_family",
     "judge_gate",

@@ -76,6 +76,23 @@ def required_gates_pass(spec: Spec, gate: Gate, table: OutcomeTable) -> GateResu
     return _unread(gate, Verdict.NOT_MEASURED if unmeasured else Verdict.INVALID, reasons)
 
 
+def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
+    """Whether a gate's stopping rule, and that of each gate it requires, has decided all criteria.
+
+    Never for a gate without `sequential:`: it is decided by all of its episodes.
+    """
+    gate = spec.gates[name]
+    if gate.sequential is None:
+        return False
+    undecided = [Verdict.INCONCLUSIVE for _ in gate.criteria]
+    verdicts = sequential_verdicts(
+        gate, gate.sequential, gate.criteria, table, spec.evaluation, undecided
+    )
+    return Verdict.INCONCLUSIVE not in verdicts and all(
+        is_decided(spec, other, table) for other in gate.requires
+    )
+
+
 def not_measured(gate: Gate, reason: str) -> GateResult:
     """The result of a gate for which there is nothing to read."""
     return _unread(gate, Verdict.NOT_MEASURED, (reason,))

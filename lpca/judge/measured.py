@@ -12,9 +12,10 @@ from lpca.judge.rows import Row, table_of
 
 @dataclass(frozen=True)
 class Measured:
-    """One gate's episodes, and the validity checks that failed on them."""
+    """One gate's episodes at its k, and the validity checks that failed on them."""
 
     gate: str
+    k: int | None
     table: OutcomeTable
     faults: tuple[str, ...]
 
@@ -34,7 +35,7 @@ def measured_of(held: Mapping[str, Any]) -> Measured:
         rows = [_row(index, one, held["score"]) for index, one in enumerate(held["episodes"], 1)]
         failed = [one for one in held["checks"] if one["passed"] is False]
         faults = tuple(f"{one['title']}: {one['detail']}" for one in failed)
-        return Measured(str(held["gate"]), table_of(rows), faults)
+        return Measured(str(held["gate"]), held.get("k"), table_of(rows), faults)
     except (KeyError, TypeError, AttributeError) as error:
         raise OutcomeError(f"this evidence is incomplete ({error!r})") from None
 

@@ -19,6 +19,7 @@ def gate_lines(evidence: Mapping[str, Any], verdict: str, note: str = "") -> lis
         f"{evidence['gate']}{k}: {verdict}  {evidence['title']}",
         f"  receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']}), answers "
         f"{evidence['answers']}, scored by {evidence['score']}{_codec(evidence)}",
+        *_looks(evidence["looks"]),
         "",
         *_conditions(evidence),
         "",
@@ -32,6 +33,13 @@ def gate_lines(evidence: Mapping[str, Any], verdict: str, note: str = "") -> lis
     lines += [f"  {reason}" for reason in evidence["reasons"]]
     lines += [f"  {note}"] * bool(note)
     return lines
+
+
+def _looks(looks: Mapping[str, Any]) -> list[str]:
+    if "rule" not in looks:
+        return []
+    look = f"look {looks['look']} of {len(looks['sizes'])} ({looks['rule']})"
+    return [f"  {looks['used']} of {looks['declared']} episodes: ended at {look}"]
 
 
 def _codec(evidence: Mapping[str, Any]) -> str:

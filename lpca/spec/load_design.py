@@ -9,6 +9,7 @@ from lpca.spec import fields
 from lpca.spec.document import Node, Scalar, Section, SpecError
 from lpca.spec.model import Filter, Sequential, SequentialRule, Sweep
 
+MAX_K = 512
 _RULES = ("e-process", "obrien-fleming")
 _FAILS = frozenset({"fails", "failed", "fail", "wrong", "false", "0"})
 _SUCCEEDS = frozenset({"succeeds", "succeeded", "succeed", "right", "true", "1"})
@@ -123,7 +124,7 @@ def read_family(node: Node | None) -> tuple[tuple[int, ...], bool]:
         node = next(iter(node.entries.values())).value
     family: list[int] = []
     for item in fields.as_items(node, "k"):
-        k = fields.as_integer(item, "a k", 1, 4096)
+        k = fields.as_integer(item, "a k", 1, MAX_K)
         if k in family:
             raise SpecError(item.position, f"k {k} stands twice; once is allowed")
         family.append(k)

@@ -67,6 +67,13 @@ def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
     title = fields.optional(section, "title")
     n = fields.optional(section, "n")
     family, any_k = read_family(fields.optional(section, "k"))
+    sequential = read_sequential(fields.optional(section, "sequential"))
+    if any_k and sequential:
+        raise SpecError(
+            section.entries["sequential"].value.position,
+            f"{what} stops early and takes any of several k, whose p-values need a fixed n; "
+            "allowed: sequential, or k: {any: ...}",
+        )
     return Gate(
         name=name,
         title=fields.as_text(title, "the title") if title else name,
@@ -80,7 +87,7 @@ def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
         correlation=correlation,
         n=fields.as_episodes(n, "n") if n else None,
         looks=read_looks(fields.optional(section, "looks")),
-        sequential=read_sequential(fields.optional(section, "sequential")),
+        sequential=sequential,
         where=read_where(fields.optional(section, "where"), conditions),
         best_of=read_sweep(fields.optional(section, "best_of")),
         family=family,

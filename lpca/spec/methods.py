@@ -12,6 +12,7 @@ from lpca.spec.model import (
     Equivalence,
     Evaluation,
     Gain,
+    Gate,
     Rate,
     Ratio,
 )
@@ -61,3 +62,14 @@ def levels_of(criterion: Criterion, evaluation: Evaluation) -> tuple[float, floa
     if criterion.confidence is not None:
         return criterion.confidence, criterion.confidence
     return evaluation.confidence, evaluation.equivalence_confidence
+
+
+def passing_levels(gate: Gate, levels: tuple[float, float]) -> tuple[float, float]:
+    """The confidences at which criteria let their gate pass, from those they are decided at.
+
+    Where any of m k suffices, the first to pass must do so at 1/m of the alpha (Holm).
+    """
+    if not gate.any_k:
+        return levels
+    one, two = (1.0 - (1.0 - level) / len(gate.family) for level in levels)
+    return one, two

@@ -53,10 +53,14 @@ class Episode:
 
 @dataclass(frozen=True)
 class EpisodeSet:
-    """Episodes evaluated together, with the donor of each: `donors[i]` is an index into them."""
+    """Episodes evaluated together, with the donor of each: `donors[i]` is an index into `whole`.
+
+    A part of a set (`of`) keeps its donors, which may lie outside the part.
+    """
 
     episodes: tuple[Episode, ...]
     donors: tuple[int, ...]
+    of: EpisodeSet | None = None
 
     def __len__(self) -> int:
         return len(self.episodes)
@@ -64,12 +68,23 @@ class EpisodeSet:
     def __iter__(self) -> Iterator[Episode]:
         return iter(self.episodes)
 
+    @property
+    def whole(self) -> EpisodeSet:
+        """The set that this one is a part of; itself when it is none."""
+        return self if self.of is None else self.of
+
+    def part(self, start: int, stop: int) -> EpisodeSet:
+        """The episodes from `start` up to, not including, `stop`."""
+        if (start, stop) == (0, len(self)):
+            return self
+        return EpisodeSet(self.episodes[start:stop], self.donors[start:stop], self.whole)
+
     def donor(self, index: int) -> Episode:
         """The episode whose message episode `index` gets under `shuffle`."""
-        return self.episodes[self.donors[index]]
+        return self.whole.episodes[self.donors[index]]
 
     def hash(self) -> str:
-        """SHA-256 of every field of every episode, and of the donors."""
+        """SHA-256 of every field of every episode of this set, and of its donors' indices."""
         return hash_data([[asdict(episode) for episode in self.episodes], list(self.donors)])
 
 

@@ -197,3 +197,21 @@ def test_a_reader_that_leaves_early_is_no_crash():
         cwd=ROOT,
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(("family", "code"), [("[4]", 0), ("{any: [4, 8, 16]}", 6)])
+def test_judge_counts_the_k_that_it_does_not_see(tmp_path, capsys, family, code):
+    spec = tmp_path / "gate_specs.yaml"
+    spec.write_text(
+        "version: 1\ntask: {name: trip, seed: 1}\nevaluation: {n: 100}\ngates:\n  g:\n"
+        f"    conditions: [normal, p0]\n    k: {family}\n"
+        "    criteria:\n      - {id: c, claim: normal - p0 > 0}\n",
+        encoding="utf-8",
+    )
+    # 12 against 3 of 15 that differ: one-sided p .01, which thirds of .025 do not reach
+    rows = [{"seed": i, "normal": int(i < 12), "p0": int(12 <= i < 15)} for i in range(100)]
+    path = tmp_path / "outcomes.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    assert main(["judge", str(path), "--spec", str(spec)]) == code
+    shown = "one of 3 k, of which any suffices, is INCONCLUSIVE" in capsys.readouterr().out
+    assert shown == (code == 6)

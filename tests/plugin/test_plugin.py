@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import pytest
 import torch
+from gate_project import BASE, HEAD
 
 from lpca import conditions
 from lpca.receivers.reading import Slot
 
-ROOT = Path(__file__).parents[2]
-
-HEAD = """
-version: 1
-task: {name: trip, options: 4, seed: 5}
-evaluation: {n: 60, score: likelihood, confidence: 0.95, equivalence_confidence: 0.90}
-gates:
-"""
-BASE = """
-  base:
-    title: The task is valid
-    answers: seen
-    conditions: [p0, p1]
-    expect: {p0: 0.25, p1: 0.95}
-    criteria:
-      - {id: text_helps, claim: p1 - p0 > 0.20}
-"""
-MAIN = """
-  main:
-    title: The channel carries the message
-    answers: seen
-    requires: [base]
-    conditions: [p0, p1, embed, normal, null, random, shuffle]
-    expect: {p0: 0.25, p1: 0.95, normal: 0.95, null: 0.25, random: 0.25, shuffle: 0.02}
-    criteria:
-      - {id: above_p0, claim: normal - p0 > 0.10}
-      - {id: above_null, claim: normal - null > 0}
-      - {id: above_shuffle, claim: normal - shuffle > 0}
-"""
 WRONG = """
   wrong:
     title: Text hurts
@@ -70,42 +40,6 @@ UNREAD = """
       - {id: text_helps, claim: p1 - p0 > 0.20}
 """
 ALL_CONDITIONS = {"p0", "p1", "embed", "normal", "null", "random", "shuffle"}
-
-
-class Project:
-    """A user's project with a spec; `run` is `pytest gates/` on the stub."""
-
-    def __init__(self, pytester):
-        self.pytester, self.path = pytester, pytester.path
-        pytester.makeconftest((ROOT / "conftest.py").read_text())
-        pytester.makeini("[pytest]\naddopts = --strict-markers")
-        (self.path / "gates").mkdir()
-        for name in ("test_leaks.py", "test_criteria.py"):
-            (self.path / "gates" / name).write_text((ROOT / "gates" / name).read_text())
-        self.write(BASE + MAIN)
-
-    def write(self, gates, head=HEAD):
-        (self.path / "gate_specs.yaml").write_text(head + gates)
-
-    def run(self, *arguments, subprocess=False):
-        where = [] if any(a.startswith("gates") for a in arguments) else ["gates"]
-        run = self.pytester.runpytest_subprocess if subprocess else self.pytester.runpytest
-        return run(*where, "--receiver", "stub", *arguments)
-
-    def evidence(self, name="main-k4"):
-        return json.loads((self.path / ".lpca" / "evidence" / f"{name}.json").read_text())
-
-
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def project(pytester, monkeypatch, shared_cache):
-    monkeypatch.setenv("LPCA_CACHE", str(shared_cache))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    return Project(pytester)
 
 
 def measured(evidence):

@@ -199,3 +199,18 @@ def test_the_reference_names_every_key_and_claim():
         for text in re.findall(r"`(.*?)`", written):
             own = method_of(parse_claim(text))
             assert (f"`{own}`" in method) if own else (method == "refused"), text
+
+
+def test_any_of_several_k_keeps_its_fixed_n(tmp_path):
+    rule = "    sequential: {rule: e-process, block: 50}\n    k: FAMILY\n    conditions"
+    head, tail = SPEC.rsplit("    conditions", 1)
+    text = head + rule + tail
+    path = tmp_path / "gate_specs.yaml"
+    path.write_text(text.replace("FAMILY", "{all: [4, 8]}"), encoding="utf-8")
+    assert load_spec(path).gates["gate1"].family == (4, 8)
+    path.write_text(text.replace("FAMILY", "{any: [4, 8]}"), encoding="utf-8")
+    with pytest.raises(
+        SpecError, match="gate gate1 stops early and takes any of several k"
+    ) as error:
+        load_spec(path)
+    assert error.value.position.line == 1 + text[: text.index("sequential")].count("\n")

@@ -264,3 +264,16 @@ def test_mistakes_in_the_design_keys_are_named(tmp_path, old, new, says):
     with pytest.raises(SpecError) as caught:
         found(tmp_path, text.replace(old, new))
     assert says in str(caught.value)
+
+
+def test_any_of_several_k_is_planned_at_the_level_its_first_k_must_reach(tmp_path):
+    """At 0.05 a side n 60 can show ±0.05; at a fourth of that it takes 96."""
+    claim = criterion("abs(embed - p1) < 0.05", ", expect: {discordant: 0.0}")
+    every = found(tmp_path, spec(claim, n=60, gate="    k: [4, 8, 16, 32]"))
+    assert "unattainable" not in rules(every)
+    any_of = found(tmp_path, spec(claim, n=60, gate="    k: {any: [4, 8, 16, 32]}"))
+    assert "unattainable" in rules(any_of)
+    wide = "    k: {any: [1, 2, 3, 4, 5, 6, 7, 8]}"
+    weak = criterion("p1 - p0 > 0.455", name="weak")
+    assert "underpowered" not in rules(found(tmp_path, spec(weak)))
+    assert "underpowered" in rules(found(tmp_path, spec(weak, gate=wide)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lpca.spec.enough import TARGET, enough_episodes
-from lpca.spec.methods import levels_of, method_of
+from lpca.spec.methods import levels_of, method_of, passing_levels
 from lpca.spec.model import (
     Approximate,
     Band,
@@ -41,13 +41,14 @@ from lpca.stats import (
 def _unattainable(spec: Spec) -> Iterator[Fault]:
     for gate, criterion in criteria(spec):
         n = spec.episodes(gate)
-        number = _obstacle(criterion, n, gate.expect, *levels_of(criterion, spec.evaluation))
+        levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
+        number = _obstacle(criterion, n, gate.expect, *levels)
         if number:
             yield Fault(
                 criterion.position,
                 f"no outcome of {n} episodes can show that {in_words(criterion.claim)}",
                 number,
-                _attainable_instead(criterion, levels_of(criterion, spec.evaluation)[1]),
+                _attainable_instead(criterion, levels[1]),
             )
 
 
@@ -137,7 +138,7 @@ def _underpowered(spec: Spec) -> Iterator[Fault]:
         if method_of(criterion.claim) is None or _unknown(gate, criterion):
             continue
         n = spec.episodes(gate)
-        one, two = levels_of(criterion, spec.evaluation)
+        one, two = passing_levels(gate, levels_of(criterion, spec.evaluation))
         truth = Truth(gate.expect, gate.correlation)
         try:
             reached = power(criterion, truth, n, one, two)
