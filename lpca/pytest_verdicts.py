@@ -45,7 +45,14 @@ class VerdictReporter:
     def __init__(self, spec: Spec, evidence: Path, run: str) -> None:
         self.spec, self.evidence, self.run = spec, evidence, run
         self._asked: dict[Key, str] = {}
-        self._usage_error = self._other_failed = False
+        self._usage_error = self._other_failed = self._enough_failed = False
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Refuse a wrong `-m` or `-k` here: with xdist it would crash each worker instead."""
+        if session.config.getoption("dist", "no") != "no":
+            session.config.hook.pytest_collection_modifyitems(
+                session=session, config=session.config, items=[]
+            )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note which gates were asked for, and where a fixture broke."""
@@ -60,10 +67,15 @@ class VerdictReporter:
         if report.failed and report.when != "call" and not broken:
             self._asked[key] = str(report.longreprtext).strip().splitlines()[-1]
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Note that `-x` ended the run: xdist makes of it an interruption."""
+        self._enough_failed = str(excinfo.value).startswith("stopping after")
+
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Turn pytest's exit status into that of the verdicts."""
-        session.exitstatus = self.exit_code(int(exitstatus))
+        status = ExitCode.FAIL if self._enough_failed else int(exitstatus)
+        session.exitstatus = self.exit_code(status)
 
     def exit_code(self, status: int) -> int:
         """Return the run's exit code, given pytest's own."""

@@ -161,8 +161,35 @@ def test_a_gate_beside_another_is_shown_and_sets_no_exit_code(project):
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
-def test_an_empty_selection_is_no_pass(project, workers):
-    assert project.run("-m", "gate9", *workers, subprocess=bool(workers)).ret == 5
+@pytest.mark.parametrize(("picked", "code"), [(("-m", "gate9"), 4), (("-k", "no_such"), 5)])
+def test_an_empty_selection_is_no_pass(project, workers, picked, code):
+    result = project.run(*picked, *workers, subprocess=bool(workers))
+    assert result.ret == code
+    assert "INTERNALERROR" not in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("gates", "marker", "code", "stop"),
+    [
+        (WRONG + UNREAD + CLOSE, "wrong or close or unread", 7, ()),
+        (WRONG, "wrong", 1, ("-x",)),
+        (CLOSE, "close", 6, ("-x",)),
+        (WRONG + UNREAD, "unread", 7, ("-x",)),
+    ],
+)
+def test_exit_codes_are_those_of_a_run_without_workers(project, gates, marker, code, stop):
+    project.write(gates)
+    assert project.run("-m", marker, "-n", "2", *stop, subprocess=True).ret == code
+
+
+def test_workers_leave_out_what_the_run_leaves_out(project):
+    result = project.run("-m", "main", "-k", "above_null", "-n", "2", subprocess=True)
+    assert result.ret == 8
+
+
+def test_a_usage_error_in_a_worker_is_one_of_the_run(project):
+    missing = ("--receiver", "./no-such-model")
+    assert project.run("-m", "base", "-n", "2", *missing, subprocess=True).ret == 4
 
 
 def test_several_k_make_tests_of_their_own(project):
