@@ -14,7 +14,7 @@ gate1-stub: $(READY)  ## the same on the stub receiver: the pre-merge run
 	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) --receiver stub $(ARGS)
 
 test: $(READY)  ## lpca's own tests
-	$(BIN)/python -m pytest tests $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
