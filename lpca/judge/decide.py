@@ -123,9 +123,7 @@ def judge_gate(
         unknown = sorted(set(criteria) - set(known))
         raise ValueError(f"gate {gate.name} has no criterion {', '.join(unknown)}")
     measured = [one for one in gate.criteria if not _missing(one, table)]
-    assessments = [
-        assess(one.claim, table.outcomes, *levels_of(one, evaluation)) for one in measured
-    ]
+    assessments = [assess(one.claim, table.packed, *levels_of(one, evaluation)) for one in measured]
     verdicts = decide(assessments)
     if gate.sequential:
         verdicts = sequential_verdicts(gate, gate.sequential, measured, table, evaluation, verdicts)
@@ -161,7 +159,7 @@ def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Eva
     return any_of(
         {
             k: [
-                assess(one.claim, table.outcomes, *levels_of(one, evaluation))
+                assess(one.claim, table.packed, *levels_of(one, evaluation))
                 for one in gate.criteria
             ]
             for k, table in tables.items()
@@ -222,14 +220,14 @@ def _decided(
 def _paired(claim: Claim, table: OutcomeTable) -> PairedTable | None:
     match claim:
         case Difference(first, second) | Equivalence(first, second) | Ratio(first, second):
-            return PairedTable.from_outcomes(table.outcomes[first], table.outcomes[second])
+            return PairedTable.from_outcomes(table.packed[first], table.packed[second])
     return None
 
 
 def _successes(claim: Claim, table: OutcomeTable) -> int | None:
     match claim:
         case Rate(condition) | Band(condition):
-            return sum(table.outcomes[condition])
+            return table.packed[condition].count(1)
     return None
 
 

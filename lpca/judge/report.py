@@ -9,7 +9,7 @@ from lpca.spec.enough import enough_episodes
 from lpca.spec.methods import levels_of
 from lpca.spec.model import Band, Claim, Criterion, Evaluation, Gain, Rate, Ratio
 from lpca.spec.wording import conditions_of, in_words, margins_of, percent
-from lpca.stats import Assessment, Truth, Verdict
+from lpca.stats import Assessment, PairedTable, Truth, Verdict
 
 
 def message(
@@ -34,8 +34,8 @@ def _observed(claim: Claim, table: OutcomeTable) -> Truth:
     rates = {name: table.rate(name) for name in names}
     if len(names) != 2:
         return Truth(rates)
-    pairs = zip(table.outcomes[names[0]], table.outcomes[names[1]], strict=True)
-    return Truth(rates, discordant=sum(first != second for first, second in pairs) / table.n)
+    pairs = PairedTable.from_outcomes(*(table.packed[name] for name in names))
+    return Truth(rates, discordant=(pairs.b + pairs.c) / table.n)
 
 
 def _lead(claim: Claim, verdict: Verdict, table: OutcomeTable, needed: int | None) -> str:

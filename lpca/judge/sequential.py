@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lpca.judge.outcomes import OutcomeTable
 from lpca.spec.methods import levels_of
@@ -39,7 +39,8 @@ def sequential_verdicts(
     for look, size in enumerate(look_sizes(rule, n)):
         if size > table.n:
             break
-        for index, verdict in enumerate(_at_look(rule, look, early, table.head(size), evaluation)):
+        seen = {name: outcomes[:size] for name, outcomes in table.packed.items()}
+        for index, verdict in enumerate(_at_look(rule, look, early, seen, evaluation)):
             if found[index] is Verdict.INCONCLUSIVE:
                 found[index] = verdict
     verdicts = iter(found.values())
@@ -56,18 +57,18 @@ def _at_look(
     rule: Sequential,
     look: int,
     criteria: Sequence[Criterion],
-    table: OutcomeTable,
+    outcomes: Mapping[str, bytes],
     evaluation: Evaluation,
 ) -> list[Verdict]:
     if not criteria:
         return []
     alpha = (1.0 - evaluation.confidence) / 2.0
     if rule.rule == "e-process":
-        return decide_anytime([evidence(one, table.outcomes) for one in criteria], alpha)
+        return decide_anytime([evidence(one, outcomes) for one in criteria], alpha)
     limit = obrien_fleming(rule.looks or 1, alpha).p[look]
     verdicts = []
     for one in criteria:
-        seen = assess(one.claim, table.outcomes, *levels_of(one, evaluation))
+        seen = assess(one.claim, outcomes, *levels_of(one, evaluation))
         # each claim's own alpha scales the boundary: a band spends its alpha on either side
         boundary = limit * seen.alpha / alpha
         if seen.p_pass < boundary:

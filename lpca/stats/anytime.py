@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lpca.spec.model import Band, Claim, Criterion, Difference, Gain, Rate, Ratio
@@ -35,7 +35,7 @@ class _Bounded:
         return log_betting_evalue(self.counts, margin, self.low, self.high, side)
 
 
-def evidence(claim: Claim | Criterion, outcomes: Mapping[str, Sequence[bool]]) -> Evidence:
+def evidence(claim: Claim | Criterion, outcomes: Mapping[str, Sequence[int]]) -> Evidence:
     """E-values for and against a claim, from all outcomes so far, by condition.
 
     Differences and rates bet on their own mean, gains on the mean gain, ratios on the mean of
@@ -48,18 +48,19 @@ def evidence(claim: Claim | Criterion, outcomes: Mapping[str, Sequence[bool]]) -
     claim = claim.claim if isinstance(claim, Criterion) else claim
     match claim:
         case Difference(first, second, relation, margin):
-            pairs = _episodes(outcomes, first, second)
-            seen = _Bounded(Counter(float(x - y) for x, y in pairs), -1.0, 1.0)
+            values = _values(outcomes, (first, second), lambda x, y: float(x - y))
+            seen = _Bounded(values, -1.0, 1.0)
             return _one_sided(seen, margin, relation)
         case Rate(condition, relation, bound):
             return _one_sided(_rate(outcomes, condition), bound, relation)
         case Gain(condition, text, base, fraction):
-            trios = _episodes(outcomes, condition, text, base)
-            values = Counter(gain_value(x, t, b, fraction) for x, t, b in trios)
+            values = _values(
+                outcomes, (condition, text, base), lambda x, t, b: gain_value(x, t, b, fraction)
+            )
             return _one_sided(_Bounded(values, -1.0, 1.0), 0.0, ">")
         case Ratio(first, second, relation, ratio):
-            pairs = _episodes(outcomes, first, second)
-            seen = _Bounded(Counter(x - ratio * y for x, y in pairs), -ratio, 1.0)
+            values = _values(outcomes, (first, second), lambda x, y: x - ratio * y)
+            seen = _Bounded(values, -ratio, 1.0)
             return _one_sided(seen, 0.0, relation)
         case Band(condition, low, high):
             seen = _rate(outcomes, condition)
@@ -94,12 +95,18 @@ def _one_sided(seen: _Bounded, margin: float, relation: str) -> Evidence:
     return Evidence(above, below) if relation == ">" else Evidence(below, above)
 
 
-def _rate(outcomes: Mapping[str, Sequence[bool]], condition: str) -> _Bounded:
-    return _Bounded(Counter(map(float, binary(outcomes[condition]))), 0.0, 1.0)
+def _rate(outcomes: Mapping[str, Sequence[int]], condition: str) -> _Bounded:
+    return _Bounded(_values(outcomes, (condition,), float), 0.0, 1.0)
 
 
-def _episodes(outcomes: Mapping[str, Sequence[bool]], *names: str) -> list[tuple[int, ...]]:
+def _values(
+    outcomes: Mapping[str, Sequence[int]], names: Sequence[str], value: Callable[..., float]
+) -> Counter[float]:
+    """How often each value occurs, as it follows from an episode's outcomes under `names`."""
     columns = [binary(outcomes[name]) for name in names]
     if len({len(column) for column in columns}) != 1:
         raise ValueError(f"outcomes must be paired, got lengths {[len(c) for c in columns]}")
-    return list(zip(*columns, strict=True))
+    found = Counter[float]()
+    for bits, count in Counter(zip(*columns, strict=True)).items():
+        found[value(*bits)] += count
+    return found

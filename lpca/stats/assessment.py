@@ -23,7 +23,7 @@ EQUIVALENCE_CONFIDENCE = 0.90
 
 def assess(
     claim: Claim | Criterion,
-    outcomes: Mapping[str, Sequence[bool]],
+    outcomes: Mapping[str, Sequence[int]],
     confidence: float = CONFIDENCE,
     equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
 ) -> Assessment:
@@ -43,10 +43,10 @@ def assess(
             return assess_equivalence(table, margin, equivalence_confidence)
         case Band(condition, low, high):
             seen = binary(outcomes[condition])
-            return assess_band(sum(seen), len(seen), low, high, equivalence_confidence)
+            return assess_band(seen.count(1), len(seen), low, high, equivalence_confidence)
         case Rate(condition, relation, bound):
             seen = binary(outcomes[condition])
-            return assess_rate(sum(seen), len(seen), bound, relation, confidence)
+            return assess_rate(seen.count(1), len(seen), bound, relation, confidence)
         case Gain(condition, text, base, fraction):
             named = (outcomes[condition], outcomes[text], outcomes[base])
             return assess_gain(gain_counts(*named, fraction), confidence)

@@ -70,7 +70,7 @@ def gain_support(fraction: float) -> tuple[float, ...]:
 
 
 def gain_counts(
-    condition: Sequence[bool], text: Sequence[bool], base: Sequence[bool], fraction: float
+    condition: Sequence[int], text: Sequence[int], base: Sequence[int], fraction: float
 ) -> ValueCounts:
     """Count the values of paired outcomes; element i of all three is the same episode.
 
@@ -80,8 +80,10 @@ def gain_counts(
     if not len(condition) == len(text) == len(base):
         raise ValueError(f"unequal lengths: {len(condition)}, {len(text)}, {len(base)}")
     support = gain_support(fraction)
-    episodes = zip(binary(condition), binary(text), binary(base), strict=True)
-    seen = Counter(gain_value(x, t, b, fraction) for x, t, b in episodes)
+    seen = Counter[float]()
+    episodes = Counter(zip(binary(condition), binary(text), binary(base), strict=True))
+    for (one, told, untold), count in episodes.items():
+        seen[gain_value(one, told, untold, fraction)] += count
     return ValueCounts(support, tuple(seen[value] for value in support))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 
 
@@ -34,7 +35,7 @@ class PairedTable:
             raise ValueError("a paired table needs at least one pair, got n = 0")
 
     @classmethod
-    def from_outcomes(cls, first: Sequence[bool], second: Sequence[bool]) -> PairedTable:
+    def from_outcomes(cls, first: Sequence[int], second: Sequence[int]) -> PairedTable:
         """Count pairs of outcomes; element i of both belongs to the same episode.
 
         Raises ValueError when lengths differ, when there is no pair, or when a value is neither
@@ -42,8 +43,10 @@ class PairedTable:
         """
         if len(first) != len(second):
             raise ValueError(f"outcomes must be paired: {len(first)} first, {len(second)} second")
-        pairs = list(zip(binary(first), binary(second), strict=True))
-        return cls(*(pairs.count(cell) for cell in ((1, 1), (1, 0), (0, 1), (0, 0))))
+        one, two = binary(first), binary(second)
+        both = (int.from_bytes(one, "big") & int.from_bytes(two, "big")).bit_count()
+        b, c = one.count(1) - both, two.count(1) - both
+        return cls(both, b, c, len(one) - both - b - c)
 
     @property
     def n(self) -> int:
@@ -71,12 +74,17 @@ class PairedTable:
         return PairedTable(self.a, self.c, self.b, self.d)
 
 
-def binary(outcomes: Sequence[bool]) -> list[int]:
-    """The outcomes as 0 and 1. Raises ValueError naming the first value that is neither."""
+def binary(outcomes: Sequence[int]) -> bytes:
+    """The outcomes as bytes 0 and 1. Raises ValueError naming the first value that is neither."""
+    if isinstance(outcomes, tuple | list | bytes):
+        with suppress(TypeError, ValueError):  # such as 1.0: read one by one
+            packed = bytes(outcomes)
+            if not packed.strip(b"\0\1"):
+                return packed
     for index, value in enumerate(outcomes):
         if value not in (0, 1):
             raise ValueError(f"outcome {index} must be true or false (1 or 0), got {value!r}")
-    return [int(value) for value in outcomes]
+    return bytes(map(int, outcomes))
 
 
 def check_counts(successes: int, n: int) -> None:

@@ -1,11 +1,14 @@
 import json
 import random
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_gate
 from lpca.spec.claims import parse_claim
+from lpca.spec.load import load_spec
 from lpca.spec.model import (
     Criterion,
     Evaluation,
@@ -224,3 +227,15 @@ def test_a_criterions_own_confidence_decides_it():
     outcomes = table(normal=20, p0=10)
     assert judge_gate(whole, outcomes, EVALUATION).verdict is Verdict.PASS
     assert judge_gate(strict, outcomes, EVALUATION).verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_hundred_thousand_episodes_are_judged_at_once():
+    """Measured: 28 ms for the default Gate 1 and what it requires; counting in Python took 700."""
+    spec, n = load_spec(Path(__file__).parents[2] / "gate_specs.yaml"), 100_000
+    draw = random.Random(1)
+    rates = {"p0": 0.25, "p1": 0.8, "normal": 0.9, "null": 0.25, "random": 0.25, "shuffle": 0.05}
+    outcomes = {name: tuple(draw.random() < rate for _ in range(n)) for name, rate in rates.items()}
+    table = OutcomeTable(tuple(range(n)), {**outcomes, "embed": outcomes["p1"]})
+    started = time.process_time()
+    assert judge(spec, "gate1", table).verdict is Verdict.PASS
+    assert time.process_time() - started < 0.3
