@@ -310,10 +310,15 @@ class TestDonors:
         assert run.failing() == {"donors_deranged"}
 
     def test_a_donor_with_the_same_answer(self, run: Run) -> None:
-        episodes = list(run.episodes)
-        i = next(i for i in range(N - 1) if episodes[i].answer == episodes[i + 1].answer)
-        episodes[i + 1] = replace(episodes[i], seed=episodes[i + 1].seed)
-        run.episodes = EpisodeSet(tuple(episodes), run.episodes.donors)
+        first, second, *rest = run.episodes
+        second = replace(
+            second,
+            message=second.message.replace(second.right, first.right),
+            before=second.before.replace(second.right, first.right),
+            options=tuple(first.right if o == second.right else o for o in second.options),
+        )
+        run.episodes = EpisodeSet((first, second, *rest), run.episodes.donors)
+        assert len(set(second.options)) == 4
         assert run.failing() == {"donors_deranged"}
 
     def test_a_shuffle_that_does_not_shuffle(
