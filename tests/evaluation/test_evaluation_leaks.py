@@ -269,6 +269,14 @@ class TestPrefix:
         )
         assert run.failing() == {"plumbing_logits"}
 
+    def test_a_model_that_reads_embeddings_otherwise_than_tokens(self, own_run: Run) -> None:
+        def louder(_module: nn.Module, args: Any, inputs: dict[str, Any]) -> Any:
+            given = inputs["inputs_embeds"]
+            return None if given is None else (args, {**inputs, "inputs_embeds": given * 1.01})
+
+        own_run.receiver.model.model.register_forward_pre_hook(louder, with_kwargs=True)
+        assert own_run.failing() == {"plumbing_logits"}
+
 
 class Wrapped(nn.Module):
     """A sound codec whose prefix is spoilt on its way."""
@@ -288,6 +296,10 @@ class TestEncoding:
     def test_dropout_left_on(self, run: Run) -> None:
         dropout = nn.functional.dropout
         run.codec = Wrapped(pooler(run.receiver), lambda p: dropout(p, 0.3, training=True))
+        assert run.failing() == {"encoding_repeatable"}
+
+    def test_noise_too_small_to_matter(self, run: Run) -> None:
+        run.codec = Wrapped(pooler(run.receiver), lambda p: p + 1e-7 * torch.randn(p.shape))
         assert run.failing() == {"encoding_repeatable"}
 
     def test_latents_that_depend_on_the_batch(self, run: Run) -> None:
