@@ -67,6 +67,7 @@ class Runner:
     _kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
     _codecs: dict[int, Obtained] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)
+    _receiver_hash: str = ""
 
     def evidence(
         self, name: str, k: int | None, criteria: Collection[str] | None = None
@@ -92,8 +93,15 @@ class Runner:
                 raise
             self._kept[path] = kept
             for other, at in beside(self.spec, gate, k):
-                self.evidence(other, at)
+                self._measure_beside(other, at)
         return self._kept[path]
+
+    def _measure_beside(self, name: str, k: int | None) -> None:
+        """A gate shown beside another takes nothing from it, also where it cannot be measured."""
+        try:
+            self.evidence(name, k)
+        except Exception as error:
+            self.console.tell(f"{name} is not measured: {error}")
 
     def _stored(self, path: Path) -> dict[str, Any] | None:
         if not path.exists():
@@ -106,9 +114,10 @@ class Runner:
     ) -> dict[str, Any]:
         gate = self.spec.gates[name]
         codec = None if k is None else self._codec(k)
-        channel = None if codec is None or k is None else Channel(self._receiver, codec.codec, k)
+        receiver = self._receiver
+        channel = None if codec is None or k is None else Channel(receiver, codec.codec, k)
         subject = Subject(
-            self._receiver,
+            receiver,
             self._receiver_hash,
             self._task,
             channel,
@@ -158,21 +167,16 @@ class Runner:
         started = time.monotonic()
         self.console.tell(f"loading receiver {self.options.receiver}")
         receiver = load_receiver(self.options.receiver, self.options.device, self.options.dtype)
+        self._receiver_hash = receiver.parameters_hash()
         self._seconds["load"] = time.monotonic() - started
         return receiver
 
-    @cached_property
-    def _receiver_hash(self) -> str:
-        return self._receiver.parameters_hash()
-
     def _codec(self, k: int) -> Obtained:
         if k not in self._codecs:
-            # The hash of the untouched receiver is taken before anything trains through it.
-            assert self._receiver_hash
-            options, started = self.options, time.monotonic()
+            receiver, options, started = self._receiver, self.options, time.monotonic()
             request = Request(k, options.train_seed, options.checkpoint, options.retrain)
             self._codecs[k] = obtain_codec(
-                self._receiver,
+                receiver,
                 self._task,
                 request,
                 options.cache,

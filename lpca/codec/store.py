@@ -33,6 +33,7 @@ from lpca.tasks import Task
 
 DEFAULT_SEED = 0
 SNAPSHOT_EVERY = 10
+MAX_BATCH_SIZE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +110,11 @@ def _given(folder: Path, receiver: Receiver, task: Task, request: Request) -> Ob
         # How somebody trained their codec is theirs; what it was trained for must fit. Seed and
         # batch size also shape the batch by which a task is identified: theirs are taken.
         size = found.config.get("batch_size", request.config.batch_size)
-        config = replace(request.config, batch_size=int(size))
+        if not isinstance(size, int) or not 1 <= size <= MAX_BATCH_SIZE:
+            raise CodecError(
+                f"checkpoint {folder}: its batch size is {size!r}; allowed: 1 to {MAX_BATCH_SIZE}"
+            )
+        config = replace(request.config, batch_size=size)
         wanted = identify(receiver, task, request.k, found.seed, config)
         mismatches = wanted.mismatches(found, ignoring=("seed", "config", "code"))
         if mismatches:

@@ -299,3 +299,16 @@ class TestShipped:
         desk, _ = shipping
         obtained = desk.ask(replace(REQUEST, seed=4))
         assert (obtained.origin, obtained.identity.seed) == ("trained", 4)
+
+
+@pytest.mark.parametrize("size", ["x", 0, 10**12, 2.5, None])
+def test_a_given_checkpoint_with_an_impossible_batch_size_is_refused(
+    desk: Desk, size: object
+) -> None:
+    desk.ask()
+    folder = desk.folder()
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["identity"]["config"]["batch_size"] = size
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(RequestError, match=r"batch size is .*; allowed: 1 to"):
+        desk.ask(replace(REQUEST, checkpoint=folder))

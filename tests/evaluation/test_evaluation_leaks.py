@@ -258,14 +258,15 @@ class TestPrefix:
         plant(monkeypatch, "random", lpca.conditions._normal)
         assert "random_has_norms" in run.failing()
 
-    def test_injected_embeddings_a_hundredth_too_long(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("factor", [1.01, 1 + 1e-6])
+    def test_injected_embeddings_a_little_too_long(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, factor: float
     ) -> None:
         honest = lpca.conditions._embed
         plant(
             monkeypatch,
             "embed",
-            lambda s: [Slot(vectors=slot.vectors * 1.01) for slot in honest(s)],
+            lambda s: [Slot(vectors=slot.vectors * factor) for slot in honest(s)],
         )
         assert run.failing() == {"plumbing_logits"}
 

@@ -10,6 +10,7 @@ from gate_project import BASE, HEAD
 
 from lpca import conditions
 from lpca.receivers.reading import Slot
+from lpca.runner import Runner
 
 WRONG = """
   wrong:
@@ -158,6 +159,21 @@ def test_a_gate_beside_another_is_shown_and_sets_no_exit_code(project):
     assert result.ret == 0
     result.stdout.fnmatch_lines(["wrong: FAIL (beside*", "base: PASS*"])
     assert project.run("-m", "wrong").ret == 1
+
+
+def test_a_gate_beside_another_that_cannot_be_measured_takes_nothing_from_it(project, monkeypatch):
+    measured = Runner._measured
+
+    def fails_beside(self, name, *rest):
+        if name == "wrong":
+            raise RuntimeError("no memory")
+        return measured(self, name, *rest)
+
+    monkeypatch.setattr(Runner, "_measured", fails_beside)
+    project.write(WRONG + BASE.replace("    conditions", "    beside: [wrong]\n    conditions"))
+    result = project.run("-m", "base")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["wrong: NOT MEASURED (beside*", "base: PASS*"])
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
