@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,7 @@ import transformers
 from lpca.conditions import Setting, build_slots
 from lpca.files import StorageError, read_json, write_json
 from lpca.hashing import hash_data, hash_modules, hash_tensors
-from lpca.receivers.model import Receiver
+from lpca.receivers.model import Receiver, ReceiverError
 from lpca.receivers.reading import Reading, Slot, read_context
 from lpca.receivers.tap import Given, Tap, given_rows
 from lpca.records import Record, named_option
@@ -191,6 +192,11 @@ def _records(reading: Reading, episodes: Sequence[Episode], given: Sequence[Give
     receiver = reading.receiver
     options = [[receiver.option_ids(option) for option in e.options] for e in episodes]
     scores = reading.option_scores(options)
+    if not all(math.isfinite(score) for row in scores for score in row):
+        raise ReceiverError(
+            f"receiver {receiver.name} gives NaN or infinite scores in {receiver.dtype}; "
+            "try --dtype float32 or bfloat16"
+        )
     limit = 1 + max(len(ids) for row in options for ids in row)
     said = reading.greedy(
         limit, lambda i, ids: named_option(receiver.text(ids), episodes[i].options)[1]

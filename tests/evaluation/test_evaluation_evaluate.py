@@ -17,7 +17,7 @@ from lpca.conditions import IMPLEMENTED, Setting, build_slots
 from lpca.evaluate import Evaluated, evaluate
 from lpca.hashing import hash_data
 from lpca.receivers.load import load_receiver
-from lpca.receivers.model import Receiver
+from lpca.receivers.model import Receiver, ReceiverError
 from lpca.receivers.reading import read_context
 from lpca.receivers.tap import Tap
 from lpca.tasks import EpisodeSet, Trip
@@ -302,3 +302,15 @@ class TestInterruption:
         seen.clear()
         evaluate(setting, ("p0", "p1"), tmp_path, report=lambda *counts: seen.append(counts))
         assert seen == [(2 * N, 2 * N)]
+
+
+def test_scores_that_are_no_numbers_end_in_one_clear_error(
+    fresh_llama: Receiver, tmp_path: Path
+) -> None:
+    with torch.no_grad():
+        fresh_llama.embedding.weight.fill_(torch.nan)
+    with pytest.raises(
+        ReceiverError, match=r"NaN or infinite scores in torch\.float32; try --dtype"
+    ):
+        evaluate(setting_of(fresh_llama), ("p0",), tmp_path)
+    assert blocks(tmp_path) == []
