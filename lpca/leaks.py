@@ -70,6 +70,11 @@ class Audit:
         rng = named_rng("leaks", *seeds[:2], len(seeds))
         return sorted(rng.sample(range(len(seeds)), min(SAMPLE, len(seeds))))
 
+    def sampled_slots(self, condition: str) -> list[Slot]:
+        """The slots of the sampled episodes under a condition."""
+        slots = build_slots(condition, self.setting)
+        return [slots[i] for i in self.sample]
+
     def injected(self) -> list[str]:
         """The evaluated conditions that inject k vectors."""
         return [condition for condition in LATENT if condition in self.records]
@@ -169,8 +174,7 @@ def _position_balanced(audit: Audit) -> str:
 
 def _prefix_used(audit: Audit) -> str:
     receiver, rows = audit.receiver, [audit.episodes[i] for i in audit.sample]
-    slots = [build_slots("normal", audit.setting)[i] for i in audit.sample]
-    noise = [build_slots("random", audit.setting)[i] for i in audit.sample]
+    slots, noise = audit.sampled_slots("normal"), audit.sampled_slots("random")
     context = read_context(receiver, [receiver.prompt_start_ids(e.before) for e in rows])
     afters = [receiver.segment_ids(e.after) for e in rows]
     moved = (context.read(slots, afters).logits - context.read(noise, afters).logits).abs()
@@ -237,9 +241,8 @@ def _outcomes_traced(audit: Audit) -> str:
     for condition, records in audit.records.items():
         if [r.seed for r in records] != [e.seed for e in audit.episodes]:
             raise Leak(f"{condition}: its outcomes are not those of the episodes, one each")
-        slots = build_slots(condition, audit.setting)
         rows = [audit.episodes[i] for i in audit.sample]
-        job = make_job(audit.receiver, condition, rows, [slots[i] for i in audit.sample])
+        job = make_job(audit.receiver, condition, rows, audit.sampled_slots(condition))
         for _, again in run_block(audit.receiver, [job], batch_size=len(rows)):
             for index, new in zip(audit.sample, again, strict=True):
                 worst = max(worst, _compare(condition, records[index], new, audit.tolerance))
@@ -357,7 +360,7 @@ def _given(audit: Audit, condition: str, episodes: Sequence[Episode]) -> list[Gi
 
 def _end_logits(audit: Audit, condition: str, episodes: Sequence[Episode]) -> Tensor:
     receiver = audit.receiver
-    slots = [build_slots(condition, audit.setting)[i] for i in audit.sample]
+    slots = audit.sampled_slots(condition)
     context = read_context(receiver, [receiver.prompt_start_ids(e.before) for e in episodes])
     return context.read(slots, [receiver.segment_ids(e.after) for e in episodes]).logits
 

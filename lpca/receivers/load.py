@@ -82,10 +82,8 @@ def _source(name: str) -> dict[str, str]:
             raise RequestError(f"receiver {name}: no such file")
         return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if path.is_dir() or looks_local:
-        if not (path / "config.json").is_file():
-            raise RequestError(f"receiver {name}: no folder with a config.json is there")
-        return {"pretrained_model_name_or_path": name}
+    if (path.is_dir() or looks_local) and not (path / "config.json").is_file():
+        raise RequestError(f"receiver {name}: no folder with a config.json is there")
     return {"pretrained_model_name_or_path": name}
 
 
