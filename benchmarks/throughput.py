@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -90,7 +91,9 @@ def training_rate(receiver: Receiver) -> tuple[float, float, str]:
 
     The frozen receiver needs two passes where gradients flow: forward, and back to the prefix.
     """
-    training = Training(receiver, Trip(), K, 0, TrainConfig(validation_every=10**6))
+    training = Training(
+        receiver, Trip(), partial(TokenPooler, receiver, K), 0, TrainConfig(validation_every=10**6)
+    )
     batch = training.task.training_batch(0, training.config.batch_size, 0)
     seconds = median_seconds(receiver, training.advance)
     body, head = body_operations(receiver), head_operations(receiver)

@@ -13,16 +13,22 @@ from lpca.codec.channel import Channel
 from lpca.hashing import named_seed
 from lpca.receivers.model import Receiver
 from lpca.receivers.reading import Slot
-from lpca.tasks import EpisodeSet
+from lpca.tasks import EpisodeSet, TaskError
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What slots are made from; `channel` is None where no condition needs a codec."""
+    """What slots are made from; a part is absent where no condition needs it.
+
+    `static` is the channel of the trained prefix that ignores messages, `typical` messages of
+    training, over whose latents `mean` takes the mean.
+    """
 
     receiver: Receiver
     channel: Channel | None
     episodes: EpisodeSet
+    static: Channel | None = None
+    typical: tuple[str, ...] = ()
 
     def coded(self) -> Channel:
         """The channel; ValueError without one."""
@@ -71,6 +77,31 @@ def _shuffle(setting: Setting) -> list[Slot]:
     return [Slot(vectors=prefix) for prefix in prefixes]
 
 
+def _static(setting: Setting) -> list[Slot]:
+    if setting.static is None:
+        raise ValueError("static needs a trained prefix, and none was given")
+    prefixes = setting.static.prefixes([e.message for e in setting.episodes])
+    return [Slot(vectors=prefix) for prefix in prefixes]
+
+
+def _mean(setting: Setting) -> list[Slot]:
+    if not setting.typical:
+        raise ValueError("mean needs messages of training, and none were given")
+    prefix = setting.coded().mean_prefix(setting.typical)
+    return [Slot(vectors=prefix) for _ in setting.episodes]
+
+
+def _same_answer(setting: Setting) -> list[Slot]:
+    for episode in setting.episodes:
+        if not episode.paraphrase:
+            raise TaskError(
+                f"same_answer: episode {episode.seed} has no message with the same answer in "
+                "other words; allowed: a task whose episodes have a paraphrase"
+            )
+    prefixes = setting.coded().prefixes([e.paraphrase for e in setting.episodes])
+    return [Slot(vectors=prefix) for prefix in prefixes]
+
+
 def _with_norms_of(prefix: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(prefix.shape, generator=generator)
@@ -87,6 +118,9 @@ _SLOTS: Mapping[str, Callable[[Setting], list[Slot]]] = MappingProxyType(
         "null": _null,
         "random": _random,
         "shuffle": _shuffle,
+        "static": _static,
+        "mean": _mean,
+        "same_answer": _same_answer,
     }
 )
 IMPLEMENTED = tuple(_SLOTS)

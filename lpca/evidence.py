@@ -42,12 +42,11 @@ def compose(
     required: Sequence[GateResult],
     measurement: Measurement,
     subject: Subject,
-    codec: Obtained | None,
     origin: Origin,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return the evidence of one gate as JSON-able data."""
-    receiver = subject.receiver
+    receiver, codec = subject.receiver, subject.codec
     return {
         "format": FORMAT,
         "run": origin.run,
@@ -73,6 +72,7 @@ def compose(
             "dtype": str(receiver.dtype).removeprefix("torch."),
         },
         "codec": _codec(codec),
+        "static": _codec(subject.control),
         "task": {"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
         "hashes": {
             "receiver": receiver.weights_hash,
@@ -134,8 +134,8 @@ def _condition(records: Sequence[Record], confidence: float) -> dict[str, Any]:
 def _codec(codec: Obtained | None) -> dict[str, Any] | None:
     if codec is None:
         return None
-    facts = {"origin": codec.origin, "architecture": codec.facts["architecture"]}
-    return {**facts, **asdict(codec.identity), "history": codec.facts.get("history", [])}
+    history = codec.facts.get("history", [])
+    return {"origin": codec.origin, **asdict(codec.identity), "history": history}
 
 
 def _outcomes_hash(measurement: Measurement) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lpca.spec.model import Gate, Spec
 
 DEFAULT_K = 4
-LATENT = ("normal", "null", "random", "shuffle")
+LATENT = ("normal", "null", "random", "shuffle", "static", "mean", "same_answer")
 """Conditions that inject k vectors: they need a codec, or at least its k."""
 
 
@@ -22,6 +22,11 @@ def gate_conditions(spec: Spec, name: str) -> list[str]:
 def needs_codec(spec: Spec, name: str) -> bool:
     """Whether a gate has a condition that injects latents, and so depends on k."""
     return any(condition in LATENT for condition in gate_conditions(spec, name))
+
+
+def needs_control(spec: Spec, name: str) -> bool:
+    """Whether a gate needs the trained prefix that ignores messages."""
+    return "static" in gate_conditions(spec, name)
 
 
 def ks_of(gate: Gate, asked: Sequence[int]) -> Sequence[int]:

@@ -9,26 +9,42 @@ from itertools import pairwise
 from pathlib import Path
 
 from lpca.codec.channel import Channel
+from lpca.codec.store import Obtained
 from lpca.conditions import Setting
 from lpca.evaluate import Evaluated, evaluate
 from lpca.judge import OutcomeTable
 from lpca.leaks import Audit, run_checks
+from lpca.ledger import Past
 from lpca.receivers.model import Receiver
 from lpca.records import Record
 from lpca.spec.model import Answers
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity import CheckResult
 
+TYPICAL_MESSAGES = 256
+"""How many messages of training the condition `mean` takes the mean over."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """Which episodes are measured: n of a stratum, named by the task's seed."""
+
+    answers: Answers
+    n: int
+    seed: int
+
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
     """Everything a verdict rests on; `seconds` are by step of the work.
 
-    `episodes` are those that were evaluated: all that are declared, or the first of them.
+    `episodes` are those that were evaluated: all that are declared, or the first of them; `table`
+    holds their outcomes under the spec's score, ready to be judged.
     """
 
     episodes: EpisodeSet
     evaluated: Evaluated
+    table: OutcomeTable
     checks: tuple[CheckResult, ...]
     seconds: Mapping[str, float]
 
@@ -42,34 +58,53 @@ class Measurement:
         """What the validity checks found; with any, no criterion may be read."""
         return [f"{c.id}: {c.detail}" for c in self.checks if c.passed is False]
 
-    def table(self, score: str) -> OutcomeTable:
-        """Outcomes under the spec's `score`, ready to be judged."""
-        return _table(self.episodes, self.evaluated, score)
-
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """After how many episodes outcomes are read, and whether they suffice as `score` has them."""
+    """After how many episodes outcomes are read, and what a verdict on them would be.
+
+    `decided` tells whether they suffice as `score` has them, `passes(table, count)` whether the
+    gate passes with its alpha divided by a count, `past` what is known of earlier looks at them.
+    """
 
     sizes: Sequence[int]
     score: str
     decided: Callable[[OutcomeTable], bool]
+    passes: Callable[[OutcomeTable, int], bool] = lambda table, count: False
+    past: Callable[[EpisodeSet], Past | None] = lambda episodes: None
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is measured: a receiver on a task, and a channel where conditions inject latents."""
+    """What is measured: a receiver on a task, and codecs where conditions inject latents.
+
+    `channel` is under test, `static` is the control that ignores messages.
+    """
 
     receiver: Receiver
     receiver_hash: str
     task: Task
-    channel: Channel | None
-    training_seed: int | None
+    channel: Channel | None = None
+    static: Channel | None = None
+    codec: Obtained | None = None
+    control: Obtained | None = None
+
+    def setting(self, episodes: EpisodeSet) -> Setting:
+        """What the slots of these episodes are made from."""
+        seed = 0 if self.codec is None else self.codec.identity.seed
+        typical = self.task.training_batch(0, TYPICAL_MESSAGES, seed) if self.channel else []
+        return Setting(
+            self.receiver,
+            self.channel,
+            episodes,
+            self.static,
+            tuple(episode.message for episode in typical),
+        )
 
 
 def measure(
     subject: Subject,
-    episodes: EpisodeSet,
+    design: Design,
     conditions: Sequence[str],
     cache: Path,
     looks: Looks,
@@ -81,22 +116,21 @@ def measure(
     It ends with the last look, or before it as soon as `looks` finds the outcomes decisive.
     """
     started = time.monotonic()
+    episodes = episodes_for(subject.task, design)
     for evaluated in _look_by_look(subject, episodes, conditions, looks, cache, batch_size, report):
         seen = episodes.part(0, evaluated.n)
-        if looks.decided(_table(seen, evaluated, looks.score)):
+        table = outcome_table(seen, evaluated, looks.score)
+        if looks.decided(table):
             break
     measured = time.monotonic()
-    setting = Setting(subject.receiver, subject.channel, seen)
-    audit = Audit(
-        setting, subject.task, subject.training_seed, evaluated.records, subject.receiver_hash
-    )
-    checks = run_checks(audit)
+    checks = run_checks(_audit(subject, design, seen, evaluated, table, looks))
     seconds = {"evaluate": measured - started, "check": time.monotonic() - measured}
-    return Measurement(seen, evaluated, tuple(checks), seconds)
+    return Measurement(seen, evaluated, table, tuple(checks), seconds)
 
 
-def episodes_for(task: Task, answers: Answers, n: int, seed: int) -> EpisodeSet:
-    """Return n test episodes; for `all`, the two strata in turn, donors never across."""
+def episodes_for(task: Task, design: Design) -> EpisodeSet:
+    """Return a design's test episodes; for `all`, the two strata in turn, donors never across."""
+    answers, n, seed = design.answers, design.n, design.seed
     if answers != "all":
         return task.evaluation_set("test", answers, n, seed)
     seen = task.evaluation_set("test", "seen", n - n // 2, seed)
@@ -105,6 +139,43 @@ def episodes_for(task: Task, answers: Answers, n: int, seed: int) -> EpisodeSet:
     places = [(one, index) for index in range(len(seen)) for one in (seen, unseen)][:n]
     donors = (2 * one.donors[index] + (one is unseen) for one, index in places)
     return EpisodeSet(tuple(one.episodes[index] for one, index in places), tuple(donors))
+
+
+def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
+    """Return the outcomes under the spec's `score`, ready to be judged."""
+    return OutcomeTable(
+        seeds=tuple(episode.seed for episode in episodes),
+        outcomes={
+            condition: tuple(record.success(score) for record in records)
+            for condition, records in evaluated.records.items()
+        },
+        answers=tuple(episode.stratum for episode in episodes),
+    )
+
+
+def _audit(
+    subject: Subject,
+    design: Design,
+    seen: EpisodeSet,
+    evaluated: Evaluated,
+    table: OutcomeTable,
+    looks: Looks,
+) -> Audit:
+    return Audit(
+        setting=subject.setting(seen),
+        task=subject.task,
+        records=evaluated.records,
+        receiver_hash=subject.receiver_hash,
+        score=looks.score,
+        table=table,
+        # asked of the task once more: what was evaluated may have been picked over
+        declared=tuple(episode.seed for episode in episodes_for(subject.task, design)),
+        sizes=tuple(looks.sizes),
+        trained=subject.codec.identity if subject.codec else None,
+        static_trained=subject.control.identity if subject.control else None,
+        past=looks.past(seen),
+        passes=lambda count: looks.passes(table, count),
+    )
 
 
 def _look_by_look(
@@ -119,18 +190,7 @@ def _look_by_look(
     """Everything evaluated so far, after each look; only its new episodes are computed."""
     evaluated = None
     for start, stop in pairwise((0, *looks.sizes)):
-        setting = Setting(subject.receiver, subject.channel, episodes.part(start, stop))
+        setting = subject.setting(episodes.part(start, stop))
         found = evaluate(setting, conditions, cache, batch_size, report)
         evaluated = evaluated.then(found) if evaluated else found
         yield evaluated
-
-
-def _table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
-    return OutcomeTable(
-        seeds=tuple(episode.seed for episode in episodes),
-        outcomes={
-            condition: tuple(record.success(score) for record in records)
-            for condition, records in evaluated.records.items()
-        },
-        answers=tuple(episode.stratum for episode in episodes),
-    )

@@ -24,6 +24,7 @@ from lpca.tasks import task_of
 if TYPE_CHECKING:
     from lpca.runner import Runner
 
+LEDGER = ".lpca/ledger"
 SPEC = pytest.StashKey[Spec]()
 KS = pytest.StashKey[tuple[int, ...]]()
 ASKED = pytest.StashKey[Mapping[tuple[str, int | None], Sequence[str]]]()
@@ -143,6 +144,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         batch_size=option.batch_size,
         cache=cache_dir(),
         evidence=_evidence_folder(config),
+        ledger=config.rootpath / LEDGER,
     )
     console = StderrConsole(os.environ.get("PYTEST_XDIST_WORKER", ""))
     origin = Origin(config.stash[RUN], config.stash[COMMAND])

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
+from lpca.codec.architectures import STATIC_PREFIX
 from lpca.codec.channel import Channel
+from lpca.codec.checkpoint import config_of
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.errors import RequestError
 from lpca.evidence import Origin, compose
 from lpca.files import locked, read_json, write_json
-from lpca.gate_plan import beside, declares, evidence_path, gate_conditions
-from lpca.judge import is_decided, judge, look_sizes
-from lpca.measure import Looks, Subject, episodes_for, measure
+from lpca.gate_plan import beside, declares, evidence_path, gate_conditions, needs_control
+from lpca.history import History, gate_looks
+from lpca.judge import judge
+from lpca.ledger import Ledger
+from lpca.measure import Design, Subject, measure
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.spec.model import Gate, Spec
+from lpca.spec.model import Spec
 from lpca.tasks import Task, task_of
 
 
@@ -53,6 +57,7 @@ class Options:
     batch_size: int
     cache: Path
     evidence: Path
+    ledger: Path
 
 
 @dataclass(eq=False)
@@ -65,7 +70,7 @@ class Runner:
     console: Console
     _failed: dict[Path, Exception] = field(default_factory=dict)
     _kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
-    _codecs: dict[int, Obtained] = field(default_factory=dict)
+    _codecs: dict[tuple[int, str], Obtained] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)
     _receiver_hash: str = ""
 
@@ -113,50 +118,44 @@ class Runner:
         self, name: str, k: int | None, path: Path, criteria: Collection[str] | None
     ) -> dict[str, Any]:
         gate = self.spec.gates[name]
-        codec = None if k is None else self._codec(k)
-        receiver = self._receiver
-        channel = None if codec is None or k is None else Channel(receiver, codec.codec, k)
-        subject = Subject(
-            receiver,
-            self._receiver_hash,
-            self._task,
-            channel,
-            None if codec is None else codec.identity.seed,
-        )
-        evaluation = self.spec.evaluation
+        subject = self._subject(name, k)
+        design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
+        history = History(Ledger(self.options.ledger), self.spec, gate, subject)
         measurement = measure(
             subject,
-            episodes_for(self._task, gate.answers, self.spec.episodes(gate), self.spec.task.seed),
+            design,
             gate_conditions(self.spec, name),
             self.options.cache,
-            self._looks(gate),
+            gate_looks(self.spec, name, history.past),
             self.options.batch_size,
             self.console.evaluating(name if k is None else f"{name} k={k}"),
         )
-        table = measurement.table(evaluation.score)
+        table = measurement.table
         required = [judge(self.spec, other, table) for other in gate.requires]
         result = judge(self.spec, name, table, criteria, measurement.faults)
         seconds = {**self._seconds, **measurement.seconds}
         data = compose(
-            self.spec,
-            gate,
-            k,
-            result,
-            required,
-            measurement,
-            subject,
-            codec,
-            self.origin,
-            seconds,
+            self.spec, gate, k, result, required, measurement, subject, self.origin, seconds
         )
+        history.keep(measurement.episodes, result.verdict, self.origin.run)
         write_json(path, data)
         return data
 
-    def _looks(self, gate: Gate) -> Looks:
-        n = self.spec.episodes(gate)
-        sizes = look_sizes(gate.sequential, n) if gate.sequential else [n]
-        score = self.spec.evaluation.score
-        return Looks(sizes, score, lambda table: is_decided(self.spec, gate.name, table))
+    def _subject(self, name: str, k: int | None) -> Subject:
+        if k is None:
+            return Subject(self._receiver, self._receiver_hash, self._task)
+        codec = self._codec(k)
+        subject = Subject(
+            self._receiver,
+            self._receiver_hash,
+            self._task,
+            Channel(self._receiver, codec.codec, k),
+            codec=codec,
+        )
+        if not needs_control(self.spec, name):
+            return subject
+        control = self._control(k, codec)
+        return replace(subject, static=Channel(self._receiver, control.codec, k), control=control)
 
     @cached_property
     def _task(self) -> Task:
@@ -172,16 +171,27 @@ class Runner:
         return receiver
 
     def _codec(self, k: int) -> Obtained:
-        if k not in self._codecs:
-            receiver, options, started = self._receiver, self.options, time.monotonic()
-            request = Request(k, options.train_seed, options.checkpoint, options.retrain)
-            self._codecs[k] = obtain_codec(
-                receiver,
+        options = self.options
+        request = Request(k, options.train_seed, options.checkpoint, options.retrain)
+        return self._obtained("codec", request)
+
+    def _control(self, k: int, codec: Obtained) -> Obtained:
+        """The static prefix, trained as long as the codec was, with a seed of its own."""
+        config = config_of(Path(codec.origin), codec.identity)
+        return self._obtained("control", Request(k, config=config, architecture=STATIC_PREFIX))
+
+    def _obtained(self, what: str, request: Request) -> Obtained:
+        key = (request.k, what)
+        if key not in self._codecs:
+            self._receiver  # noqa: B018 - loaded before the clock starts
+            started = time.monotonic()
+            self._codecs[key] = obtain_codec(
+                self._receiver,
                 self._task,
                 request,
-                options.cache,
+                self.options.cache,
                 lambda progress: self.console.training(progress, request.config.steps),
                 self.console.tell,
             )
-            self._seconds["codec"] = time.monotonic() - started
-        return self._codecs[k]
+            self._seconds[what] = time.monotonic() - started
+        return self._codecs[key]

@@ -7,16 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Check:
-    """One validity check and the conditions that must have been evaluated for it to apply."""
+    """One validity check.
+
+    `needs` are the conditions that must have been evaluated for it to apply, `after` the checks
+    without which what it reads means nothing: where one of them fails, it does not apply.
+    """
 
     id: str
     title: str
     needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check's outcome; `passed` is None where its conditions were not evaluated."""
+    """One check's outcome; `passed` is None where it does not apply, as `detail` then says."""
 
     id: str
     title: str
@@ -24,25 +29,56 @@ class CheckResult:
     detail: str
 
 
+_TRACED = ("outcomes_traced",)
+
 CHECKS: tuple[Check, ...] = (
-    Check("prompt_is_p0s", "B's prompt is p0's but for k injected positions", ("p0",)),
-    Check("prompt_ignores_message", "another message changes nothing around the slot", ("p1",)),
-    Check("no_answer_outside_options", "B's text gives neither answer nor message away"),
+    Check("receiver_frozen", "the receiver is as it was loaded"),
+    Check("episodes_complete", "every declared episode counts, once"),
+    Check("splits_disjoint", "no test episode or message was trained on"),
     Check("position_balanced", "the right option stands everywhere equally often"),
-    Check("prefix_used", "B's answer depends on the injected vectors", ("normal", "random")),
-    Check("null_is_zero", "null is exactly zero", ("null",)),
+    Check("no_answer_outside_options", "B's text gives neither answer nor message away"),
     Check(
-        "donors_deranged", "every shuffled message contradicts its episode", ("normal", "shuffle")
+        "form_gives_no_answer",
+        "the form of B's prompt does not give the answer away",
+        after=("no_answer_outside_options",),
+    ),
+    Check("donors_deranged", "every shuffled message contradicts its episode", ("shuffle",)),
+    Check("slow_path_agrees", "computed alone, without cache or batch, B does the same"),
+    Check(
+        "outcomes_traced",
+        "every outcome is a model call that can be repeated",
+        after=("slow_path_agrees",),
+    ),
+    Check("prompt_is_p0s", "B's prompt is p0's but for the slot", ("p0",), _TRACED),
+    Check("text_is_message", "p1 is the message, in p0's prompt", ("p1",), _TRACED),
+    Check("prompt_ignores_message", "another message changes nothing around the slot", ("p0",)),
+    Check(
+        "latents_injected", "normal is what the codec makes of the message", ("normal",), _TRACED
+    ),
+    Check(
+        "shuffle_is_donors", "shuffle is what the codec makes of another's", ("shuffle",), _TRACED
+    ),
+    Check("prefix_used", "B's answer depends on the injected vectors", ("normal", "random")),
+    Check("null_is_zero", "null is exactly zero", ("null",), _TRACED),
+    Check("random_has_norms", "random has each latent's own norm", ("normal", "random"), _TRACED),
+    Check("random_is_noise", "random has nothing else of the latents", ("normal", "random")),
+    Check(
+        "static_is_static", "static is one prefix, trained as the codec was", ("static",), _TRACED
+    ),
+    Check("mean_is_mean", "mean is the mean latent of training messages", ("mean",), _TRACED),
+    Check(
+        "same_answer_agrees",
+        "same_answer is the same answer in other words",
+        ("same_answer",),
+        _TRACED,
     ),
     Check("encoding_repeatable", "a message's latents are the same every time", ("normal",)),
-    Check("random_has_norms", "random has each latent's own norm", ("normal", "random")),
     Check(
         "plumbing_logits",
         "injected embeddings of the message give its text's logits",
         ("p1", "embed"),
     ),
-    Check("outcomes_traced", "every outcome is a model call that can be repeated"),
-    Check("receiver_frozen", "the receiver is as it was loaded"),
-    Check("splits_disjoint", "no test episode was trained on"),
+    Check("checkpoints_accounted", "the codec is no best of several", ("normal",)),
+    Check("looks_accounted", "the outcomes were not read until they pleased", ("normal",)),
 )
-"""Every check, in the order they are shown."""
+"""Every check, in the order they are run and shown."""

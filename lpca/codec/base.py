@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lpca.errors import RunError
 
@@ -25,3 +26,15 @@ class Codec(Protocol):
     def decode(self, latents: Tensor) -> Tensor:
         """Return prefix embeddings [batch, k, d_model] for the receiver."""
         ...
+
+
+class TrainableCodec(nn.Module, ABC):
+    """A codec with weights, which lpca trains and keeps in checkpoints."""
+
+    @abstractmethod
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        """As in `Codec`."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor) -> Tensor:
+        """As in `Codec`."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lpca.codec.base import Codec, CodecError
+from lpca.hashing import named_seed
 from lpca.receivers.model import Receiver
 
 ENCODING_BATCH = 64
@@ -19,6 +20,7 @@ class Channel:
     def __init__(self, receiver: Receiver, codec: Codec, k: int) -> None:
         self.receiver, self.codec, self.k = receiver, codec, k
         self._prefixes: dict[str, Tensor] = {}
+        self._mean: tuple[tuple[str, ...], Tensor] | None = None
 
     def prefixes(self, messages: Sequence[str]) -> list[Tensor]:
         """Return each message's prefix [k, d_model], float32.
@@ -34,10 +36,36 @@ class Channel:
     @torch.no_grad()
     def encode_afresh(self, messages: Sequence[str]) -> Tensor:
         """Return prefixes [batch, k, d_model] computed now, in evaluation mode."""
+        return self._decoded(self._latents(messages), len(messages))
+
+    @torch.no_grad()
+    def mean_prefix(self, messages: Sequence[str]) -> Tensor:
+        """Return the prefix [k, d_model] of the mean of the messages' latents, float32."""
+        if self._mean is None or self._mean[0] != tuple(messages):
+            self._mean = tuple(messages), self._mean_afresh(messages)
+        return self._mean[1]
+
+    def _mean_afresh(self, messages: Sequence[str]) -> Tensor:
+        starts = range(0, len(messages), ENCODING_BATCH)
+        batches = [self._latents(messages[i : i + ENCODING_BATCH]) for i in starts]
+        mean = torch.cat([batch.double() for batch in batches]).mean(0, keepdim=True)
+        return self._decoded(mean.to(batches[0].dtype), 1)[0]
+
+    def fingerprint(self, messages: Sequence[str]) -> tuple[float, ...]:
+        """Return four seeded projections of each message's prefix: alike for like codecs only."""
+        prefixes = torch.stack(self.prefixes(messages)).flatten(1).double().cpu()
+        generator = torch.Generator().manual_seed(named_seed("fingerprint", prefixes.shape[1]))
+        axes = torch.randn(prefixes.shape[1], 4, generator=generator, dtype=torch.float64)
+        return tuple(round(value, 6) for value in (prefixes @ axes).flatten().tolist())
+
+    def _latents(self, messages: Sequence[str]) -> Tensor:
         if isinstance(self.codec, nn.Module):
             self.codec.eval()
-        prefixes = self.codec.decode(self.codec.encode(messages))
-        wanted = (len(messages), self.k, self.receiver.d_model)
+        return self.codec.encode(messages)
+
+    def _decoded(self, latents: Tensor, count: int) -> Tensor:
+        prefixes = self.codec.decode(latents)
+        wanted = (count, self.k, self.receiver.d_model)
         if tuple(prefixes.shape) != wanted:
             raise CodecError(
                 f"the codec's prefix has shape {tuple(prefixes.shape)}; allowed: {wanted} "

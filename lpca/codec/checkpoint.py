@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,19 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lpca.codec.base import CodecError
-from lpca.codec.token_pooler import TokenPooler
+from lpca.codec.architectures import ARCHITECTURES, code_of
+from lpca.codec.base import CodecError, TrainableCodec
 from lpca.codec.training import TrainConfig
 from lpca.files import StorageError, read_json, write_file, write_json
 from lpca.hashing import hash_data, hash_file, hash_modules
 from lpca.receivers.model import Receiver
-from lpca.tasks import Task
+from lpca.tasks import Episode, Task
 
 WEIGHTS, MANIFEST = "codec.safetensors", "manifest.json"
-FORMAT = 1
-CODE = ("lpca.codec.token_pooler", "lpca.codec.training")
-"""Only what determines the weights: the architecture, the objective and the loop."""
+FORMAT = 2
+MAX_BATCH_SIZE, MAX_STEPS = 10_000, 10_000_000
+MAX_TRAINED = 100_000
+"""How many of the episodes that a codec was trained on are looked at, at most."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Identity:
     task: str
     code: str
     config: dict[str, float]
+    architecture: str
     k: int
     seed: int
 
@@ -52,21 +55,24 @@ class Identity:
         ]
 
 
-def identify(receiver: Receiver, task: Task, k: int, seed: int, config: TrainConfig) -> Identity:
+def identify(
+    receiver: Receiver, task: Task, architecture: str, k: int, seed: int, config: TrainConfig
+) -> Identity:
     """Name the training run of these arguments; data and code count by their content."""
     first_batch = [asdict(e) for e in task.training_batch(0, int(config.batch_size), seed)]
     return Identity(
         receiver=receiver.weights_hash,
         task=hash_data([task.training_hash(), first_batch]),
-        code=hash_modules(CODE),
+        code=hash_modules(code_of(architecture)),
         config=asdict(config),
+        architecture=architecture,
         k=k,
         seed=seed,
     )
 
 
 def save_checkpoint(
-    folder: Path, codec: TokenPooler, identity: Identity, facts: Mapping[str, Any]
+    folder: Path, codec: TrainableCodec, identity: Identity, facts: Mapping[str, Any]
 ) -> None:
     """Write weights and manifest; `facts` (loss history, versions) are kept beside the identity.
 
@@ -80,7 +86,6 @@ def save_checkpoint(
         write_file(made / WEIGHTS, lambda part: save_file(state, part))
         manifest = {
             "format": FORMAT,
-            "architecture": type(codec).__name__,
             "identity": asdict(identity),
             "weights_sha256": hash_file(made / WEIGHTS),
             **facts,
@@ -110,26 +115,57 @@ def read_identity(folder: Path) -> Identity:
         raise CodecError(f"{folder / MANIFEST}: its identity is incomplete: {error}") from error
     if not isinstance(found.seed, int) or not isinstance(found.config, dict):
         raise CodecError(f"{folder / MANIFEST}: its identity has no seed or no config")
+    if found.architecture not in ARCHITECTURES:
+        raise CodecError(
+            f"{folder / MANIFEST}: architecture {found.architecture!r} is unknown; "
+            f"allowed: {', '.join(ARCHITECTURES)}"
+        )
     return found
 
 
-def load_codec(folder: Path, receiver: Receiver, k: int) -> TokenPooler:
+def config_of(folder: Path, identity: Identity) -> TrainConfig:
+    """Return how long and how a codec was trained, where its identity does not say by default.
+
+    Raises CodecError where a value cannot be.
+    """
+    config = {**asdict(TrainConfig()), **identity.config}
+    for name, most in {"steps": MAX_STEPS, "batch_size": MAX_BATCH_SIZE}.items():
+        value = config[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise CodecError(f"{folder / MANIFEST}: {name} is {value!r}; allowed: 1 to {most}")
+    known = [one.name for one in fields(TrainConfig)]
+    for name, value in config.items():
+        number = isinstance(value, int | float) and math.isfinite(value) and value > 0
+        if name not in known or not number:
+            raise CodecError(
+                f"{folder / MANIFEST}: config {name} is {value!r}; allowed: a number above 0 for "
+                f"each of {', '.join(known)}"
+            )
+    return TrainConfig(**config)  # type: ignore[arg-type]
+
+
+def trained_episodes(identity: Identity, task: Task) -> list[Episode]:
+    """Return the episodes a codec was trained on, the first `MAX_TRAINED` of them."""
+    config = {**asdict(TrainConfig()), **identity.config}
+    size = int(config["batch_size"])
+    steps = min(int(config["steps"]), -(-MAX_TRAINED // size))
+    batches = (task.training_batch(step, size, identity.seed) for step in range(steps))
+    return [episode for batch in batches for episode in batch]
+
+
+def load_codec(folder: Path, receiver: Receiver, k: int) -> TrainableCodec:
     """Load the codec of a checkpoint whose identity fits.
 
     Raises CodecError when the weights are truncated, of other shapes, not finite, or not the ones
     the manifest names.
     """
     manifest, path = read_manifest(folder), folder / WEIGHTS
-    if manifest.get("architecture") != TokenPooler.__name__:
-        raise CodecError(
-            f"{folder / MANIFEST}: architecture {manifest.get('architecture')!r} is "
-            f"unknown; allowed: {TokenPooler.__name__}"
-        )
+    make = ARCHITECTURES[read_identity(folder).architecture]
     try:
         if hash_file(path) != manifest.get("weights_sha256"):
             raise CodecError(f"{path}: its bytes are not the ones {MANIFEST} names")
         state = load_file(path)
-        codec = TokenPooler(receiver, k)
+        codec = make(receiver, k)
         codec.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, CodecError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from lpca import __version__
-from lpca.codec.base import CodecError
+from lpca.codec.architectures import ARCHITECTURES, TOKEN_POOLER
+from lpca.codec.base import CodecError, TrainableCodec
 from lpca.codec.checkpoint import (
     Identity,
+    config_of,
     identify,
     load_codec,
     read_identity,
     read_manifest,
     save_checkpoint,
 )
-from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Progress, TrainConfig, Training
 from lpca.errors import RequestError
 from lpca.files import locked, write_file
@@ -33,14 +35,13 @@ from lpca.tasks import Task
 
 DEFAULT_SEED = 0
 SNAPSHOT_EVERY = 10
-MAX_BATCH_SIZE = 10_000
 
 
 @dataclass(frozen=True, eq=False)
 class Obtained:
     """A codec with where it came from: `given`, `shipped`, `cached` or `trained`."""
 
-    codec: TokenPooler
+    codec: TrainableCodec
     identity: Identity
     origin: str
     facts: dict[str, Any]
@@ -55,6 +56,7 @@ class Request:
     checkpoint: Path | None = None
     retrain: bool = False
     config: TrainConfig = field(default_factory=TrainConfig)
+    architecture: str = TOKEN_POOLER
 
 
 def obtain_codec(
@@ -73,6 +75,7 @@ def obtain_codec(
     wanted = identify(
         receiver,
         task,
+        request.architecture,
         request.k,
         DEFAULT_SEED if request.seed is None else request.seed,
         request.config,
@@ -80,7 +83,7 @@ def obtain_codec(
     if request.checkpoint is not None:
         return _given(request.checkpoint, receiver, task, request)
     if not request.retrain:
-        shipped = _shipped(receiver, request.k)
+        shipped = _shipped(receiver, request)
         if shipped is not None and (found := _fitting(shipped, receiver, wanted, "shipped", tell)):
             return found
     folder = cache / "codecs" / wanted.hash()
@@ -94,13 +97,14 @@ def obtain_codec(
         return _train(receiver, task, wanted, request, folder, report, tell)
 
 
-def shipped_folder(k: int) -> Path:
-    """Where the repository keeps the default receiver's checkpoint for k."""
-    return Path(str(files("lpca.codec").joinpath("shipped", f"smollm2-135m-k{k}")))
+def shipped_folder(k: int, architecture: str = TOKEN_POOLER) -> Path:
+    """Where the repository keeps the default receiver's checkpoint of an architecture for k."""
+    name = f"smollm2-135m-{architecture}-k{k}"
+    return Path(str(files("lpca.codec").joinpath("shipped", name)))
 
 
-def _shipped(receiver: Receiver, k: int) -> Path | None:
-    folder = shipped_folder(k)
+def _shipped(receiver: Receiver, request: Request) -> Path | None:
+    folder = shipped_folder(request.k, request.architecture)
     return folder if receiver.name == "smollm2-135m" and folder.exists() else None
 
 
@@ -109,13 +113,8 @@ def _given(folder: Path, receiver: Receiver, task: Task, request: Request) -> Ob
         found = read_identity(folder)
         # How somebody trained their codec is theirs; what it was trained for must fit. Seed and
         # batch size also shape the batch by which a task is identified: theirs are taken.
-        size = found.config.get("batch_size", request.config.batch_size)
-        if not isinstance(size, int) or not 1 <= size <= MAX_BATCH_SIZE:
-            raise CodecError(
-                f"checkpoint {folder}: its batch size is {size!r}; allowed: 1 to {MAX_BATCH_SIZE}"
-            )
-        config = replace(request.config, batch_size=size)
-        wanted = identify(receiver, task, request.k, found.seed, config)
+        config = config_of(folder, found)
+        wanted = identify(receiver, task, found.architecture, request.k, found.seed, config)
         mismatches = wanted.mismatches(found, ignoring=("seed", "config", "code"))
         if mismatches:
             raise CodecError(f"checkpoint {folder} does not fit: {'; '.join(mismatches)}")
@@ -149,14 +148,14 @@ def _train(
     report: Callable[[Progress], None],
     tell: Callable[[str], None],
 ) -> Obtained:
-    training = Training(receiver, task, identity.k, identity.seed, request.config)
+    training = _training(receiver, task, identity, request)
     snapshot = folder.with_name(folder.name + ".snapshot")
     try:
         _resume(training, snapshot)
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         tell(f"the snapshot {snapshot.name} cannot be read: {reason}; training from the start")
-        training = Training(receiver, task, identity.k, identity.seed, request.config)
+        training = _training(receiver, task, identity, request)
     started, already = time.monotonic(), len(training.history)
 
     def step(progress: Progress) -> None:
@@ -180,6 +179,11 @@ def _train(
     save_checkpoint(folder, training.codec, identity, facts)
     snapshot.unlink(missing_ok=True)
     return Obtained(training.codec, identity, "trained", read_manifest(folder))
+
+
+def _training(receiver: Receiver, task: Task, identity: Identity, request: Request) -> Training:
+    make = partial(ARCHITECTURES[identity.architecture], receiver, identity.k)
+    return Training(receiver, task, make, identity.seed, request.config)
 
 
 def _save_snapshot(training: Training, path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from lpca.codec.base import TrainableCodec
 from lpca.receivers.model import Receiver
 from lpca.receivers.states import hidden_states
 
@@ -15,7 +16,7 @@ ATTENTION_WIDTH = 256
 LAYER_FRACTION = 0.4
 
 
-class TokenPooler(nn.Module):
+class TokenPooler(TrainableCodec):
     """k learned queries pool the message's token embeddings.
 
     The attention weights come from the receiver's own hidden states of the message, 0.4 of the

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lpca.codec.token_pooler import TokenPooler
+from lpca.codec.base import TrainableCodec
 from lpca.receivers.model import Receiver
 from lpca.receivers.reading import Slot, read_context
 from lpca.tasks import Episode, Task
@@ -40,15 +40,23 @@ class Progress:
 
 
 class Training:
-    """The state of one training run; `advance` takes a step. Same seed, same steps, same codec."""
+    """The state of one training run; `advance` takes a step. Same seed, same steps, same codec.
+
+    `make` builds the untrained codec, whatever it draws at random seeded.
+    """
 
     def __init__(
-        self, receiver: Receiver, task: Task, k: int, seed: int, config: TrainConfig
+        self,
+        receiver: Receiver,
+        task: Task,
+        make: Callable[[], TrainableCodec],
+        seed: int,
+        config: TrainConfig,
     ) -> None:
         self.receiver, self.task, self.seed, self.config = receiver, task, seed, config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.codec = TokenPooler(receiver, k)
+            self.codec = make()
         self.optimiser = torch.optim.AdamW(self.codec.parameters(), lr=config.learning_rate)
         self.history: list[Progress] = []
         validation = task.evaluation_set("validation", "seen", config.batch_size, seed)

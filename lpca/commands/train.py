@@ -17,6 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16")
     )
+    parser.add_argument(
+        "--architecture",
+        default="token_pooler",
+        choices=("token_pooler", "static_prefix"),
+        help="static_prefix is the control that never sees a message",
+    )
     parser.add_argument("--k", type=int, default=4, help="number of latents")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint")
@@ -40,7 +46,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         spec = load_spec(arguments.spec)
         task = task_of(spec)
         receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
-        request = Request(k, arguments.seed, retrain=True)
+        request = Request(k, arguments.seed, retrain=True, architecture=arguments.architecture)
         obtained = obtain_codec(
             receiver,
             task,

@@ -1,6 +1,13 @@
 """Decides gates from outcomes, without any model."""
 
-from lpca.judge.decide import is_decided, judge, judge_family, judge_gate, required_gates_pass
+from lpca.judge.decide import (
+    is_decided,
+    judge,
+    judge_family,
+    judge_gate,
+    passes,
+    required_gates_pass,
+)
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.judge.results import CriterionResult, GateResult
 from lpca.judge.sequential import look_sizes
@@ -15,5 +22,6 @@ __all__ = [
     "judge_family",
     "judge_gate",
     "look_sizes",
+    "passes",
     "required_gates_pass",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.report import message, needed_n
@@ -91,6 +92,26 @@ def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
     return Verdict.INCONCLUSIVE not in verdicts and all(
         is_decided(spec, other, table) for other in gate.requires
     )
+
+
+def passes(spec: Spec, name: str, table: OutcomeTable, count: int) -> bool:
+    """Whether a gate's criteria all pass with their alpha divided by `count` (Bonferroni)."""
+
+    def shared(confidence: float) -> float:
+        return 1.0 - (1.0 - confidence) / count
+
+    gate, evaluation = spec.gates[name], spec.evaluation
+    strict = replace(
+        evaluation,
+        confidence=shared(evaluation.confidence),
+        equivalence_confidence=shared(evaluation.equivalence_confidence),
+    )
+    criteria = tuple(
+        replace(one, confidence=None if one.confidence is None else shared(one.confidence))
+        for one in gate.criteria
+    )
+    result = judge_gate(replace(gate, criteria=criteria), table, strict)
+    return result.verdict is Verdict.PASS
 
 
 def not_measured(gate: Gate, reason: str) -> GateResult:

@@ -95,6 +95,11 @@ def given_rows(receiver: Receiver, context: Call, prompt: Call, slots: list[int]
     return rows
 
 
+def vectors_hash(vectors: Tensor) -> str:
+    """SHA-256 of the bytes of vectors [k, d_model], in their own type."""
+    return hashlib.sha256(_bytes(vectors.detach())).hexdigest()
+
+
 def canonical_ids(receiver: Receiver, ids: Sequence[int]) -> tuple[int, ...]:
     """Return ids as `Given` has them: tokens that share an embedding are one token there."""
     canonical = _canonical(receiver)
@@ -115,7 +120,7 @@ def _vectors(call: Call, row: int, visible: Tensor, length: int) -> tuple[tuple[
         return (), ""
     vectors = call.embeddings[row][visible][:length].detach()
     norms = tuple(round(float(x), 6) for x in vectors.float().norm(dim=1))
-    return norms, hashlib.sha256(_bytes(vectors)).hexdigest()
+    return norms, vectors_hash(vectors)
 
 
 def _bytes(vectors: Tensor) -> bytes:

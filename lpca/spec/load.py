@@ -16,7 +16,8 @@ __all__ = ["SpecError", "load_spec"]
 _ROOT_KEYS = ("version", "task", "evaluation", "gates")
 _SEED_KEY = re.compile(r"[a-z_]+_seeds?")
 _SEED_RANGE = re.compile(r"([0-9]{1,12}) ?\.\. ?([0-9]{1,12})")
-_EVALUATION_KEYS = ("n", "score", "confidence", "equivalence_confidence")
+_EVALUATION_KEYS = ("n", "score", "confidence", "equivalence_confidence", "checkpoints")
+MAX_CHECKPOINTS = 100
 
 
 def load_spec(path: str | os.PathLike[str]) -> Spec:
@@ -69,11 +70,15 @@ def _evaluation(node: Node) -> Evaluation:
     score = fields.optional(section, "score")
     confidence = fields.as_confidence(fields.optional(section, "confidence")) or 0.95
     two_sided = fields.as_confidence(fields.optional(section, "equivalence_confidence"))
+    checkpoints = fields.optional(section, "checkpoints")
     return Evaluation(
         n=n,
         score=_score(score) if score else "likelihood",
         confidence=confidence,
         equivalence_confidence=two_sided or _same_alpha(confidence),
+        checkpoints=(
+            fields.as_integer(checkpoints, "checkpoints", 1, MAX_CHECKPOINTS) if checkpoints else 3
+        ),
         places=fields.places(section),
     )
 

@@ -11,7 +11,10 @@ Answers = Literal["seen", "unseen", "all"]
 Score = Literal["likelihood", "greedy"]
 SequentialRule = Literal["e-process", "obrien-fleming"]
 
-CONDITIONS: tuple[str, ...] = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
+CONDITIONS: tuple[str, ...] = (
+    *("p0", "p1", "embed", "normal", "null", "random", "shuffle"),
+    *("static", "mean", "same_answer"),
+)
 """Every condition a spec may name. `lpca.conditions` decides what each one gives B."""
 
 
@@ -207,12 +210,16 @@ class TaskSpec:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How many episodes, which success counts, and at which confidence."""
+    """How many episodes, which success counts, and at which confidence.
+
+    `checkpoints` is how many codecs, or readings of one, the same test episodes may serve.
+    """
 
     n: int
     score: Score
     confidence: float
     equivalence_confidence: float
+    checkpoints: int = 3
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -34,6 +34,8 @@ class Episode:
 
     A sees `message`. B sees `before`, then the slot (nothing, text or injected vectors), then
     `after`, and goes on with one of `options`; `answer` is the index of the right one.
+    `paraphrase` is another message with the same answer in other words; empty where the task has
+    none.
     """
 
     seed: int
@@ -44,6 +46,7 @@ class Episode:
     after: str
     options: tuple[str, ...]
     answer: int
+    paraphrase: str = ""
 
     @property
     def right(self) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import TypeVar
 
 from lpca.hashing import hash_data, named_rng
@@ -38,6 +40,10 @@ TEST_WORDINGS = (
 )
 LIST_LEAD = "Candidate cities: "
 AFTER = "\nQuestion: Where does the trip go?\nAnswer: The trip goes to"
+SHARES: Mapping[Split, tuple[int, ...]] = MappingProxyType(
+    {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
+)
+"""Each split's share of the pairs of a seen name and a training wording, in fifths."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,8 @@ class Trip:
 
     Seen answers are cities that training messages name. Unseen ones are held out: for validation
     and for test apart, so that nothing can be chosen on the test's. Test messages also come in
-    wordings that occur nowhere else.
+    wordings that occur nowhere else. No message is shared between splits: of the pairs of a seen
+    city and a training wording each split has its own.
     """
 
     options: int = 4
@@ -77,7 +84,8 @@ class Trip:
         """Return n episodes; episode i's donor is episode i+1, whose answer is one of i's options.
 
         Answers run through the stratum's names in seeded order, each once before any comes twice.
-        Wordings and the right option's position are balanced. Raises TaskError below n = 2.
+        The right option's position is balanced, and so are wordings, as far as the pairs held out
+        for a split allow. Raises TaskError below n = 2.
         """
         if n < 2:
             raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
@@ -85,7 +93,7 @@ class Trip:
         names = city_names(split, stratum)
         answers = _cycle_of_answers(names, n, rng)
         positions = _balanced(range(self.options), n, rng)
-        wordings = _balanced(_wordings(split), n, rng)
+        wordings = _balanced_wordings(answers, split, stratum, rng)
         episodes = []
         for i, (answer, position, wording) in enumerate(
             zip(answers, positions, wordings, strict=True)
@@ -94,7 +102,9 @@ class Trip:
             wrong += _distractors(names, {answer, *wrong}, self.options - 2, rng)
             rng.shuffle(wrong)
             own_seed = episode_seed(split, stratum, seed, i)
-            episodes.append(self._episode(own_seed, stratum, wording, answer, wrong, position))
+            episodes.append(
+                self._episode(own_seed, split, stratum, wording, answer, wrong, position)
+            )
         return EpisodeSet(tuple(episodes), tuple((i + 1) % n for i in range(n)))
 
     def training_batch(self, step: int, size: int, seed: int) -> Sequence[Episode]:
@@ -106,14 +116,15 @@ class Trip:
         for i, answer in enumerate(answers):
             wrong = _distractors(names, {answer}, self.options - 1, rng)
             own_seed = episode_seed("train", "seen", seed, step * size + i)
-            wording, position = rng.choice(TRAIN_WORDINGS), rng.randrange(self.options)
-            batch.append(self._episode(own_seed, "seen", wording, answer, wrong, position))
+            wording = rng.choice(_wordings("train", "seen", answer))
+            position = rng.randrange(self.options)
+            batch.append(self._episode(own_seed, "train", "seen", wording, answer, wrong, position))
         return batch
 
     def training_hash(self) -> str:
         """Return a hash of names, wordings, prompt and number of options as training uses them."""
         names = city_names("train", "seen")
-        return hash_data([names, TRAIN_WORDINGS, LIST_LEAD, AFTER, self.options])
+        return hash_data([names, TRAIN_WORDINGS, SHARES["train"], LIST_LEAD, AFTER, self.options])
 
     def options_span(self, episode: Episode) -> tuple[int, int]:
         """Return where the options list stands in `before`, in characters."""
@@ -123,6 +134,7 @@ class Trip:
     def _episode(
         self,
         seed: int,
+        split: Split,
         stratum: Stratum,
         wording: str,
         answer: str,
@@ -130,6 +142,8 @@ class Trip:
         position: int,
     ) -> Episode:
         options = [*wrong[:position], answer, *wrong[position:]]
+        others = [other for other in _wordings(split, stratum, answer) if other != wording]
+        rewording = named_rng("trip", "paraphrase", seed).choice(others)
         return Episode(
             seed=seed,
             stratum=stratum,
@@ -139,6 +153,7 @@ class Trip:
             after=AFTER,
             options=tuple(options),
             answer=position,
+            paraphrase=rewording.format(city=answer),
         )
 
 
@@ -160,9 +175,34 @@ def _shuffled_names() -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest()))
 
 
-def _wordings(split: Split) -> tuple[str, ...]:
+def _wordings(split: Split, stratum: Stratum, answer: str) -> tuple[str, ...]:
+    """The wordings in which a split's messages may name an answer."""
     extra = {"train": (), "validation": VALIDATION_WORDINGS, "test": TEST_WORDINGS}[split]
-    return TRAIN_WORDINGS + extra
+    if stratum == "unseen":
+        return TRAIN_WORDINGS + extra
+    shift, parts = _places()[answer], sum(map(len, SHARES.values()))
+    own = [w for i, w in enumerate(TRAIN_WORDINGS) if (shift + i) % parts in SHARES[split]]
+    return (*own, *extra)
+
+
+@cache
+def _places() -> Mapping[str, int]:
+    return {name: place for place, name in enumerate(_shuffled_names())}
+
+
+def _balanced_wordings(
+    answers: Sequence[str], split: Split, stratum: Stratum, rng: random.Random
+) -> list[str]:
+    """For each answer one of its wordings, of those the one that came least so far."""
+    counts: Counter[str] = Counter()
+    chosen = []
+    for answer in answers:
+        allowed = _wordings(split, stratum, answer)
+        fewest = min(counts[wording] for wording in allowed)
+        wording = rng.choice([one for one in allowed if counts[one] == fewest])
+        counts[wording] += 1
+        chosen.append(wording)
+    return chosen
 
 
 def _cycle_of_answers(names: Sequence[str], n: int, rng: random.Random) -> list[str]:

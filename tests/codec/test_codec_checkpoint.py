@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lpca.codec import checkpoint
+from lpca.codec.architectures import ARCHITECTURES, TOKEN_POOLER, code_of
 from lpca.codec.base import CodecError
 from lpca.codec.checkpoint import (
     MANIFEST,
@@ -37,7 +38,7 @@ MESSAGES = ["I am off to Rome.", "Hi."]
 
 @pytest.fixture
 def identity(llama: Receiver) -> Identity:
-    return identify(llama, Trip(), K, 0, TrainConfig())
+    return identify(llama, Trip(), TOKEN_POOLER, K, 0, TrainConfig())
 
 
 @pytest.fixture
@@ -133,6 +134,7 @@ class TestIdentity:
         ("field", "change"),
         [
             ("k", {"k": 3}),
+            ("architecture", {"architecture": "static_prefix"}),
             ("seed", {"seed": 1}),
             ("task", {"task": Trip(5)}),
             ("config", {"config": TrainConfig(steps=7)}),
@@ -141,25 +143,32 @@ class TestIdentity:
     def test_each_argument_is_named_where_it_differs(
         self, llama: Receiver, identity: Identity, field: str, change: dict[str, Any]
     ) -> None:
-        arguments = {"task": Trip(), "k": K, "seed": 0, "config": TrainConfig()} | change
+        arguments = {
+            "task": Trip(),
+            "architecture": TOKEN_POOLER,
+            "k": K,
+            "seed": 0,
+            "config": TrainConfig(),
+        } | change
         other = identify(llama, **arguments)
         # Another seed draws other training episodes: the data differ too.
-        wanted = {field} | ({"task"} if field == "seed" else set())
+        # Another architecture has code of its own.
+        wanted = {field} | {"seed": {"task"}, "architecture": {"code"}}.get(field, set())
         assert {m.split(" is ")[0] for m in identity.mismatches(other)} == wanted
         assert other.hash() != identity.hash()
 
     def test_another_receiver_is_named(
         self, tiny_receivers: dict[str, Receiver], identity: Identity
     ) -> None:
-        other = identify(tiny_receivers["qwen2"], Trip(), K, 0, TrainConfig())
+        other = identify(tiny_receivers["qwen2"], Trip(), TOKEN_POOLER, K, 0, TrainConfig())
         [mismatch] = identity.mismatches(other)
         assert mismatch.startswith(f"receiver is {other.receiver[:12]}, wanted ")
 
     def test_other_code_is_named(
         self, llama: Receiver, identity: Identity, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(checkpoint, "CODE", ("lpca.files",))
-        other = identify(llama, Trip(), K, 0, TrainConfig())
+        monkeypatch.setattr(checkpoint, "code_of", lambda _: ("lpca.files",))
+        other = identify(llama, Trip(), TOKEN_POOLER, K, 0, TrainConfig())
         [mismatch] = identity.mismatches(other)
         assert mismatch.startswith("code is ")
 
@@ -168,8 +177,10 @@ class TestIdentity:
         assert identity.mismatches(replace(identity, k=7), ignoring=("k",)) == []
         assert identity.mismatches(identity) == []
 
-    def test_the_code_hash_covers_pooler_and_training_alone(self) -> None:
-        assert checkpoint.CODE == ("lpca.codec.token_pooler", "lpca.codec.training")
+    @pytest.mark.parametrize("architecture", ARCHITECTURES)
+    def test_the_code_hash_covers_architecture_and_training_alone(self, architecture: str) -> None:
+        wanted = (f"lpca.codec.{architecture}", "lpca.codec.training")
+        assert code_of(architecture) == wanted
 
 
 def truncated(folder: Path) -> None:
@@ -232,8 +243,8 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "manifest is a list": (lambda f: (f / MANIFEST).write_text("[1]"), "not a checkpoint manifest"),
     "manifest of another format": (
-        lambda f: edit(f, lambda m: m.update(format=2)),
-        "not a checkpoint manifest of format 1",
+        lambda f: edit(f, lambda m: m.update(format=1)),
+        "not a checkpoint manifest of format 2",
     ),
     "no identity": (lambda f: edit(f, lambda m: m.pop("identity")), "identity is incomplete"),
     "identity lacks a field": (
@@ -246,8 +257,8 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
         "no seed or no config",
     ),
     "another architecture": (
-        lambda f: edit(f, lambda m: m.update(architecture="Perceiver")),
-        "architecture 'Perceiver' is unknown; allowed: TokenPooler",
+        lambda f: edit(f, lambda m: m["identity"].update(architecture="Perceiver")),
+        "architecture 'Perceiver' is unknown; allowed: token_pooler, static_prefix",
     ),
     "no folder": (shutil.rmtree, "no readable manifest.json"),
 }

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from lpca.codec import store
 from lpca.codec.checkpoint import MANIFEST, WEIGHTS, identify, read_identity
 from lpca.codec.store import Obtained, Request, obtain_codec
+from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Progress, TrainConfig, Training
 from lpca.errors import RequestError
 from lpca.hashing import hash_file
@@ -38,7 +40,14 @@ class Desk:
         )
 
     def folder(self, request: Request = REQUEST) -> Path:
-        identity = identify(self.receiver, Trip(), request.k, request.seed or 0, request.config)
+        identity = identify(
+            self.receiver,
+            Trip(),
+            request.architecture,
+            request.k,
+            request.seed or 0,
+            request.config,
+        )
         return self.cache / "codecs" / identity.hash()
 
     def _report(self, progress: Progress) -> None:
@@ -77,7 +86,7 @@ def test_it_trains_once_and_is_then_found(desk: Desk) -> None:
 
 
 def test_what_it_trains_is_what_training_gives(desk: Desk) -> None:
-    training = Training(desk.receiver, Trip(), 2, 0, CONFIG)
+    training = Training(desk.receiver, Trip(), partial(TokenPooler, desk.receiver, 2), 0, CONFIG)
     training.run(lambda _: None)
     obtained = desk.ask()
     assert_same(state(obtained), dict(training.codec.state_dict()))
@@ -266,7 +275,7 @@ class TestShipped:
         desk.ask()
         shipped = tmp_path / "shipped"
         desk.folder().rename(shipped)
-        monkeypatch.setattr(store, "shipped_folder", lambda _k: shipped)
+        monkeypatch.setattr(store, "shipped_folder", lambda *_: shipped)
         buyer = Desk(replace(desk.receiver, name="smollm2-135m"), tmp_path / "buyer")
         return buyer, shipped
 
@@ -310,5 +319,5 @@ def test_a_given_checkpoint_with_an_impossible_batch_size_is_refused(
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["identity"]["config"]["batch_size"] = size
     (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(RequestError, match=r"batch size is .*; allowed: 1 to"):
+    with pytest.raises(RequestError, match=r"batch_size is .*; allowed: 1 to"):
         desk.ask(replace(REQUEST, checkpoint=folder))

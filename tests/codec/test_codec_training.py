@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ SHORT = TrainConfig(steps=4, batch_size=3, warmup_steps=2, validation_every=2)
 
 
 def train(receiver: Receiver, seed: int = 0, config: TrainConfig = SHORT, k: int = 2) -> Training:
-    training = Training(receiver, Trip(), k, seed, config)
+    training = Training(receiver, Trip(), partial(TokenPooler, receiver, k), seed, config)
     training.run(lambda _: None)
     return training
 
@@ -43,7 +44,9 @@ def slow_answer_loss(receiver: Receiver, training: Training, prefixes: Tensor) -
 
 
 def test_the_loss_is_that_of_its_definition(receiver: Receiver) -> None:
-    training = Training(receiver, Trip(), 3, 0, replace(SHORT, batch_size=6))
+    training = Training(
+        receiver, Trip(), partial(TokenPooler, receiver, 3), 0, replace(SHORT, batch_size=6)
+    )
     episodes = training._validation
     assert len({len(receiver.option_ids(e.right)) for e in episodes}) > 2
     assert len({len(e.before) for e in episodes}) > 2
@@ -82,7 +85,7 @@ def test_another_seed_or_configuration_gives_another_codec(
 
 
 def test_every_parameter_is_trained(llama: Receiver) -> None:
-    start = Training(llama, Trip(), 2, 0, SHORT).codec.state_dict()
+    start = Training(llama, Trip(), partial(TokenPooler, llama, 2), 0, SHORT).codec.state_dict()
     end = train(llama).codec.state_dict()
     assert not [name for name, value in start.items() if torch.equal(value, end[name])]
 
@@ -112,7 +115,7 @@ def test_the_loss_goes_down(llama: Receiver) -> None:
 
 def test_progress_counts_steps_and_measures_the_gap_now_and_at_the_end(llama: Receiver) -> None:
     reported: list[Progress] = []
-    training = Training(llama, Trip(), 2, 0, replace(SHORT, steps=5))
+    training = Training(llama, Trip(), partial(TokenPooler, llama, 2), 0, replace(SHORT, steps=5))
     training.run(reported.append)
     assert reported == training.history
     assert [p.step for p in reported] == [1, 2, 3, 4, 5]
@@ -128,5 +131,5 @@ def test_each_step_trains_on_fresh_episodes(llama: Receiver) -> None:
             asked.append((step, size, seed))
             return super().training_batch(step, size, seed)
 
-    Training(llama, Watched(), 2, 7, SHORT).run(lambda _: None)
+    Training(llama, Watched(), partial(TokenPooler, llama, 2), 7, SHORT).run(lambda _: None)
     assert asked == [(0, 3, 7), (1, 3, 7), (2, 3, 7), (3, 3, 7)]

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lpca.codec.architectures import ARCHITECTURES
 from lpca.codec.checkpoint import identify, read_identity
 from lpca.codec.store import DEFAULT_SEED, Request, obtain_codec, shipped_folder
 from lpca.codec.training import TrainConfig
@@ -25,10 +26,11 @@ def task():
     return task_of(load_spec(ROOT / "gate_specs.yaml"))
 
 
-def test_it_fits_the_code_the_task_and_the_configuration(task):
-    found = read_identity(shipped_folder(4))
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_it_fits_the_code_the_task_and_the_configuration(task, architecture):
+    found = read_identity(shipped_folder(4, architecture))
     receiver = SimpleNamespace(weights_hash=SMOLLM2)
-    wanted = identify(receiver, task, 4, DEFAULT_SEED, TrainConfig())
+    wanted = identify(receiver, task, architecture, 4, DEFAULT_SEED, TrainConfig())
     assert wanted.mismatches(found) == []
 
 
@@ -37,8 +39,9 @@ def test_a_checkpoint_of_other_code_would_not_fit(task):
     assert replace(found, code="0" * 64).mismatches(found)
 
 
-def test_it_is_small_and_says_how_it_was_trained():
-    folder = shipped_folder(4)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_it_is_small_and_says_how_it_was_trained(architecture):
+    folder = shipped_folder(4, architecture)
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 5_000_000
     manifest = json.loads((folder / "manifest.json").read_text())
     assert len(manifest["history"]) == TrainConfig().steps
@@ -46,9 +49,11 @@ def test_it_is_small_and_says_how_it_was_trained():
 
 
 @pytest.mark.network
-def test_the_default_receiver_takes_it(task, tmp_path):
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_default_receiver_takes_it(task, tmp_path, architecture):
     told = []
     receiver = load_receiver()
     assert receiver.weights_hash == SMOLLM2
-    obtained = obtain_codec(receiver, task, Request(4), tmp_path, pytest.fail, told.append)
+    request = Request(4, architecture=architecture)
+    obtained = obtain_codec(receiver, task, request, tmp_path, pytest.fail, told.append)
     assert (obtained.origin, told) == ("shipped", [])

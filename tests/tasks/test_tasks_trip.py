@@ -128,11 +128,43 @@ class TestSplits:
         wordings = {e.wording for e in Trip().evaluation_set("validation", "seen", 100, 0)}
         assert wordings.isdisjoint(TEST_WORDINGS)
 
-    def test_test_messages_come_in_every_wording_equally_often(self) -> None:
-        episodes = Trip().evaluation_set("test", "seen", 130, 0)
+    @pytest.mark.parametrize("stratum", STRATA)
+    @pytest.mark.parametrize("seed", range(5))
+    def test_test_messages_come_in_every_wording_about_equally_often(
+        self, stratum: Stratum, seed: int
+    ) -> None:
+        episodes = Trip().evaluation_set("test", stratum, 130, seed)
         counts = Counter(e.wording for e in episodes)
         assert set(counts) == {*TRAIN_WORDINGS, *TEST_WORDINGS}
-        assert set(counts.values()) == {10}
+        assert max(counts.values()) - min(counts.values()) <= 4
+
+    @pytest.mark.parametrize("split", ["validation", "test"])
+    def test_no_message_is_shared_with_training(self, split: Split) -> None:
+        trained = {e.message for e in training(Trip(), steps=400)}
+        for seed in range(3):
+            episodes = list(Trip().evaluation_set(split, "seen", 400, seed))
+            assert trained.isdisjoint(e.message for e in episodes)
+            assert trained.isdisjoint(e.paraphrase for e in episodes)
+
+    def test_validation_and_test_share_no_message(self) -> None:
+        groups = [
+            {
+                e.message
+                for seed in range(5)
+                for e in Trip().evaluation_set(split, "seen", 500, seed)
+            }
+            for split in ("validation", "test")
+        ]
+        assert groups[0].isdisjoint(groups[1])
+
+    @pytest.mark.parametrize(("split", "stratum"), SETS)
+    def test_a_paraphrase_names_the_same_answer_in_other_words(
+        self, split: Split, stratum: Stratum
+    ) -> None:
+        for episode in Trip().evaluation_set(split, stratum, 60, 3):
+            assert episode.paraphrase != episode.message
+            named = [option for option in episode.options if option in episode.paraphrase]
+            assert named == [episode.right]
 
     @pytest.mark.parametrize(("split", "stratum"), SETS)
     def test_answers_and_options_come_from_their_own_names(

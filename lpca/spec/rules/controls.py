@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from lpca.spec.model import (
     BoundsComparison,
@@ -19,8 +19,8 @@ from lpca.spec.rules.base import Fault, Rule, criteria, place, with_required
 from lpca.spec.wording import conditions_of, percent
 from lpca.stats import Truth
 
-CARRIERS = frozenset({"normal"})
-"""Conditions whose prefix is the codec's own message."""
+CARRIERS = frozenset({"normal", "same_answer"})
+"""Conditions whose prefix comes from a message with the episode's answer."""
 TEXTS = frozenset({"p1", "embed"})
 """Conditions in which B has the message in words."""
 INERT_SHARE = 0.10
@@ -32,8 +32,9 @@ def _missing_control(spec: Spec) -> Iterator[Fault]:
         semantic = [one for one in gate.criteria if CARRIERS & set(_favoured(one.claim))]
         if not semantic:
             continue
-        carrier = _favoured(semantic[0].claim)[0]
-        if not any(_opposed(one, carrier, "shuffle") for one in with_required(spec, gate)):
+        carriers = CARRIERS & {name for one in semantic for name in _favoured(one.claim)}
+        carrier = next(name for name in gate.conditions if name in carriers)
+        if not any(_opposed(one, carriers, "shuffle") for one in with_required(spec, gate)):
             yield Fault(
                 semantic[0].position,
                 f"gate {gate.name} claims that {carrier} means something, but no criterion "
@@ -42,7 +43,7 @@ def _missing_control(spec: Spec) -> Iterator[Fault]:
                 "the message would pass",
                 f"a further criterion: {carrier} - shuffle > 0",
             )
-        if not any(_opposed(one, carrier, "null") for one in _shown(spec, gate)):
+        if not any(_opposed(one, carriers, "null") for one in _shown(spec, gate)):
             yield Fault(
                 semantic[0].position,
                 f"gate {gate.name} claims that {carrier} means something, but no criterion "
@@ -82,9 +83,9 @@ def _favoured(claim: Claim) -> tuple[str, ...]:
     return ()
 
 
-def _opposed(gate: Gate, carrier: str, control: str) -> bool:
+def _opposed(gate: Gate, carriers: Set[str], control: str) -> bool:
     return any(
-        control in conditions_of(one.claim) and carrier in _favoured(one.claim)
+        control in conditions_of(one.claim) and carriers & set(_favoured(one.claim))
         for one in gate.criteria
     )
 

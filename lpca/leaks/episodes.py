@@ -1,0 +1,102 @@
+"""Are these the episodes that were declared, and are they fit to decide anything?"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from lpca.leaks.audit import Audit, Leak
+from lpca.tasks.base import split_of
+
+
+def episodes_complete(audit: Audit) -> str:
+    """All declared episodes are evaluated under every condition, and all of them are judged."""
+    seeds = tuple(episode.seed for episode in audit.episodes)
+    if audit.declared:
+        allowed = audit.sizes or (len(audit.declared),)
+        if len(seeds) not in allowed:
+            wanted = " or ".join(map(str, allowed))
+            raise Leak(f"{len(seeds)} episodes were evaluated, {wanted} are declared")
+        if seeds != audit.declared[: len(seeds)]:
+            stray = next(s for s, d in zip(seeds, audit.declared, strict=False) if s != d)
+            raise Leak(f"episode {stray} stands where the task has another")
+    for condition, records in audit.records.items():
+        if tuple(record.seed for record in records) != seeds:
+            raise Leak(f"{condition}: its outcomes are not those of the episodes, one each")
+    _judged_as_measured(audit, seeds)
+    return f"{len(seeds)} episodes, each judged once under {len(audit.records)} conditions"
+
+
+def _judged_as_measured(audit: Audit, seeds: tuple[int, ...]) -> None:
+    table = audit.table
+    if table is None:
+        return
+    if table.seeds != seeds:
+        raise Leak(f"{table.n} of {len(seeds)} episodes are judged")
+    for condition, outcomes in table.outcomes.items():
+        measured = tuple(record.success(audit.score) for record in audit.records[condition])
+        if measured != outcomes:
+            turned = sum(a != b for a, b in zip(measured, outcomes, strict=True))
+            raise Leak(f"{condition}: {turned} outcomes are judged otherwise than measured")
+
+
+def splits_disjoint(audit: Audit) -> str:
+    """Nothing that is tested was trained on: no seed, no message, no unseen answer."""
+    seeds = [episode.seed for episode in audit.episodes]
+    if len(set(seeds)) != len(seeds):
+        raise Leak("an episode's seed occurs twice")
+    strays = [seed for seed in seeds if split_of(seed) != "test"]
+    if strays:
+        raise Leak(f"episode {strays[0]} is of the {split_of(strays[0])} split, not of test")
+    if not audit.training:
+        return f"{len(seeds)} test seeds"
+    trained_seeds = {episode.seed for episode in audit.training}
+    if trained_seeds & set(seeds):
+        raise Leak(f"seed {min(trained_seeds & set(seeds))} is in training and in test")
+    messages = {episode.message for episode in audit.training}
+    known = [episode for episode in audit.episodes if episode.message in messages]
+    if known:
+        raise Leak(
+            f"{len(known)} test messages are training messages, first that of episode "
+            f"{known[0].seed}: {known[0].message!r}"
+        )
+    answers = {episode.right for episode in audit.training}
+    leaked = {e.right for e in audit.episodes if e.stratum == "unseen"} & answers
+    if leaked:
+        raise Leak(f"the unseen answer {min(leaked)!r} is named in training messages")
+    return (
+        f"{len(seeds)} test episodes and {len(audit.training)} of training share neither seed nor "
+        "message; no unseen answer in training"
+    )
+
+
+def position_balanced(audit: Audit) -> str:
+    """The right option's positions are balanced over the whole set.
+
+    Not over its beginning, where a gate stopped early: that is balanced only about.
+    """
+    episodes = audit.setting.episodes.whole
+    counts = Counter(episode.answer for episode in episodes)
+    slots = range(max(len(episode.options) for episode in episodes))
+    shares = [counts[i] for i in slots]
+    if max(shares) - min(shares) > len({episode.stratum for episode in episodes}):
+        raise Leak(f"the right option's positions are not balanced: {shares}")
+    return f"right option's positions: {shares}"
+
+
+def donors_deranged(audit: Audit) -> str:
+    """The donors are a derangement, and each names a wrong option of its recipient."""
+    episodes = audit.setting.episodes
+    if sorted(episodes.whole.donors) != list(range(len(episodes.whole))):
+        raise Leak("the donors are not a permutation of the episodes")
+    for index, episode in enumerate(episodes):
+        donor = episodes.donor(index)
+        if donor.seed == episode.seed:
+            raise Leak(f"episode {episode.seed} is its own donor")
+        if donor.message == episode.message:
+            raise Leak(f"episode {episode.seed}: its donor's message is its own")
+        if donor.right not in episode.options or donor.right == episode.right:
+            raise Leak(
+                f"episode {episode.seed}: the donor's answer {donor.right!r} is none of its "
+                "wrong options"
+            )
+    return f"{len(episodes)} donors: no fixed point, each names a wrong option"

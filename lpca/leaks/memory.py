@@ -1,0 +1,58 @@
+"""What the ledger remembers: was this codec, or this reading, picked from several?
+
+Every further look at the same test episodes is one more chance to pass by luck. A few are paid for:
+the gate must then pass with its alpha divided by their number (Bonferroni). More are refused.
+"""
+
+from __future__ import annotations
+
+from lpca.leaks.audit import Audit, Leak
+from lpca.ledger import Past
+
+REMEDY = "choose on validation episodes, and judge the chosen one on a fresh seed of the task"
+
+
+def checkpoints_accounted(audit: Audit) -> str:
+    """Few other codecs were judged on these test episodes, and this one passes for all of them."""
+    past = _past(audit)
+    if past is None:
+        return "no ledger is kept"
+    channels = past.channels()
+    count = len(channels)
+    if any(past.now.rescaled(other) for other in channels[1:]):
+        raise Leak(f"these latents were judged on these episodes at another scale; {REMEDY}")
+    if count > past.limit:
+        raise Leak(
+            f"{count} codecs were judged on these episodes, {past.limit} are allowed; {REMEDY}"
+        )
+    return _paid(audit, count, f"one of {count} codecs judged on these episodes", "codec")
+
+
+def looks_accounted(audit: Audit) -> str:
+    """These outcomes were not read before at another number, or by other criteria, too often."""
+    past = _past(audit)
+    if past is None:
+        return "no ledger is kept"
+    readings = past.readings()
+    count = len(readings)
+    if count > past.limit:
+        sizes = ", ".join(str(one.n) for one in reversed(readings))
+        raise Leak(
+            f"this codec was read {count} times (after {sizes} episodes), {past.limit} are "
+            f"allowed; declare the looks as sequential:, or {REMEDY}"
+        )
+    return _paid(audit, count, f"one of {count} readings of this codec", "reading")
+
+
+def _past(audit: Audit) -> Past | None:
+    if audit.past is not None and audit.past.altered:
+        raise Leak(f"the ledger was altered: {audit.past.altered}")
+    return audit.past
+
+
+def _paid(audit: Audit, count: int, what: str, unit: str) -> str:
+    if count == 1:
+        return f"the first {unit} on these episodes"
+    if audit.passes(1) and not audit.passes(count):
+        raise Leak(f"{what}: the gate passes, but not with alpha divided by {count}; {REMEDY}")
+    return f"{what}; nothing changes with alpha divided by {count}"

@@ -1,0 +1,115 @@
+"""Does B's text say more than it should?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lpca.conditions import build_slots
+from lpca.leaks.audit import Audit, Leak
+from lpca.leaks.disguises import hidden_option
+from lpca.receivers.tap import Given, canonical_ids
+from lpca.tasks import Episode
+
+RUN_LENGTH = 4
+ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
+
+
+def prompt_is_p0s(audit: Audit) -> str:
+    """Under every condition but text's, B's prompt is p0's with k vectors in the slot."""
+    lengths = {"p0": 0, **dict.fromkeys(audit.injected(), audit.k)}
+    for condition, length in lengths.items():
+        for episode, record in zip(audit.episodes, audit.records[condition], strict=True):
+            given = record.given
+            if around(given) != audit.prompt(episode):
+                raise Leak(f"{condition}, episode {episode.seed}: B's prompt is not that of p0")
+            if given.stop - given.start != length:
+                found = given.stop - given.start
+                raise Leak(f"{condition}, episode {episode.seed}: {found} positions, not {length}")
+    return f"{len(audit.episodes)} episodes under {', '.join(lengths)}: byte for byte"
+
+
+def text_is_message(audit: Audit) -> str:
+    """Under p1 the slot holds the message, whole, in p0's prompt."""
+    for episode, record in zip(audit.episodes, audit.records["p1"], strict=True):
+        given = record.given
+        if around(given) != audit.prompt(episode):
+            raise Leak(f"p1, episode {episode.seed}: B's prompt is not that of p0")
+        message = canonical_ids(audit.receiver, audit.receiver.message_ids(episode.message))
+        if given.ids[given.start : given.stop] != message:
+            raise Leak(f"p1, episode {episode.seed}: the slot does not hold the message's text")
+    return f"{len(audit.episodes)} slots hold the message's tokens, in p0's prompt"
+
+
+def prompt_ignores_message(audit: Audit) -> str:
+    """With another message in the same episode, nothing but the slot changes."""
+    condition = audit.injected()[0] if audit.injected() else "p0"
+    rows = [audit.episodes[i] for i in audit.sample]
+    donors = [audit.setting.episodes.donor(i).message for i in audit.sample]
+    for others in ([ALIEN_MESSAGE] * len(rows), donors):
+        changed = [replace(e, message=other) for e, other in zip(rows, others, strict=True)]
+        for was, now in zip(
+            _given(audit, condition, rows), _given(audit, condition, changed), strict=True
+        ):
+            if around(was) != around(now):
+                raise Leak(f"{condition}: another message changes B's prompt around the slot")
+    return f"{len(rows)} episodes with another message: only the slot changes"
+
+
+def no_answer_outside_options(audit: Audit) -> str:
+    """Around the options list stands no option, in whatever disguise, and no run of the message."""
+    outsides = [audit.outside(episode) for episode in audit.episodes]
+    for episode, outside in zip(audit.episodes, outsides, strict=True):
+        for option in episode.options:
+            if any(_names(text, option) for text in outside):
+                raise Leak(f"episode {episode.seed}: {option!r} stands outside the options list")
+        for text in outside:
+            if words := _shared_run(audit, episode, text):
+                raise Leak(
+                    f"episode {episode.seed}: {RUN_LENGTH} tokens of the message are in B's "
+                    f"prompt: {' '.join(words)!r} in {text!r}"
+                )
+    if len(set(outsides)) > 1:
+        # Text that is the same in all episodes gives none of them away.
+        for episode, outside in zip(audit.episodes, outsides, strict=True):
+            if found := hidden_option(" ".join(outside), episode.options):
+                raise Leak(f"episode {episode.seed}: {found[0]!r} is in B's prompt, {found[1]}")
+    return f"{len(audit.episodes)} prompts hold neither an answer nor a run of the message"
+
+
+def around(given: Given) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The token ids before and after the slot."""
+    return given.ids[: given.start], given.ids[given.stop :]
+
+
+def _given(audit: Audit, condition: str, episodes: Sequence[Episode]) -> list[Given]:
+    slots = build_slots(condition, audit.with_episodes(episodes))
+    return [record.given for record in audit.ask(condition, episodes, slots)]
+
+
+def _names(text: str, option: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def _shared_run(audit: Audit, episode: Episode, text: str) -> list[str]:
+    """Words of the first run of tokens that text and message share, where it is words at all."""
+    receiver = audit.receiver
+    shared = _runs(receiver.message_ids(episode.message)) & _runs(receiver.segment_ids(text))
+    for run in sorted(shared):
+        words = _whole_words(receiver.text(run), episode.message)
+        if len(words) > 1:
+            return words
+    return []
+
+
+def _whole_words(run: str, message: str) -> list[str]:
+    """The words of a run of tokens that are whole words of the message.
+
+    Where tokens are letters, four of them are a piece of a word, which any text may share.
+    """
+    return [word for word in re.findall(r"\w+", run) if re.search(rf"\b{word}\b", message)]
+
+
+def _runs(ids: Sequence[int]) -> set[tuple[int, ...]]:
+    return {tuple(ids[i : i + RUN_LENGTH]) for i in range(len(ids) - RUN_LENGTH + 1)}
