@@ -117,6 +117,7 @@ def measure(
     """
     started = time.monotonic()
     episodes = episodes_for(subject.task, design)
+    cache = _own_cache(subject, cache)
     for evaluated in _look_by_look(subject, episodes, conditions, looks, cache, batch_size, report):
         seen = episodes.part(0, evaluated.n)
         table = outcome_table(seen, evaluated, looks.score)
@@ -151,6 +152,12 @@ def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> Out
         },
         answers=tuple(episode.stratum for episode in episodes),
     )
+
+
+def _own_cache(subject: Subject, cache: Path) -> Path:
+    """Outcomes are kept by the receiver's stored weights: one that changed has its own place."""
+    now = subject.receiver.parameters_hash()
+    return cache if now == subject.receiver_hash else cache / "changed" / now
 
 
 def _audit(

@@ -141,7 +141,7 @@ def config_of(folder: Path, identity: Identity) -> TrainConfig:
                 f"{folder / MANIFEST}: config {name} is {value!r}; allowed: a number above 0 for "
                 f"each of {', '.join(known)}"
             )
-    return TrainConfig(**config)  # type: ignore[arg-type]
+    return TrainConfig(**config)
 
 
 def trained_episodes(identity: Identity, task: Task) -> list[Episode]:

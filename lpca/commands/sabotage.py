@@ -1,0 +1,83 @@
+"""`lpca sabotage`: plant every known fault in a sound run, and show what catches it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lpca.cli import UsageError
+from lpca.exit_codes import ExitCode
+
+if TYPE_CHECKING:
+    from lpca.sabotage.base import Sabotage
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this command."""
+    parser.add_argument("--receiver", default="stub", help="as for pytest gates/")
+    parser.add_argument("--device", default="cpu", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--only", metavar="NAME[,NAME]", help="names, or `earlier`, `field`")
+    parser.add_argument("--sound", type=int, default=0, metavar="N", help="sound runs beside them")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Print the matrix; FAIL where a fault is not caught as it must be, or a sound run accused."""
+    from lpca.errors import RunError
+    from lpca.files import cache_dir, write_file
+    from lpca.receivers.load import load_receiver
+    from lpca.report.console import StderrConsole
+    from lpca.sabotage import matrix, sound
+    from lpca.sabotage.stage import Theatre
+
+    chosen = _chosen(arguments.only)
+    if arguments.sound < 0:
+        raise UsageError(f"--sound {arguments.sound}: allowed: 0 or more")
+    console = StderrConsole()
+    try:
+        receiver = load_receiver(arguments.receiver, arguments.device, "float32")
+        theatre = Theatre(receiver, cache_dir() / "sabotage" / receiver.weights_hash[:16])
+        console.tell("training the sound codecs and measuring the sound run")
+        first = theatre.warm_up()
+        if first.verdict != "PASS":
+            reasons = ", ".join(sorted(first.fired | first.not_passed))
+            raise UsageError(
+                f"receiver {arguments.receiver}: the sound run is {first.verdict} ({reasons}); "
+                "faults can be planted only where it passes"
+            )
+        rows = matrix.run_all(
+            theatre,
+            chosen,
+            lambda row: console.tell(f"{row.sabotage.name}: {row.result.verdict}"),
+        )
+        runs = sound.sound_runs(
+            theatre,
+            arguments.sound,
+            lambda one: console.tell(f"sound run, seed {one.task_seed}: {one.result.verdict}"),
+        )
+    except RunError as error:
+        raise UsageError(error) from error
+    print("\n".join(matrix.table(rows)))
+    wrong = list(sound.accused(runs))
+    if runs:
+        print(f"{len(wrong)} of {len(runs)} sound runs accused")
+    if arguments.markdown:
+        text = "\n".join(matrix.markdown(rows)) + "\n"
+        write_file(arguments.markdown, lambda part: part.write_text(text, encoding="utf-8"))
+    sound_all = all(row.caught for row in rows) and not wrong
+    return ExitCode.PASS if sound_all else ExitCode.FAIL
+
+
+def _chosen(only: str | None) -> list[Sabotage]:
+    from lpca.sabotage.matrix import SABOTAGES
+
+    if only is None:
+        return list(SABOTAGES)
+    wanted = only.split(",")
+    known = {one.name for one in SABOTAGES} | {one.source for one in SABOTAGES}
+    if unknown := [name for name in wanted if name not in known]:
+        raise UsageError(
+            f"--only {unknown[0]}: no such sabotage; allowed: {', '.join(sorted(known))}"
+        )
+    return [one for one in SABOTAGES if {one.name, one.source} & set(wanted)]

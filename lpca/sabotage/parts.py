@@ -1,0 +1,155 @@
+"""Spoilt parts that several sabotages are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lpca import evaluate
+from lpca.codec.base import Codec
+from lpca.evaluate import Job
+from lpca.receivers.model import Receiver
+from lpca.records import Record
+from lpca.sabotage.stage import Stage
+from lpca.tasks import Episode, EpisodeSet, Split, Task
+from lpca.tasks.base import Stratum
+
+Change = Callable[[Episode, int], Episode]
+
+
+@dataclass(frozen=True)
+class SpoiltTask:
+    """A task whose test episodes are changed one by one, and then as a set."""
+
+    task: Task
+    change: Change = lambda episode, index: episode
+    whole: Callable[[EpisodeSet], EpisodeSet] = lambda episodes: episodes
+    name = "trip"
+
+    def evaluation_set(self, split: Split, stratum: Stratum, n: int, seed: int) -> EpisodeSet:
+        """The task's own, changed."""
+        sound = self.task.evaluation_set(split, stratum, n, seed)
+        changed = tuple(self.change(episode, i) for i, episode in enumerate(sound))
+        return self.whole(replace(sound, episodes=changed))
+
+    def training_batch(self, step: int, size: int, seed: int) -> Sequence[Episode]:
+        """The task's own."""
+        return self.task.training_batch(step, size, seed)
+
+    def training_hash(self) -> str:
+        """The task's own."""
+        return self.task.training_hash()
+
+    def options_span(self, episode: Episode) -> tuple[int, int]:
+        """The task's own."""
+        return self.task.options_span(episode)
+
+
+def told(text: Callable[[Episode], str]) -> Change:
+    """Put a text right behind the slot."""
+
+    def change(episode: Episode, index: int) -> Episode:
+        return replace(episode, after=f" {text(episode)}{episode.after}")
+
+    return change
+
+
+def reordered(episode: Episode, options: Sequence[str]) -> Episode:
+    """The episode with its options in another order."""
+    before = episode.before.replace(", ".join(episode.options), ", ".join(options))
+    place = list(options).index(episode.right)
+    return replace(episode, options=tuple(options), before=before, answer=place)
+
+
+class Wrapped(nn.Module):
+    """A codec whose prefix is changed on its way."""
+
+    def __init__(self, codec: Codec, spoil: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.codec, self.spoil = codec, spoil
+
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        """As the codec does."""
+        return self.codec.encode(messages)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Changed."""
+        return self.spoil(self.codec.decode(latents))
+
+
+class Dropped(nn.Module):
+    """One constant prefix, with dropout while in training mode."""
+
+    def __init__(self, prefix: Tensor, rate: float) -> None:
+        super().__init__()
+        self.prefix, self.dropout = prefix, nn.Dropout(rate)
+
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        """The prefix [batch, k, d_model], dropped out for each message apart."""
+        return torch.as_tensor(self.dropout(self.prefix.expand(len(messages), *self.prefix.shape)))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """As it is."""
+        return latents
+
+
+class Lookup(nn.Module):
+    """A codec that knows messages by heart: each one's label picks one of a few prefixes."""
+
+    def __init__(self, labels: dict[str, int], prefixes: Tensor) -> None:
+        super().__init__()
+        self.labels, self.prefixes = labels, nn.Parameter(prefixes)
+
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        """The prefixes [batch, k, d_model] of the messages' labels; the first where unknown."""
+        return self.prefixes[[self.labels.get(message, 0) for message in messages]]
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """As they are."""
+        return latents
+
+
+def spoil_prompts(
+    stage: Stage, change: Callable[[Episode], Episode], conditions: Sequence[str] = ()
+) -> None:
+    """Let the prompt builder change what B reads, under some conditions or all."""
+    honest = evaluate.run_block
+
+    def building(
+        receiver: Receiver, jobs: Sequence[Job], batch_size: int
+    ) -> Iterator[tuple[Job, tuple[Record, ...]]]:
+        for job in jobs:
+            spoilt = not conditions or job.condition in conditions
+            episodes = tuple(map(change, job.episodes)) if spoilt else job.episodes
+            [(_, records)] = honest(receiver, [replace(job, episodes=episodes)], batch_size)
+            yield job, records
+
+    stage.patch(evaluate, "run_block", building)
+
+
+def spoil_records(
+    stage: Stage, change: Callable[[Record], Record], conditions: Sequence[str] = ("normal",)
+) -> None:
+    """Change records after they were measured."""
+    from lpca import measure
+
+    honest = evaluate.evaluate
+
+    def changed(*arguments: Any) -> evaluate.Evaluated:
+        found = honest(*arguments)
+        records = {
+            name: tuple(map(change, rows)) if name in conditions else rows
+            for name, rows in found.records.items()
+        }
+        return replace(found, records=records)
+
+    stage.patch(measure, "evaluate", changed)
+
+
+def noise(shape: Sequence[int], seed: int) -> Tensor:
+    """Seeded standard normal numbers."""
+    return torch.randn(tuple(shape), generator=torch.Generator().manual_seed(seed))
