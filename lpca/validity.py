@@ -83,7 +83,15 @@ CHECKS: tuple[Check, ...] = (
         "injected embeddings of the message give its text's logits",
         ("p1", "embed"),
     ),
-    Check("checkpoints_accounted", "the codec is no best of several", ("normal",)),
-    Check("looks_accounted", "the outcomes were not read until they pleased", ("normal",)),
+    Check("ledger_intact", "the ledger of looks is as it was written", ("normal",)),
+    Check(
+        "checkpoints_accounted", "the codec is no best of several", ("normal",), ("ledger_intact",)
+    ),
+    Check(
+        "looks_accounted",
+        "the outcomes were not read until they pleased",
+        ("normal",),
+        ("ledger_intact",),
+    ),
 )
 """Every check, in the order they are run and shown."""

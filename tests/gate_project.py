@@ -27,8 +27,9 @@ MAIN = """
     title: The channel carries the message
     answers: seen
     requires: [base]
-    conditions: [p0, p1, embed, normal, null, random, shuffle]
-    expect: {p0: 0.25, p1: 0.95, normal: 0.95, null: 0.25, random: 0.25, shuffle: 0.02}
+    conditions: [p0, p1, embed, normal, null, random, shuffle, static]
+    expect:
+      {p0: 0.25, p1: 0.95, normal: 0.95, null: 0.25, random: 0.25, shuffle: 0.02, static: 0.25}
     criteria:
       - {id: above_p0, claim: normal - p0 > 0.10}
       - {id: above_null, claim: normal - null > 0}

@@ -77,7 +77,6 @@ def _chosen(only: str | None) -> list[Sabotage]:
     wanted = only.split(",")
     known = {one.name for one in SABOTAGES} | {one.source for one in SABOTAGES}
     if unknown := [name for name in wanted if name not in known]:
-        raise UsageError(
-            f"--only {unknown[0]}: no such sabotage; allowed: {', '.join(sorted(known))}"
-        )
+        allowed = ", ".join(sorted(known))
+        raise UsageError(f"--only {unknown[0]}: no such sabotage; allowed: {allowed}")
     return [one for one in SABOTAGES if {one.name, one.source} & set(wanted)]

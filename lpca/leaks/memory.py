@@ -7,14 +7,22 @@ the gate must then pass with its alpha divided by their number (Bonferroni). Mor
 from __future__ import annotations
 
 from lpca.leaks.audit import Audit, Leak
-from lpca.ledger import Past
 
 REMEDY = "choose on validation episodes, and judge the chosen one on a fresh seed of the task"
 
 
+def ledger_intact(audit: Audit) -> str:
+    """Each line of the ledger names the hash of the one before it."""
+    if audit.past is None:
+        return "no ledger is kept"
+    if audit.past.altered:
+        raise Leak(audit.past.altered)
+    return f"{len(audit.past.earlier)} earlier looks at these episodes, none altered"
+
+
 def checkpoints_accounted(audit: Audit) -> str:
     """Few other codecs were judged on these test episodes, and this one passes for all of them."""
-    past = _past(audit)
+    past = audit.past
     if past is None:
         return "no ledger is kept"
     channels = past.channels()
@@ -30,24 +38,18 @@ def checkpoints_accounted(audit: Audit) -> str:
 
 def looks_accounted(audit: Audit) -> str:
     """These outcomes were not read before at another number, or by other criteria, too often."""
-    past = _past(audit)
+    past = audit.past
     if past is None:
         return "no ledger is kept"
     readings = past.readings()
     count = len(readings)
     if count > past.limit:
-        sizes = ", ".join(str(one.n) for one in reversed(readings))
+        sizes = ", ".join(str(one.n) for one in sorted(readings, key=lambda one: one.n))
         raise Leak(
             f"this codec was read {count} times (after {sizes} episodes), {past.limit} are "
             f"allowed; declare the looks as sequential:, or {REMEDY}"
         )
     return _paid(audit, count, f"one of {count} readings of this codec", "reading")
-
-
-def _past(audit: Audit) -> Past | None:
-    if audit.past is not None and audit.past.altered:
-        raise Leak(f"the ledger was altered: {audit.past.altered}")
-    return audit.past
 
 
 def _paid(audit: Audit, count: int, what: str, unit: str) -> str:

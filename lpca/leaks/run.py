@@ -37,6 +37,7 @@ _FINDERS: Mapping[str, Callable[[Audit], str]] = MappingProxyType(
             injection.mean_is_mean,
             injection.same_answer_agrees,
             encoding.encoding_repeatable,
+            memory.ledger_intact,
             memory.checkpoints_accounted,
             memory.looks_accounted,
         )

@@ -65,7 +65,7 @@ def margins_loosened(stage: Stage) -> None:
             stage.remember()
 
 
-@sabotage("building", "the ledger was edited", "checkpoints_accounted looks_accounted")
+@sabotage("building", "the ledger was edited", "ledger_intact")
 def ledger_edited(stage: Stage) -> None:
     """The look that displeased is taken out of the middle."""
     _judge_others(stage, 3, 1.0)

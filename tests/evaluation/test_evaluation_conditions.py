@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
 
 from lpca.codec.channel import Channel
+from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
 from lpca.conditions import IMPLEMENTED, Setting, build_slots
 from lpca.receivers.model import Receiver
-from lpca.tasks import EpisodeSet, Trip
+from lpca.tasks import EpisodeSet, TaskError, Trip
 
 K = 3
+TYPICAL = tuple(e.message for e in Trip().training_batch(0, 70, 0))
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +26,8 @@ def episodes() -> EpisodeSet:
 def setting(llama: Receiver, episodes: EpisodeSet) -> Setting:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Setting(llama, Channel(llama, TokenPooler(llama, K), K), episodes)
+        static = Channel(llama, StaticPrefix(llama, K), K)
+        return Setting(llama, Channel(llama, TokenPooler(llama, K), K), episodes, static, TYPICAL)
 
 
 def vectors(condition: str, setting: Setting) -> list[Tensor]:
@@ -114,13 +119,58 @@ def test_all_conditions_use_one_encoding_of_a_message(llama: Receiver) -> None:
             return super().encode(messages)
 
     episodes = Trip().evaluation_set("test", "seen", 4, 0)
-    setting = Setting(llama, Channel(llama, Counting(llama, K), K), episodes)
-    for condition in IMPLEMENTED:
-        build_slots(condition, setting)
-    assert sorted(asked) == sorted(e.message for e in episodes)
+    static = Channel(llama, StaticPrefix(llama, K), K)
+    setting = Setting(llama, Channel(llama, Counting(llama, K), K), episodes, static, TYPICAL)
+    for _ in range(2):
+        for condition in IMPLEMENTED:
+            build_slots(condition, setting)
+    wanted = [*TYPICAL, *(text for e in episodes for text in (e.message, e.paraphrase))]
+    assert sorted(asked) == sorted(wanted)
 
 
-@pytest.mark.parametrize("name", ["nul", "", "static", "P0", "mean"])
+def test_static_is_one_prefix_whatever_the_message(setting: Setting) -> None:
+    found = vectors("static", setting)
+    assert setting.static is not None
+    assert all(torch.equal(one, found[0]) for one in found)
+    assert torch.equal(found[0], setting.static.codec.encode(["Anything."])[0])
+
+
+def test_mean_is_the_prefix_of_the_mean_latent_of_training(setting: Setting) -> None:
+    codec = setting.coded().codec
+    with torch.no_grad():
+        latents = [codec.encode([message])[0] for message in TYPICAL]
+        wanted = codec.decode(torch.stack(latents).mean(0, keepdim=True))[0]
+    for found in vectors("mean", setting):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_same_answer_is_what_the_codec_makes_of_the_paraphrase(
+    setting: Setting, episodes: EpisodeSet
+) -> None:
+    codec = setting.coded().codec
+    with torch.no_grad():
+        wanted = codec.decode(codec.encode([e.paraphrase for e in episodes]))
+    assert torch.equal(torch.stack(vectors("same_answer", setting)), wanted)
+    for one, other in zip(vectors("normal", setting), wanted, strict=True):
+        assert not torch.equal(one, other)
+
+
+def test_same_answer_without_a_paraphrase_is_refused(setting: Setting) -> None:
+    bare = [replace(e, paraphrase="") for e in setting.episodes]
+    changed = replace(setting, episodes=EpisodeSet(tuple(bare), setting.episodes.donors))
+    with pytest.raises(TaskError, match=r"same_answer: episode \d+ has no .*; allowed: "):
+        build_slots("same_answer", changed)
+
+
+@pytest.mark.parametrize(("condition", "lacks"), [("static", "prefix"), ("mean", "messages")])
+def test_a_control_without_what_it_needs_is_refused(
+    setting: Setting, condition: str, lacks: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{condition} needs .*{lacks}"):
+        build_slots(condition, Setting(setting.receiver, setting.channel, setting.episodes))
+
+
+@pytest.mark.parametrize("name", ["nul", "", "statics", "P0", "means"])
 def test_an_unknown_condition_is_refused(setting: Setting, name: str) -> None:
     with pytest.raises(ValueError, match=r"unknown condition .*; allowed: p0, p1, embed"):
         build_slots(name, setting)

@@ -40,7 +40,7 @@ UNREAD = """
     criteria:
       - {id: text_helps, claim: p1 - p0 > 0.20}
 """
-ALL_CONDITIONS = {"p0", "p1", "embed", "normal", "null", "random", "shuffle"}
+ALL_CONDITIONS = {"p0", "p1", "embed", "normal", "null", "random", "shuffle", "static"}
 
 
 def measured(evidence):

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+
+from lpca.codec.channel import Channel
+from lpca.codec.static_prefix import StaticPrefix
+from lpca.codec.training import TrainConfig, Training
+from lpca.receivers.model import Receiver
+from lpca.tasks import Trip
+
+K = 3
+CONFIG = TrainConfig(steps=12, batch_size=6, warmup_steps=2, validation_every=6)
+
+
+def make(receiver: Receiver, seed: int = 0) -> StaticPrefix:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return StaticPrefix(receiver, K)
+
+
+def test_it_starts_as_embeddings_of_tokens(receiver: Receiver) -> None:
+    table = receiver.embedding.weight
+    for vector in make(receiver).encode(["Hi."])[0]:
+        assert bool((table == vector).all(-1).any())
+
+
+def test_every_message_gets_the_same_prefix(receiver: Receiver) -> None:
+    codec = make(receiver)
+    found = codec.decode(codec.encode(["I am off to Rome.", "Hi.", ""]))
+    assert found.shape == (3, K, receiver.d_model)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_another_seed_starts_elsewhere(llama: Receiver) -> None:
+    assert not torch.equal(make(llama).encode(["Hi."]), make(llama, 1).encode(["Hi."]))
+
+
+def test_training_moves_it_and_lowers_the_loss(llama: Receiver) -> None:
+    training = Training(llama, Trip(), partial(StaticPrefix, llama, K), 0, CONFIG)
+    before = training.codec.encode(["Hi."]).detach().clone()
+    training.run(lambda _: None)
+    assert not torch.equal(before, training.codec.encode(["Hi."]))
+    losses = [progress.loss for progress in training.history]
+    assert sum(losses[-4:]) < sum(losses[:4])
+    assert training.history[-1].gap == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_channel_takes_it(llama: Receiver) -> None:
+    channel = Channel(llama, make(llama), K)
+    one, other = channel.prefixes(["I am off to Rome.", "Hi."])
+    assert torch.equal(one, other)
+    assert channel.fingerprint(["a"]) == channel.fingerprint(["b"])

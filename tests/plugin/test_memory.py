@@ -1,0 +1,81 @@
+"""The ledger in a run: replication is paid for, a search is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from gate_project import BASE, HEAD, MAIN
+
+
+def failed_checks(project):
+    return [c["id"] for c in project.evidence()["checks"] if c["passed"] is False]
+
+
+def test_another_training_seed_is_paid_for_and_a_search_is_refused(project):
+    project.write(BASE + MAIN, HEAD.replace("n: 60", "n: 60, checkpoints: 2"))
+    assert project.run("-m", "main").ret == 0
+    assert project.run("-m", "main", "--train-seed", "1").ret == 0
+    details = {c["id"]: c["detail"] for c in project.evidence()["checks"]}
+    assert "one of 2 codecs" in details["checkpoints_accounted"]
+    assert project.run("-m", "main").ret == 0, "what was looked at once may be looked at again"
+    result = project.run("-m", "main", "--train-seed", "2")
+    assert result.ret == 7
+    assert failed_checks(project) == ["checkpoints_accounted"]
+    result.stdout.fnmatch_lines(["*3 codecs were judged on these episodes, 2 are allowed*"])
+
+
+def test_a_fresh_seed_starts_anew(project):
+    head = HEAD.replace("n: 60", "n: 60, checkpoints: 1")
+    project.write(BASE + MAIN, head)
+    assert project.run("-m", "main").ret == 0
+    assert project.run("-m", "main", "--train-seed", "1").ret == 7
+    project.write(BASE + MAIN, head.replace("seed: 5", "seed: 6"))
+    assert project.run("-m", "main", "--train-seed", "1").ret == 0
+
+
+def test_reading_after_ever_more_episodes_is_refused(project):
+    for n in (60, 80, 100):
+        project.write(BASE + MAIN, HEAD.replace("n: 60", f"n: {n}"))
+        assert project.run("-m", "main").ret == 0
+    project.write(BASE + MAIN, HEAD.replace("n: 60", "n: 120"))
+    result = project.run("-m", "main")
+    assert (result.ret, failed_checks(project)) == (7, ["looks_accounted"])
+    result.stdout.fnmatch_lines(["*4 times (after 60, 80, 100, 120 episodes), 3 are allowed*"])
+
+
+def test_a_pass_that_several_looks_cannot_pay_for(project):
+    # At n 60 an equivalence within 0.047 holds at 90 %, and no longer at 95 %.
+    close = MAIN.replace(
+        "      - {id: above_p0",
+        "      - {id: same, claim: abs(embed - p1) < 0.047,"
+        " expect: {discordant: 0.0}}\n      - {id: above_p0",
+    ).replace("p1: 0.95, normal", "p1: 0.95, embed: 0.95, normal")
+    project.write(BASE + MAIN)
+    assert project.run("-m", "main").ret == 0
+    project.write(BASE + close)
+    result = project.run("-m", "main")
+    assert (result.ret, failed_checks(project)) == (7, ["looks_accounted"])
+    result.stdout.fnmatch_lines(["*the gate passes, but not with alpha divided by 2*"])
+
+
+def test_an_altered_ledger_makes_the_gate_invalid(project):
+    assert project.run("-m", "main").ret == 0
+    assert project.run("-m", "main", "--train-seed", "1").ret == 0
+    [path] = (project.path / ".lpca" / "ledger").glob("*.jsonl")
+    first, second = path.read_text().splitlines()
+    edited = json.dumps({**json.loads(first), "verdict": "FAIL"}, sort_keys=True)
+    path.write_text(f"{edited}\n{second}\n")
+    result = project.run("-m", "main")
+    assert (result.ret, failed_checks(project)) == (7, ["ledger_intact"])
+    assert path.read_text() == f"{edited}\n{second}\n", "it is left as it is found"
+
+
+@pytest.mark.parametrize("value", ["0", "101", "many", "1.5"])
+def test_an_impossible_number_of_checkpoints(project, value):
+    project.write(BASE + MAIN, HEAD.replace("n: 60", f"n: 60, checkpoints: {value}"))
+    result = project.run("-m", "main")
+    assert result.ret == 4
+    text = result.stdout.str() + result.stderr.str()
+    assert "checkpoints" in text
+    assert "1 to 100" in text

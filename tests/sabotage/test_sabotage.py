@@ -1,0 +1,110 @@
+"""Every planted fault is caught by the check that names it, and no sound run is accused."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import lpca
+from lpca.cli import main
+from lpca.sabotage import matrix
+from lpca.sabotage.base import Sabotage
+from lpca.sabotage.matrix import SABOTAGES
+from lpca.sabotage.sound import SoundRun, sound_runs
+from lpca.sabotage.stage import Theatre
+from lpca.spec.rules import RULES
+from lpca.validity import CHECKS
+
+PACKAGE = Path(lpca.__file__).parent
+
+
+def why(run: SoundRun) -> tuple[object, ...]:
+    return run.task_seed, run.answers, run.options, run.n, run.result.details
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda one: one.name)
+def test_a_planted_fault_is_caught_by_what_names_it(theatre: Theatre, sabotage: Sabotage) -> None:
+    row = matrix.run(theatre, sabotage)
+    assert row.caught, row.result
+    assert row.result.verdict != "PASS"
+
+
+def test_the_sound_run_passes(theatre: Theatre) -> None:
+    result = theatre.warm_up()
+    assert (result.verdict, result.details) == ("PASS", ())
+
+
+def test_a_sabotage_leaves_nothing_behind(theatre: Theatre) -> None:
+    for one in SABOTAGES[:3]:
+        matrix.run(theatre, one)
+    with theatre.stage() as stage:
+        assert stage.decide().verdict == "PASS"
+
+
+def test_sound_runs_are_not_accused(theatre: Theatre) -> None:
+    runs = sound_runs(theatre, 6)
+    assert [why(run) for run in runs if run.result.fired] == []
+
+
+@pytest.mark.slow
+def test_fifty_sound_runs_are_not_accused(theatre: Theatre) -> None:
+    runs = sound_runs(theatre, 50)
+    assert [why(run) for run in runs if run.result.fired] == []
+    assert len({run.task_seed for run in runs}) == 50
+
+
+def test_every_check_catches_something() -> None:
+    named = {name for one in SABOTAGES for name in one.caught_by}
+    idle = {"prefix_used"}  # a receiver that ignores vectors is planted in the tests of the checks
+    assert {check.id for check in CHECKS} - named == idle
+    assert named & {rule.name for rule in RULES}
+
+
+def test_names_are_unique_and_explained() -> None:
+    assert len({one.name for one in SABOTAGES}) == len(SABOTAGES) >= 50
+    assert all(one.fault and one.caught_by and one.plant.__doc__ for one in SABOTAGES)
+    assert {one.verdict for one in SABOTAGES} == {"INVALID", "FAIL", "REFUSED"}
+
+
+def test_no_other_room_knows_of_sabotage() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if "sabotage" in path.relative_to(PACKAGE).as_posix():
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in getattr(node, "names", ())]
+            imported = [*names, getattr(node, "module", None) or ""]
+            assert not [name for name in imported if "sabotage" in name], path
+
+
+def test_the_command_prints_the_matrix(
+    theatre: Theatre,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("lpca.sabotage.stage.Theatre", lambda *_: theatre)
+    monkeypatch.setenv("LPCA_CACHE", str(tmp_path))
+    page = tmp_path / "matrix.md"
+    names = "null_is_decoded,point_estimates,magic_prompt"
+    assert main(["sabotage", "--only", names, "--markdown", str(page)]) == 0
+    shown = capsys.readouterr().out
+    assert "3 of 3 planted faults caught" in shown
+    for name in ("null_is_zero", "point-estimate", "normal_above_shuffle"):
+        assert name in shown
+        assert f"`{name}`" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "nothing"], "--only nothing: no such sabotage; allowed: "),
+        (["--sound", "-1"], "--sound -1: allowed: 0 or more"),
+    ],
+)
+def test_a_wrong_argument_is_a_usage_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sabotage", *arguments]) == 4
+    assert message in capsys.readouterr().err
