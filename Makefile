@@ -5,7 +5,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: gate1 gate1-stub test lint format clean
+.PHONY: gate1 gate1-stub test test-slow lint format clean
 
 gate1: $(READY)  ## decide Gate 1 on the default receiver
 	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) $(ARGS)
@@ -14,7 +14,10 @@ gate1-stub: $(READY)  ## the same on the stub receiver: the pre-merge run
 	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) --receiver stub $(ARGS)
 
 test: $(READY)  ## lpca's own tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 -m "not slow" $(ARGS)
+
+test-slow: $(READY)  ## fifty sound runs, of which none may be accused
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 -m slow $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -35,4 +38,4 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) .lpca .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .lpca/evidence .pytest_cache .mypy_cache .ruff_cache

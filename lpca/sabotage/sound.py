@@ -31,12 +31,13 @@ def sound_runs(
     """Decide sound runs over seeds of the task and of training, strata, options and sizes."""
     runs = []
     for number in range(count):
-        runs.append(_run(theatre, number))
+        runs.append(sound_run(theatre, number))
         report(runs[-1])
     return runs
 
 
-def _run(theatre: Theatre, number: int) -> SoundRun:
+def sound_run(theatre: Theatre, number: int) -> SoundRun:
+    """Decide one of them, numbered from 0."""
     train_seed, options = number % TRAIN_SEEDS, OPTIONS[number % len(OPTIONS)]
     answers, n = STRATA[number % len(STRATA)], SIZES[number % len(SIZES)]
     with theatre.stage(train_seed) as stage:

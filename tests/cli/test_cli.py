@@ -10,16 +10,18 @@ from lpca.cli import main
 ROOT = Path(__file__).parents[2]
 DEFAULT = str(ROOT / "gate_specs.yaml")
 ORIGINAL = str(ROOT / "examples" / "original_gates.yaml")
-RATES = {"p0": 25, "p1": 80, "embed": 80, "normal": 90, "null": 25, "random": 25, "shuffle": 5}
+RATES = {"p0": 25, "p1": 80, "embed": 80, "normal": 90}
+RATES |= {"null": 25, "random": 25, "shuffle": 5, "static": 25}
+STEPS = {"p0": 1, "p1": 3, "embed": 3, "normal": 7, "null": 9, "random": 11, "shuffle": 13}
+STEPS |= {"static": 17}
 
 
 def outcomes(tmp_path, n=400, **changes):
     """Episodes whose rates are exactly those given, spread so that conditions are unrelated."""
     rates = {**RATES, **changes}
-    step = {"p0": 1, "p1": 3, "embed": 3, "normal": 7, "null": 9, "random": 11, "shuffle": 13}
     lines = ["seed," + ",".join(rates)]
     for index in range(n):
-        cells = [str(int(index * step[name] * 37 % 100 < rate)) for name, rate in rates.items()]
+        cells = [str(int(index * STEPS[name] * 37 % 100 < rate)) for name, rate in rates.items()]
         lines.append(f"{index}," + ",".join(cells))
     path = tmp_path / "outcomes.csv"
     path.write_text("\n".join(lines), encoding="utf-8")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_gate
+from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_gate, passes
 from lpca.spec.claims import parse_claim
 from lpca.spec.load import load_spec
 from lpca.spec.model import (
@@ -229,11 +229,36 @@ def test_a_criterions_own_confidence_decides_it():
     assert judge_gate(strict, outcomes, EVALUATION).verdict is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.parametrize(("count", "holds"), [(1, True), (2, True), (3, False), (10, False)])
+def test_a_pass_may_hold_with_a_share_of_its_alpha(count, holds):
+    # 10 against 2 of 50 discordant episodes: z = 2.309, one-sided p = 0.0105
+    spec = spec_of(gate("normal - p0 > 0"))
+    outcomes = {
+        "normal": (True,) * 10 + (False,) * 2 + (False,) * 38,
+        "p0": (False,) * 10 + (True,) * 2 + (False,) * 38,
+    }
+    found = OutcomeTable(tuple(range(50)), outcomes)
+    assert passes(spec, "gate1", found, count) is holds
+    assert (judge(spec, "gate1", found).verdict is Verdict.PASS) is passes(spec, "gate1", found, 1)
+
+
+def test_a_share_of_alpha_reaches_equivalences_and_levels_of_their_own():
+    close = spec_of(gate("abs(null - p0) < 0.09"))
+    outcomes = table(null=10, p0=10)
+    assert passes(close, "gate1", outcomes, 1)
+    assert not passes(close, "gate1", outcomes, 10)
+    own = gate("normal - p0 > 0")
+    own = replace(own, criteria=(replace(own.criteria[0], confidence=0.5),))
+    assert passes(spec_of(own), "gate1", table(normal=12, p0=10), 1)
+    assert not passes(spec_of(own), "gate1", table(normal=12, p0=10), 20)
+
+
 def test_a_hundred_thousand_episodes_are_judged_at_once():
     """Measured: 28 ms for the default Gate 1 and what it requires; counting in Python took 700."""
     spec, n = load_spec(Path(__file__).parents[2] / "gate_specs.yaml"), 100_000
     draw = random.Random(1)
-    rates = {"p0": 0.25, "p1": 0.8, "normal": 0.9, "null": 0.25, "random": 0.25, "shuffle": 0.05}
+    rates = {"p0": 0.25, "p1": 0.8, "normal": 0.9, "null": 0.25, "random": 0.25}
+    rates |= {"shuffle": 0.05, "static": 0.25}
     outcomes = {name: tuple(draw.random() < rate for _ in range(n)) for name, rate in rates.items()}
     table = OutcomeTable(tuple(range(n)), {**outcomes, "embed": outcomes["p1"]})
     started = time.process_time()

@@ -18,6 +18,9 @@ RATES = {
     "null": 0.25,
     "random": 0.25,
     "shuffle": 0.05,
+    "static": 0.25,
+    "mean": 0.25,
+    "same_answer": 0.88,
 }
 SOUND = """
       - {id: s1, claim: normal - shuffle > 0}
@@ -38,7 +41,7 @@ task: {{name: trip, seed: 5{task}}}
 evaluation: {{n: {n}{evaluation}}}
 gates:
   g:
-    conditions: [p0, p1, embed, normal, null, random, shuffle]
+    conditions: [{", ".join(RATES)}]
     expect: {{{expect}}}
 {gate}
     criteria:{sound}
@@ -140,6 +143,10 @@ def test_findings_stand_in_the_order_of_the_file_and_say_everything():
         ("missing-control", spec(criterion("abs(normal - p1) < 0.2"), sound="")),
         ("missing-control", spec(criterion("low(normal) > high(p0)"), sound="")),
         ("missing-control", spec(criterion("normal - shuffle > 0"), sound="")),
+        ("missing-control", spec(criterion("same_answer - p0 > 0.1"), sound="")),
+        ("missing-control", spec(criterion("normal - static > 0"), sound="")),
+        ("missing-control", spec(criterion("normal - mean > 0"), sound="")),
+        ("inert-retention", spec(criterion("same_answer / p1 > 0.5"))),
         ("missing-control", spec(criterion("normal - null > 0"), sound="")),
         ("missing-control", spec(gate="    controls: {null: decode(0)}")),
         ("missing-control", spec(gate="    controls:\n      null: decode_zero")),
@@ -178,6 +185,12 @@ def test_a_rule_finds_what_it_names_however_it_is_put(tmp_path, rule, text):
     "text",
     [
         spec(criterion("shuffle - p0 < 0")),
+        spec(criterion("normal - static > 0")),
+        spec(criterion("normal - mean > 0")),
+        spec(criterion("same_answer - p0 > 0.10")),
+        spec(criterion("same_answer - normal > -0.10")),
+        spec(criterion("abs(static - p0) < 0.15")),
+        spec(evaluation=", checkpoints: 1"),
         spec(criterion("normal - p1 > -0.10")),
         spec(criterion("abs(embed - p1) < 0.02", ", expect: {discordant: 0.0}")),
         spec(criterion("0.15 < p0 < 0.35")),
