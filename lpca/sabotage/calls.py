@@ -78,7 +78,7 @@ def teacher_forcing(stage: Stage) -> None:
             records.append(replace(record, said_ids=tuple(ids), said=said, named=named))
         return records
 
-    stage.patch(evaluate, "_records", forced)
+    stage.patch_evaluation(evaluate, "_records", forced)
 
 
 @torch.no_grad()
@@ -100,7 +100,7 @@ def first_token_scores(stage: Stage) -> None:
     def first(self: Reading, options: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
         return honest(self, [[ids[:1] for ids in row] for row in options])
 
-    stage.patch(Reading, "option_scores", first)
+    stage.patch_evaluation(Reading, "option_scores", first)
 
 
 @sabotage("field", "rounding noise makes outcomes depend on the batch", "slow_path_agrees")
@@ -115,7 +115,7 @@ def batch_noise(stage: Stage) -> None:
             for i, row in enumerate(scores)
         ]
 
-    stage.patch(Reading, "option_scores", noisy)
+    stage.patch_evaluation(Reading, "option_scores", noisy)
 
 
 @sabotage("field", "positions are counted from the padding's side", "slow_path_agrees")
@@ -142,7 +142,7 @@ def padding_counted(stage: Stage) -> None:
         )
         return torch.as_tensor(output.logits).float()
 
-    stage.patch(reading, "_forward", counting)
+    stage.patch_evaluation(reading, "_forward", counting)
 
 
 @sabotage(
@@ -158,7 +158,7 @@ def cached_by_name(stage: Stage) -> None:
         job = honest(receiver, condition, episodes, slots)
         return replace(job, key=hash_data([condition, [e.seed for e in episodes]]))
 
-    stage.patch(evaluate, "make_job", named)
+    stage.patch_evaluation(evaluate, "make_job", named)
     sound = stage.channel_codec
     shape = (stage.codec.identity.k, stage.receiver.d_model)
     stage.channel_codec = Wrapped(stage.codec.codec, lambda p: p + noise(shape, 1))

@@ -97,7 +97,7 @@ def cache_passed_along(stage: Stage) -> None:
             pairs = zip(told, records, strict=True)
             yield job, tuple(replace(one, given=shown.given) for one, shown in pairs)
 
-    stage.patch(evaluate, "run_block", having_read)
+    stage.patch_evaluation(evaluate, "run_block", having_read)
 
 
 @sabotage("field", "random has the wrong norm", "random_has_norms")

@@ -122,7 +122,7 @@ def generation_forgets(stage: Stage) -> None:
             logits = reading._forward(self.receiver, DynamicCache(), alone, 1, step, 1)[:, -1]
         return said
 
-    stage.patch(reading.Reading, "greedy", forgetful)
+    stage.patch_evaluation(reading.Reading, "greedy", forgetful)
 
 
 @sabotage("earlier", "the gate reads point estimates", "point-estimate", "REFUSED")

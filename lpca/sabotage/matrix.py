@@ -25,6 +25,8 @@ SABOTAGES: tuple[Sabotage, ...] = (
     *INFERENCE,
 )
 """Every sabotage, by what it spoils."""
+SHOWN = ("p0", "p1", "normal", "null", "random", "shuffle", "static", "same_answer")
+"""The conditions whose success, in percent, the documentation shows."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,12 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 def markdown(rows: Sequence[Row]) -> list[str]:
     """The same for documentation: a line a fault, with its rates where it was measured."""
-    lines = [
-        "| fault | met by | verdict | caught by |",
-        "|---|---|---|---|",
-    ]
+    head = ["fault", "met by", *SHOWN, "verdict", "caught by"]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for row in rows:
         by = ", ".join(f"`{name}`" for name in row.found_by) or "nothing"
-        one = row.sabotage
-        lines.append(f"| {one.fault} | {one.source} | {row.result.verdict} | {by} |")
+        one, rates = row.sabotage, row.result.rates
+        numbers = [f"{100 * rates[name]:.1f}" if name in rates else "" for name in SHOWN]
+        cells = [one.fault, one.source, *numbers, row.result.verdict, by]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines

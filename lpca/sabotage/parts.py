@@ -122,13 +122,15 @@ def spoil_prompts(
     def building(
         receiver: Receiver, jobs: Sequence[Job], batch_size: int
     ) -> Iterator[tuple[Job, tuple[Record, ...]]]:
-        for job in jobs:
-            spoilt = not conditions or job.condition in conditions
-            episodes = tuple(map(change, job.episodes)) if spoilt else job.episodes
-            [(_, records)] = honest(receiver, [replace(job, episodes=episodes)], batch_size)
-            yield job, records
+        spoilt = [job for job in jobs if not conditions or job.condition in conditions]
+        if sound := [job for job in jobs if job not in spoilt]:
+            yield from honest(receiver, sound, batch_size)
+        if spoilt:
+            changed = [replace(j, episodes=tuple(map(change, j.episodes))) for j in spoilt]
+            found = honest(receiver, changed, batch_size)
+            yield from ((job, records) for job, (_, records) in zip(spoilt, found, strict=True))
 
-    stage.patch(evaluate, "run_block", building)
+    stage.patch_evaluation(evaluate, "run_block", building)
 
 
 def spoil_records(

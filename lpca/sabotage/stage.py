@@ -78,8 +78,12 @@ class Stage:
         return self.spec.gates[GATE]
 
     def patch(self, module: Any, name: str, value: Any) -> None:
-        """Put something else in a function's place; nothing kept before it is then believed."""
+        """Put something else in a function's place."""
         self.undo.enter_context(mock.patch.object(module, name, value))
+
+    def patch_evaluation(self, module: Any, name: str, value: Any) -> None:
+        """The same where outcomes depend on it: none that was kept before is then believed."""
+        self.patch(module, name, value)
         shutil.rmtree(self.cache, ignore_errors=True)
 
     def condition(self, name: str, make: Callable[[Setting], Sequence[Slot]]) -> None:

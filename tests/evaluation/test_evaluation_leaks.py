@@ -301,6 +301,25 @@ class TestPrefix:
         plant(monkeypatch, "random", from_latents)
         assert run.failing() == {"random_is_noise"}
 
+    def test_noise_made_of_the_donors_latents(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def rescaled(setting: Setting) -> list[Slot]:
+            pairs = zip(
+                lpca.conditions._shuffle(setting), lpca.conditions._normal(setting), strict=True
+            )
+            return [
+                Slot(vectors=nn.functional.normalize(a.vectors) * b.vectors.norm(dim=1)[:, None])
+                for a, b in pairs
+            ]
+
+        plant(monkeypatch, "random", rescaled)
+        assert run.failing() == {"random_is_noise"}
+
+    def test_latents_of_zero_are_no_noise_to_be_accused(self, run: Run) -> None:
+        run.codec = Wrapped(pooler(run.receiver), lambda p: p * 0.0)
+        assert "random_is_noise" not in run.failing()
+
     def test_latents_that_are_not_the_codecs(
         self, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
