@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -62,11 +63,24 @@ def write_json(path: Path, data: object, indent: int | None = None) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; raises StorageError when the file is missing, unreadable or no JSON."""
+    """Read JSON; raises StorageError when the file is missing, unreadable or no JSON.
+
+    Numbers that are not finite are refused, for they cannot be written again.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: cannot be read: {error}") from error
+    except RecursionError:
+        raise StorageError(f"{path}: cannot be read: it is nested too deeply") from None
+
+
+def _finite(written: str) -> float:
+    value = float(written)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {written:.40} is not finite")
+    return value
 
 
 @contextmanager
