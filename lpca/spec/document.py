@@ -182,10 +182,13 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             name = f"{'*' if isinstance(event, yaml.AliasEvent) else '&'}{event.anchor}"
             raise SpecError(
-                position, f"anchors and aliases ({name[:_SHOWN]}) are not allowed; write the value out"
+                position,
+                f"anchors and aliases ({name[:_SHOWN]}) are not allowed; write the value out",
             )
         if event.tag is not None:
-            raise SpecError(position, f"the tag {event.tag[:_SHOWN]!r} is not allowed; write the value alone")
+            raise SpecError(
+                position, f"the tag {event.tag[:_SHOWN]!r} is not allowed; write the value alone"
+            )
         if depth > MAX_DEPTH:
             raise SpecError(position, f"nested more than {MAX_DEPTH} levels deep; a spec is flat")
         if isinstance(event, yaml.SequenceStartEvent):
@@ -217,7 +220,8 @@ class _Composer:
                 first = entries[key.text].key.position.line
                 raise SpecError(
                     key.position,
-                    f"the key {describe(key)} stands twice (first on line {first}); once is allowed",
+                    f"the key {describe(key)} stands twice (first on line {first}); "
+                    "once is allowed",
                 )
             entries[key.text] = Entry(key, self._node(next(self._events), depth + 1))
         return Section(entries, position)

@@ -48,7 +48,8 @@ def check_keys(section: Section, what: str, allowed: Collection[str]) -> None:
         if entry.key.text not in allowed:
             raise SpecError(
                 entry.key.position,
-                f"unknown key {describe(entry.key)} in {what}; {suggestion(entry.key.text, allowed)}",
+                f"unknown key {describe(entry.key)} in {what}; "
+                f"{suggestion(entry.key.text, allowed)}",
             )
 
 
@@ -169,7 +170,8 @@ def as_choice(node: Node, what: str, choices: Collection[str]) -> str:
     scalar = as_scalar(node, what, "one of " + ", ".join(choices))
     if scalar.text not in choices:
         raise SpecError(
-            scalar.position, f"unknown {what} {describe(scalar)}; {suggestion(scalar.text, choices)}"
+            scalar.position,
+            f"unknown {what} {describe(scalar)}; {suggestion(scalar.text, choices)}",
         )
     return scalar.text
 
