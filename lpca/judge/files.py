@@ -143,7 +143,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(held) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise OutcomeError(f"the key {clipped(twice)!r} stands twice in one object; once is allowed")
+        raise OutcomeError(
+            f"the key {clipped(twice)!r} stands twice in one object; once is allowed"
+        )
     return held
 
 

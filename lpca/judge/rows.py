@@ -65,7 +65,9 @@ def _check_columns(columns: Sequence[str], conditions: Sequence[str]) -> None:
     allowed = (*NAMES, STRATUM, *CONDITIONS)
     unknown = next((name for name in columns if name not in allowed), None)
     if unknown is not None:
-        raise OutcomeError(f"unknown column {clipped(str(unknown))!r}; {suggestion(str(unknown), allowed)}")
+        raise OutcomeError(
+            f"unknown column {clipped(str(unknown))!r}; {suggestion(str(unknown), allowed)}"
+        )
     if not conditions:
         raise OutcomeError(f"there is no column of outcomes; allowed: {', '.join(CONDITIONS)}")
 
