@@ -31,7 +31,7 @@ def cache_dir() -> Path:
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock named after `path` across processes; the system frees a dead one's."""
     lock = path.with_name(path.name + ".lock")
-    with _storage(lock):
+    with storage(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
         held.acquire()
@@ -43,7 +43,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step."""
-    with _storage(path):
+    with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)
@@ -84,7 +84,8 @@ def _finite(written: str) -> float:
 
 
 @contextmanager
-def _storage(path: Path) -> Iterator[None]:
+def storage(path: Path) -> Iterator[None]:
+    """Turn the system's error of writing something into a StorageError that names it."""
     try:
         yield
     except OSError as error:
