@@ -158,8 +158,11 @@ def test_any_bytes_are_read_or_refused_in_one_line(tmp_path_factory, suffix, dat
 
 
 KEYS = st.sampled_from(
-    "seed episode answers p0 normal attempts results k faults status id episodes_per_condition "
-    "gate score checks episodes outcomes passed".split()
+    [
+        *("seed", "episode", "answers", "p0", "normal", "attempts", "results", "k", "faults"),
+        *("status", "id", "episodes_per_condition", "gate", "score", "checks", "episodes"),
+        *("outcomes", "passed"),
+    ]
 )
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),

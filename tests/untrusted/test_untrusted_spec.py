@@ -142,8 +142,11 @@ def test_a_mutated_spec_is_read_or_refused_with_a_place(tmp_path_factory, data, 
 
 
 WORDS = st.sampled_from(
-    "version task evaluation gates name seed n criteria id claim conditions p0 normal null k "
-    "sequential where expect 1 0.5 -".split()
+    [
+        *("version", "task", "evaluation", "gates", "name", "seed", "n", "criteria", "id"),
+        *("claim", "conditions", "p0", "normal", "null", "k", "sequential", "where", "expect"),
+        *("1", "0.5", "-"),
+    ]
 )
 TREES = st.recursive(
     WORDS | st.integers() | st.floats() | st.text(max_size=5),
