@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ def cache_dir() -> Path:
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock named after `path` across processes; the system frees a dead one's."""
     lock = path.with_name(path.name + ".lock")
-    with _storage(lock):
+    with storage(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
         held.acquire()
@@ -42,7 +43,7 @@ def locked(path: Path) -> Iterator[None]:
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step."""
-    with _storage(path):
+    with storage(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
         os.close(handle)
@@ -62,15 +63,29 @@ def write_json(path: Path, data: object, indent: int | None = None) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON; raises StorageError when the file is missing, unreadable or no JSON."""
+    """Read JSON; raises StorageError when the file is missing, unreadable or no JSON.
+
+    Numbers that are not finite are refused, for they cannot be written again.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: cannot be read: {error}") from error
+    except RecursionError:
+        raise StorageError(f"{path}: cannot be read: it is nested too deeply") from None
+
+
+def _finite(written: str) -> float:
+    value = float(written)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {written:.40} is not finite")
+    return value
 
 
 @contextmanager
-def _storage(path: Path) -> Iterator[None]:
+def storage(path: Path) -> Iterator[None]:
+    """Turn the system's error of writing something into a StorageError that names it."""
     try:
         yield
     except OSError as error:

@@ -14,9 +14,13 @@ LATENT = ("normal", "null", "random", "shuffle", "static", "mean", "same_answer"
 
 def gate_conditions(spec: Spec, name: str) -> list[str]:
     """Return the conditions of a gate and of those it requires, in a fixed order."""
-    gate = spec.gates[name]
-    required = [c for other in gate.requires for c in gate_conditions(spec, other)]
-    return list(dict.fromkeys([*gate.conditions, *required]))
+    waiting, reached = [name], dict[str, None]()
+    while waiting:
+        other = waiting.pop()
+        if other not in reached:
+            reached[other] = None
+            waiting += reversed(spec.gates[other].requires)
+    return list(dict.fromkeys(c for other in reached for c in spec.gates[other].conditions))
 
 
 def needs_codec(spec: Spec, name: str) -> bool:

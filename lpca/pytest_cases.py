@@ -11,6 +11,9 @@ from lpca.spec.load_design import MAX_K
 from lpca.spec.model import Spec
 from lpca.validity import CHECKS
 
+MAX_SEED = 2**63 - 1
+"""The largest seed that every generator takes."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -44,6 +47,15 @@ def cases(spec: Spec, ks: Sequence[int], kind: Literal["criterion", "check"]) ->
 def parse_ks(text: str) -> tuple[int, ...]:
     """Read `--k`: whole numbers from 1 to MAX_K, separated by commas; ValueError otherwise."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and 1 <= int(part) <= MAX_K for part in parts):
-        raise ValueError(f"--k {text}: allowed: whole numbers from 1 to {MAX_K}, as in --k 4,8")
+    if not all(part.isdecimal() and len(part) < 10 and 1 <= int(part) <= MAX_K for part in parts):
+        raise ValueError(
+            f"--k {text[:40]}: allowed: whole numbers from 1 to {MAX_K}, as in --k 4,8"
+        )
     return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def parse_seed(option: str, seed: int) -> int:
+    """Return a training seed that can be one; ValueError otherwise."""
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"{option} {seed}: allowed: whole numbers from 0 to {MAX_SEED}")
+    return seed

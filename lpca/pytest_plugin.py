@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from lpca.errors import RunError
-from lpca.pytest_cases import Case, cases, parse_ks
+from lpca.pytest_cases import Case, cases, parse_ks, parse_seed
 from lpca.pytest_families import family_verdict
 from lpca.pytest_verdicts import PROPERTY, USAGE_PROPERTY, VerdictReporter
 from lpca.spec.check import check_spec, has_errors
@@ -240,6 +240,11 @@ def _checked_ks(config: pytest.Config) -> tuple[int, ...]:
 
 def _check_options(config: pytest.Config) -> None:
     option = config.option
+    if option.train_seed is not None:
+        try:
+            parse_seed("--train-seed", option.train_seed)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
     if option.batch_size < 1:
         raise pytest.UsageError(f"--batch-size {option.batch_size}: allowed: 1 or more")
     if option.checkpoint and not Path(option.checkpoint).is_dir():

@@ -16,7 +16,7 @@ from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.errors import RequestError
 from lpca.evidence import Origin, compose
-from lpca.files import locked, read_json, write_json
+from lpca.files import StorageError, locked, read_json, write_json
 from lpca.gate_plan import beside, declares, evidence_path, gate_conditions, needs_control
 from lpca.history import History, gate_looks
 from lpca.judge import judge
@@ -111,8 +111,12 @@ class Runner:
     def _stored(self, path: Path) -> dict[str, Any] | None:
         if not path.exists():
             return None
-        stored: dict[str, Any] = read_json(path)
-        return stored if stored.get("run") == self.origin.run else None
+        try:
+            stored = read_json(path)
+        except StorageError:
+            return None
+        own = isinstance(stored, dict) and stored.get("run") == self.origin.run
+        return stored if own else None
 
     def _measured(
         self, name: str, k: int | None, path: Path, criteria: Collection[str] | None

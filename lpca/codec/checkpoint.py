@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import shutil
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from lpca.codec.architectures import ARCHITECTURES, code_of
 from lpca.codec.base import CodecError, TrainableCodec
 from lpca.codec.training import TrainConfig
-from lpca.files import StorageError, read_json, write_file, write_json
+from lpca.files import StorageError, read_json, storage, write_file, write_json
 from lpca.hashing import hash_data, hash_file, hash_modules
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, Task
@@ -71,6 +71,20 @@ def identify(
     )
 
 
+def write_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write safetensors whole or not at all; StorageError when the disk is full."""
+
+    def write(part: Path) -> None:
+        try:
+            save_file(dict(tensors), part, metadata=dict(metadata) if metadata else None)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+
+    write_file(path, write)
+
+
 def save_checkpoint(
     folder: Path, codec: TrainableCodec, identity: Identity, facts: Mapping[str, Any]
 ) -> None:
@@ -78,12 +92,11 @@ def save_checkpoint(
 
     The folder appears whole: it is filled elsewhere and renamed, the manifest written last.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        made = Path(scratch) / "checkpoint"
+    with storage(folder), _scratch(folder.parent) as scratch:
+        made = scratch / "checkpoint"
         made.mkdir()
         state = {name: value.cpu().contiguous() for name, value in codec.state_dict().items()}
-        write_file(made / WEIGHTS, lambda part: save_file(state, part))
+        write_tensors(made / WEIGHTS, state)
         manifest = {
             "format": FORMAT,
             "identity": asdict(identity),
@@ -91,8 +104,26 @@ def save_checkpoint(
             **facts,
         }
         write_json(made / MANIFEST, manifest, indent=1)
-        shutil.rmtree(folder, ignore_errors=True)
+        _put_in_place(made, folder, scratch / "before")
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent) as scratch:
+        yield Path(scratch)
+
+
+def _put_in_place(made: Path, folder: Path, before: Path) -> None:
+    """Whatever stops it, one of the two checkpoints is there afterwards."""
+    try:
+        if folder.exists():
+            folder.replace(before)
         made.replace(folder)
+    except BaseException:
+        if before.exists() and not folder.exists():
+            before.replace(folder)
+        raise
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -115,7 +146,7 @@ def read_identity(folder: Path) -> Identity:
         raise CodecError(f"{folder / MANIFEST}: its identity is incomplete: {error}") from error
     if not isinstance(found.seed, int) or not isinstance(found.config, dict):
         raise CodecError(f"{folder / MANIFEST}: its identity has no seed or no config")
-    if found.architecture not in ARCHITECTURES:
+    if not isinstance(found.architecture, str) or found.architecture not in ARCHITECTURES:
         raise CodecError(
             f"{folder / MANIFEST}: architecture {found.architecture!r} is unknown; "
             f"allowed: {', '.join(ARCHITECTURES)}"
@@ -135,7 +166,7 @@ def config_of(folder: Path, identity: Identity) -> TrainConfig:
             raise CodecError(f"{folder / MANIFEST}: {name} is {value!r}; allowed: 1 to {most}")
     known = [one.name for one in fields(TrainConfig)]
     for name, value in config.items():
-        number = isinstance(value, int | float) and math.isfinite(value) and value > 0
+        number = isinstance(value, int | float) and 0 < value <= sys.float_info.max
         if name not in known or not number:
             raise CodecError(
                 f"{folder / MANIFEST}: config {name} is {value!r}; allowed: a number above 0 for "
@@ -172,7 +203,7 @@ def load_codec(folder: Path, receiver: Receiver, k: int) -> TrainableCodec:
             raise
         reason = " ".join(str(error).split())
         raise CodecError(f"{path}: the weights cannot be loaded: {reason}") from error
-    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+    if not all(bool(torch.isfinite(value).all()) for value in codec.state_dict().values()):
         raise CodecError(f"{path}: the weights hold NaN or infinity")
     return codec
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from lpca import __version__
 from lpca.codec.architectures import ARCHITECTURES, TOKEN_POOLER
@@ -26,10 +25,11 @@ from lpca.codec.checkpoint import (
     read_identity,
     read_manifest,
     save_checkpoint,
+    write_tensors,
 )
 from lpca.codec.training import Progress, TrainConfig, Training
 from lpca.errors import RequestError
-from lpca.files import locked, write_file
+from lpca.files import locked
 from lpca.receivers.model import Receiver
 from lpca.tasks import Task
 
@@ -192,7 +192,7 @@ def _save_snapshot(training: Training, path: Path) -> None:
         tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
     history = json.dumps([asdict(progress) for progress in training.history])
     whole = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    write_file(path, lambda part: save_file(whole, part, metadata={"history": history}))
+    write_tensors(path, whole, {"history": history, "name": path.name})
 
 
 def _resume(training: Training, path: Path) -> None:
@@ -200,7 +200,10 @@ def _resume(training: Training, path: Path) -> None:
     if not path.exists():
         return
     with safe_open(path, framework="pt") as stored:
-        history = json.loads(stored.metadata()["history"])
+        about = stored.metadata()
+        if about["name"] != path.name:
+            raise ValueError(f"it was written as {about['name']}")
+        history = json.loads(about["history"])
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     codec = {n.removeprefix("codec."): v for n, v in tensors.items() if n.startswith("codec.")}
     training.codec.load_state_dict(codec)

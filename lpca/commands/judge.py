@@ -55,7 +55,7 @@ def _gates(spec: Spec, name: str | None) -> list[Gate]:
     if name not in spec.gates:
         from lpca.spec.fields import suggestion
 
-        raise UsageError(f"{spec.file}: unknown gate {name!r}; {suggestion(name, spec.gates)}")
+        raise UsageError(f"{spec.file}: unknown gate {name[:60]!r}; {suggestion(name, spec.gates)}")
     return [spec.gates[name]]
 
 

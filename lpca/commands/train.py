@@ -30,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Train, or go on where an interrupted training stopped, and write the checkpoint."""
-    from lpca.codec.checkpoint import save_checkpoint
+    from lpca.codec.checkpoint import MANIFEST, save_checkpoint
     from lpca.codec.store import Request, obtain_codec
     from lpca.errors import RunError
     from lpca.files import cache_dir
-    from lpca.pytest_cases import parse_ks
+    from lpca.pytest_cases import parse_ks, parse_seed
     from lpca.receivers.load import load_receiver
     from lpca.report.console import StderrConsole
     from lpca.spec.load import SpecError, load_spec
@@ -43,6 +43,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     console = StderrConsole()
     try:
         (k,) = parse_ks(str(arguments.k))
+        parse_seed("--seed", arguments.seed)
+        _refuse_to_overwrite(arguments.out, MANIFEST)
         spec = load_spec(arguments.spec)
         task = task_of(spec)
         receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
@@ -62,3 +64,14 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         raise UsageError(error) from error
     print(f"checkpoint written to {arguments.out}")
     return ExitCode.PASS
+
+
+def _refuse_to_overwrite(folder: Path, manifest: str) -> None:
+    """A checkpoint replaces what stands at its place: a checkpoint, or an empty folder."""
+    if folder.is_dir() and (not any(folder.iterdir()) or (folder / manifest).is_file()):
+        return
+    if folder.exists() or folder.is_symlink():
+        raise UsageError(
+            f"--out {folder}: something else is there; allowed: a new or empty folder, or one that "
+            "holds a checkpoint, which is replaced"
+        )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpca.judge.marginals import Marginals, marginals_of
-from lpca.judge.outcomes import OutcomeError
+from lpca.judge.outcomes import OutcomeError, clipped, printable
 from lpca.spec.model import CONDITIONS
 
 
@@ -28,25 +28,33 @@ def attempts_of(held: Sequence[Any]) -> tuple[Attempt, ...]:
     Raises:
         OutcomeError: an attempt lacks its id, status, faults or results, or counts are malformed.
     """
+    if not held:
+        raise OutcomeError("attempts is an empty list; at least one attempt is due")
     return tuple(_attempt(index, one) for index, one in enumerate(held, start=1))
 
 
 def _attempt(index: int, held: Any) -> Attempt:
     try:
         return Attempt(
-            id=str(held["id"]),
+            id=printable(str(held["id"])),
             valid=held["status"] != "INVALID",
-            n=held["episodes_per_condition"],
-            faults=tuple(str(fault) for fault in held["faults"]),
+            n=_size(held["episodes_per_condition"]),
+            faults=tuple(printable(str(fault)) for fault in held["faults"]),
             counts=tuple(_counts(result) for result in held["results"] if _counted(result)),
         )
     except OutcomeError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise OutcomeError(
-            f"attempt {index} is incomplete ({error!r}); due: id, status, episodes_per_condition, "
-            "faults, results"
+            f"attempt {index} is incomplete ({clipped(repr(error))}); due: id, status, "
+            "episodes_per_condition, faults, results"
         ) from None
+
+
+def _size(held: Any) -> int | None:
+    if held is not None and (not isinstance(held, int) or isinstance(held, bool)):
+        raise TypeError(f"episodes_per_condition is {held!r:.40}, no whole number")
+    return held
 
 
 def _counted(result: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 from lpca.judge.attempts import Attempt, attempts_of
 from lpca.judge.marginals import Marginals, is_counts, marginals_of
 from lpca.judge.measured import Measured, is_evidence, measured_of
-from lpca.judge.outcomes import OutcomeError, OutcomeTable, shown
+from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 from lpca.judge.rows import Row, table_of
+from lpca.spec.fields import MAX_EPISODES
 from lpca.spec.model import CONDITIONS
 
 Contents = OutcomeTable | Measured | Marginals | tuple[Attempt, ...]
@@ -35,13 +36,19 @@ def read_outcomes(path: str) -> Contents:
     if reader is None:
         raise OutcomeError(f"{path}: unknown kind of file; allowed: {', '.join(readers)}")
     try:
-        return reader(Path(path).read_bytes())
-    except OSError as error:
-        raise OutcomeError(f"{path}: the file cannot be read ({error.strerror})") from None
+        return reader(_bytes_of(path))
     except UnicodeDecodeError as error:
         raise OutcomeError(f"{path}: byte {error.start} is not UTF-8") from None
     except OutcomeError as error:
         raise OutcomeError(f"{path}: {error}") from None
+
+
+def _bytes_of(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OutcomeError(f"the file cannot be read ({reason})") from None
 
 
 def _csv(data: bytes) -> OutcomeTable:
@@ -53,8 +60,7 @@ def _csv(data: bytes) -> OutcomeTable:
     if not numbered:
         raise OutcomeError("the file is empty; a line of column names is expected")
     names = [name.strip() for name in numbered[0][1]]
-    if len(set(names)) != len(names):
-        raise OutcomeError(f"a column stands twice among {', '.join(names)}; once is allowed")
+    _refuse_repeated(names)
     uneven = [f"line {line}" for line, cells in numbered[1:] if len(cells) != len(names)]
     if uneven:
         raise OutcomeError(f"{shown(uneven)}: not {len(names)} values, one per column")
@@ -63,8 +69,13 @@ def _csv(data: bytes) -> OutcomeTable:
     )
 
 
+def _refuse_repeated(names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise OutcomeError(f"a column stands twice among {shown(names)}; once is allowed")
+
+
 def _jsonl(data: bytes) -> OutcomeTable:
-    lines = data.decode("utf-8-sig").splitlines()
+    lines = data.decode("utf-8-sig").split("\n")
     rows = []
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -132,7 +143,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(held) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise OutcomeError(f"the key {twice!r} stands twice in one object; once is allowed")
+        raise OutcomeError(
+            f"the key {clipped(twice)!r} stands twice in one object; once is allowed"
+        )
     return held
 
 
@@ -142,7 +155,14 @@ def _parquet(data: bytes) -> OutcomeTable:
     except ImportError:
         raise OutcomeError("parquet files need pyarrow: pip install 'lpca[parquet]'") from None
     try:
-        held = parquet.read_table(arrow.BufferReader(data)).to_pylist()
-    except arrow.ArrowException as error:
-        raise OutcomeError(f"this is no parquet file ({error})") from None
+        file = parquet.ParquetFile(arrow.BufferReader(data))
+        _refuse_repeated(file.schema_arrow.names)
+        if file.metadata.num_rows > MAX_EPISODES:
+            raise OutcomeError(
+                f"{file.metadata.num_rows} rows; allowed: at most {MAX_EPISODES}, one per episode"
+            )
+        held = file.read().to_pylist()
+    except (arrow.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise OutcomeError(f"this is no parquet file ({clipped(reason)})") from None
     return table_of([Row(f"row {index}", row) for index, row in enumerate(held, start=1)])

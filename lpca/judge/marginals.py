@@ -36,6 +36,8 @@ from lpca.stats import (
     assess_ratio,
 )
 
+MAX_COUNTED = 100_000
+"""Episodes whose pairings are gone through in a minute or so."""
 _COUNTS = {"successes", "n"}
 _FRACTION = re.compile(r"\s*([0-9]{1,9})\s*/\s*([0-9]{1,9})\s*")
 
@@ -77,7 +79,7 @@ def marginals_of(counts: Mapping[str, Any]) -> Marginals:
         if not _is_count_pair(pair):
             raise OutcomeError(
                 f"{condition} is {counts[condition]!r:.60}; allowed: [successes, n] with "
-                "0 <= successes <= n, or outcomes by seed"
+                f"0 <= successes <= n <= {MAX_COUNTED}, or outcomes by seed"
             )
     sizes = {condition: pair[1] for condition, pair in pairs.items()}
     if len(set(sizes.values())) != 1:
@@ -103,7 +105,7 @@ def _is_count_pair(pair: Any) -> bool:
     if not isinstance(pair, list) or len(pair) != 2:
         return False
     whole = all(isinstance(one, int) and not isinstance(one, bool) for one in pair)
-    return whole and 0 <= pair[0] <= pair[1] and pair[1] > 0
+    return whole and 0 <= pair[0] <= pair[1] and 0 < pair[1] <= MAX_COUNTED
 
 
 def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluation) -> PairingRange:

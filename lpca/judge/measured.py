@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lpca.judge.outcomes import OutcomeError, OutcomeTable
+from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, printable
 from lpca.judge.rows import Row, table_of
 
 
@@ -34,10 +34,10 @@ def measured_of(held: Mapping[str, Any]) -> Measured:
     try:
         rows = [_row(index, one, held["score"]) for index, one in enumerate(held["episodes"], 1)]
         failed = [one for one in held["checks"] if one["passed"] is False]
-        faults = tuple(f"{one['title']}: {one['detail']}" for one in failed)
+        faults = tuple(printable(f"{one['title']}: {one['detail']}") for one in failed)
         return Measured(str(held["gate"]), held.get("k"), table_of(rows), faults)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise OutcomeError(f"this evidence is incomplete ({error!r})") from None
+    except (LookupError, TypeError, AttributeError) as error:
+        raise OutcomeError(f"this evidence is incomplete ({clipped(repr(error))})") from None
 
 
 def _row(index: int, episode: Mapping[str, Any], score: str) -> Row:

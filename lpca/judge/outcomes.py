@@ -11,6 +11,8 @@ from lpca.stats.tables import binary
 
 SHOWN = 5
 """How many offending episodes a message names."""
+LONGEST = 80
+"""How many characters of a value a message shows."""
 
 
 class OutcomeError(ValueError):
@@ -100,7 +102,17 @@ class OutcomeTable:
         )
 
 
+def printable(text: str) -> str:
+    """Somebody's text on one line, without what would steer a terminal or cannot be encoded."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def clipped(text: str) -> str:
+    """Somebody's text as part of a message: its beginning, printable."""
+    return printable(text if len(text) <= LONGEST else text[: LONGEST - 3] + "...")
+
+
 def shown(values: Sequence[int | str]) -> str:
     """The first few of many values, for a message."""
-    head = ", ".join(str(value) for value in values[:SHOWN])
+    head = ", ".join(clipped(str(value)) for value in values[:SHOWN])
     return f"{head} and {len(values) - SHOWN} more" if len(values) > SHOWN else head

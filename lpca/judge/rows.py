@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lpca.judge.outcomes import OutcomeError, OutcomeTable, shown
+from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 from lpca.spec.fields import suggestion
 from lpca.spec.model import CONDITIONS
 
@@ -56,7 +56,7 @@ def _key(columns: Sequence[str]) -> str:
     given = [name for name in NAMES if name in columns]
     if len(given) != 1:
         raise OutcomeError(
-            f"the columns are {', '.join(columns)}; exactly one of {' and '.join(NAMES)} is due"
+            f"the columns are {shown(columns)}; exactly one of {' and '.join(NAMES)} is due"
         )
     return given[0]
 
@@ -65,7 +65,9 @@ def _check_columns(columns: Sequence[str], conditions: Sequence[str]) -> None:
     allowed = (*NAMES, STRATUM, *CONDITIONS)
     unknown = next((name for name in columns if name not in allowed), None)
     if unknown is not None:
-        raise OutcomeError(f"unknown column {unknown!r}; {suggestion(str(unknown), allowed)}")
+        raise OutcomeError(
+            f"unknown column {clipped(str(unknown))!r}; {suggestion(str(unknown), allowed)}"
+        )
     if not conditions:
         raise OutcomeError(f"there is no column of outcomes; allowed: {', '.join(CONDITIONS)}")
 
@@ -87,7 +89,8 @@ def _seeds(rows: Sequence[Row], key: str) -> tuple[int | str, ...]:
 
 
 def _name(value: Any) -> str:
-    return _text(value) if isinstance(value, str | int | float) and value is not True else ""
+    is_name = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return _text(value) if is_name else ""
 
 
 def _outcomes(rows: Sequence[Row], condition: str) -> list[bool]:
@@ -99,7 +102,7 @@ def _outcomes(rows: Sequence[Row], condition: str) -> list[bool]:
             "under every condition"
         )
     wrong = [
-        f"{row.place} ({text})"
+        f"{row.place} ({clipped(text)})"
         for row, text in zip(rows, texts, strict=True)
         if text not in _TRUE | _FALSE
     ]
@@ -113,7 +116,7 @@ def _outcomes(rows: Sequence[Row], condition: str) -> list[bool]:
 def _answers(rows: Sequence[Row]) -> tuple[str, ...]:
     texts = [_text(row.values.get(STRATUM)) for row in rows]
     wrong = [
-        f"{row.place} ({text or 'empty'})"
+        f"{row.place} ({clipped(text) or 'empty'})"
         for row, text in zip(rows, texts, strict=True)
         if text not in _STRATA
     ]

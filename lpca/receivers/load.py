@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -87,16 +88,18 @@ def _source(name: str) -> dict[str, str]:
     return {"pretrained_model_name_or_path": name}
 
 
-def _load(name: str, source: dict[str, str]) -> tuple[Any, Any]:
+def _load(name: str, source: dict[str, Any]) -> tuple[Any, Any]:
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     dtype = torch.float32 if "gguf_file" in source else "auto"
+    source = {**source, "trust_remote_code": False}
     safe: dict[str, Any] = {} if "gguf_file" in source else {"use_safetensors": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(**source)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            **source, **safe, dtype=dtype, output_loading_info=True
-        )
+        with _no_pickles():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                **source, **safe, dtype=dtype, output_loading_info=True
+            )
     except Exception as error:
         # Somebody's file, read by somebody's parser: it may raise anything.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
@@ -111,3 +114,17 @@ def _load(name: str, source: dict[str, str]) -> tuple[Any, Any]:
             "random ones would stand in for them"
         )
     return model, tokenizer
+
+
+@contextmanager
+def _no_pickles() -> Iterator[None]:
+    """Asking for safetensors is not enough: an index of them may name pickles as its parts."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise RequestError("some of its weights are a pickle")
+
+    load, torch.load = torch.load, refuse
+    try:
+        yield
+    finally:
+        torch.load = load

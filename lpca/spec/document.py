@@ -14,6 +14,8 @@ import yaml
 from lpca.spec.model import Position
 
 MAX_DEPTH = 20
+MAX_BYTES = 262_144
+_SHOWN = 60
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -97,7 +99,8 @@ def read_document(path: str | os.PathLike[str]) -> Section:
 def _read_text(name: str) -> str:
     start = Position(name, 1, 1)
     try:
-        data = Path(name).read_bytes()
+        with Path(name).open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise SpecError(start, "there is no such file; a gate spec in YAML is expected") from None
     except IsADirectoryError:
@@ -105,6 +108,8 @@ def _read_text(name: str) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SpecError(start, f"the file cannot be read ({reason}); give a text file") from None
+    if len(data) > MAX_BYTES:
+        raise SpecError(start, f"the file is too large; allowed: at most {MAX_BYTES} bytes")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -177,10 +182,13 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             name = f"{'*' if isinstance(event, yaml.AliasEvent) else '&'}{event.anchor}"
             raise SpecError(
-                position, f"anchors and aliases ({name}) are not allowed; write the value out"
+                position,
+                f"anchors and aliases ({name[:_SHOWN]}) are not allowed; write the value out",
             )
         if event.tag is not None:
-            raise SpecError(position, f"the tag {event.tag} is not allowed; write the value alone")
+            raise SpecError(
+                position, f"the tag {event.tag[:_SHOWN]!r} is not allowed; write the value alone"
+            )
         if depth > MAX_DEPTH:
             raise SpecError(position, f"nested more than {MAX_DEPTH} levels deep; a spec is flat")
         if isinstance(event, yaml.SequenceStartEvent):
@@ -212,7 +220,8 @@ class _Composer:
                 first = entries[key.text].key.position.line
                 raise SpecError(
                     key.position,
-                    f"the key {key.text!r} stands twice (first on line {first}); once is allowed",
+                    f"the key {describe(key)} stands twice (first on line {first}); "
+                    "once is allowed",
                 )
             entries[key.text] = Entry(key, self._node(next(self._events), depth + 1))
         return Section(entries, position)
@@ -226,5 +235,5 @@ def describe(node: Node) -> str:
         return "a mapping"
     if node.plain and not node.text:
         return "empty"
-    shown = node.text if len(node.text) <= 60 else node.text[:57] + "..."
+    shown = node.text if len(node.text) <= _SHOWN else node.text[: _SHOWN - 3] + "..."
     return repr(shown)

@@ -12,8 +12,11 @@ from lpca.spec.model import Position
 
 MAX_INTEGER = 10**12
 MAX_EPISODES = 1_000_000
+_NEAREST = 1e-9
+"""How near to 0 or 1 a confidence may lie: nearer ones are lost in rounding."""
 _INTEGER = re.compile(r"[+-]?[0-9]{1,13}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_LONGEST_WORD = 60
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 _BOOLEANS = {"true": True, "false": False}
 RESERVED_NAMES = frozenset(
@@ -28,6 +31,7 @@ def suggestion(word: str, allowed: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     names = list(allowed)
+    word = word[:_LONGEST_WORD]
     by_lower = {name.lower(): name for name in names}
     close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     hint = f"did you mean {by_lower[close[0]]!r}? " if close else ""
@@ -44,7 +48,8 @@ def check_keys(section: Section, what: str, allowed: Collection[str]) -> None:
         if entry.key.text not in allowed:
             raise SpecError(
                 entry.key.position,
-                f"unknown key {entry.key.text!r} in {what}; {suggestion(entry.key.text, allowed)}",
+                f"unknown key {describe(entry.key)} in {what}; "
+                f"{suggestion(entry.key.text, allowed)}",
             )
 
 
@@ -152,7 +157,12 @@ def as_number(node: Node, what: str, low: float, high: float, *, open_ends: bool
 
 def as_confidence(node: Node | None) -> float | None:
     """A confidence strictly between 0 and 1, where given."""
-    return None if node is None else as_number(node, "confidence", 0.0, 1.0, open_ends=True)
+    if node is None:
+        return None
+    value = as_number(node, "confidence", 0.0, 1.0, open_ends=True)
+    if not _NEAREST <= value <= 1.0 - _NEAREST:
+        fail(node, "confidence", f"a number above 0 and below 1, by {_NEAREST:g} at least")
+    return value
 
 
 def as_choice(node: Node, what: str, choices: Collection[str]) -> str:
@@ -160,7 +170,8 @@ def as_choice(node: Node, what: str, choices: Collection[str]) -> str:
     scalar = as_scalar(node, what, "one of " + ", ".join(choices))
     if scalar.text not in choices:
         raise SpecError(
-            scalar.position, f"unknown {what} {scalar.text!r}; {suggestion(scalar.text, choices)}"
+            scalar.position,
+            f"unknown {what} {describe(scalar)}; {suggestion(scalar.text, choices)}",
         )
     return scalar.text
 

@@ -10,6 +10,7 @@ from lpca.spec.document import Node, Scalar, Section, SpecError
 from lpca.spec.model import Filter, Sequential, SequentialRule, Sweep
 
 MAX_K = 512
+_MAX_WHERE = 200
 _RULES = ("e-process", "obrien-fleming")
 _FAILS = frozenset({"fails", "failed", "fail", "wrong", "false", "0"})
 _SUCCEEDS = frozenset({"succeeds", "succeeded", "succeed", "right", "true", "1"})
@@ -32,6 +33,8 @@ def read_where(node: Node | None, conditions: tuple[str, ...]) -> Filter | None:
         return None
     allowed = "'CONDITION fails' or 'CONDITION succeeds', joined by 'and'"
     scalar = fields.as_scalar(node, "where", allowed)
+    if len(scalar.text) > _MAX_WHERE:
+        fields.fail(node, "where", f"{allowed}, in at most {_MAX_WHERE} characters")
     outcomes = tuple(
         _outcome(part, scalar, conditions, allowed) for part in re.split(r"\band\b", scalar.text)
     )

@@ -21,6 +21,7 @@ _GATE_KEYS = (
     *("title", "answers", "requires", "beside", "conditions", "expect", "criteria"),
     *("n", "looks", "sequential", "where", "best_of", "k", "controls"),
 )
+MAX_GATES = 100
 _ANSWERS = ("seen", "unseen", "all")
 
 
@@ -31,6 +32,9 @@ def read_gates(node: Node) -> dict[str, Gate]:
         SpecError: a gate, a criterion or a claim is not as it must be.
     """
     entries = fields.as_entries(node, "gates")
+    if len(entries) > MAX_GATES:
+        place = entries[MAX_GATES].key.position
+        raise SpecError(place, f"{len(entries)} gates; allowed: at most {MAX_GATES}")
     names = [fields.as_identifier(entry.key, "a gate's name") for entry in entries]
     gates = {
         name: _gate(name, entry.key, fields.as_section(entry.value, f"gate {name}"), names)

@@ -15,7 +15,7 @@ __all__ = ["Episode", "EpisodeSet", "Split", "Task", "TaskError", "Trip", "make_
 def make_task(name: str, settings: Mapping[str, int | float | str | bool]) -> Task:
     """Build the task a spec names; raises TaskError on an unknown name or setting."""
     if name != Trip.name:
-        raise TaskError(f"unknown task {name!r}; allowed: {Trip.name}", "name")
+        raise TaskError(f"unknown task {name[:60]!r}; allowed: {Trip.name}", "name")
     return Trip.from_settings(settings)
 
 
