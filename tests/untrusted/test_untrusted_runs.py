@@ -107,6 +107,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(runs, whole):
 
 
 def test_an_impossible_seed_is_one_line_and_exit_code_4(runs):
+    (runs.path / "conftest.py").write_text('pytest_plugins = ["lpca.pytest_plugin"]\n')
     run = runs.start("--train-seed", "-1")
     said = runs.said(run)
     assert run.returncode == 4
