@@ -14,10 +14,10 @@ gate1-stub: $(READY)  ## the same on the stub receiver: the pre-merge run
 	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) --receiver stub $(ARGS)
 
 test: $(READY)  ## lpca's own tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow" $(ARGS)
 
 test-slow: $(READY)  ## fifty sound runs, of which none may be accused
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 -m slow $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m slow $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

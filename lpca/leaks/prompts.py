@@ -18,7 +18,9 @@ ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
 
 def prompt_is_p0s(audit: Audit) -> str:
     """Under every condition but text's, B's prompt is p0's with k vectors in the slot."""
-    lengths = {"p0": 0, **dict.fromkeys(audit.injected(), audit.k)}
+    lengths = {"p0": 0}
+    for condition in audit.injected():
+        lengths[condition] = audit.k
     for condition, length in lengths.items():
         for episode, record in zip(audit.episodes, audit.records[condition], strict=True):
             given = record.given

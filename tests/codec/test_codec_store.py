@@ -222,9 +222,9 @@ class TestGiven:
         assert_same(state(obtained), state(desk.ask()))
 
     def test_how_it_was_trained_is_its_owners_affair(self, desk: Desk, given: Path) -> None:
-        edit(given, config={"steps": 9000}, code="c" * 64)
+        edit(given, config={"steps": 9000, "batch_size": 2}, code="c" * 64)
         obtained = desk.ask(replace(REQUEST, checkpoint=given))
-        assert obtained.identity.config == {"steps": 9000}
+        assert obtained.identity.config == {"steps": 9000, "batch_size": 2}
 
     def test_another_seed_and_batch_size_are_taken(self, desk: Desk, tmp_path: Path) -> None:
         theirs = replace(REQUEST, seed=3, config=replace(CONFIG, batch_size=3))

@@ -58,7 +58,11 @@ def test_a_gate_that_holds_passes_and_shows_its_numbers(project):
     )
     evidence = project.evidence()
     assert evidence["verdict"] == "PASS"
-    assert all(check["passed"] for check in evidence["checks"])
+    applies = {check["id"]: check["passed"] for check in evidence["checks"]}
+    assert {name for name, passed in applies.items() if not passed} == {
+        *("mean_is_mean", "same_answer_agrees")
+    }
+    assert False not in applies.values()
     assert len(evidence["episodes"]) == 60
     assert set(evidence["episodes"][0]["outcomes"]) == ALL_CONDITIONS
     assert "--receiver" in evidence["command"]
@@ -286,7 +290,9 @@ def test_a_wrong_option_is_a_usage_error(project, arguments, message):
 
 def test_a_checkpoint_of_another_k_is_a_usage_error(project, shared_cache):
     assert project.run("-m", "main").ret == 0
-    (folder,) = [p for p in (shared_cache / "codecs").iterdir() if p.is_dir()]
+    used = project.evidence()["hashes"]["codec"]
+    manifests = (shared_cache / "codecs").glob("*/manifest.json")
+    (folder,) = [m.parent for m in manifests if used in m.read_text()]
     assert project.run("-m", "main", "--checkpoint", str(folder)).ret == 0
     result = project.run("-m", "main", "--k", "8", "--checkpoint", str(folder))
     assert result.ret == 4
