@@ -10,7 +10,7 @@ from lpca.spec.model import Answers
 from lpca.tasks import task_of
 
 STRATA: tuple[Answers, ...] = ("seen", "unseen", "all")
-TRAIN_SEEDS, OPTIONS, SIZES = 3, (4, 4, 3, 5, 8), (200, 200, 120, 301)
+TRAIN_SEEDS, OPTIONS, SIZES = 3, (4, 4, 3, 5, 6), (200, 160, 240, 301)
 
 
 @dataclass(frozen=True)

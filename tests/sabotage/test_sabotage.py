@@ -46,6 +46,7 @@ def test_a_sabotage_leaves_nothing_behind(theatre: Theatre) -> None:
 def test_sound_runs_are_not_accused(theatre: Theatre) -> None:
     runs = sound_runs(theatre, 6)
     assert [why(run) for run in runs if run.result.fired] == []
+    assert "REFUSED" not in {run.result.verdict for run in runs}
 
 
 @pytest.mark.slow
@@ -53,6 +54,7 @@ def test_sound_runs_are_not_accused(theatre: Theatre) -> None:
 def test_fifty_sound_runs_are_not_accused(theatre: Theatre, number: int) -> None:
     run = sound_run(theatre, number)
     assert not run.result.fired, why(run)
+    assert run.result.verdict != "REFUSED", "it never ran"
 
 
 def test_every_check_catches_something() -> None:
@@ -66,6 +68,14 @@ def test_names_are_unique_and_explained() -> None:
     assert len({one.name for one in SABOTAGES}) == len(SABOTAGES) >= 50
     assert all(one.fault and one.caught_by and one.plant.__doc__ for one in SABOTAGES)
     assert {one.verdict for one in SABOTAGES} == {"INVALID", "FAIL", "REFUSED"}
+
+
+def test_the_documentation_has_a_row_for_each() -> None:
+    page = (PACKAGE.parent / "docs" / "sabotage.md").read_text(encoding="utf-8")
+    for one in SABOTAGES:
+        names = ", ".join(f"`{name}`" for name in sorted(one.caught_by))
+        assert f"| {one.fault} | {one.source} | {one.verdict} | {names} |" in page
+        assert f"\n{one.name} " in page
 
 
 def test_no_other_room_knows_of_sabotage() -> None:
