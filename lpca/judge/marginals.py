@@ -79,7 +79,7 @@ def marginals_of(counts: Mapping[str, Any]) -> Marginals:
         if not _is_count_pair(pair):
             raise OutcomeError(
                 f"{condition} is {counts[condition]!r:.60}; allowed: [successes, n] with "
-                f"0 <= successes <= n <= {MAX_COUNTED}, or outcomes by seed"
+                f"0 <= successes <= n, or outcomes by seed; n at most {MAX_COUNTED}"
             )
     sizes = {condition: pair[1] for condition, pair in pairs.items()}
     if len(set(sizes.values())) != 1:

@@ -64,7 +64,7 @@ REFUSED = {
     "counts whose pairings have no end": (
         "o.json",
         '{"normal": [500000000, 1000000000], "p0": [500000000, 1000000000]}',
-        "successes <= n <= 100000",
+        "n at most 100000",
     ),
     "a seed that is a truth value": ("o.json", '[{"seed": false, "p0": 1}]', "no seed in row 1"),
     "NaN": ("o.json", '[{"seed": 1, "p0": NaN}]', "no outcome under p0"),
