@@ -115,7 +115,7 @@ def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
         (
             "o.json",
             '{"p0": [1, 0, 1]}',
-            "[successes, n] with 0 <= successes <= n <= 100000",
+            "allowed: [successes, n] with 0 <= successes <= n, or out",
         ),
         ("o.csv", "seed,p0\n1,0.5\n2,maybe\n", "p0 is not binary in line 2 (0.5), line 3 (maybe)"),
         ("o.csv", "seed,p0\n1,1,0\n", "line 2: not 2 values"),
