@@ -35,12 +35,11 @@ class History:
 
     def keep(self, episodes: EpisodeSet, verdict: Verdict, run: str) -> None:
         """Add this look; an altered ledger is left as it is."""
-        look = self._look(episodes)
         past = self.past(episodes)
-        if look is None or past is None or past.altered:
+        if past is None or past.altered:
             return
         written = datetime.now(UTC).isoformat(timespec="seconds")
-        self.ledger.add(replace(look, verdict=verdict, run=run, written=written))
+        self.ledger.add(replace(past.now, verdict=verdict, run=run, written=written))
 
     def _look(self, episodes: EpisodeSet) -> Look | None:
         task, subject, evaluation = self.spec.task, self.subject, self.spec.evaluation

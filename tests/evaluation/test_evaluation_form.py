@@ -15,6 +15,7 @@ from lpca.leaks.disguises import hidden_option
 from lpca.leaks.form import form_gives_no_answer
 from lpca.measure import Design, episodes_for
 from lpca.receivers.model import Receiver
+from lpca.sabotage.parts import reordered
 from lpca.tasks import Episode, EpisodeSet, Trip
 
 N = 200
@@ -22,12 +23,6 @@ N = 200
 
 def audit(receiver: Receiver, episodes: EpisodeSet, options: int = 4) -> Audit:
     return Audit(Setting(receiver, None, episodes), Trip(options), {}, "")
-
-
-def reordered(episode: Episode, options: list[str]) -> Episode:
-    before = episode.before.replace(", ".join(episode.options), ", ".join(options))
-    place = options.index(episode.right)
-    return replace(episode, options=tuple(options), before=before, answer=place)
 
 
 def ascending_where_even(e: Episode) -> Episode:

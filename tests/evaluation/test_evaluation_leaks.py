@@ -30,6 +30,7 @@ from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.receivers.reading import Slot
 from lpca.records import Record
+from lpca.sabotage.parts import Wrapped
 from lpca.tasks import Episode, EpisodeSet, Trip
 from lpca.validity import CHECKS
 
@@ -349,20 +350,6 @@ class TestPrefix:
 
         own_run.receiver.model.model.register_forward_pre_hook(louder, with_kwargs=True)
         assert own_run.failing() == {"plumbing_logits", "slow_path_agrees"}
-
-
-class Wrapped(nn.Module):
-    """A sound codec whose prefix is spoilt on its way."""
-
-    def __init__(self, codec: TokenPooler, spoil: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self.codec, self.spoil = codec, spoil
-
-    def encode(self, messages: Sequence[str]) -> Tensor:
-        return self.codec.encode(messages)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        return self.spoil(self.codec.decode(latents))
 
 
 class TestEncoding:
