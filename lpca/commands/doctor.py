@@ -1,0 +1,54 @@
+"""`lpca doctor`: what is installed, what is missing, and how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lpca.doctor.devices import devices_section
+from lpca.doctor.finding import Finding, Section
+from lpca.doctor.packages import extras_section, packages_section, python_section
+from lpca.doctor.project import project_section
+from lpca.doctor.storage import receivers_section, storage_section
+from lpca.exit_codes import ExitCode, worst
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No arguments."""
+
+
+def run(_: argparse.Namespace) -> ExitCode:
+    """Print what is there; PASS when a gate can run here.
+
+    USAGE_ERROR when the folder's spec cannot be read, FAIL for whatever else a gate lacks.
+    """
+    sections = [
+        python_section(),
+        packages_section(),
+        devices_section(),
+        storage_section(),
+        receivers_section(),
+        extras_section(),
+        project_section(Path()),
+    ]
+    print("\n".join(_lines(sections)))
+    return worst(finding.code for section in sections for finding in section.findings)
+
+
+def _lines(sections: Sequence[Section]) -> Iterator[str]:
+    for section in sections:
+        if section.findings:
+            yield section.title
+        for finding in section.findings:
+            yield f"  {_mark(finding):4}  {finding.text}"
+            if finding.mend:
+                yield f"          mend: {finding.mend}"
+    faults = [one for section in sections for one in section.findings if one.code]
+    yield f"no gate can run: {len(faults)} things to mend" if faults else "a gate can run"
+
+
+def _mark(finding: Finding) -> str:
+    if finding.code:
+        return "MEND"
+    return "--" if finding.is_absent else "ok"

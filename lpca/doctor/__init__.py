@@ -1,0 +1,1 @@
+"""What a machine has and lacks; every module here must load where nothing else is installed."""

@@ -1,0 +1,34 @@
+"""What the doctor says: sections of findings, and how to mend what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lpca.exit_codes import ExitCode
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line; with another code than PASS no gate can run. `mend` says what helps.
+
+    `is_absent` marks what is not there and what gates can do without.
+    """
+
+    text: str
+    code: ExitCode = ExitCode.PASS
+    mend: str = ""
+    is_absent: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """Findings of one kind."""
+
+    title: str
+    findings: Sequence[Finding]
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, on one line."""
+    return (str(error).strip() or repr(error)).splitlines()[0]

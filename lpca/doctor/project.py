@@ -1,0 +1,37 @@
+"""The gates in a folder: whether their spec can be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lpca.doctor.finding import Finding, Section, first_line
+from lpca.exit_codes import ExitCode
+
+SPEC = "gate_specs.yaml"
+
+
+def project_section(folder: Path) -> Section:
+    """What `lpca check` says about the folder's spec, in one line."""
+    return Section("project", [_spec(folder / SPEC)])
+
+
+def _spec(path: Path) -> Finding:
+    if not path.exists():
+        return Finding(f"{SPEC:18} none here", mend="lpca init", is_absent=True)
+    try:
+        from lpca.spec.check import check_spec, has_errors
+        from lpca.spec.load import SpecError, load_spec
+        from lpca.tasks import task_of
+    except ImportError as error:
+        return Finding(f"{SPEC:18} not looked at: {first_line(error)}", ExitCode.FAIL)
+    try:
+        spec = load_spec(path)
+        task_of(spec)
+    except SpecError as error:
+        return Finding(str(error), ExitCode.USAGE_ERROR, "lpca check")
+    findings = check_spec(spec)
+    errors = sum(one.severity == "error" for one in findings)
+    text = f"{SPEC:18} {len(spec.gates)} gates; {errors} errors, {len(findings) - errors} warnings"
+    if has_errors(findings):
+        return Finding(text, ExitCode.FAIL, "lpca check")
+    return Finding(text)
