@@ -50,7 +50,7 @@ def write_project(folder: Path) -> Sequence[str]:
     cannot be written to.
     """
     project = project_files()
-    there = sorted({name for name in project if _is_taken(folder, name)})
+    there = list(dict.fromkeys(one for name in project if (one := _in_the_way(folder, name))))
     if there:
         raise RequestError(
             f"{folder}: already there: {', '.join(there)}; allowed: a folder without them"
@@ -80,13 +80,13 @@ def _write_new(path: Path, data: bytes, made: list[Path]) -> None:
         stream.write(data)
 
 
-def _is_taken(folder: Path, name: str) -> bool:
-    """Whether a file stands at a name, or in place of one of the folders that lead to it."""
+def _in_the_way(folder: Path, name: str) -> str | None:
+    """What stands at a name, or in place of a folder that leads to it."""
+    for within in reversed(PurePosixPath(name).parents):
+        if (folder / within).exists() and not (folder / within).is_dir():
+            return str(within)
     path = folder / name
-    if path.exists() or path.is_symlink():
-        return True
-    within = [folder / parent for parent in PurePosixPath(name).parents]
-    return any(one.exists() and not one.is_dir() for one in within)
+    return name if path.exists() or path.is_symlink() else None
 
 
 def _files_in(folder: Traversable, at: PurePosixPath) -> Iterator[tuple[PurePosixPath, bytes]]:

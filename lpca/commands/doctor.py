@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lpca.doctor.devices import devices_section
-from lpca.doctor.finding import Finding, Section
+from lpca.doctor.finding import Finding, Section, counted
 from lpca.doctor.packages import extras_section, packages_section, python_section
 from lpca.doctor.project import project_section
 from lpca.doctor.storage import receivers_section, storage_section
@@ -45,7 +45,10 @@ def _lines(sections: Sequence[Section]) -> Iterator[str]:
             if finding.mend:
                 yield f"          mend: {finding.mend}"
     faults = [one for section in sections for one in section.findings if one.code]
-    yield f"no gate can run: {len(faults)} things to mend" if faults else "a gate can run"
+    if faults:
+        yield f"no gate can run: {counted(len(faults), 'thing')} to mend"
+    else:
+        yield "a gate can run"
 
 
 def _mark(finding: Finding) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lpca.doctor.finding import Finding, Section, first_line
+from lpca.doctor.finding import Finding, Section, counted, first_line
 from lpca.doctor.packages import again
 from lpca.exit_codes import ExitCode
 
@@ -38,9 +38,9 @@ def _cpu(torch: Any) -> Finding:
     ask = getattr(torch.cpu, "get_capabilities", None)
     has: Mapping[str, object] = ask() if ask else {}
     fast = any(there for name, there in has.items() if name.endswith("bf16"))
-    threads = torch.get_num_threads()
+    threads = counted(torch.get_num_threads(), "thread")
     how = "in hardware" if fast else "emulated, slower than float32"
-    return Finding(f"{'cpu':18} {threads} thread{'s' * (threads != 1)}; bfloat16 {how}")
+    return Finding(f"{'cpu':18} {threads}; bfloat16 {how}")
 
 
 def _cuda(torch: Any, index: int) -> Finding:

@@ -32,3 +32,8 @@ class Section:
 def first_line(error: Exception) -> str:
     """What an error says, on one line."""
     return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def counted(count: int, thing: str) -> str:
+    """Such as `1 gate`, `2 gates`."""
+    return f"{count} {thing}{'s' * (count != 1)}"

@@ -6,7 +6,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from shlex import quote
@@ -73,10 +73,10 @@ def packages_section() -> Section:
     """Every package that a gate needs."""
     needs = [need for need in _needs() if not need.extra]
     findings = [need.finding() for need in needs]
-    lacking = [n for n, found in zip(needs, findings, strict=True) if found.code]
+    lacking = [index for index, finding in enumerate(findings) if finding.code]
     if lacking:
-        mend = f"{INSTALL} {_quoted(lacking)}"
-        findings.append(Finding(f"{len(lacking)} of {len(needs)} lacking", ExitCode.FAIL, mend))
+        mend = f"{INSTALL} {_quoted(needs[index] for index in lacking)}"
+        findings[lacking[-1]] = replace(findings[lacking[-1]], mend=mend)
     return Section("packages that a gate needs", findings)
 
 

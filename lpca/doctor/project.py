@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lpca.doctor.finding import Finding, Section, first_line
+from lpca.doctor.finding import Finding, Section, counted, first_line
 from lpca.exit_codes import ExitCode
 
 SPEC = "gate_specs.yaml"
@@ -31,7 +31,9 @@ def _spec(path: Path) -> Finding:
         return Finding(str(error), ExitCode.USAGE_ERROR, "lpca check")
     findings = check_spec(spec)
     errors = sum(one.severity == "error" for one in findings)
-    text = f"{SPEC:18} {len(spec.gates)} gates; {errors} errors, {len(findings) - errors} warnings"
+    warnings = len(findings) - errors
+    text = f"{SPEC:18} {counted(len(spec.gates), 'gate')}; {counted(errors, 'error')}, "
+    text += counted(warnings, "warning")
     if has_errors(findings):
         return Finding(text, ExitCode.FAIL, "lpca check")
     return Finding(text)
