@@ -6,6 +6,9 @@ import torch
 class LastTokens:
     """Needs no training, and can only carry what stands at a message's end."""
 
+    trained_on = ()
+    """The messages of its training: none of them may be a test message."""
+
     def __init__(self, receiver, k):
         self.receiver, self.k = receiver, k
 
