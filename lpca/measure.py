@@ -156,7 +156,7 @@ def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> Out
 
 def _own_cache(subject: Subject, cache: Path) -> Path:
     """Outcomes are kept by the receiver's stored weights: one that changed has its own place."""
-    now = subject.receiver.parameters_hash()
+    now = subject.receiver.state_hash()
     return cache if now == subject.receiver_hash else cache / "changed" / now
 
 
