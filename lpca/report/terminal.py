@@ -44,7 +44,13 @@ def _looks(looks: Mapping[str, Any]) -> list[str]:
 
 def _codec(evidence: Mapping[str, Any]) -> str:
     codec = evidence["codec"]
-    return f", codec {codec['origin']} (seed {codec['seed']})" if codec else ""
+    if codec is None:
+        return ""
+    if codec["origin"] == "own":
+        declared = codec["trained_on"]
+        training = "unknown" if declared is None else f"on {declared} declared messages"
+        return f", codec {codec['architecture']} (own, training {training})"
+    return f", codec {codec['origin']} (seed {codec['seed']})"
 
 
 def _conditions(evidence: Mapping[str, Any]) -> list[str]:

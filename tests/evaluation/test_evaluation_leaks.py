@@ -85,7 +85,7 @@ def failing(audit: Audit) -> set[str]:
 
 def run_on(receiver: Receiver, cache: Path) -> Run:
     episodes = Trip().evaluation_set("test", "seen", N, 0)
-    return Run(receiver, pooler(receiver), episodes, cache, receiver.parameters_hash())
+    return Run(receiver, pooler(receiver), episodes, cache, receiver.state_hash())
 
 
 @pytest.fixture
@@ -242,6 +242,7 @@ class TestPrefix:
             return args, {**inputs, "inputs_embeds": given * known[..., None]}
 
         own_run.receiver.model.model.register_forward_pre_hook(blind, with_kwargs=True)
+        own_run.hash = own_run.receiver.state_hash()
         assert own_run.failing() == {"prefix_used"}
 
     def test_slots_that_reading_drops(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,6 +350,7 @@ class TestPrefix:
             return None if given is None else (args, {**inputs, "inputs_embeds": given * 1.01})
 
         own_run.receiver.model.model.register_forward_pre_hook(louder, with_kwargs=True)
+        own_run.hash = own_run.receiver.state_hash()
         assert own_run.failing() == {"plumbing_logits", "slow_path_agrees"}
 
 
@@ -457,6 +459,21 @@ class TestReceiver:
     def test_training_mode(self, own_run: Run) -> None:
         own_run.receiver.model.train()
         assert own_run.failing() == {"receiver_frozen"}
+
+    def test_a_hook(self, own_run: Run) -> None:
+        layer = own_run.receiver.model.model.layers[1]
+        layer.register_forward_hook(lambda *_: None)
+        assert own_run.failing() == {"receiver_frozen"}
+
+    def test_other_code_for_one_layer(self, own_run: Run) -> None:
+        layer = own_run.receiver.model.model.layers[1]
+        layer.forward = type(layer).forward.__get__(layer)
+        assert own_run.failing() == {"receiver_frozen"}
+
+    def test_asking_for_hidden_states_changes_nothing(self, own_run: Run) -> None:
+        ids = torch.tensor([[1, 2, 3]])
+        own_run.receiver.model(input_ids=ids, output_hidden_states=True)
+        assert not own_run.failing()
 
 
 class TestSplits:
