@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from installed import ROOT, build, install, plain_environment
@@ -99,7 +100,7 @@ def test_the_tutorial_runs_as_it_stands(tmp_path):
     here.mkdir()
     environment = plain_environment(bin_folder, COLUMNS="80", LPCA_CACHE=str(tmp_path / "cache"))
     _, *steps = blocks(PAGE.read_text(encoding="utf-8"))
-    for block, after in zip(steps, steps[1:], strict=False):
+    for block, after in pairwise(steps):
         if block.title:
             (here / block.title).write_text(block.text, encoding="utf-8")
         if block.kind != "bash":
