@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+_CHANGES_A_RUN = re.compile("PYTHONPATH|PYTEST_|CI$|GITHUB_|(NO|FORCE|PY)_?COLOR")
 SOURCES = ("lpca", "README.md", "pyproject.toml", "MANIFEST.in")
 
 
@@ -53,9 +55,8 @@ def install(wheel: Path, folder: Path) -> Path:
 
 
 def plain_environment(bin_folder: Path | None = None, **more: str) -> dict[str, str]:
-    """The environment without what points at this repository; commands of a folder come first."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    kept.pop("PYTHONPATH", None)
+    """The environment without what would change a run; commands of a folder come first."""
+    kept = {name: value for name, value in os.environ.items() if not _CHANGES_A_RUN.match(name)}
     if bin_folder is not None:
         kept["PATH"] = f"{bin_folder}{os.pathsep}{kept['PATH']}"
     return {**kept, **more}

@@ -1,8 +1,14 @@
+import json
+import runpy
 import stat
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
+from installed import plain_environment
 
 from lpca import scaffold
 from lpca.cli import main
@@ -126,3 +132,68 @@ def test_files_are_the_users_to_change(here):
         mode = (here / name).stat().st_mode
         assert mode & stat.S_IWUSR
         assert not mode & stat.S_IXUSR
+
+
+def pytest_in(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "gates", "-q", "--tb=line", *arguments],
+        cwd=folder,
+        env=plain_environment(PYTHONPATH=str(ROOT)),
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_fresh_project_comes_to_a_verdict_at_once(here, capsys):
+    main(["init"])
+    capsys.readouterr()
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out == "gate_specs.yaml: no findings\n"
+    done = pytest_in(here)
+    assert done.returncode == 0, done.stdout + done.stderr
+    evidence = json.loads((here / ".lpca" / "evidence" / "gate1-k8.json").read_text())
+    assert evidence["verdict"] == "PASS"
+    assert (evidence["receiver"]["name"], evidence["task"]["name"]) == ("stub", "episodes")
+    assert evidence["codec"]["origin"] == "own"
+    subprocess.run(["git", "init", "-q"], check=True)
+    shown = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=all"], capture_output=True, text=True
+    )
+    tracked = {line[3:] for line in shown.stdout.splitlines()}
+    assert {name for name in tracked if not name.startswith(".lpca")} == set(project_files())
+    (ledger,) = (name for name in tracked if name.startswith(".lpca"))
+    assert ledger.startswith(".lpca/ledger/")
+    assert ledger.endswith(".jsonl")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "instead", "refusal"),
+    [
+        (1, "--codec nowhere:make", "there is no module nowhere"),
+        (2, "--receiver ./nowhere", "receiver ./nowhere: no folder with a config.json is there"),
+        (3, "file: nowhere.jsonl", "nowhere.jsonl: there is no such file"),
+    ],
+)
+def test_each_of_the_three_places_is_the_one_that_counts(here, number, instead, refusal):
+    main(["init"])
+    place = places()[number - 1]
+    path = here / place.file
+    path.write_text(path.read_text().replace(place.text, instead))
+    done = pytest_in(here, "-x")
+    assert done.returncode == 4
+    assert refusal in done.stdout + done.stderr
+
+
+def test_the_sample_is_what_its_tool_writes():
+    tool = runpy.run_path(str(ROOT / "tools" / "make_sample.py"))
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in tool["rows"]()]
+    assert "".join(lines).encode() == project_files()["episodes.jsonl"]
+
+
+def test_every_city_of_the_sample_is_as_often_right_and_in_every_place():
+    rows = [json.loads(line) for line in project_files()["episodes.jsonl"].splitlines()]
+    places = Counter((row["answer"], row["options"].index(row["answer"])) for row in rows)
+    assert set(places.values()) == {3}
+    assert len({row["message"] for row in rows}) == len(rows) == 480
+    assert all(row["context"].count("{message}") == 1 for row in rows)
