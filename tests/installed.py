@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _CHANGES_A_RUN = re.compile("PYTHONPATH|PYTEST_|CI$|GITHUB_|(NO|FORCE|PY)_?COLOR")
-SOURCES = ("lpca", "README.md", "pyproject.toml", "MANIFEST.in")
+SOURCES = ("lpca", "tests", "README.md", "pyproject.toml", "MANIFEST.in")
 
 
 def build(kind: str, folder: Path) -> Path:

@@ -163,11 +163,12 @@ def test_a_need_is_read_as_metadata_writes_it(text, read):
 def test_the_cache_is_measured_by_kind(place, capsys):
     (place / "cache" / "codecs" / "a").mkdir(parents=True)
     (place / "cache" / "codecs" / "a" / "codec.safetensors").write_bytes(b"x" * 2500)
+    (place / "cache" / "codecs" / "a" / "manifest.json").write_bytes(b"x" * 500)
     (place / "cache" / "outcomes").mkdir()
     code, text = doctor(capsys)
     assert code == 0
-    assert lines_with(text, f"ok    {place / 'cache'}: 2.5 kB, writable, ", " free")
-    assert lines_with(text, "codecs             2.5 kB")
+    assert lines_with(text, f"ok    {place / 'cache'}: 3.0 kB, writable, ", " free")
+    assert lines_with(text, "codecs             3.0 kB")
     assert lines_with(text, "outcomes           0 B")
 
 
