@@ -67,6 +67,10 @@ class GateRun:
         """Write the evidence as JSON, whole or not at all; StorageError when it cannot be."""
         write_json(Path(path), self.evidence)
 
+    def __bool__(self) -> bool:
+        """A gate that failed must not pass for one that did: TypeError."""
+        raise TypeError("a GateRun is neither true nor false; compare its verdict")
+
     def __str__(self) -> str:
         return "\n".join(gate_lines(self.evidence, self.verdict))
 

@@ -173,9 +173,11 @@ def _evidence(
         with capture.global_and_fixture_disabled():
             return runner.evidence(gate, k, request.config.stash[ASKED][gate, k])
     except RunError as error:
-        if error.is_usage_error:
-            request.node.user_properties.append((USAGE_PROPERTY, True))
-        pytest.fail(str(error), pytrace=False)
+        broken = error
+    if broken.is_usage_error:
+        request.node.user_properties.append((USAGE_PROPERTY, True))
+    # not while it is handled: pytest would show it once more for each error it came from
+    pytest.fail(str(broken), pytrace=False)
 
 
 @pytest.fixture

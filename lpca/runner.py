@@ -189,13 +189,18 @@ class Runner:
     def _codec(self, k: int) -> Obtained | OwnCodec:
         options = self.options
         if options.codec is not None:
-            if k not in self._own:
-                # before the codec, whose code might change how it is loaded
-                receiver = self._receiver
-                self._own[k] = obtain_own(options.codec, receiver, k)
-            return self._own[k]
+            return self._own_codec(options.codec, k)
         request = Request(k, options.train_seed, options.checkpoint, options.retrain)
         return self._obtained("codec", request)
+
+    def _own_codec(self, source: Source, k: int) -> OwnCodec:
+        if k not in self._own:
+            # loaded before the codec's code runs, which might change how it is loaded
+            receiver = self._receiver
+            started = time.monotonic()
+            self._own[k] = obtain_own(source, receiver, k)
+            self._seconds["codec"] = time.monotonic() - started
+        return self._own[k]
 
     def _control(self, k: int, codec: Obtained | OwnCodec) -> Obtained:
         """The static prefix, trained as long as the codec was, with a seed of its own.

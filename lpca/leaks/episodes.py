@@ -79,6 +79,8 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
             f"{count} test seeds, each once; what the codec was trained on is unknown, so no "
             "message could be compared: it may know the test messages"
         )
+    if not declared:
+        return f"{count} test seeds, each once; the codec declares to be trained on no message"
     _no_message_known(audit, set(declared))
     unseen = {e.right: _words(e.right) for e in audit.episodes if e.stratum == "unseen"}
     longest = max(map(len, unseen.values()), default=0)
@@ -92,7 +94,7 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
         raise Leak(f"the unseen answer {named[0]!r} is named in messages the codec was trained on")
     return (
         f"{count} test episodes and the {len(declared)} messages that the codec declares share no "
-        "message; no unseen answer in those; whether it was trained on others is unknown"
+        "message; no unseen answer in those; whether there were others is unknown"
     )
 
 

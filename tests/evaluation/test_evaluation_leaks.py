@@ -19,6 +19,7 @@ from lpca.codec.architectures import TOKEN_POOLER
 from lpca.codec.base import Codec
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import Identity, identify
+from lpca.codec.foreign import codec_given, obtain_own
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import TrainConfig
@@ -32,7 +33,7 @@ from lpca.receivers.reading import Slot
 from lpca.records import Record
 from lpca.sabotage.parts import Wrapped
 from lpca.tasks import Episode, EpisodeSet, Trip
-from lpca.validity import CHECKS
+from lpca.validity import CHECKS, CheckResult
 
 K, N = 3, 24
 TRAINING_SEED = 0
@@ -502,3 +503,53 @@ class TestSplits:
         episodes = list(run.episodes)
         episodes[9] = replace(episodes[9], seed=seed)
         run.episodes = EpisodeSet(tuple(episodes), run.episodes.donors)
+
+
+class TestOwnCodec:
+    """What is known of a codec that lpca did not train is what it declares."""
+
+    @staticmethod
+    def splits(run: Run, declared: Sequence[str] | None) -> CheckResult:
+        channel = pooler(run.receiver)
+        channel.trained_on = declared  # type: ignore[assignment]
+        own = obtain_own(codec_given(channel), run.receiver, K)
+        run.conditions = ["p0", "normal"]
+        results = run_checks(replace(run.audit(), own=own))
+        return next(one for one in results if one.id == "splits_disjoint")
+
+    def test_nothing_declared_is_nothing_known(self, run: Run) -> None:
+        found = self.splits(run, None)
+        assert found.passed is None
+        assert "unknown" in found.detail
+
+    def test_nothing_declared_does_not_excuse_an_episode_counted_twice(self, run: Run) -> None:
+        TestSplits._reseed(run, run.episodes.episodes[0].seed)
+        assert self.splits(run, None).passed is False
+
+    def test_trained_on_nothing(self, run: Run) -> None:
+        found = self.splits(run, [])
+        assert found.passed is True
+        assert "declares to be trained on no message" in found.detail
+
+    def test_declared_messages_of_training(self, run: Run) -> None:
+        messages = [e.message for e in Trip().training_batch(0, 30, 0)]
+        found = self.splits(run, messages)
+        assert found.passed is True
+        assert "30 messages that the codec declares" in found.detail
+        assert "whether there were others is unknown" in found.detail
+
+    def test_a_declared_test_message(self, run: Run) -> None:
+        found = self.splits(run, ["Hello.", run.episodes.episodes[3].message])
+        assert found.passed is False
+        assert "1 test messages are training messages" in found.detail
+
+    @pytest.mark.parametrize(
+        ("declared", "passed"),
+        [("Back from {}!", False), ("back from {}", False), ("The {}ian way", True)],
+    )
+    def test_an_unseen_answer_in_a_declared_message(
+        self, run: Run, declared: str, passed: bool
+    ) -> None:
+        run.episodes = Trip().evaluation_set("test", "unseen", N, 1)
+        name = run.episodes.episodes[5].right
+        assert self.splits(run, [declared.format(name)]).passed is passed
