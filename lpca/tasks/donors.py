@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
 
 WIDTH = 64
 """How many rows are looked at, at most, for each answer that a donor may have."""
+TRIED = 50
+"""How many sets of rows, each larger by one, are tried for n that have donors together."""
 
 
-def drawn(order: Sequence[Row], n: int) -> tuple[list[Row], list[int]]:
+def drawn(order: Sequence[Row], n: int, loosely: bool = False) -> tuple[list[Row], list[int]]:
     """Return n rows, and of each the index of its donor: a derangement.
+
+    A donor has another message, and one of the row's wrong options as its answer; `loosely` any
+    other answer.
 
     They are the first of `order` where those can be each other's donors; else n of the first that
     can, so that of yes and no equally many are drawn. Which rows are drawn follows from their
@@ -28,29 +34,35 @@ def drawn(order: Sequence[Row], n: int) -> tuple[list[Row], list[int]]:
 
     Raises TaskError when no n rows can.
     """
-    if donors := _all_matched(order[:n]):
+    if donors := _all_matched(order[:n], loosely):
         return list(order[:n]), donors
-    size, cycles = n, list[list[int]]()
-    while size < len(order):
-        size = min(len(order), size + max(16, size // 4))
-        cycles = _cycles(order[:size])
-        if chosen := _together(cycles, n):
+
+    def cycles_of(size: int) -> list[list[int]]:
+        return _cycles(order[:size], loosely)
+
+    low = high = n
+    while (most := _count(cycles_of(high))) < n:
+        if high == len(order):
+            raise TaskError(_too_few(order, n, most))
+        low, high = high, min(len(order), 5 * high // 4 + 1)
+    enough = bisect_left(range(high), n, lo=low, key=lambda size: _count(cycles_of(size)))
+    for size in range(enough, min(len(order), enough + TRIED) + 1):
+        if chosen := _together(cycles_of(size), n):
             return _laid_out(order, chosen)
-    cycles = cycles or _cycles(order)
-    raise TaskError(_too_few(order, n, sum(map(len, cycles))))
+    raise TaskError(_too_few(order, n, _count(cycles_of(len(order)))))
 
 
 def _too_few(order: Sequence[Row], n: int, most: int) -> str:
-    allowed = f"n from 2 to {most}" if most > n else f"at most {most}" if most else "only"
+    allowed = "another n" if most >= n else f"at most {most}" if most else "none"
     return (
         f"{len(order) - most} of {len(order)} episodes cannot be contradicted: no other episode, "
         "with another message, has one of their wrong options as its answer and is not needed as "
-        f"a donor elsewhere; {n} are asked for; allowed: {allowed}, or more episodes whose "
-        "answers are wrong options of others"
+        f"a donor elsewhere; {n} are asked for; allowed: {allowed}, or add episodes whose answers "
+        "are wrong options of others"
     )
 
 
-def _all_matched(rows: Sequence[Row]) -> list[int] | None:
+def _all_matched(rows: Sequence[Row], loosely: bool) -> list[int] | None:
     """By row the index of its donor, each donor once; None where that cannot be.
 
     Donors that do not even mention the row's own answer are taken where all rows find one.
@@ -58,20 +70,21 @@ def _all_matched(rows: Sequence[Row]) -> list[int] | None:
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
     for silent in (True, False):
-        graph = _graph(rows, _edges(rows, silent))
+        graph = _graph(rows, _edges(rows, silent, loosely))
         donors = [int(one) for one in maximum_bipartite_matching(graph, perm_type="column")]
         if min(donors) >= 0:
             return donors
     return None
 
 
-def _cycles(rows: Sequence[Row]) -> list[list[int]]:
+def _cycles(rows: Sequence[Row], loosely: bool) -> list[list[int]]:
     """As many rows as can be each other's donors, in cycles: each row's donor is the next one."""
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
     # A row that is left out is its own donor, which costs more.
-    edges = [[*found, index] for index, found in enumerate(_edges(rows, silent=False))]
-    weights = [[1] * (len(found) - 1) + [2] for found in edges]
+    found = _edges(rows, False, loosely)
+    edges = [[*donors, index] for index, donors in enumerate(found)]
+    weights = [[1] * len(donors) + [2] for donors in found]
     starts, ends = min_weight_full_bipartite_matching(_graph(rows, edges, weights))
     donor = dict(zip(starts.tolist(), ends.tolist(), strict=True))
     cycles = []
@@ -83,6 +96,10 @@ def _cycles(rows: Sequence[Row]) -> list[list[int]]:
             following = donor.pop(following)
         cycles.append(cycle)
     return [cycle for cycle in cycles if len(cycle) > 1]
+
+
+def _count(cycles: Sequence[Sequence[int]]) -> int:
+    return sum(map(len, cycles))
 
 
 def _together(cycles: Sequence[list[int]], n: int) -> list[list[int]]:
@@ -122,17 +139,18 @@ def _graph(
     return csr_array((data, ends, starts), shape=(len(rows), len(rows)))
 
 
-def _edges(rows: Sequence[Row], silent: bool) -> list[list[int]]:
+def _edges(rows: Sequence[Row], silent: bool, loosely: bool) -> list[list[int]]:
     """By row the rows that may be its donors; with `silent` only such as do not name its answer."""
     folded = [row.message.casefold() for row in rows]
     keys = [message_key(row.message) for row in rows]
     by_answer = _by_answer(rows)
+    fits = _other_answer if loosely else contradicts
     return [
         [
             donor
-            for donor in dict.fromkeys(_near(rows, index, by_answer))
+            for donor in _near(rows, index, None if loosely else by_answer)
             if keys[donor] != keys[index]
-            and contradicts(rows[donor].answer, row)
+            and fits(rows[donor].answer, row)
             and not (silent and row.answer.casefold() in folded[donor])
         ]
         for index, row in enumerate(rows)
@@ -146,10 +164,10 @@ def _by_answer(rows: Sequence[Row]) -> dict[str, list[int]]:
     return found
 
 
-def _near(rows: Sequence[Row], index: int, by_answer: dict[str, list[int]]) -> Iterator[int]:
+def _near(rows: Sequence[Row], index: int, by_answer: dict[str, list[int]] | None) -> Iterator[int]:
     """Rows that may contradict one, the nearest behind it first."""
     row = rows[index]
-    if not row.options:
+    if not row.options or by_answer is None:
         yield from _window(range(len(rows)), index + 1)
         return
     for option in row.options:
@@ -173,6 +191,10 @@ def contradicts(answer: str, row: Row) -> bool:
     return not clash(answer, row.answer) and not stands_in(answer, row.before + row.after)
 
 
+def _other_answer(answer: str, row: Row) -> bool:
+    return not clash(answer, row.answer)
+
+
 def distractors(
     row: Row, taken: Sequence[str], pool: Sequence[str], count: int, rng: random.Random
 ) -> list[str]:
@@ -189,8 +211,8 @@ def distractors(
             break
     if len(found) < len(taken) + count:
         raise TaskError(
-            f"only {len(found)} different answers of its split can stand beside {row.answer!r:.60}"
-            f" and make its options; allowed: a lower `options`, or `options` in the rows",
+            f"line {row.line}: only {len(found) + 1} different answers of its split, its own "
+            "included, can be its options; allowed: fewer `options`, or `options` in the rows",
             "options",
         )
     return found[len(taken) :]

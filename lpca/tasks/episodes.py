@@ -21,8 +21,8 @@ from lpca.tasks.base import (
     TaskError,
     episode_seed,
 )
-from lpca.tasks.donors import distractors, drawn
-from lpca.tasks.rows import Row, read_rows
+from lpca.tasks.donors import contradicts, distractors, drawn
+from lpca.tasks.rows import Row, read_rows, shown_path
 from lpca.tasks.words import places_of, without_lists
 
 SHARES: Mapping[Split, range] = {
@@ -64,7 +64,7 @@ class Episodes:
                 )
         file, options = settings.get("file"), settings.get("options", 4)
         if not isinstance(file, str):
-            found = "missing" if file is None else repr(file)
+            found = "missing" if file is None else file
             raise TaskError(
                 f"task episodes: file is {found}; allowed: the path of a JSONL file", "file"
             )
@@ -84,8 +84,9 @@ class Episodes:
 
         A row's donor is another one of the set, with another message, whose answer is one of the
         row's wrong options. Where a row names no options, its donor's answer is among them and the
-        right one's place is balanced. For validation, which training only watches, a stratum that
-        is too small gives way to the whole split, and its rows come again where they are too few.
+        right one's place is balanced. For validation, by which training is only watched, any other
+        answer makes a donor, a stratum that is too small gives way to the whole split, and its rows
+        come again where they are too few. Their wrong options are training answers.
 
         Raises TaskError when n rows with donors cannot be had.
         """
@@ -99,13 +100,13 @@ class Episodes:
         if len(order) < n:
             raise TaskError(self._too_few(split, answers, len(order), n))
         try:
-            chosen, donors = drawn(order, n)
+            chosen, donors = drawn(order, n, loosely=split == "validation")
         except TaskError as error:
             raise TaskError(f"{self._part(split, answers)}: {error}") from None
         places = self._places(n, rng)
-        pool = [row.answer for row in rows]
+        pool = [row.answer for row in self._pool(split, answers)]
         episodes = [
-            self._episode(split, seed, i, row, [chosen[donor].answer], pool, places[i], rng)
+            self._episode(split, seed, i, row, chosen[donor], pool, places[i], rng)
             for i, (row, donor) in enumerate(zip(chosen, donors, strict=True))
         ]
         return EpisodeSet(tuple(episodes), tuple(donors))
@@ -120,7 +121,7 @@ class Episodes:
         pool = [row.answer for row in rows]
         return [
             self._episode(
-                "train", seed, step * size + i, row, [], pool, rng.randrange(self.options), rng
+                "train", seed, step * size + i, row, None, pool, rng.randrange(self.options), rng
             )
             for i, row in enumerate(chosen)
         ]
@@ -158,7 +159,13 @@ class Episodes:
 
     def _rows(self, split: Split, answers: Answers) -> list[Row]:
         rows = self._splits[split]
-        return [row for row in rows if answers in ("all", self._stratum(row))]
+        if answers == "all":
+            return rows
+        return [row for row in rows if self._stratum(row) == answers]
+
+    def _pool(self, split: Split, answers: Answers) -> list[Row]:
+        """Rows whose answers may be wrong options; for validation those of training will do."""
+        return self._splits["train"] if split == "validation" else self._rows(split, answers)
 
     def _repeated(self, order: list[Row], n: int, rng: random.Random) -> list[Row]:
         if len(order) >= n:
@@ -168,7 +175,7 @@ class Episodes:
 
     def _part(self, split: Split, answers: Answers) -> str:
         which = "" if answers == "all" else f" with {answers} answers"
-        return f"{self.file}: the {split} split{which}"
+        return f"{shown_path(self.file)}: the {split} split{which}"
 
     def _too_few(self, split: Split, answers: Answers, count: int, n: int) -> str:
         groups = len({row.group for row in self._splits[split]})
@@ -190,7 +197,7 @@ class Episodes:
         seed: int,
         index: int,
         row: Row,
-        wrong: list[str],
+        donor: Row | None,
         pool: Sequence[str],
         place: int,
         rng: random.Random,
@@ -198,7 +205,8 @@ class Episodes:
         if row.options:
             options = _in_order(row)
         else:
-            wrong = wrong + distractors(row, wrong, pool, self.options - 1 - len(wrong), rng)
+            wrong = [] if donor is None or not contradicts(donor.answer, row) else [donor.answer]
+            wrong += distractors(row, wrong, pool, self.options - 1 - len(wrong), rng)
             rng.shuffle(wrong)
             options = (*wrong[:place], row.answer, *wrong[place:])
         stratum = self._stratum(row)

@@ -20,7 +20,7 @@ MAX_ANSWER = 1000
 FIELDS = ("message", "context", "answer")
 RECEIVED_FIELDS = ("sender_message", "receiver_context", "receiver_output")
 OPTIONAL = ("options", "group")
-_SHOWN = 60
+_SHOWN, _LONGEST_PATH = 60, 200
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -58,6 +58,7 @@ def read_rows(path: Path) -> list[Row]:
         TaskError: the file cannot be read, or a line is not as it must be; the text begins with
             `FILE:LINE` where a line is at fault.
     """
+    name = shown_path(path)
     rows, seen = list[Row](), dict[tuple[str, str, str], int]()
     groups: dict[str, tuple[str, int]] = {}
     for number, line in enumerate(_read(path).split(b"\n"), start=1):
@@ -67,13 +68,19 @@ def read_rows(path: Path) -> list[Row]:
             row = _row(number, line)
             _refuse_repeats(row, seen, groups)
         except _Fault as fault:
-            raise TaskError(f"{path}:{number}: {fault}", "file") from None
+            raise TaskError(f"{name}:{number}: {fault}", "file") from None
         rows.append(row)
         if len(rows) > MAX_ROWS:
-            _refuse(f"{path}:{number}: too many rows; allowed: at most {MAX_ROWS}")
+            _refuse(f"{name}:{number}: too many rows; allowed: at most {MAX_ROWS}")
     if not rows:
-        _refuse(f"{path}: the file holds no episode; allowed: one JSON object a line")
+        _refuse(f"{name}: the file holds no episode; allowed: one JSON object a line")
     return rows
+
+
+def shown_path(path: Path) -> str:
+    """A path as a message shows it: printable, and its end where it is long."""
+    text = str(path) if str(path).isprintable() else ascii(str(path))
+    return text if len(text) <= _LONGEST_PATH else "..." + text[-_LONGEST_PATH:]
 
 
 def message_key(message: str) -> str:
@@ -90,18 +97,19 @@ def _refuse(text: str) -> NoReturn:
 
 
 def _read(path: Path) -> bytes:
+    name = shown_path(path)
     try:
         if path.exists() and not path.is_file():
-            _refuse(f"{path}: this is no file; allowed: a JSONL file of episodes")
+            _refuse(f"{name}: this is no file; allowed: a JSONL file of episodes")
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        _refuse(f"{path}: there is no such file; allowed: a JSONL file, by its path from the spec")
+        _refuse(f"{name}: there is no such file; allowed: a JSONL file, by its path from the spec")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        _refuse(f"{path}: the file cannot be read ({reason})")
+        _refuse(f"{name}: the file cannot be read ({reason})")
     if len(data) > MAX_BYTES:
-        _refuse(f"{path}: the file is too large; allowed: at most {MAX_BYTES} bytes")
+        _refuse(f"{name}: the file is too large; allowed: at most {MAX_BYTES} bytes")
     return data.removeprefix(b"\xef\xbb\xbf")
 
 
@@ -212,7 +220,9 @@ def _options(value: Any, answer: str) -> tuple[str, ...]:
                     "none is another one or begins it, whatever the case"
                 )
     if answer not in options:
-        raise _Fault(f"answer {_shown(answer)} is none of {_shown(list(options))}; {allowed}")
+        raise _Fault(
+            f"answer {_shown(answer)} is none of {_shown(list(options))}; allowed: {allowed}"
+        )
     return options
 
 
