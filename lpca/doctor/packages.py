@@ -15,7 +15,7 @@ import lpca
 from lpca.doctor.finding import Finding, Section
 from lpca.exit_codes import ExitCode
 
-_WRITTEN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?P<allowed>[^;]*?)\s*(;.*)?")
+_WRITTEN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(\[.*?\])?\s*(?P<allowed>[^;]*?)\s*(;.*)?")
 _EXTRA = re.compile(r"""extra\s*==\s*['"](?P<name>[^'"]+)['"]""")
 INSTALL = f"{quote(sys.executable)} -m pip install"
 

@@ -152,6 +152,8 @@ def need(text):
         ("tqdm", ("tqdm", "", "")),
         ("torch<2.14,>=2.11", ("torch", "<2.14,>=2.11", "")),
         ('types-PyYAML; extra == "dev"', ("types-PyYAML", "", "dev")),
+        ("lpca[docs]; extra == 'dev'", ("lpca", "", "dev")),
+        ("x[a,b]>=1,<2", ("x", "<2,>=1", "")),
         ("x>=1 ; extra == 'a-b'", ("x", ">=1", "a-b")),
     ],
 )
