@@ -54,7 +54,5 @@ def _cuda(torch: Any, index: int) -> Finding:
 
 def _no_cuda(torch: Any) -> str:
     built = torch.version.cuda
-    why = (
-        f"torch is built for CUDA {built}, no driver or GPU answers" if built else "a build without"
-    )
+    why = f"no driver or GPU answers torch's CUDA {built}" if built else "torch is built without it"
     return f"{'cuda':18} none: {why}"
