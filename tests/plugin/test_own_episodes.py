@@ -106,7 +106,10 @@ def test_a_question_that_holds_its_answer_makes_the_gate_invalid(own):
 def test_what_exceeds_the_receivers_window_is_refused_before_training(own, split):
     def lengthen(row):
         own_split = split_of_group(message_key(row["message"]))
-        longer = {"message": f"{row['message']} {'And so on. ' * 300}", "group": message_key(row["message"])}
+        longer = {
+            "message": f"{row['message']} {'And so on. ' * 300}",
+            "group": message_key(row["message"]),
+        }
         return {**row, **longer} if own_split == split else row
 
     take(own, "trips.jsonl", BASE + MAIN, n=50, change=lengthen)
@@ -121,4 +124,6 @@ def test_a_file_that_is_not_sound_ends_the_run_in_one_line(own):
     write(own, "trips.jsonl", ["", '{"message": "m"}'])
     result = own.run("-m", "base")
     assert result.ret == ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *gate_specs.yaml:3:30: *trips.jsonl:2: the field context*"])
+    result.stderr.fnmatch_lines(
+        ["ERROR: *gate_specs.yaml:3:30: *trips.jsonl:2: the field context*"]
+    )

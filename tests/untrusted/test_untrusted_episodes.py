@@ -122,9 +122,7 @@ def test_any_value_in_any_field_is_read_or_refused_in_one_line(
 
 
 WORDS = st.text("abcdefgh äß日\u2028", min_size=1, max_size=8).filter(str.strip)
-ROWS = st.lists(
-    st.tuples(WORDS, WORDS, WORDS, st.lists(WORDS, max_size=3)), min_size=1, max_size=8
-)
+ROWS = st.lists(st.tuples(WORDS, WORDS, WORDS, st.lists(WORDS, max_size=3)), min_size=1, max_size=8)
 
 
 @settings(max_examples=150, deadline=None)
