@@ -149,7 +149,7 @@ def _edges(rows: Sequence[Row], silent: bool, loosely: bool) -> list[list[int]]:
         [
             donor
             for donor in _near(rows, index, None if loosely else by_answer)
-            if donor != index
+            if keys[donor] != keys[index]
             and fits(rows[donor].answer, row)
             and not (silent and row.answer.casefold() in folded[donor])
         ]
