@@ -52,5 +52,5 @@ def _shortest(places: Sequence[tuple[int, int, int]], count: int) -> tuple[int, 
 
 
 def _pattern(options: Sequence[str]) -> re.Pattern[str]:
-    longest_first = sorted(options, key=len, reverse=True)
-    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)", re.IGNORECASE)
+    """Of options none begins another, so that the leftmost one is the longest."""
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, options))})(?!\w)", re.IGNORECASE)

@@ -105,12 +105,12 @@ def test_a_question_that_holds_its_answer_makes_the_gate_invalid(own):
 @pytest.mark.parametrize("split", ["test", "train"])
 def test_what_exceeds_the_receivers_window_is_refused_before_training(own, split):
     def lengthen(row):
-        own_split = split_of_group(message_key(row["message"]))
+        group = message_key(row["message"])
         longer = {
             "message": f"{row['message']} {'And so on. ' * 300}",
             "group": message_key(row["message"]),
         }
-        return {**row, **longer} if own_split == split else row
+        return {**row, **longer} if split_of_group(group) == split else row
 
     take(own, "trips.jsonl", BASE + MAIN, n=50, change=lengthen)
     result = own.run("-m", "main", "--train-seed", "9")
@@ -124,6 +124,4 @@ def test_a_file_that_is_not_sound_ends_the_run_in_one_line(own):
     write(own, "trips.jsonl", ["", '{"message": "m"}'])
     result = own.run("-m", "base")
     assert result.ret == ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(
-        ["ERROR: *gate_specs.yaml:3:30: *trips.jsonl:2: the field context*"]
-    )
+    result.stderr.fnmatch_lines(["ERROR: *_specs.yaml:3:30: *trips.jsonl:2: the field context*"])

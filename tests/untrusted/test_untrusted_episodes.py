@@ -153,13 +153,15 @@ def test_a_valid_file_gives_what_was_written_and_sound_episodes(tmp_path_factory
 def drawn_or_refused(task: Episodes) -> None:
     for split in ("train", "validation", "test"):
         count = len(task._rows(split, "all"))
+        said = ""
         try:
             episodes = task.evaluation_set(split, "all", max(2, count), 0)
             task.training_batch(0, 4, 0)
         except TaskError as error:
-            assert len(str(error).splitlines()) == 1
-            continue
-        assert sorted(episodes.donors) == list(range(len(episodes)))
+            said = str(error)
+        assert len(said.splitlines()) <= 1
+        if not said:
+            assert sorted(episodes.donors) == list(range(len(episodes)))
 
 
 def test_a_row_is_told_by_its_content():
