@@ -120,6 +120,21 @@ def test_yes_and_no_may_stand_anywhere_alike(llama: Receiver, tmp_path: Path) ->
     assert found(audit_of(llama, tmp_path, rows, n=100)) == {}
 
 
+def test_that_one_answer_is_common_is_no_leak(llama: Receiver, tmp_path: Path) -> None:
+    rng = random.Random(1)
+    words = ["seventeen", "three", "four", "six"]
+    rows = [
+        {
+            "message": f"Note {i}.",
+            "context": "Read.{message}\nHow many?",
+            "answer": words[0] if rng.random() < 0.5 else rng.choice(words[1:]),
+            "options": rng.sample(words, 4),
+        }
+        for i in range(900)
+    ]
+    assert found(audit_of(llama, tmp_path, rows, n=200)) == {}
+
+
 def in_one_row(change: Callable[[Row], Row]) -> list[Row]:
     """All rows are sound but those of one answer."""
     return [{**row, **change(row)} if row["answer"] == CITIES[0] else row for row in mcq(800)]
