@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from lpca.report.figures.page import PLOT, Block, wrapped
 from lpca.report.figures.readings import Success, successes
-from lpca.report.figures.style import FAINT, INK, MUTED, write
+from lpca.report.figures.style import FAINT, INK, MUTED
 
 ROW = 0.2
 HEAD = 0.04
@@ -43,7 +43,7 @@ def _draw(evidence: Mapping[str, Any], rows: Sequence[Success], axes: Axes) -> N
     for index, row in enumerate(rows):
         y = HEAD + ROW * (index + 0.5)
         axes.plot([row.interval.low, row.interval.high], [y, y], color=ink, linewidth=1.6)
-        axes.plot(row.rate, y, "o", color=ink, markersize=5, gid=f"rate {row.condition}")
+        axes.plot(row.rate, y, "o", color=ink, markersize=5, label=f"rate {row.condition}")
         axes.plot(
             row.other / row.n,
             y,
@@ -52,11 +52,11 @@ def _draw(evidence: Mapping[str, Any], rows: Sequence[Success], axes: Axes) -> N
             markerfacecolor="none",
             markersize=7.5,
             markeredgewidth=0.7,
-            gid=f"other {row.condition}",
+            label=f"other {row.condition}",
         )
         label = wrapped(row.condition, 34, 1)[0]
-        write(axes, -0.12 / PLOT, y, label, transform=beside, ha="right", va="center", color=ink)
+        axes.text(-0.12 / PLOT, y, label, transform=beside, ha="right", va="center", color=ink)
         if readable:
             numbers = f"{row.successes}/{row.n}  {row.rate:.1%}".replace("%", " %")
             at = 1 + 1.75 / PLOT
-            write(axes, at, y, numbers, transform=beside, ha="right", va="center", size=7.5)
+            axes.text(at, y, numbers, transform=beside, ha="right", va="center", size=7.5)

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from lpca.report.figures.page import LINE, PLOT, Block, wrapped
 from lpca.report.figures.readings import Reading, Scale
-from lpca.report.figures.style import FAINT, GROUND, INK, MARKS, MUTED, write
+from lpca.report.figures.style import FAINT, GROUND, INK, MARKS, MUTED
 
 LABELS: Mapping[Scale, str] = MappingProxyType(
     {
@@ -75,20 +75,20 @@ def _draw_row(axes: Axes, row: Reading, top: float, height: float) -> None:
     for index, line in enumerate(lines):
         how = {"weight": "bold", "size": 7.5} if index < ids else {"color": MUTED, "size": 7}
         at = first + LINE * index
-        write(axes, -0.12 / PLOT, at, line, transform=beside, ha="right", va="center", **how)
+        axes.text(-0.12 / PLOT, at, line, transform=beside, ha="right", va="center", **how)
     verdict_at, numbers_at = y - LINE / 2, y + LINE / 2
     right = {"transform": beside, "ha": "left", "va": "center"}
     x = 1 + 0.12 / PLOT
     if result.interval is None:
-        write(axes, x, y, result.verdict, color=mark.colour, weight="bold", size=7.5, **right)
+        axes.text(x, y, result.verdict, color=mark.colour, weight="bold", size=7.5, **right)
         area = (0.0, top + 0.04), 1.0, height - 0.08
         hatch = Rectangle(*area, transform=beside, hatch="////", fill=False, edgecolor=FAINT)
         hatch.set_linewidth(0.0)
-        hatch.set_gid(f"unread {row.label}")
+        hatch.set_label(f"unread {row.label}")
         axes.add_patch(hatch)
         return
-    write(axes, x, verdict_at, result.verdict, color=mark.colour, weight="bold", size=7.5, **right)
-    write(axes, x, numbers_at, _numbers(row), color=INK, size=7, **right)
+    axes.text(x, verdict_at, result.verdict, color=mark.colour, weight="bold", size=7.5, **right)
+    axes.text(x, numbers_at, _numbers(row), color=INK, size=7, **right)
     _draw_interval(axes, row, y)
 
 
@@ -105,7 +105,7 @@ def _draw_region(axes: Axes, row: Reading, top: float, height: float) -> None:
             color=INK,
             linewidth=1.0,
             linestyle=(0, (2, 1)),
-            gid=f"margin {row.label}",
+            label=f"margin {row.label}",
         )
 
 
@@ -115,7 +115,9 @@ def _draw_interval(axes: Axes, row: Reading, y: float) -> None:
     edges = axes.get_xlim()
     low, high = result.interval.low, result.interval.high
     ends = [max(low, edges[0]), min(high, edges[1])]
-    axes.plot(ends, [y, y], color=mark.colour, linewidth=1.8, gid=f"interval {row.label}", zorder=3)
+    axes.plot(
+        ends, [y, y], color=mark.colour, linewidth=1.8, label=f"interval {row.label}", zorder=3
+    )
     for value, end, arrow in ((low, ends[0], "<"), (high, ends[1], ">")):
         shape = "|" if math.isfinite(value) else arrow
         axes.plot(end, y, shape, color=mark.colour, markersize=5, clip_on=False, zorder=3)
@@ -128,7 +130,7 @@ def _draw_interval(axes: Axes, row: Reading, y: float) -> None:
             markerfacecolor=mark.colour if mark.filled else "white",
             markersize=7 if mark.marker == "X" else 5.5,
             markeredgewidth=1.4 if mark.filled is False else 0.6,
-            gid=f"estimate {row.label}",
+            label=f"estimate {row.label}",
             zorder=4,
         )
 
@@ -179,7 +181,7 @@ def _draw_key(verdicts: Sequence[str], axes: Axes) -> None:
             box = Rectangle((x, 0.02), 0.13, 0.1, hatch="////", fill=False, edgecolor=MUTED)
             axes.add_patch(box)
         text = f"{verdict}: {mark.meaning}"
-        write(axes, x + 0.18, 0.07, text, size=7, va="center", color=MUTED)
-        x += 0.35 + 0.062 * len(text)
+        axes.text(x + 0.18, 0.07, text, size=7, va="center", color=MUTED)
+        x += 0.4 + 0.065 * len(text)
     note = "Shaded: where a claim holds; dashed: its margins. Line: the criterion's interval."
-    write(axes, 0.0, 0.07 + LINE * 1.2, note, size=7, va="center", color=MUTED)
+    axes.text(0.0, 0.07 + LINE * 1.2, note, size=7, va="center", color=MUTED)

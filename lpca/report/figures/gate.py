@@ -13,7 +13,7 @@ from lpca.report.figures.conditions import conditions_block
 from lpca.report.figures.forest import forest_blocks, key_block
 from lpca.report.figures.page import LINE, Block, page, wrapped
 from lpca.report.figures.readings import in_words, name_of, readings, setting_of
-from lpca.report.figures.style import INK, MARKS, MUTED, picture, write
+from lpca.report.figures.style import INK, MARKS, MUTED, picture
 
 MOST_REASONS = 8
 
@@ -70,11 +70,11 @@ def _draw_head(
             clip_on=False,
         )
         x = 0.32
-    title = write(axes, x, base, verdict, size=size, weight="bold", color=mark.colour)
-    title.set_gid("verdict")
+    title = axes.text(x, base, verdict, size=size, weight="bold", color=mark.colour)
+    title.set_label("verdict")
     right = axes.get_xlim()[1]
     name = wrapped(name_of(evidence), 42, 1)[0]
-    write(axes, right, base, name, size=13, weight="bold", ha="right")
+    axes.text(right, base, name, size=13, weight="bold", ha="right")
     for index, line in enumerate([*small, *lines]):
         colour = INK if index >= len(small) or index == 0 else MUTED
-        write(axes, 0.0, top + LINE * (index + 0.8), line, color=colour, size=8)
+        axes.text(0.0, top + LINE * (index + 0.8), line, color=colour, size=8)

@@ -10,9 +10,7 @@ from types import MappingProxyType
 from typing import Any, ParamSpec
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from lpca.errors import RequestError
 from lpca.spec.claims import ClaimError
@@ -23,7 +21,7 @@ INK, MUTED, FAINT, GROUND = "#1a1a1a", "#595959", "#bfbfbf", "#e8e8e8"
 BLUE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 """From the palette of Okabe and Ito (2008)."""
 
-_SETTINGS: Mapping[str, Any] = MappingProxyType(
+_SETTINGS: Any = MappingProxyType(
     {
         "font.family": ["DejaVu Sans"],
         "font.size": 8.0,
@@ -37,6 +35,7 @@ _SETTINGS: Mapping[str, Any] = MappingProxyType(
         "xtick.labelsize": 7.5,
         "ytick.labelsize": 7.5,
         "text.color": INK,
+        "text.parse_math": False,  # a `$` in somebody's title is a dollar
         "legend.frameon": False,
         "legend.fontsize": 7.5,
         "svg.hashsalt": "lpca",
@@ -65,11 +64,11 @@ class Mark:
 
 MARKS: Mapping[str, Mark] = MappingProxyType(
     {
-        "PASS": Mark(GREEN, "o", meaning="the claim is shown"),
-        "FAIL": Mark(VERMILLION, "X", meaning="the claim is contradicted"),
-        "INCONCLUSIVE": Mark(BLUE, "D", filled=False, meaning="the data do not decide it"),
+        "PASS": Mark(GREEN, "o", meaning="shown"),
+        "FAIL": Mark(VERMILLION, "X", meaning="contradicted"),
+        "INCONCLUSIVE": Mark(BLUE, "D", filled=False, meaning="not decided by the data"),
         "INVALID": Mark(INK, meaning="must not be read"),
-        "NOT MEASURED": Mark(MUTED, meaning="there is nothing to read"),
+        "NOT MEASURED": Mark(MUTED, meaning="nothing to read"),
     }
 )
 
@@ -98,8 +97,3 @@ def styled() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
         yield
-
-
-def write(axes: Axes, x: float, y: float, text: str, **how: Any) -> Text:
-    """Text as it stands: a `$` in somebody's title is a dollar."""
-    return axes.text(x, y, text, parse_math=False, **how)

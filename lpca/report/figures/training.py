@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lpca.report.figures.readings import name_of
-from lpca.report.figures.style import BLUE, MUTED, VERMILLION, FigureError, picture, write
+from lpca.report.figures.style import BLUE, MUTED, VERMILLION, FigureError, picture
 
 
 @picture
@@ -30,7 +30,6 @@ def training_figure(evidence: Mapping[str, Any]) -> Figure:
         color=BLUE,
         linewidth=1.3,
         label="training loss",
-        gid="loss",
     )
     gaps = [one for one in history if one["gap"] is not None]
     axes.plot(
@@ -42,14 +41,13 @@ def training_figure(evidence: Mapping[str, Any]) -> Figure:
         marker="s",
         markersize=3.5,
         label="gap: loss with another message − with the right one (validation)",
-        gid="gap",
     )
     axes.axhline(0.0, color=MUTED, linewidth=0.6)
     axes.set_xlabel("training step")
     axes.set_ylabel("nats per answer token")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     title = f"{name_of(evidence)}: {codec['architecture']}, training seed {codec['seed']}"
-    axes.set_title(title, loc="left", parse_math=False, size=9)
+    axes.set_title(title, loc="left", size=9)
     if gaps and max(one["gap"] for one in gaps) <= 0.0:
-        write(axes, 0.99, 0.95, "the message is not used", transform=axes.transAxes, ha="right")
+        axes.text(0.99, 0.95, "the message is not used", transform=axes.transAxes, ha="right")
     return figure
