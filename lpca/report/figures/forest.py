@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
@@ -73,11 +74,11 @@ def _draw_row(axes: Axes, row: Reading, top: float, height: float) -> None:
     beside = axes.get_yaxis_transform()
     first = y - LINE * (len(lines) - 1) / 2
     for index, line in enumerate(lines):
-        how = {"weight": "bold", "size": 7.5} if index < ids else {"color": MUTED, "size": 7}
+        how: Any = {"weight": "bold", "size": 7.5} if index < ids else {"color": MUTED, "size": 7}
         at = first + LINE * index
         axes.text(-0.12 / PLOT, at, line, transform=beside, ha="right", va="center", **how)
     verdict_at, numbers_at = y - LINE / 2, y + LINE / 2
-    right = {"transform": beside, "ha": "left", "va": "center"}
+    right: Any = {"transform": beside, "ha": "left", "va": "center"}
     x = 1 + 0.12 / PLOT
     if result.interval is None:
         axes.text(x, y, result.verdict, color=mark.colour, weight="bold", size=7.5, **right)
