@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from lpca.report.figures.page import LINE, PLOT, Block, wrapped
+from lpca.report.figures.page import LEFT, LINE, MARGIN, PLOT, RIGHT, Block, wrapped
 from lpca.report.figures.readings import Reading, Scale
 from lpca.report.figures.style import FAINT, GROUND, INK, MARKS, MUTED
 
@@ -22,7 +22,7 @@ LABELS: Mapping[Scale, str] = MappingProxyType(
         "ratio": "ratio of success rates",
     }
 )
-LABEL_WIDTH = 37
+ID_WIDTH, CLAIM_WIDTH = 30, 37
 PADDING = 0.09
 
 
@@ -42,12 +42,12 @@ def key_block(rows: Sequence[Reading]) -> Block:
     return Block(0.32, partial(_draw_key, present), wide=True)
 
 
-def _label(row: Reading) -> list[str]:
-    return [*wrapped(row.label, LABEL_WIDTH - 4, 2), *wrapped(row.result.text, LABEL_WIDTH, 2)]
+def _label(row: Reading) -> tuple[list[str], list[str]]:
+    return wrapped(row.label, ID_WIDTH, 3), wrapped(row.result.text, CLAIM_WIDTH, 2)
 
 
 def _height(row: Reading) -> float:
-    return max(2, len(_label(row))) * LINE + PADDING
+    return sum(map(len, _label(row))) * LINE + PADDING
 
 
 def _draw(scale: Scale, rows: Sequence[Reading], axes: Axes) -> None:
@@ -55,50 +55,85 @@ def _draw(scale: Scale, rows: Sequence[Reading], axes: Axes) -> None:
     axes.set_xlim(low, high)
     axes.set_xlabel(LABELS[scale])
     axes.spines["left"].set_visible(False)
-    if low < 0.0 < high:
-        axes.axvline(0.0, color=MUTED, linewidth=0.7, zorder=1)
+    if scale == "ratio":
+        _logarithmic(axes)
+    neutral = 1.0 if scale == "ratio" else 0.0
+    if low < neutral < high:
+        axes.axvline(neutral, color=MUTED, linewidth=0.7, zorder=1)
+    span = {"xmin": (MARGIN - LEFT) / PLOT, "xmax": 1 + (RIGHT - MARGIN) / PLOT}
     top = 0.0
     for row in rows:
         height = _height(row)
         _draw_row(axes, row, top, height)
         top += height
-        axes.axhline(top, color="#eeeeee", linewidth=0.6, xmin=-LINE, clip_on=False, zorder=0)
+        if row is not rows[-1]:
+            axes.axhline(top, color=GROUND, linewidth=0.6, clip_on=False, zorder=0, **span)
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 2, 5) if len(decades) < 4 else (1,)
+    ticks = [step * 10.0**power for power in decades for step in steps]
+    shown = [tick for tick in ticks if low <= tick <= high]
+    axes.set_xticks(shown, [f"{tick:g}" for tick in shown])
+    axes.set_xticks([], minor=True)
 
 
 def _draw_row(axes: Axes, row: Reading, top: float, height: float) -> None:
+    _draw_label(axes, row, top)
     result, mark = row.result, MARKS[row.result.verdict]
     y = top + height / 2
-    _draw_region(axes, row, top, height)
-    lines = _label(row)
-    ids = len(wrapped(row.label, LABEL_WIDTH - 4, 2))
-    beside = axes.get_yaxis_transform()
-    first = y - LINE * (len(lines) - 1) / 2
-    for index, line in enumerate(lines):
-        how: Any = {"weight": "bold", "size": 7.5} if index < ids else {"color": MUTED, "size": 7}
-        at = first + LINE * index
-        axes.text(-0.12 / PLOT, at, line, transform=beside, ha="right", va="center", **how)
-    verdict_at, numbers_at = y - LINE / 2, y + LINE / 2
-    right: Any = {"transform": beside, "ha": "left", "va": "center"}
+    right: Any = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center"}
+    bold: Any = {"weight": "bold", "size": 7.5}
     x = 1 + 0.12 / PLOT
+    _draw_margins(axes, row, top, height)
     if result.interval is None:
-        axes.text(x, y, result.verdict, color=mark.colour, weight="bold", size=7.5, **right)
-        area = (0.0, top + 0.04), 1.0, height - 0.08
-        hatch = Rectangle(*area, transform=beside, hatch="////", fill=False, edgecolor=FAINT)
-        hatch.set_linewidth(0.0)
-        hatch.set_label(f"unread {row.label}")
-        axes.add_patch(hatch)
+        axes.text(x, y, result.verdict, color=mark.colour, **bold, **right)
+        _hatch(axes, row, top, height)
         return
-    axes.text(x, verdict_at, result.verdict, color=mark.colour, weight="bold", size=7.5, **right)
-    axes.text(x, numbers_at, _numbers(row), color=INK, size=7, **right)
+    axes.text(x, y - LINE / 2, result.verdict, color=mark.colour, **bold, **right)
+    axes.text(x, y + LINE / 2, _numbers(row), color=INK, size=7, **right)
+    _shade(axes, row, top, height)
     _draw_interval(axes, row, y)
 
 
-def _draw_region(axes: Axes, row: Reading, top: float, height: float) -> None:
-    """Shade where the claim holds, and draw its margins."""
+def _draw_label(axes: Axes, row: Reading, top: float) -> None:
+    ids, claim = _label(row)
+    left: Any = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
+    for index, line in enumerate([*ids, *claim]):
+        how: Any = {"weight": "bold"} if index < len(ids) else {"color": MUTED}
+        y = top + PADDING / 2 + LINE * (index + 0.5)
+        axes.text(-0.12 / PLOT, y, line, size=7.2, **how, **left)
+
+
+def _hatch(axes: Axes, row: Reading, top: float, height: float) -> None:
+    """Where there is nothing to read."""
+    axes.add_patch(
+        Rectangle(
+            (0.0, top + 0.04),
+            1.0,
+            height - 0.08,
+            transform=axes.get_yaxis_transform(),
+            hatch="////",
+            fill=False,
+            edgecolor=FAINT,
+            linewidth=0.0,
+            label=f"unread {row.label}",
+        )
+    )
+
+
+def _shade(axes: Axes, row: Reading, top: float, height: float) -> None:
+    """Where the claim holds."""
     low, high = axes.get_xlim()
     start, stop = max(low, row.region.low), min(high, row.region.high)
     area = (start, top + 0.03), max(0.0, stop - start), height - 0.06
     axes.add_patch(Rectangle(*area, facecolor=GROUND, edgecolor="none", zorder=0))
+
+
+def _draw_margins(axes: Axes, row: Reading, top: float, height: float) -> None:
     for margin in row.result.margins:
         axes.plot(
             [margin, margin],
@@ -120,11 +155,11 @@ def _draw_interval(axes: Axes, row: Reading, y: float) -> None:
         ends, [y, y], color=mark.colour, linewidth=1.8, label=f"interval {row.label}", zorder=3
     )
     for value, end, arrow in ((low, ends[0], "<"), (high, ends[1], ">")):
-        shape = "|" if math.isfinite(value) else arrow
+        shape = "|" if value == end else arrow
         axes.plot(end, y, shape, color=mark.colour, markersize=5, clip_on=False, zorder=3)
     if result.estimate is not None:
         axes.plot(
-            result.estimate,
+            max(result.estimate, edges[0]),
             y,
             mark.marker,
             color=mark.colour,
@@ -154,19 +189,24 @@ def _numbers(row: Reading) -> str:
 
 
 def _limits(scale: Scale, rows: Sequence[Reading]) -> tuple[float, float]:
+    """Everything finite is within; on the ratio's logarithmic scale zero lies beyond the edge."""
     if scale == "rate":
         return -0.01, 1.01
-    values = [0.0]
-    for row in rows:
-        values += row.result.margins
-        if row.result.estimate is not None:
-            values.append(row.result.estimate)
-        if row.result.interval is not None:
-            ends = row.result.interval.low, row.result.interval.high
-            values += [end for end in ends if math.isfinite(end)]
-    low, high = min(values), max(values)
+    values = [value for row in rows for value in _values(row) if math.isfinite(value)]
+    if scale == "ratio":
+        positive = [1.0, *(value for value in values if value > 0.0)]
+        return min(positive) / 1.5, max(positive) * 1.5
+    low, high = min(0.0, *values), max(0.0, *values)
     room = 0.06 * max(high - low, 0.1)
-    return (-room / 3 if scale == "ratio" else low - room), high + room
+    return low - room, high + room
+
+
+def _values(row: Reading) -> Iterator[float]:
+    yield from row.result.margins
+    if row.result.estimate is not None:
+        yield row.result.estimate
+    if row.result.interval is not None:
+        yield from (row.result.interval.low, row.result.interval.high)
 
 
 def _draw_key(verdicts: Sequence[str], axes: Axes) -> None:

@@ -42,7 +42,7 @@ def _head(evidence: Mapping[str, Any]) -> Block:
     verdict_size = 30 if invalid else 17
     top = verdict_size / 72 + 0.08
     height = top + LINE * (len(small) + len(lines)) + 0.12
-    return Block(height, partial(_draw_head, evidence, verdict_size, top, small, lines), 0.3, True)
+    return Block(height, partial(_draw_head, evidence, verdict_size, top, small, lines), 0.15, True)
 
 
 def _draw_head(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH = 8.0
-LEFT, RIGHT = 2.35, 1.95
+LEFT, RIGHT = 2.3, 2.05
 """Beside a panel: room for labels and for numbers."""
 MARGIN = 0.2
 LINE = 0.145
@@ -53,7 +53,10 @@ def page(blocks: Sequence[Block]) -> Figure:
 
 
 def wrapped(text: str, width: int, most: int) -> list[str]:
-    """Text in lines of `width` characters, `most` of them; what is left out is marked."""
-    return textwrap.wrap(
-        " ".join(text.split()), width, max_lines=most, placeholder=" …", break_long_words=True
-    )
+    """Text in lines of about `width` characters, `most` of them; what is left out is marked.
+
+    A name_like_this is broken after its underscores.
+    """
+    words = " ".join(text.split()).replace("_", "_ ")
+    lines = textwrap.wrap(words, width, max_lines=most, placeholder=" …", break_long_words=True)
+    return [line.replace("_ ", "_") for line in lines]

@@ -89,25 +89,23 @@ def setting_of(evidence: Mapping[str, Any]) -> str:
 def in_words(evidence: Mapping[str, Any]) -> list[str]:
     """The verdict in sentences: why it is not read, or how many criteria went which way."""
     if evidence["verdict"] == "INVALID":
-        return ["No criterion may be read:", *map(str, evidence["reasons"])]
+        return [f"No criterion may be read; {_checks(evidence)}:", *map(str, evidence["reasons"])]
     ids: dict[str, list[str]] = {}
     for one in evidence["criteria"]:
         ids.setdefault(one["verdict"], []).append(one["id"])
     total, held = len(evidence["criteria"]), len(ids.get("PASS", ()))
-    sentences = [f"{held} of {total} criteria hold{_checks(evidence)}"]
-    said = {
-        "FAIL": "contradicted",
-        "INCONCLUSIVE": "not decided by the data",
-        "NOT MEASURED": "not measured",
-    }
+    sentences = [f"{held} of {total} criteria hold; {_checks(evidence)}"]
+    said = {"FAIL": "contradicted", "INCONCLUSIVE": "not decided by the data"}
     sentences += [f"{what}: {', '.join(ids[v])}" for v, what in said.items() if v in ids]
+    if "NOT MEASURED" in ids:
+        sentences.append(f"not measured: {'; '.join(evidence['reasons'])}")
     return sentences
 
 
 def _checks(evidence: Mapping[str, Any]) -> str:
     run = [check for check in evidence["checks"] if check["passed"] is not None]
     passed = sum(check["passed"] for check in run)
-    return f"; {passed} of {len(run)} validity checks passed"
+    return f"{passed} of {len(run)} validity checks passed"
 
 
 def _required(evidence: Mapping[str, Any]) -> Iterator[Reading]:
