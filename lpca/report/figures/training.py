@@ -49,5 +49,5 @@ def training_figure(evidence: Mapping[str, Any]) -> Figure:
     title = f"{name_of(evidence)}: {codec['architecture']}, training seed {codec['seed']}"
     axes.set_title(title, loc="left", size=9)
     if gaps and max(one["gap"] for one in gaps) <= 0.0:
-        axes.text(0.99, 0.95, "the message is not used", transform=axes.transAxes, ha="right")
+        axes.text(0.99, 0.95, "the gap never rises above 0", transform=axes.transAxes, ha="right")
     return figure
