@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,12 @@ def write_pictures(files: Sequence[Path], out: Path, format: str) -> list[Path]:
         out / f"{name}.{format}": render(figure, format) for name, figure in _pictures(evidences)
     }
     for path, content in pictures.items():
-        write_file(path, lambda part, content=content: part.write_bytes(content))
+        write_file(path, partial(_write, content))
     return list(pictures)
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _evidence(path: Path) -> Mapping[str, Any]:
@@ -70,7 +75,7 @@ def _pictures(evidences: Mapping[Path, Mapping[str, Any]]) -> Iterator[tuple[str
 
 
 def _allowed(evidence: Mapping[str, Any]) -> dict[str, Callable[[Mapping[str, Any]], Figure]]:
-    allowed = {"glance": gate_figure}
+    allowed: dict[str, Callable[[Mapping[str, Any]], Figure]] = {"glance": gate_figure}
     if (evidence.get("codec") or {}).get("history"):
         allowed["training"] = training_figure
     if evidence.get("similarity"):
