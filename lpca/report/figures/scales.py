@@ -13,10 +13,18 @@ from lpca.report.figures.style import BLUE, FAINT, MUTED, VERMILLION, picture
 
 STYLES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "normal": {"color": BLUE, "marker": "o", "linestyle": "-"},
-        "shuffle": {"color": VERMILLION, "marker": "s", "linestyle": "--"},
+        "shuffle": {
+            "color": VERMILLION,
+            "marker": "s",
+            "markersize": 8,
+            "markerfacecolor": "none",
+            "linestyle": "--",
+        },
+        "normal": {"color": BLUE, "marker": "o", "markersize": 4, "linestyle": "-"},
     }
 )
+DODGE = 0.004
+"""How far apart the intervals of the two stand, as a share of the axis."""
 REFERENCES: Mapping[str, Any] = MappingProxyType({"p0": (0, (1, 1.5)), "p1": (0, (5, 2))})
 
 
@@ -48,9 +56,11 @@ def _success(axes: Axes, sweep: Mapping[str, Any]) -> None:
     scales = [one["scale"] for one in sweep["scales"]]
     for name, style in STYLES.items():
         rates = [one[name]["successes"] / sweep["n"] for one in sweep["scales"]]
-        axes.plot(scales, rates, markersize=4.5, label=name, **style)
+        axes.plot(scales, rates, label=name, **style)
+        aside = DODGE * max(1.0, max(scales)) * (1 if name == "normal" else -1)
         for scale, one in zip(scales, sweep["scales"], strict=True):
-            axes.plot([scale, scale], one[name]["interval"], color=style["color"], linewidth=1.2)
+            at = [scale + aside] * 2
+            axes.plot(at, one[name]["interval"], color=style["color"], linewidth=1.2)
     for name, dashes in REFERENCES.items():
         rate = sweep["references"][name]["successes"] / sweep["n"]
         axes.axhline(rate, color=MUTED, linestyle=dashes, linewidth=1.0, label=name)
@@ -63,7 +73,7 @@ def _likelihood(axes: Axes, sweep: Mapping[str, Any]) -> None:
     scales = [one["scale"] for one in sweep["scales"]]
     for name, style in STYLES.items():
         values = [one[name]["nll"] for one in sweep["scales"]]
-        axes.plot(scales, values, markersize=4.5, label=name, **style)
+        axes.plot(scales, values, label=name, **style)
     for name, dashes in REFERENCES.items():
         value = sweep["references"][name]["nll"]
         axes.axhline(value, color=MUTED, linestyle=dashes, linewidth=1.0, label=name)
