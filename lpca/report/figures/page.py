@@ -53,10 +53,10 @@ def page(blocks: Sequence[Block]) -> Figure:
 
 
 def wrapped(text: str, width: int, most: int) -> list[str]:
-    """Text in lines of about `width` characters, `most` of them; what is left out is marked.
+    """Text in lines of `width` characters, `most` of them; what is left out is marked.
 
-    A name_like_this is broken after its underscores.
+    A_name_that_is_longer_than_a_line is broken after its underscores.
     """
-    words = " ".join(text.split()).replace("_", "_ ")
-    lines = textwrap.wrap(words, width, max_lines=most, placeholder=" …", break_long_words=True)
+    words = (word if len(word) <= width else word.replace("_", "_ ") for word in text.split())
+    lines = textwrap.wrap(" ".join(words), width, max_lines=most, placeholder=" …")
     return [line.replace("_ ", "_") for line in lines]
