@@ -62,7 +62,7 @@ def evidence(
     gate, table = make_gate(claims, tuple(rates)), outcomes(rates)
     result = judge_gate(gate, table, LEVELS, [one for one in claims if one not in left_out])
     history = [
-        {"step": step, "loss": 3.0 / step, "gap": 0.1 * step if step % 5 == 0 else None}
+        {"step": step, "loss": 3.0 / step, "gap": 0.1 * (step - 5) if step % 5 == 0 else None}
         for step in range(1, 21)
     ]
     made = {

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--answers", default="seen", choices=("seen", "unseen"))
     parser.add_argument("--batch-size", type=int, default=32, help="episodes at a time (32)")
     parser.add_argument("--out", type=Path, default=Path(".lpca/diagnose"), help="folder to fill")
-    parser.add_argument("--format", default="svg", help="of the picture: svg, pdf or png")
+    parser.add_argument("--format", default="svg", choices=("svg", "pdf", "png"))
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -37,7 +37,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.errors import RunError
     from lpca.files import write_file, write_json
     from lpca.report.figures import render, scales_figure
-    from lpca.report.figures.files import known_format
     from lpca.spec.load import SpecError
 
     scales = parse_scales(arguments.scales)
@@ -48,7 +47,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if not 1 <= value <= most:
             raise UsageError(f"{name} {value}: out of range; allowed: 1 to {most}")
     try:
-        known_format(arguments.format)
         sweep = _measured(arguments, scales)
         name = f"{sweep['checkpoint']}-scales"
         picture = render(scales_figure(sweep), arguments.format)

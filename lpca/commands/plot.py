@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "evidence", type=Path, nargs="+", help="files of .lpca/evidence, of one gate"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to fill")
-    parser.add_argument("--format", default="svg", help="svg, pdf or png (svg)")
+    parser.add_argument("--format", default="svg", choices=("svg", "pdf", "png"))
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:

@@ -104,7 +104,6 @@ def test_the_command_reads_validation_episodes_and_writes_numbers_and_picture(
         (["--scales", "-1"], "not a list of scales"),
         (["--scales", "nan"], "not a list of scales"),
         (["--n", "0"], "--n 0: out of range"),
-        (["--format", "bmp"], "--format bmp: unknown"),
         (["--spec", "no.yaml"], "no.yaml"),
         (["--receiver", "/nowhere/at/all"], "no folder with a config.json"),
     ],

@@ -7,6 +7,7 @@ import sys
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import drawn_evidence
 import pytest
@@ -239,6 +240,11 @@ def test_no_text_is_cut_or_runs_into_a_panel(size: str) -> None:
                 assert box.x1 <= panel.x0 or panel.x1 <= box.x0, text.get_text()
 
 
+def test_a_codec_of_unknown_seed_is_named() -> None:
+    own = {"origin": "own", "architecture": "mine:make", "seed": None, "history": []}
+    assert any("codec mine:make (own)" in text for text in texts(gate_figure(evidence(codec=own))))
+
+
 @pytest.mark.parametrize(
     "lacking", ["criteria", "conditions", "looks", "receiver", "required", "verdict", "k"]
 )
@@ -260,6 +266,21 @@ def test_a_claim_that_is_none_is_one_clear_error() -> None:
 def test_an_unknown_verdict_is_refused() -> None:
     with pytest.raises(FigureError, match="MAYBE"):
         gate_figure(evidence(verdict="MAYBE"))
+
+
+@pytest.mark.parametrize("text", ["a\x1b[31m\x00b", "a \ud800", "<&>-- ]]>", "$x^", "\u4f60"])
+def test_any_text_makes_whole_xml(text: str) -> None:
+    found = evidence(title=text, gate=text)
+    for draw in (gate_figure, training_figure, similarity_figure):
+        assert ElementTree.fromstring(svg(draw(found))).tag.endswith("svg")
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_numbers_beyond_a_picture_are_one_clear_error() -> None:
+    found = evidence()
+    found["criteria"][2]["interval"] = [-1e308, 1e308]
+    with pytest.raises(FigureError):
+        svg(gate_figure(found))
 
 
 def test_training_is_drawn_as_its_history_has_it() -> None:
@@ -344,7 +365,7 @@ def test_scales_are_drawn_as_measured() -> None:
 
 
 def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="bmp"):
+    with pytest.raises(FigureError, match="bmp"):
         render(Figure(), "bmp")
 
 

@@ -57,30 +57,39 @@ def test_other_formats(tmp_path: Path, format: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("contents", "format", "says"),
+    ("contents", "says"),
     [
-        ([evidence(), {**evidence(), "gate": "other"}], "svg", "several gates: main, other"),
-        ([{"some": "json"}], "svg", "0.json: no evidence"),
-        ([[1, 2]], "svg", "0.json: no evidence"),
-        ([evidence()], "bmp", "--format bmp: unknown; allowed: svg, pdf, png"),
-        ([{**evidence(), "conditions": 3}], "svg", "0.json: this evidence is incomplete"),
-        ([evidence(), {**evidence(), "k": 8, "score": "greedy"}], "svg", "different score"),
+        ([evidence(), {**evidence(), "gate": "other"}], "several gates: main, other"),
+        ([{"some": "json"}], "0.json: no evidence"),
+        ([[1, 2]], "0.json: no evidence"),
+        ([{**evidence(), "looks": {"used": 1}, "criteria": [{}]}], "0.json: this evidence"),
+        ([{**evidence(), "conditions": 3}], "0.json: this evidence is incomplete"),
+        ([evidence(), {**evidence(), "k": 8, "score": "greedy"}], "different score"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
     contents: list[Any],
-    format: str,
     says: str,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     files = [write(tmp_path, str(index), one) for index, one in enumerate(contents)]
     out = tmp_path / "pictures"
-    assert main(["plot", *files, "--out", str(out), "--format", format]) == 4
+    assert main(["plot", *files, "--out", str(out)]) == 4
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
     assert not out.exists()
+
+
+def test_an_unknown_format_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, "main", evidence())
+    with pytest.raises(SystemExit) as end:
+        main(["plot", file, "--out", str(tmp_path / "p"), "--format", "bmp"])
+    assert end.value.code == 4
+    assert "svg" in capsys.readouterr().err
 
 
 def test_files_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,17 +13,10 @@ from lpca.files import read_json, write_file
 from lpca.judge.measured import is_evidence
 from lpca.report.figures.capability import capability_figure
 from lpca.report.figures.gate import gate_figure
-from lpca.report.figures.render import FORMATS, render
+from lpca.report.figures.render import render
 from lpca.report.figures.similarity import similarity_figure
 from lpca.report.figures.style import FigureError
 from lpca.report.figures.training import training_figure
-
-
-def known_format(name: str) -> str:
-    """A format's name; FigureError for an unknown one."""
-    if name not in FORMATS:
-        raise FigureError(f"--format {name}: unknown; allowed: {', '.join(FORMATS)}")
-    return name
 
 
 def write_pictures(files: Sequence[Path], out: Path, format: str) -> list[Path]:
@@ -34,7 +27,6 @@ def write_pictures(files: Sequence[Path], out: Path, format: str) -> list[Path]:
             format is unknown.
         StorageError: a file cannot be read or written.
     """
-    known_format(format)
     evidences = {path: _evidence(path) for path in files}
     gates = sorted({str(one["gate"]) for one in evidences.values()})
     if len(gates) > 1:

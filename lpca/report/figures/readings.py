@@ -80,7 +80,10 @@ def setting_of(evidence: Mapping[str, Any]) -> str:
         f"scored by {evidence['score']}",
     ]
     if codec:
-        parts.append(f"codec {codec['origin']} (seed {codec['seed']})")
+        seed, origin = codec["seed"], codec["origin"]
+        # whoever trained a codec of their own need not say with which seed
+        own = f"{codec['architecture']} ({origin})"
+        parts.append(f"codec {own if seed is None else f'{origin} (seed {seed})'}")
     if "rule" in looks:
         parts.append(f"ended at look {looks['look']} of {len(looks['sizes'])} ({looks['rule']})")
     return " · ".join(parts)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from matplotlib.figure import Figure
 
-from lpca.report.figures.style import styled
+from lpca.report.figures.style import FigureError, styled
 
 FORMATS = ("svg", "pdf", "png")
 PIXELS_PER_INCH = 150
@@ -23,14 +23,22 @@ _UNDATED: Mapping[str, Mapping[str, None]] = MappingProxyType(
 
 
 def render(figure: Figure, format: str) -> bytes:
-    """A figure in one of FORMATS; ValueError for another."""
+    """A figure in one of FORMATS.
+
+    Raises:
+        FigureError: the format is another, or the figure's numbers or size are beyond it.
+    """
     if format not in FORMATS:
-        raise ValueError(f"unknown format {format!r}; allowed: {', '.join(FORMATS)}")
+        raise FigureError(f"format {format}: unknown; allowed: {', '.join(FORMATS)}")
     buffer = BytesIO()
-    with styled(), warnings.catch_warnings():
-        # a title in a script that the font lacks: boxes are seen, a warning stops a strict run
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(buffer, format=format, dpi=PIXELS_PER_INCH, metadata=dict(_UNDATED[format]))
+    try:
+        with styled(), warnings.catch_warnings():
+            # a title in a script that the font lacks: boxes are seen, a warning stops a strict run
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            undated = dict(_UNDATED[format])
+            figure.savefig(buffer, format=format, dpi=PIXELS_PER_INCH, metadata=undated)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise FigureError(f"this cannot be drawn as {format} ({error})") from error
     return buffer.getvalue()
 
 

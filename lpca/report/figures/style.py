@@ -11,8 +11,10 @@ from typing import Any, ParamSpec
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from lpca.errors import RequestError
+from lpca.judge.outcomes import printable
 from lpca.spec.claims import ClaimError
 
 Arguments = ParamSpec("Arguments")
@@ -80,7 +82,9 @@ def picture(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
     def drawn(*arguments: Arguments.args, **named: Arguments.kwargs) -> Figure:
         try:
             with styled():
-                return draw(*arguments, **named)
+                figure = draw(*arguments, **named)
+                _make_printable(figure)
+                return figure
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             what = " ".join(repr(error).split())[:200]
             raise FigureError(f"this evidence is incomplete or broken ({what})") from error
@@ -88,6 +92,15 @@ def picture(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
             raise FigureError(f"this evidence holds a claim that is none: {error}") from error
 
     return drawn
+
+
+def _make_printable(figure: Figure) -> None:
+    """What cannot stand in a file of XML, or in any font, is spelled out."""
+    for one in figure.findobj(Text):
+        assert isinstance(one, Text)
+        text = "\n".join(map(printable, one.get_text().split("\n")))
+        if text != one.get_text():
+            one.set_text(text)
 
 
 @contextmanager
