@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+for _name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):  # else inner runs report to the outer job
+    os.environ.pop(_name, None)
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -125,8 +125,9 @@ def summary_lines(verdicts: VerdictReporter) -> list[str]:
     for family in verdicts.families():
         head, *rest = family.lines()
         lines += [f"## {plain(head)}", "", *(f"- {plain(line)}" for line in rest), ""]
+    carried = {family.gate.name for family in verdicts.families()}
     for gate in verdicts.verdicts():
-        lines += _section(gate)
+        lines += _section(gate, " (this k alone)" if gate.key[0] in carried else "")
     for gate in verdicts.beside():
         lines += _section(gate, BESIDE)
     return lines

@@ -46,16 +46,12 @@ class Folder:
         evidence = keeping.read(file)
         if RECORD in evidence:
             raise RecordError(f"{file} is an attempt's own record, no run's evidence")
-        date, gate = (
-            evidence["written"][:10],
-            AttemptId.parse(f"{evidence['gate']}-attempt-01").gate,
-        )
-        sha256, notes = hash_data(evidence), _notes(date, texts)
+        sha256, notes = hash_data(evidence), _notes(evidence["written"][:10], texts)
         with self._locked():
             earlier = self._same(evidence, sha256)
             if earlier is not None:
                 return self._again(earlier, texts)
-            identity = AttemptId(gate, self._next(gate))
+            identity = self._next(evidence["gate"])
             facts = _facts(identity, file, sha256, notes)
             return self._write({RECORD: facts, **keeping.compact(evidence)})
 
@@ -119,10 +115,10 @@ class Folder:
                 raise RecordError(f"{identity} is of the same run, yet its evidence differs")
         return None
 
-    def _next(self, gate: str) -> int:
+    def _next(self, gate: str) -> AttemptId:
         names = [path.stem for path in self.path.glob("*") if _FILE.fullmatch(path.name)]
         numbers = [one.number for one in map(AttemptId.parse, names) if one.gate == gate]
-        return max(numbers, default=0) + 1
+        return AttemptId.parse(str(AttemptId(gate, max(numbers, default=0) + 1)))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

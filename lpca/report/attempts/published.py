@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+from lpca.hashing import hash_file
 from lpca.judge import OutcomeError
 from lpca.judge.attempts import Attempt, attempts_of
 from lpca.judge.marginals import pairing_range
@@ -35,7 +37,8 @@ def keep(held: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
     if missing:
         raise RecordError(f"{attempt.id} lacks {', '.join(missing)}")
     judged = list(_judged(attempt, spec, gate)) if attempt.valid else []
-    return {"attempts": [dict(held)], "judged": judged}
+    spec_hash = hash_file(Path(spec.file))
+    return {"attempts": [dict(held)], "judged": judged, "spec_sha256": spec_hash}
 
 
 def _judged(attempt: Attempt, spec: Spec, gate: str) -> Iterator[dict[str, Any]]:
@@ -68,10 +71,7 @@ def published_page(kept: Mapping[str, Any]) -> str:
         "Criteria": _criteria(kept),
         "Validity checklist": _faults(held),
         "Decision log": [f"- {line}" for line in _decisions(kept)],
-        "Artefacts": [
-            f"- [{identity}.json]({identity}.json): the facts as published; no outcomes "
-            "by episode were, so it is compared with nothing."
-        ],
+        "Artefacts": _artefacts(kept, identity),
         "Next steps": [f"- {line}" for line in _next(held)],
     }
     head = f"{identity.gate}, attempt {identity.number:02d}: published as {held['status']}"
@@ -175,3 +175,13 @@ def _next(held: Mapping[str, Any]) -> Iterator[str]:
     for one in (*held.get("fixes_decided", ()), *held.get("proposed", ())):
         yield f"As published: {plain(one)}."
     yield "Measure it anew with outcomes by episode: what was published cannot be paired."
+
+
+def _artefacts(kept: Mapping[str, Any], identity: AttemptId) -> list[str]:
+    lines = [
+        f"- [{identity}.json]({identity}.json): the facts as published. No outcomes by episode "
+        "were, so it cannot be compared."
+    ]
+    if kept["judged"]:
+        lines.append(f"- judged by the spec with SHA-256 `{kept['spec_sha256']}`")
+    return lines
