@@ -8,7 +8,7 @@ from typing import Any
 
 from lpca.judge import CriterionResult
 
-_MARKS = re.compile(r"([\\|*_`\[\]<>#~])")
+_MARKS = re.compile(r"([\\|*_`\[\]{}<>#~])")
 _INSIDE_WORDS = re.compile(r"(?<=\w)\\_(?=\w)")
 
 
