@@ -110,7 +110,7 @@ def _gate_annotations(
         title = f"{name}{at}: {gate.verdict}"
         yield annotation(level, places.of(position), title, "\n".join(reasons))
     criteria = [one for required in _required(evidence) for one in required["criteria"]]
-    if evidence is not None and not invalid:
+    if evidence is not None:
         criteria += evidence["criteria"]
     for one in map(CriterionResult.from_dict, criteria):
         if one.verdict not in (Verdict.PASS, Verdict.INVALID):

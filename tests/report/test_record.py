@@ -262,6 +262,17 @@ def test_published_attempts_keep_their_status_and_are_judged_over_all_pairings(f
         assert plain(line) in second["Decision log"]
 
 
+def test_counts_of_an_attempt_published_as_invalid_are_not_judged(folder, tmp_path):
+    held = json.loads((ROOT / "examples" / "attempts.json").read_text(encoding="utf-8"))
+    held["attempts"] = [{**held["attempts"][1], "status": "INVALID"}]
+    file = save(tmp_path / "attempts.json", held)
+    assert main(["record", file, "--folder", str(folder), "--spec", SPEC]) == 0
+    found = sections(folder / "gate1-attempt-02.md")
+    assert "16/50" in found["Results"]
+    assert "not as a result" in found["Results"]
+    assert "judged since" not in found["Decision log"]
+
+
 def test_the_published_pages_in_the_repository_are_those_the_code_writes(folder, capsys):
     main(["record", PUBLISHED, "--folder", str(folder), "--spec", SPEC])
     for number in (1, 2):
