@@ -12,6 +12,7 @@ from made_evidence import SECRET, evidence, outcomes, save, signed
 from lpca.cli import main
 from lpca.report.attempts.kept import RECORD
 from lpca.report.attempts.next_steps import next_steps
+from lpca.report.figures import gate_figure, svg
 from lpca.report.markdown import code, plain
 from lpca.validity import CHECKS
 
@@ -39,7 +40,10 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def record(folder, tmp_path, capsys):
+def record(folder, tmp_path, capsys, monkeypatch):
+    """`lpca record` without its picture, which takes a second to draw."""
+    monkeypatch.setattr("lpca.report.attempts.folder.glance", lambda kept: b"<svg/>")
+
     def write(held, *arguments, name="main-k4.json"):
         code = main(["record", save(tmp_path / name, held), "--folder", str(folder), *arguments])
         return code, capsys.readouterr()
@@ -111,6 +115,13 @@ def test_a_note_on_what_is_recorded_already_is_not_lost_in_silence(record, folde
     assert "already recorded" in told.err
 
 
+def test_how_alike_prefixes_are_is_told_where_it_was_measured(record, folder, tmp_path):
+    found = {"between": 0.25, "norm_ratio": 1.5, "right": [[1.0]], "donor": [[1.0]], "seeds": [1]}
+    record(evidence(tmp_path, similarity=found))
+    text = sections(folder / "main-attempt-01.md")["Results"]
+    assert "mean cosine of 0.25; a latent's norm is 1.50 times" in text
+
+
 def test_two_stories_of_one_run_are_refused(record, folder, tmp_path):
     record(evidence(tmp_path))
     code, told = record(evidence(tmp_path, title="Another title"))
@@ -180,7 +191,7 @@ def test_one_k_of_several_does_not_pass_for_the_gate(record, folder, tmp_path):
 def test_no_message_is_published_and_the_record_can_still_be_judged(
     record, folder, tmp_path, capsys
 ):
-    held = evidence(tmp_path)
+    held = evidence(tmp_path, prompts=[SECRET])
     record(held)
     assert not [name for name, data in files(folder).items() if SECRET.encode() in data]
     kept = json.loads((folder / "main-attempt-01.json").read_text(encoding="utf-8"))
@@ -188,6 +199,14 @@ def test_no_message_is_published_and_the_record_can_still_be_judged(
     arguments = [str(folder / "main-attempt-01.json"), "--spec", str(tmp_path / "made_specs.yaml")]
     assert main(["judge", *arguments]) == 0
     assert "main (The channel carries the message): PASS" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("failed", [None, "null_is_zero"])
+def test_beside_a_page_stands_its_picture(folder, tmp_path, failed):
+    held = evidence(tmp_path, failed=failed)
+    assert main(["record", save(tmp_path / "main.json", held), "--folder", str(folder)]) == 0
+    assert (folder / "main-attempt-01.svg").read_bytes() == svg(gate_figure(held))
+    assert "](main-attempt-01.svg)" in sections(folder / "main-attempt-01.md")["Results"]
 
 
 def test_a_page_stands_for_its_record(record, folder, tmp_path, capsys):

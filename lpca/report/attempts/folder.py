@@ -16,6 +16,7 @@ from lpca.report.attempts import published
 from lpca.report.attempts.index import index
 from lpca.report.attempts.kept import RECORD, AttemptId, RecordError
 from lpca.report.attempts.page import page
+from lpca.report.attempts.picture import glance
 from lpca.spec.model import Spec
 
 INDEX = "index.md"
@@ -93,8 +94,12 @@ class Folder:
 
     def _write(self, kept: dict[str, Any]) -> Recorded:
         identity = kept[RECORD]["id"]
-        text = published.published_page(kept) if "attempts" in kept else page(kept)
-        path = self.path / f"{identity}.md"
+        path, picture = self.path / f"{identity}.md", self.path / f"{identity}.svg"
+        if "attempts" in kept:
+            text = published.published_page(kept)
+        else:
+            text, drawn = page(kept, picture.name), glance(kept)
+            write_file(picture, lambda part: part.write_bytes(drawn))
         write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
         keeping.write(self.path / f"{identity}.json", kept)
         return Recorded(path, new=True)

@@ -29,6 +29,8 @@ _DUE = (
     *("verdict", "reasons", "criteria", "required", "looks", "checks", "conditions", "receiver"),
     *("codec", "task", "hashes", "versions", "machine", "seconds", "episodes"),
 )
+_ALSO = ("format", "static", "beside", "any_of_k", "similarity")
+_BULK = ("history", "seeds", "right", "donor")
 
 
 class RecordError(ValueError):
@@ -76,11 +78,11 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def compact(evidence: Mapping[str, Any]) -> dict[str, Any]:
-    """Return evidence without texts, scores and caches; `lpca judge` reads it as before."""
-    kept = {key: value for key, value in evidence.items() if key != "cache"}
-    for part in ("codec", "static"):
+    """Return evidence without texts, scores and curves; `lpca judge` reads it as before."""
+    kept = {key: evidence[key] for key in (*_DUE, *_ALSO) if key in evidence}
+    for part in ("codec", "static", "similarity"):
         if isinstance(kept.get(part), dict):
-            kept[part] = {key: value for key, value in kept[part].items() if key != "history"}
+            kept[part] = {key: value for key, value in kept[part].items() if key not in _BULK}
     return {**kept, "episodes": [_compact_episode(one) for one in evidence["episodes"]]}
 
 
@@ -101,7 +103,9 @@ def write(path: Path, kept: Mapping[str, Any]) -> None:
     head = {key: value for key, value in kept.items() if key != "episodes"}
     text = json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False)
     if "episodes" in kept:
-        lines = ",\n".join(json.dumps(one, allow_nan=False) for one in kept["episodes"])
+        lines = ",\n".join(
+            json.dumps(one, allow_nan=False, separators=(",", ":")) for one in kept["episodes"]
+        )
         text = f'{text[:-2]},\n "episodes": [\n{lines}\n ]\n}}'
     write_file(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))
 

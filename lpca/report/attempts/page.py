@@ -22,7 +22,7 @@ def validity(evidence: Mapping[str, Any]) -> str:
     return "VALID" if any(one["passed"] for one in evidence["checks"]) else "UNCHECKED"
 
 
-def page(kept: Mapping[str, Any], picture: str | None = None) -> str:
+def page(kept: Mapping[str, Any], picture: str) -> str:
     """Return the Markdown page of a kept attempt; `picture` is an image file beside it."""
     identity = AttemptId.parse(kept[RECORD]["id"])
     sections = {
@@ -115,10 +115,22 @@ def _listed(facts: Mapping[str, Any]) -> str:
     return ", ".join(f"{plain(key)} {plain(value)}" for key, value in facts.items())
 
 
-def _results(kept: Mapping[str, Any], picture: str | None) -> list[str]:
+def _results(kept: Mapping[str, Any], picture: str) -> list[str]:
     unread = ["INVALID: these numbers are here to find the fault, not to be read as a result.", ""]
-    shown = [f"![{kept['gate']} at a glance]({picture})", ""] if picture else []
-    return [*(unread if validity(kept) == "INVALID" else []), *shown, *conditions_table(kept)]
+    shown = f"![{kept['gate']} at a glance]({picture})"
+    lines = unread if validity(kept) == "INVALID" else []
+    return [*lines, *conditions_table(kept), "", *_similarity(kept.get("similarity")), shown]
+
+
+def _similarity(found: Mapping[str, Any] | None) -> list[str]:
+    if not found:
+        return []
+    between = "-" if found["between"] is None else f"{found['between']:.2f}"
+    return [
+        f"Prefixes of different messages have a mean cosine of {between}; a latent's norm is "
+        f"{found['norm_ratio']:.2f} times that of an embedding.",
+        "",
+    ]
 
 
 def _criteria(kept: Mapping[str, Any]) -> list[str]:
