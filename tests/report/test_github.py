@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from gate_project import BASE, HEAD, MAIN
+from gate_project import BASE, HEAD, MAIN, ROOT, Project
 from made_evidence import evidence, outcomes, save
 
 from lpca.gate_plan import evidence_path
@@ -27,6 +27,14 @@ WRONG = """
 """
 ANY = MAIN.replace("    answers: seen", "    k: {any: [4, 8]}\n    answers: seen")
 COMMAND = re.compile(r"::(\w+) file=([^,]*),line=(\d+),col=\d+,title=([^:]*)::(.*)")
+
+
+@pytest.fixture
+def project(pytester, monkeypatch, tmp_path_factory):
+    """A user's project; its runs share a cache."""
+    monkeypatch.setenv("LPCA_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return Project(pytester)
 
 
 def parsed(lines):

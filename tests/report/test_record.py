@@ -172,6 +172,14 @@ def test_fail_and_inconclusive_lead_to_different_steps(tmp_path):
     assert "fresh `seed:`" in last
 
 
+def test_a_gate_without_codec_or_checks_has_a_page_too(record, folder, tmp_path):
+    record(evidence(tmp_path, gate="base", k=None, codec=None, checks=[]))
+    found = sections(folder / "base-attempt-01.md")
+    assert found["Status"].startswith("**UNCHECKED**: 0 of 0")
+    assert "| k | - |" in found["Configuration"]
+    assert found["Next steps"].startswith("- Replicate on a fresh `seed:`.")
+
+
 def test_what_was_left_out_is_to_be_measured(tmp_path):
     columns = outcomes()
     del columns["shuffle"]
