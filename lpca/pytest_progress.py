@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,15 +25,22 @@ class Display:
         """Let progress be seen while a test measures; afterwards pytest's line goes on."""
         plugins = self._config.pluginmanager
         capture = plugins.getplugin("capturemanager")
-        try:
-            with capture.global_and_fixture_disabled():
+        with capture.global_and_fixture_disabled():
+            try:
                 yield
-        finally:
-            self.console.close()
-            if self._torn:
-                reporter: pytest.TerminalReporter = plugins.getplugin("terminalreporter")
-                reporter.pytest_runtest_logstart(item.nodeid, item.location)
-                self._torn = False
+            finally:
+                self.console.close()
+                if not isinstance(sys.exception(), KeyboardInterrupt):
+                    self._go_on(item)
+
+    def _go_on(self, item: pytest.Item) -> None:
+        """Begin the line again that was ended."""
+        if self._torn:
+            reporter: pytest.TerminalReporter = self._config.pluginmanager.getplugin(
+                "terminalreporter"
+            )
+            reporter.pytest_runtest_logstart(item.nodeid, item.location)
+            self._torn = False
 
     def _end_line(self) -> None:
         """End the line that pytest is writing."""

@@ -28,7 +28,7 @@ _CLOSINGS = {
     Verdict.PASS: "every claim of this gate holds on these episodes, and nothing beyond them is "
     "shown.",
     Verdict.FAIL: "at least one claim is shown not to hold, and the gate needs every one.",
-    Verdict.INCONCLUSIVE: "this is no FAIL: these episodes leave open whether every claim holds.",
+    Verdict.INCONCLUSIVE: "this is not a failure: these episodes leave open whether every claim holds.",
     Verdict.INVALID: "this says nothing about the channel, neither for nor against it; mend what "
     "is named above and run again.",
     Verdict.NOT_MEASURED: "this says nothing about the channel, neither for nor against it; the "
@@ -48,8 +48,10 @@ def standing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
         return every.get(total, f"all {total} criteria hold")
     counts = {v: sum(one.verdict is v for one in results) for v in Verdict}
     what = {Verdict.FAIL: "not met", Verdict.INCONCLUSIVE: "not decided"}
-    told = [f"{counts[v]} of {total} criteria {word}" for v, word in what.items() if counts[v]]
-    return ", ".join(told) if total > 1 else f"its criterion is {what[verdict]}"
+    if total == 1:
+        return f"its criterion is {what[verdict]}"
+    told = [f"{counts[v]} {word}" for v, word in what.items() if counts[v]]
+    return ", ".join(told).replace(" ", f" of {total} criteria ", 1)
 
 
 def sentence(

@@ -107,18 +107,17 @@ def criteria_lines(
 def _subject(evidence: Mapping[str, Any], width: int) -> list[str]:
     receiver, codec, looks = evidence["receiver"], evidence["codec"], evidence["looks"]
     made = f", codec {codec['origin']} (seed {codec['seed']})" if codec else ""
-    title = evidence["title"]
-    told = f"{looks['used']} episodes"
+    told = [f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']}){made}"]
+    if evidence["title"] != evidence["gate"]:
+        told.insert(0, f"claim: {evidence['title']}")
+    asked = f"answers {evidence['answers']}; scored by {evidence['score']}"
     if "rule" in looks:
         look = f"look {looks['look']} of {len(looks['sizes'])} ({looks['rule']})"
-        told = f"{looks['used']} of {looks['declared']} episodes: ended at {look}"
-    return [
-        *(wrapped(f"claim: {title}", width) if title != evidence["gate"] else []),
-        *wrapped(
-            f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']}){made}", width
-        ),
-        *wrapped(f"{told}; answers {evidence['answers']}; scored by {evidence['score']}", width),
-    ]
+        told.append(f"{looks['used']} of {looks['declared']} episodes: ended at {look}")
+        told.append(asked)
+    else:
+        told.append(f"{looks['used']} episodes; {asked}")
+    return [line for text in told for line in wrapped(text, width)]
 
 
 def _validity(evidence: Mapping[str, Any], width: int) -> list[str]:
