@@ -28,7 +28,8 @@ _CLOSINGS = {
     Verdict.PASS: "every claim of this gate holds on these episodes, and nothing beyond them is "
     "shown.",
     Verdict.FAIL: "at least one claim is shown not to hold, and the gate needs every one.",
-    Verdict.INCONCLUSIVE: "this is not a failure: these episodes leave open whether every claim holds.",
+    Verdict.INCONCLUSIVE: "this is not a failure: these episodes leave open whether every claim "
+    "holds.",
     Verdict.INVALID: "this says nothing about the channel, neither for nor against it; mend what "
     "is named above and run again.",
     Verdict.NOT_MEASURED: "this says nothing about the channel, neither for nor against it; the "
