@@ -23,14 +23,8 @@ def on_terminal(project, columns, *arguments, **environment):
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     kept = {k: v for k, v in os.environ.items() if k not in ("CI", "COLUMNS", "NO_COLOR")}
     env = {**kept, "TERM": "xterm", "LINES": "40", **environment}
-    run = subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=project.path,
-        env=env,
-    )
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    run = subprocess.Popen([*COMMAND, *arguments], cwd=project.path, env=env, **streams)
     os.close(theirs)
     seen = b""
     try:
@@ -46,7 +40,7 @@ def on_terminal(project, columns, *arguments, **environment):
 def test_a_terminal_gets_a_bar_and_colours(project, tmp_path):
     text = on_terminal(project, 80, LPCA_CACHE=str(tmp_path / "fresh"))
     assert re.search(r"\rlpca: evaluating base +0 % \|.*0/120", text)
-    assert "\nlpca: evaluating base: 120 outcomes in 00:0" in text
+    assert "\rlpca: evaluating base: 120 outcomes in 00:0" in text
     assert "\ngates/test_criteria.py \nlpca: loading receiver stub\n" in text
     assert re.search(r"\ngates/test_criteria.py \x1b\[32m\.", text), "pytest's line goes on"
     assert "base: \x1b[32m\x1b[1mPASS\x1b[0m: its criterion holds" in text

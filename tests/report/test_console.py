@@ -48,6 +48,7 @@ def test_what_the_cache_held_does_not_hurry_the_estimate(clock, capsys):
     clock[0] += 70.0
     report(1000, 1000)
     assert lines(capsys) == [
+        "lpca: evaluating main k=4: 900 of 1000 outcomes, 90 %",
         "lpca: evaluating main k=4: 930 of 1000 outcomes, 93 %, 01:10 left",
         "lpca: evaluating main k=4: 1000 outcomes in 01:40 (900 were there from before)",
     ]
@@ -73,7 +74,10 @@ def test_a_worker_says_which_it_is_and_makes_room_first(clock, capsys):
     shown = StderrConsole("gw1", lambda: made.append(True))
     shown.tell("loading receiver stub")
     shown.evaluating("base")(0, 10)
-    assert lines(capsys) == ["lpca gw1: loading receiver stub"]
+    assert lines(capsys) == [
+        "lpca gw1: loading receiver stub",
+        "lpca gw1: evaluating base: 0 of 10 outcomes, 0 %",
+    ]
     assert len(made) == 2
 
 
@@ -83,4 +87,4 @@ def test_work_that_broke_off_is_forgotten(clock, capsys):
     shown.evaluating("main")(0, 100)
     clock[0] += 25.0
     shown.evaluating("main")(50, 100)
-    assert lines(capsys) == ["lpca: evaluating main: 50 of 100 outcomes, 50 %, 00:25 left"]
+    assert lines(capsys)[2:] == ["lpca: evaluating main: 50 of 100 outcomes, 50 %, 00:25 left"]
