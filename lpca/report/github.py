@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lpca.gate_plan import label_of
 from lpca.judge import CriterionResult
 from lpca.pytest_verdicts import GateVerdict, VerdictReporter
 from lpca.report.annotations import Level, annotation
@@ -23,6 +24,8 @@ LEVELS: Mapping[Verdict, Level] = {
     Verdict.NOT_MEASURED: "warning",
 }
 """How loudly each verdict is annotated; PASS is not."""
+UNBROKEN = 10_000
+"""A width at which no line is broken: GitHub breaks them itself."""
 BESIDE = " (beside; sets no exit code)"
 
 
@@ -87,7 +90,7 @@ def annotation_lines(verdicts: VerdictReporter, places: Places) -> Iterator[str]
     families = verdicts.families()
     for family in families:
         if family.verdict is not Verdict.PASS:
-            place, text = places.of(family.gate.position), "\n".join(family.lines())
+            place, text = places.of(family.gate.position), "\n".join(family.lines(UNBROKEN))
             title = f"{family.gate.name}: {family.verdict}"
             yield annotation(LEVELS[family.verdict], place, title, text)
     carried = {family.gate.name for family in families}
@@ -101,13 +104,13 @@ def annotation_lines(verdicts: VerdictReporter, places: Places) -> Iterator[str]
 def _gate_annotations(
     gate: GateVerdict, position: Position, places: Places, quiet: bool
 ) -> Iterator[str]:
-    evidence, (name, k) = gate.evidence, gate.key
+    evidence, (_, k) = gate.evidence, gate.key
     at = "" if k is None else f" k={k}"
     invalid = gate.verdict is Verdict.INVALID
     if gate.note or evidence is None or invalid:
         reasons = [gate.note] if evidence is None or not invalid else evidence["reasons"]
         level: Level = "notice" if quiet else LEVELS[gate.verdict]
-        title = f"{name}{at}: {gate.verdict}"
+        title = f"{label_of(*gate.key)}: {gate.verdict}"
         yield annotation(level, places.of(position), title, "\n".join(reasons))
     criteria = [one for required in _required(evidence) for one in required["criteria"]]
     if evidence is not None:
@@ -123,7 +126,7 @@ def summary_lines(verdicts: VerdictReporter) -> list[str]:
     """The job summary: every gate of the run, and those beside them."""
     lines = []
     for family in verdicts.families():
-        head, *rest = family.lines()
+        head, *rest = family.lines(UNBROKEN)
         lines += [f"## {plain(head)}", "", *(f"- {plain(line)}" for line in rest), ""]
     carried = {family.gate.name for family in verdicts.families()}
     for gate in verdicts.verdicts():
@@ -134,9 +137,8 @@ def summary_lines(verdicts: VerdictReporter) -> list[str]:
 
 
 def _section(gate: GateVerdict, aside: str = "") -> list[str]:
-    evidence, (name, k) = gate.evidence, gate.key
-    at = "" if k is None else f" k={k}"
-    lines = [f"## {plain(name)}{at}: {gate.verdict}{aside}", ""]
+    evidence = gate.evidence
+    lines = [f"## {plain(label_of(*gate.key))}: {gate.verdict}{aside}", ""]
     lines += [plain(gate.note), ""] * bool(gate.note)
     if evidence is None:
         return lines

@@ -9,7 +9,8 @@ from gate_project import BASE, HEAD, MAIN, ROOT, Project
 from made_evidence import evidence, outcomes, save
 
 from lpca.gate_plan import evidence_path
-from lpca.pytest_verdicts import PROPERTY, VerdictReporter
+from lpca.pytest_cases import Case
+from lpca.pytest_verdicts import VerdictReporter
 from lpca.report.annotations import annotation
 from lpca.report.github import LEVELS, Places, annotation_lines, github_reporter, summary_lines
 from lpca.spec.load import load_spec
@@ -58,8 +59,7 @@ def told(tmp_path):
         for one in held:
             save(evidence_path(tmp_path, one["gate"], one["k"]), one)
         for gate, k in [*((one["gate"], one["k"]) for one in held), *missing]:
-            case = {"gate": gate, "kind": "check", "name": "null_is_zero", "k": k}
-            verdicts.pytest_runtest_logreport(report_of(case))
+            verdicts.pytest_runtest_logreport(report_of(Case(gate, "check", "null_is_zero", k)))
         lines = annotation_lines(verdicts, Places(tmp_path, tmp_path))
         return parsed(dict.fromkeys(lines)), "\n".join(summary_lines(verdicts))
 
@@ -69,7 +69,7 @@ def told(tmp_path):
 def report_of(case):
     where = ("gates/test_leaks.py", 1, "test_leak")
     report = pytest.TestReport("test_leak", where, {}, "passed", None, "call")
-    report.user_properties = [(PROPERTY, case)]
+    report.user_properties = case.properties
     return report
 
 
@@ -88,8 +88,8 @@ def test_a_run_annotates_a_failing_line_and_adds_its_summary_once(project, monke
     level, file, line, text = parsed(lines)["text_hurts: FAIL"]
     assert (level, file) == ("error", f"{project.path.name}/gate_specs.yaml")
     assert line == line_of("id: text_hurts", HEAD + WRONG)
-    assert text.startswith("FAIL: p0 is not more than 10 points above p1")
-    assert " %25, " in text
+    (criterion,) = project.evidence("wrong")["criteria"]
+    assert text == criterion["message"].replace("%", "%25")
     written = summary.read_text(encoding="utf-8")
     assert written.startswith("before\n")
     assert written.count("## wrong: FAIL") == 1

@@ -206,7 +206,7 @@ def test_no_message_is_published_and_the_record_can_still_be_judged(
     assert kept[RECORD]["id"] == "main-attempt-01"
     arguments = [str(folder / "main-attempt-01.json"), "--spec", str(tmp_path / "made_specs.yaml")]
     assert main(["judge", *arguments]) == 0
-    assert "main (The channel carries the message): PASS" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith("main: PASS")
 
 
 @pytest.mark.parametrize("failed", [None, "null_is_zero"])
