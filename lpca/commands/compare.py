@@ -11,6 +11,7 @@ from typing import Any
 from lpca.cli import UsageError
 from lpca.compare import CONFIDENCE, Compared, Comparison, compare
 from lpca.exit_codes import ExitCode
+from lpca.gate_plan import label_of
 from lpca.report.attempts.kept import RECORD, RecordError, read
 
 EXPLORATORY = (
@@ -71,13 +72,13 @@ def _is_invalid(evidence: Mapping[str, Any]) -> bool:
 
 def _head(label: str, path: str, evidence: Mapping[str, Any]) -> str:
     name = evidence[RECORD]["id"] if RECORD in evidence else Path(path).name
+    gate = f"{label_of(evidence['gate'], evidence['k'])} {evidence['verdict']}"
     codec = evidence["codec"] or {}
-    trained = f", codec seed {codec['seed']}" if "seed" in codec else ""
-    k = "" if evidence["k"] is None else f" k={evidence['k']}"
-    return (
-        f"{label}  {name}: {evidence['gate']}{k} {evidence['verdict']}, receiver "
-        f"{evidence['receiver']['name']}{trained}, {evidence['written'][:10]}"
-    )
+    seed = "" if codec.get("seed") is None else f" seed {codec['seed']}"
+    made = f", codec {codec.get('architecture')}{seed}" if codec else ""
+    text = f"{name}: {gate}, receiver {evidence['receiver']['name']}{made}, "
+    text += evidence["written"][:10]
+    return "\n".join(wrap(text, WIDTH, initial_indent=f"{label}  ", subsequent_indent="   "))
 
 
 def _lines(found: Comparison) -> Iterator[str]:

@@ -180,6 +180,13 @@ def test_a_gate_without_codec_or_checks_has_a_page_too(record, folder, tmp_path)
     assert found["Next steps"].startswith("- Replicate on a fresh `seed:`.")
 
 
+def test_what_is_not_known_of_a_codec_is_not_shown(record, folder, tmp_path):
+    codec = {"origin": "mine:make", "architecture": "Mine", "seed": None, "config": None}
+    record(evidence(tmp_path, codec=codec))
+    text = sections(folder / "main-attempt-01.md")["Configuration"]
+    assert "| codec | architecture Mine, origin mine:make |" in text
+
+
 def test_what_was_left_out_is_to_be_measured(tmp_path):
     columns = outcomes()
     del columns["shuffle"]

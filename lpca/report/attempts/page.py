@@ -100,8 +100,9 @@ def _part(part: Mapping[str, Any] | None) -> str:
         return "none"
     config = part.get("config")
     config = config if isinstance(config, Mapping) else {}
-    own = {key: part[key] for key in ("architecture", "origin", "seed") if key in part}
-    return _listed({**own, **config})
+    own = {key: part.get(key) for key in ("architecture", "origin", "seed")}
+    known = {key: value for key, value in own.items() if value is not None}
+    return _listed({**known, **config})
 
 
 def _episodes(looks: Mapping[str, Any]) -> str:
