@@ -21,7 +21,8 @@ def on_terminal(project, columns, *arguments, **environment):
     """What a run writes to a terminal so many columns wide."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    kept = {k: v for k, v in os.environ.items() if k not in ("CI", "COLUMNS", "NO_COLOR")}
+    ours_alone = ("CI", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "PY_COLORS")
+    kept = {k: v for k, v in os.environ.items() if k not in ours_alone}
     env = {**kept, "TERM": "xterm", "LINES": "40", **environment}
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     run = subprocess.Popen([*COMMAND, *arguments], cwd=project.path, env=env, **streams)

@@ -168,6 +168,7 @@ def test_an_undecided_criterion_is_no_failure(spec):
 def test_an_invalid_gate_names_its_fault_first_and_reads_no_criterion(spec):
     text = text_of(evidence_of(spec(), faults=["it holds 0.01"]))
     assert "INVALID: no criterion is read" in text
+    assert "not read: gate" not in text
     assert text.index("FAILED: null is exactly zero: it holds 0.01") < text.index("condition")
     assert "Measured, and not to be read as a result" in text
     assert "is above" not in text.partition("required base")[2].partition("So:")[0].replace(
@@ -196,6 +197,7 @@ def test_verbose_adds_every_number(spec):
         assert told in text
         assert told not in text_of(evidence)
     assert "from the cache: 1 of 1 blocks" in text
+    assert "greedy near-ties" in text
 
 
 def test_success_is_that_of_the_score(spec):
