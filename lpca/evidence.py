@@ -60,6 +60,7 @@ def compose(
         "confidence": spec.evaluation.confidence,
         **result.to_dict(),
         "looks": _looks(gate, measurement),
+        "any_of_k": list(gate.family) if gate.any_k else [],
         "required": [one.to_dict() for one in required],
         "beside": list(gate.beside),
         "checks": [asdict(check) for check in measurement.checks],
