@@ -16,12 +16,14 @@ from lpca.errors import RequestError, RunError
 from lpca.gate_plan import EVIDENCE, LEDGER, sound_spec
 from lpca.pytest_cases import Case, cases, parse_codec, parse_ks, parse_seed
 from lpca.pytest_families import family_verdict
-from lpca.pytest_verdicts import PROPERTY, USAGE_PROPERTY, VerdictReporter
+from lpca.pytest_verdicts import USAGE_PROPERTY, VerdictReporter
+from lpca.report.junit import check_properties, criterion_properties
 from lpca.spec.load import SpecError
 from lpca.spec.model import Spec
 from lpca.stats import Verdict
 
 if TYPE_CHECKING:
+    from lpca.pytest_progress import Display
     from lpca.runner import Runner
 
 SPEC = pytest.StashKey[Spec]()
@@ -29,6 +31,7 @@ KS = pytest.StashKey[tuple[int, ...]]()
 ASKED = pytest.StashKey[Mapping[tuple[str, int | None], Sequence[str]]]()
 RUN = pytest.StashKey[str]()
 COMMAND = pytest.StashKey[Sequence[str]]()
+DISPLAY: pytest.StashKey[Display] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--retrain", action="store_true", help="train the codec anew")
     group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
     group.addoption("--batch-size", type=int, default=32, metavar="N", help="episodes at a time")
+    group.addoption("--lpca-verbose", action="store_true", help="every number behind the verdicts")
     group.addoption("--evidence", default=EVIDENCE, metavar="FOLDER", help="where the JSON goes")
 
 
@@ -71,8 +75,19 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.stash[RUN] = uuid.uuid4().hex
     config.stash[COMMAND] = [Path(sys.argv[0]).name, *map(str, config.invocation_params.args)]
-    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN])
+    verbose = config.option.lpca_verbose
+    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN], verbose)
     config.pluginmanager.register(reporter, "lpca-verdicts")
+    _report_to_github(config, reporter)
+
+
+def _report_to_github(config: pytest.Config, verdicts: VerdictReporter) -> None:
+    if {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"} & os.environ.keys():
+        from lpca.report.github import github_reporter
+
+        github = github_reporter(verdicts, config.invocation_params.dir, os.environ)
+        if github is not None:
+            config.pluginmanager.register(github, "lpca-github")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -102,7 +117,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Write on each test which case it is, and keep which criteria the run asks of each gate."""
     found = {item: case for item in session.items if (case := _case(item))}
     for item, case in found.items():
-        item.user_properties.append((PROPERTY, case.to_dict()))
+        item.user_properties += case.properties
     config, asked = session.config, dict[tuple[str, int | None], Sequence[str]]()
     for key in dict.fromkeys((case.gate, case.k) for case in found.values()):
         own = [one.id for one in config.stash[SPEC].gates[key[0]].criteria]
@@ -133,7 +148,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
     from lpca.codec.foreign import codec_named
     from lpca.evidence import Origin
     from lpca.files import cache_dir
-    from lpca.report.console import StderrConsole
+    from lpca.pytest_progress import Display
     from lpca.runner import Options, Runner
 
     config, option = request.config, request.config.option
@@ -151,9 +166,9 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         ledger=config.rootpath / LEDGER,
         codec=codec_named(option.codec, folders) if option.codec else None,
     )
-    console = StderrConsole(os.environ.get("PYTEST_XDIST_WORKER", ""))
+    config.stash[DISPLAY] = display = Display(config)
     origin = Origin(config.stash[RUN], config.stash[COMMAND])
-    return Runner(config.stash[SPEC], options, origin, console)
+    return Runner(config.stash[SPEC], options, origin, display.console)
 
 
 @pytest.fixture
@@ -162,20 +177,22 @@ def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Mappin
     case = _case(request.node)
     if case is None:
         pytest.fail("gate_evidence needs the fixture criterion or leak_check beside it", False)
-    return _evidence(request, lpca_runner, case.gate, case.k)
+    evidence = _evidence(request, lpca_runner, case.gate, case.k)
+    found = criterion_properties if case.kind == "criterion" else check_properties
+    request.node.user_properties += found(evidence, case.name)
+    return evidence
 
 
 def _evidence(
     request: pytest.FixtureRequest, runner: Runner, gate: str, k: int | None
 ) -> Mapping[str, Any]:
-    capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
-        with capture.global_and_fixture_disabled():
+        with request.config.stash[DISPLAY].around(request.node):
             return runner.evidence(gate, k, request.config.stash[ASKED][gate, k])
     except RunError as error:
         broken = error
     if broken.is_usage_error:
-        request.node.user_properties.append((USAGE_PROPERTY, True))
+        request.node.user_properties.append((USAGE_PROPERTY, "true"))
     # not while it is handled: pytest would show it once more for each error it came from
     pytest.fail(str(broken), pytrace=False)
 
