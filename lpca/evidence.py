@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from lpca import __version__
-from lpca.codec.store import Obtained
 from lpca.hashing import hash_data, hash_file
 from lpca.judge import GateResult, look_sizes
 from lpca.measure import Measurement, Subject
@@ -71,15 +70,15 @@ def compose(
             "device": receiver.device.type,
             "dtype": str(receiver.dtype).removeprefix("torch."),
         },
-        "codec": _codec(codec),
-        "static": _codec(subject.control),
+        "codec": codec.to_dict() if codec else None,
+        "static": subject.control.to_dict() if subject.control else None,
         "task": {"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
         "hashes": {
             "receiver": receiver.weights_hash,
             "spec": hash_file(Path(spec.file)),
             "episodes": measurement.episodes.whole.hash(),
             "outcomes": _outcomes_hash(measurement),
-            "codec": codec.facts["weights_sha256"] if codec else None,
+            "codec": codec.content_hash if codec else None,
         },
         "cache": {
             name: [{"key": key, "cached": key in measurement.evaluated.cached} for key in keys]
@@ -129,13 +128,6 @@ def _condition(records: Sequence[Record], confidence: float) -> dict[str, Any]:
             for name, count in both.items()
         },
     }
-
-
-def _codec(codec: Obtained | None) -> dict[str, Any] | None:
-    if codec is None:
-        return None
-    history = codec.facts.get("history", [])
-    return {"origin": codec.origin, **asdict(codec.identity), "history": history}
 
 
 def _outcomes_hash(measurement: Measurement) -> str:

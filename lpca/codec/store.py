@@ -46,6 +46,16 @@ class Obtained:
     origin: str
     facts: dict[str, Any]
 
+    @property
+    def content_hash(self) -> str | None:
+        """SHA-256 of the file of its weights."""
+        return str(self.facts["weights_sha256"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As evidence has it."""
+        history = self.facts.get("history", [])
+        return {"origin": self.origin, **asdict(self.identity), "history": history}
+
 
 @dataclass(frozen=True)
 class Request:

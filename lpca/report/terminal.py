@@ -105,9 +105,11 @@ def criteria_lines(
 
 
 def _subject(evidence: Mapping[str, Any], width: int) -> list[str]:
-    receiver, codec, looks = evidence["receiver"], evidence["codec"], evidence["looks"]
-    made = f", codec {codec['origin']} (seed {codec['seed']})" if codec else ""
-    told = [f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']}){made}"]
+    receiver, looks = evidence["receiver"], evidence["looks"]
+    told = [
+        f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']})"
+        f"{_codec(evidence['codec'])}"
+    ]
     if evidence["title"] != evidence["gate"]:
         told.insert(0, f"claim: {evidence['title']}")
     asked = f"answers {evidence['answers']}; scored by {evidence['score']}"
@@ -118,6 +120,16 @@ def _subject(evidence: Mapping[str, Any], width: int) -> list[str]:
     else:
         told.append(f"{looks['used']} episodes; {asked}")
     return [line for text in told for line in wrapped(text, width)]
+
+
+def _codec(codec: Mapping[str, Any] | None) -> str:
+    if codec is None:
+        return ""
+    if codec["origin"] == "own":
+        declared = codec["trained_on"]
+        training = "unknown" if declared is None else f"on {declared} declared messages"
+        return f", codec {codec['architecture']} (own, training {training})"
+    return f", codec {codec['origin']} (seed {codec['seed']})"
 
 
 def _validity(evidence: Mapping[str, Any], width: int) -> list[str]:
