@@ -139,16 +139,8 @@ def measure(
 
 
 def episodes_for(task: Task, design: Design) -> EpisodeSet:
-    """Return a design's test episodes; for `all`, the two strata in turn, donors never across."""
-    answers, n, seed = design.answers, design.n, design.seed
-    if answers != "all":
-        return task.evaluation_set("test", answers, n, seed)
-    seen = task.evaluation_set("test", "seen", n - n // 2, seed)
-    unseen = task.evaluation_set("test", "unseen", n // 2, seed)
-    # in turn, so that a gate that stops early has read both
-    places = [(one, index) for index in range(len(seen)) for one in (seen, unseen)][:n]
-    donors = (2 * one.donors[index] + (one is unseen) for one, index in places)
-    return EpisodeSet(tuple(one.episodes[index] for one, index in places), tuple(donors))
+    """Return a design's test episodes."""
+    return task.evaluation_set("test", design.answers, design.n, design.seed)
 
 
 def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:

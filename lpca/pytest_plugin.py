@@ -78,6 +78,16 @@ def pytest_configure(config: pytest.Config) -> None:
     verbose = config.option.lpca_verbose
     reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN], verbose)
     config.pluginmanager.register(reporter, "lpca-verdicts")
+    _report_to_github(config, reporter)
+
+
+def _report_to_github(config: pytest.Config, verdicts: VerdictReporter) -> None:
+    if {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"} & os.environ.keys():
+        from lpca.report.github import github_reporter
+
+        github = github_reporter(verdicts, config.invocation_params.dir, os.environ)
+        if github is not None:
+            config.pluginmanager.register(github, "lpca-github")
 
 
 @pytest.hookimpl(optionalhook=True)

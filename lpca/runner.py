@@ -30,9 +30,10 @@ from lpca.gate_plan import (
 from lpca.history import History, gate_looks
 from lpca.judge import judge
 from lpca.ledger import Ledger
-from lpca.measure import Design, Subject, measure
+from lpca.measure import Design, Subject, episodes_for, measure
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
+from lpca.receivers.window import refuse_too_long
 from lpca.spec.model import Spec
 from lpca.tasks import Task, task_of
 
@@ -137,8 +138,10 @@ class Runner:
         self, name: str, k: int | None, path: Path, criteria: Collection[str] | None
     ) -> dict[str, Any]:
         gate = self.spec.gates[name]
-        subject = self._subject(name, k)
         design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
+        # before a codec is trained for them
+        refuse_too_long(self._receiver, episodes_for(self._task, design), k or 0)
+        subject = self._subject(name, k)
         history = History(Ledger(self.options.ledger), self.spec, gate, subject)
         label = label_of(name, k)
         measurement = measure(

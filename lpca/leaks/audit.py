@@ -146,10 +146,9 @@ class Audit:
         before = canonical_ids(receiver, receiver.prompt_start_ids(episode.before))
         return before, canonical_ids(receiver, receiver.segment_ids(episode.after))
 
-    def outside(self, episode: Episode) -> tuple[str, str, str]:
-        """The texts B sees around the options list: before it, after it, after the slot."""
-        start, stop = self.task.options_span(episode)
-        return episode.before[:start], episode.before[stop:], episode.after
+    def outside(self, episode: Episode) -> tuple[str, ...]:
+        """The texts B sees around the options list."""
+        return self.task.outside(episode)
 
 
 def _best(scores: Sequence[float]) -> int | None:

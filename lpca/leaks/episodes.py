@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+
+from scipy.stats import binom
 
 from lpca.leaks.audit import Audit, Leak, Unknown
+from lpca.leaks.form import LUCK
+from lpca.tasks import Episode
 from lpca.tasks.base import split_of
 
 
@@ -110,15 +114,25 @@ def _words(text: str) -> tuple[str, ...]:
 def position_balanced(audit: Audit) -> str:
     """The right option's positions are balanced over the whole set.
 
-    Not over its beginning, where a gate stopped early: that is balanced only about.
+    Not over its beginning, where a gate stopped early: that is balanced only about. Where the
+    prompts are the user's own, no position is right oftener than luck allows.
     """
     episodes = audit.setting.episodes.whole
     counts = Counter(episode.answer for episode in episodes)
     slots = range(max(len(episode.options) for episode in episodes))
     shares = [counts[i] for i in slots]
-    if max(shares) - min(shares) > len({episode.stratum for episode in episodes}):
+    if not audit.task.writes_prompts:
+        answers = Counter(episode.right for episode in episodes)
+        share = max(max(answers.values()) / len(episodes), 1 / _fewest_options(episodes))
+        if share < 1.0 and float(binom.sf(max(shares) - 1, len(episodes), share)) < LUCK:
+            raise Leak(f"one place in the options is right far too often, by place: {shares}")
+    elif max(shares) - min(shares) > len({episode.stratum for episode in episodes}):
         raise Leak(f"the right option's positions are not balanced: {shares}")
     return f"right option's positions: {shares}"
+
+
+def _fewest_options(episodes: Iterable[Episode]) -> int:
+    return min(len(episode.options) for episode in episodes)
 
 
 def donors_deranged(audit: Audit) -> str:

@@ -106,10 +106,8 @@ def criteria_lines(
 
 def _subject(evidence: Mapping[str, Any], width: int) -> list[str]:
     receiver, looks = evidence["receiver"], evidence["looks"]
-    told = [
-        f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']})"
-        f"{_codec(evidence['codec'])}"
-    ]
+    made = _codec(evidence["codec"])
+    told = [f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']}){made}"]
     if evidence["title"] != evidence["gate"]:
         told.insert(0, f"claim: {evidence['title']}")
     asked = f"answers {evidence['answers']}; scored by {evidence['score']}"
