@@ -89,6 +89,11 @@ class Subject:
     codec: Obtained | None = None
     control: Obtained | None = None
 
+    @property
+    def encoding_seconds(self) -> float:
+        """How long its channels have encoded messages."""
+        return sum(one.seconds for one in (self.channel, self.static) if one is not None)
+
     def setting(self, episodes: EpisodeSet) -> Setting:
         """What the slots of these episodes are made from."""
         seed = 0 if self.codec is None else self.codec.identity.seed
@@ -124,8 +129,13 @@ def measure(
         if looks.decided(table):
             break
     measured = time.monotonic()
+    encoding = subject.encoding_seconds
     checks = run_checks(_audit(subject, design, seen, evaluated, table, looks))
-    seconds = {"evaluate": measured - started, "check": time.monotonic() - measured}
+    seconds = {
+        "encode": encoding,
+        "evaluate": measured - started - encoding,
+        "check": time.monotonic() - measured,
+    }
     return Measurement(seen, evaluated, table, tuple(checks), seconds)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import pytest
+
 from lpca.gate_plan import ks_of, needs_codec
 from lpca.spec.load_design import MAX_K
 from lpca.spec.model import Spec
@@ -32,6 +34,12 @@ class Case:
     def to_dict(self) -> dict[str, Any]:
         """As plain data, to travel with a test report."""
         return asdict(self)
+
+
+def case_of(item: pytest.Item) -> Case | None:
+    """Return the case that a test was made from, if it was."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return next((value for value in params.values() if isinstance(value, Case)), None)
 
 
 def cases(spec: Spec, ks: Sequence[int], kind: Literal["criterion", "check"]) -> list[Case]:

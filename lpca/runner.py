@@ -71,7 +71,7 @@ class Runner:
     _failed: dict[Path, Exception] = field(default_factory=dict)
     _kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
     _codecs: dict[tuple[int, str], Obtained] = field(default_factory=dict)
-    _seconds: dict[str, float] = field(default_factory=dict)
+    _seconds: dict[tuple[str, int | None], float] = field(default_factory=dict)
     _receiver_hash: str = ""
 
     def evidence(
@@ -135,9 +135,11 @@ class Runner:
             self.console.evaluating(name if k is None else f"{name} k={k}"),
         )
         table = measurement.table
+        started = time.monotonic()
         required = [judge(self.spec, other, table) for other in gate.requires]
         result = judge(self.spec, name, table, criteria, measurement.faults)
-        seconds = {**self._seconds, **measurement.seconds}
+        decide = time.monotonic() - started
+        seconds = {**self._spent(subject, k), **measurement.seconds, "decide": decide}
         data = compose(
             self.spec, gate, k, result, required, measurement, subject, self.origin, seconds
         )
@@ -161,6 +163,13 @@ class Runner:
         control = self._control(k, codec)
         return replace(subject, static=Channel(self._receiver, control.codec, k), control=control)
 
+    def _spent(self, subject: Subject, k: int | None) -> dict[str, float]:
+        """How long it took to come by what is measured, in seconds by step."""
+        steps: list[tuple[str, int | None]] = [("load", None)]
+        steps += [("codec", k)] * (subject.codec is not None)
+        steps += [("control", k)] * (subject.control is not None)
+        return {step: self._seconds[step, at] for step, at in steps}
+
     @cached_property
     def _task(self) -> Task:
         return task_of(self.spec)
@@ -171,7 +180,7 @@ class Runner:
         self.console.tell(f"loading receiver {self.options.receiver}")
         receiver = load_receiver(self.options.receiver, self.options.device, self.options.dtype)
         self._receiver_hash = receiver.parameters_hash()
-        self._seconds["load"] = time.monotonic() - started
+        self._seconds["load", None] = time.monotonic() - started
         return receiver
 
     def _codec(self, k: int) -> Obtained:
@@ -197,5 +206,5 @@ class Runner:
                 lambda progress: self.console.training(progress, request.config.steps),
                 self.console.tell,
             )
-            self._seconds[what] = time.monotonic() - started
+            self._seconds[what, request.k] = time.monotonic() - started
         return self._codecs[key]
