@@ -30,6 +30,8 @@ def _tokens(receiver: Receiver, ids: tuple[int, ...]) -> str:
 
 
 def _vectors(receiver: Receiver, ids: tuple[int, ...], norms: tuple[float, ...]) -> str:
+    # zeros are zeros, also where they are some padding token's embedding
+    ids = tuple(INJECTED if norm == 0.0 else token for token, norm in zip(ids, norms, strict=True))
     if INJECTED not in ids:
         return f"⟦embedded:{receiver.text(ids)}⟧" if ids else ""
     return "".join(

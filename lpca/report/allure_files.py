@@ -54,14 +54,14 @@ def environment(evidence: Sequence[Mapping[str, Any]], verdicts: Mapping[str, st
     return "".join(f"{_key(key)}={_value(value)}\n" for key, value in found.items())
 
 
-def executor(run: str, started: int, names: Sequence[str]) -> dict[str, Any]:
-    """Return `executor.json`: which run of lpca made these results; `started` in seconds."""
+def executor(run: str, now: int, verdicts: Mapping[str, str]) -> dict[str, Any]:
+    """Return `executor.json`: which run of lpca this was, and when, in seconds since 1970."""
     return {
         "name": f"lpca {__version__}",
         "type": "lpca",
         "buildName": f"run {run[:8]}",
-        "buildOrder": started,
-        "reportName": ", ".join(names),
+        "buildOrder": now,
+        "reportName": ", ".join(f"{name}: {verdict}" for name, verdict in verdicts.items()),
     }
 
 

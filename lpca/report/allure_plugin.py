@@ -80,8 +80,9 @@ class CaseResults:
 
     @allure_commons.hookimpl(tryfirst=True)
     def report_container(self, container: TestResultContainer) -> None:
-        """Leave lpca's own fixtures out of what is shown as set up."""
-        container.befores = [one for one in container.befores if one.name not in OWN_FIXTURES]
+        """Leave lpca's own fixtures out of what is shown as set up and torn down."""
+        for shown in (container.befores, container.afters):
+            shown[:] = [one for one in shown if one.name.split("::")[0] not in OWN_FIXTURES]
 
     def _glance(self, case: Case, evidence: Mapping[str, Any]) -> Sequence[Attached]:
         key = (case.gate, case.k)
@@ -137,7 +138,7 @@ class RunResults:
             lambda part: part.write_text(properties, encoding="utf-8"),
         )
         write_json(self.folder / "categories.json", CATEGORIES)
-        write_json(self.folder / "executor.json", executor(self.verdicts.run, now, list(verdicts)))
+        write_json(self.folder / "executor.json", executor(self.verdicts.run, now, verdicts))
 
 
 def attach(result: TestResult, found: Iterable[Attached]) -> None:

@@ -124,7 +124,8 @@ def fill(
         criterion = next(one for one in gate.criteria if one.id == case.name)
         result.name = in_words(criterion.claim)
         result.description = _criterion_text(criterion, evidence)
-        result.parameters += criterion_numbers(criterion, evidence)
+        # first what is read first: a reader sees eight without a click
+        result.parameters = criterion_numbers(criterion, evidence) + result.parameters
     result.steps = steps_of(evidence) if evidence else []
 
 
@@ -144,10 +145,7 @@ def verdict_result(
     lines = [f"**{gate.title}**", note, *(evidence["reasons"] if evidence else ())]
     result.description = "\n\n".join(line for line in lines if line)
     if evidence is not None:
-        result.parameters += [
-            *_measured({"verdict": evidence["verdict"]}),
-            *rates(evidence, list(evidence["conditions"])),
-        ]
+        result.parameters = rates(evidence, list(evidence["conditions"])) + result.parameters
         result.steps = steps_of(evidence)
     if result.steps:
         result.start, result.stop = result.steps[0].start, result.steps[-1].stop
@@ -172,14 +170,13 @@ def criterion_numbers(criterion: Criterion, evidence: Mapping[str, Any] | None) 
         else f"{data['successes']} of {data['n']}"
     )
     numbers = {
-        "verdict": data["verdict"],
         "estimate": _signed(data["estimate"]),
         "interval": _interval(data),
         "margin": " to ".join(map(_signed, data["margins"])),
         "counts": counts,
-        "n": data["n"],
     }
-    return _measured(numbers) + rates(evidence, conditions_of(criterion.claim))
+    found = rates(evidence, conditions_of(criterion.claim))
+    return _measured(numbers) + found + _measured({"n": data["n"]})
 
 
 def rates(evidence: Mapping[str, Any], conditions: Sequence[str]) -> list[Parameter]:
@@ -242,7 +239,7 @@ def _criterion_text(criterion: Criterion, evidence: Mapping[str, Any] | None) ->
     data = _found(evidence["criteria"], criterion.id) if evidence else None
     where = f"{criterion.position.file}:{criterion.position.line}"
     lines = [f"`{criterion.text}` ({criterion.id}, {where})", criterion.why]
-    lines += [data["message"]] if data else []
+    lines += [data["message"]] if data and data["verdict"] == Verdict.PASS else []
     return "\n\n".join(line for line in lines if line)
 
 

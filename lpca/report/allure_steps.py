@@ -16,7 +16,7 @@ _STEPS = {
     "check": ("check",),
     "decide": ("decide",),
 }
-"""By name the entries of `seconds` it consists of."""
+"""By name the entries of `seconds` that it takes."""
 
 
 def steps_of(evidence: Mapping[str, Any]) -> list[TestStepResult]:
@@ -27,33 +27,37 @@ def steps_of(evidence: Mapping[str, Any]) -> list[TestStepResult]:
     seconds = dict(evidence["seconds"])
     if evidence["codec"] is None:
         seconds.pop("encode", None)
-    end = 1000.0 * datetime.fromisoformat(evidence["written"]).timestamp()
-    clock = end - 1000.0 * sum(seconds.get(part, 0.0) for own in _STEPS.values() for part in own)
+    timed = {name: [part for part in parts if part in seconds] for name, parts in _STEPS.items()}
+    spent = sum(seconds[part] for parts in timed.values() for part in parts)
+    clock = datetime.fromisoformat(evidence["written"]).timestamp() - spent
     steps = []
-    for name, own in _STEPS.items():
-        timed = [part for part in own if part in seconds]
-        parts = []
-        for part in timed:
-            parts.append(_step(part, clock, seconds[part], _about(part, evidence)))
-            clock += 1000.0 * seconds[part]
-        if len(own) == 1 and parts:
-            parts[0].name = name
-            steps += parts
-        elif parts:
-            whole = _step(name, parts[0].start, sum(seconds[part] for part in timed), {})
-            whole.steps = parts
-            steps.append(whole)
+    for name, parts in timed.items():
+        inner = []
+        for part in parts:
+            inner.append(_step(part, clock, seconds[part], _about(part, evidence)))
+            clock += seconds[part]
+        if inner:
+            steps.append(_whole(name, inner))
     return steps
 
 
-def _step(name: str, start: float, seconds: float, about: Mapping[str, object]) -> TestStepResult:
+def _step(name: str, start: float, spent: float, about: Mapping[str, object]) -> TestStepResult:
+    shown = {"seconds": spent, **about}  # Allure rounds to milliseconds
     return TestStepResult(
         name=name,
         status=Status.PASSED,
-        start=round(start),
-        stop=round(start + 1000.0 * seconds),
-        parameters=[Parameter(key, str(value)) for key, value in about.items()],
+        start=round(1000 * start),
+        stop=round(1000 * (start + spent)),
+        parameters=[Parameter(key, str(value)) for key, value in shown.items()],
     )
+
+
+def _whole(name: str, inner: list[TestStepResult]) -> TestStepResult:
+    if len(inner) == 1 and name != "train":
+        inner[0].name = name
+        return inner[0]
+    start, stop = inner[0].start, inner[-1].stop
+    return TestStepResult(name=name, status=Status.PASSED, start=start, stop=stop, steps=inner)
 
 
 def _about(part: str, evidence: Mapping[str, Any]) -> dict[str, object]:
