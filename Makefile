@@ -14,12 +14,14 @@ gate1: $(READY)  ## decide Gate 1 on the default receiver
 gate1-stub: $(READY)  ## the same on the stub receiver: the pre-merge run
 	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) --receiver stub $(ARGS)
 
-# The report is made whatever the verdict; the exit code is the gate's.
+# The report is made whatever the verdict, of this run only; the exit code is the gate's.
 report: $(READY) $(NODE_READY)  ## run Gate 1 and make its HTML report
-	@$(BIN)/python -m pytest gates/ -m gate1 --k $(K) $(ARGS) \
-		--alluredir .lpca/allure-results --clean-alluredir; gate=$$?; \
+	@rm -rf .lpca/allure-results .lpca/report
+	@$(BIN)/python -m pytest gates/ -m gate1 --k $(K) $(ARGS) --alluredir .lpca/allure-results; \
+	gate=$$?; \
 	node tools/report/make.mjs .lpca/allure-results .lpca/report-history.jsonl .lpca/report \
-		|| exit 3; exit $$gate
+		|| [ $$gate != 0 ] || gate=3; \
+	exit $$gate
 
 report-test: $(READY) $(NODE_READY)  ## open a report in a headless browser
 	@[ -n "$$LPCA_BROWSER" ] || command -v chromium chromium-browser google-chrome >/dev/null || \

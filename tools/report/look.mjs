@@ -68,6 +68,8 @@ try {
   await page.getByText("Trend: results by run").waitFor();
   await page.waitForTimeout(1500);
   const trend = await text();
+  await page.setViewportSize({ width: 1200, height: 500 });
+  await page.waitForTimeout(500);
   await shot("allure-trend");
   console.log(JSON.stringify({ requests, errors, overview, categories, test, plot, trend }));
 } finally {

@@ -2,13 +2,17 @@
 //
 // HISTORY is a file that each report adds a line to: what trends are drawn from.
 import { spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { offline } from "./offline.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const [results, history, out] = process.argv.slice(2);
+if (!existsSync(results)) {
+  console.error(`no report: the run left no results in ${results}`);
+  process.exit(1);
+}
 const allure = join(here, "node_modules", "allure", "cli.js");
 const made = spawnSync(
   process.execPath,
