@@ -24,7 +24,7 @@ report: $(READY) $(NODE_READY)  ## run Gate 1 and make its HTML report
 	exit $$gate
 
 report-test: $(READY) $(NODE_READY)  ## open a report in a headless browser
-	@[ -n "$$LPCA_BROWSER" ] || command -v chromium chromium-browser google-chrome >/dev/null || \
+	@[ -n "$$LPCA_BROWSER" ] || which chromium || which chromium-browser || which google-chrome || \
 		{ [ "$$(id -u)" = 0 ] && apt-get update && \
 		apt-get install --yes --no-install-recommends chromium; } || \
 		{ echo "no Chromium: install it, or set LPCA_BROWSER=/path/to/it"; exit 1; }
