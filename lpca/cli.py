@@ -16,6 +16,8 @@ COMMANDS = {
     "plan": "power by number of episodes, for every criterion and gate",
     "judge": "decide gates from outcomes measured elsewhere",
     "train": "train a codec for a receiver and keep its checkpoint",
+    "diagnose": "try a codec's prefix at several scales, on validation episodes",
+    "plot": "draw pictures of a gate's evidence",
     "sabotage": "plant every known fault in a sound run, and show what catches it",
 }
 """By name what it does; `lpca.commands.NAME` has `add_arguments(parser)` and `run(arguments)`."""
