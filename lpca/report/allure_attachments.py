@@ -28,11 +28,13 @@ def attachments_of(evidence: Mapping[str, Any], written: bytes) -> Iterator[Atta
     yield Attached("evidence", written, AttachmentType.JSON)
     yield Attached("episodes", episode_table(evidence).encode(), AttachmentType.CSV)
     yield Attached("prompts as B saw them", prompts(evidence).encode(), AttachmentType.TEXT)
+    from lpca.report.figures import similarity_figure, training_figure
+
     codec = evidence["codec"]
     if codec and len(codec["history"]) >= LEAST_FOR_A_CURVE:
-        from lpca.report.figures import training_figure
-
         yield from _picture("training curve", training_figure, evidence)
+    if evidence["similarity"]:
+        yield from _picture("prefix similarity", similarity_figure, evidence)
 
 
 def glance(evidence: Mapping[str, Any]) -> Iterator[Attached]:

@@ -12,9 +12,10 @@ from allure_commons import model2
 from allure_commons.model2 import Status, StatusDetails
 from allure_evidence import CASE, CHECK, CRITERION, GATE, evidence
 
-from lpca.report.allure_attachments import attachments_of, episode_table, prompts
+from lpca.report.allure_attachments import attachments_of, episode_table, glance, prompts
 from lpca.report.allure_files import CATEGORIES, environment, executor
 from lpca.report.allure_results import (
+    Outcome,
     Subject,
     criterion_numbers,
     fill,
@@ -81,6 +82,10 @@ def test_every_verdict_but_pass_has_a_class_of_its_own(verdict, shown):
         assert outcome.status == status
         assert outcome.message.startswith(f"{verdict}: ")
         assert categories(outcome) == [{category}, {category}]
+
+
+def test_a_failing_test_of_somebody_elses_is_in_no_class():
+    assert categories(Outcome(Status.FAILED, "Failed: own")) == [set(), set()]
 
 
 def test_a_pass_is_passed_and_in_no_class():
@@ -238,11 +243,22 @@ def test_prompts_are_shown_with_their_hashes():
 
 
 def test_the_evidence_is_attached_as_it_stands():
-    pictureless = evidence(codec=None, conditions={})
-    found = {one.name: one for one in attachments_of({**pictureless, "criteria": []}, b"{}")}
+    found = {one.name: one for one in attachments_of(evidence(), b"{}")}
     assert found["evidence"].body == b"{}"
     assert found["episodes"].kind.mime_type == "text/csv"
-    assert "training curve" not in found
+    curve = found["training curve"]
+    assert (curve.kind.mime_type, b"<svg" in curve.body) == ("image/svg+xml", True)
+
+
+def test_without_a_codec_there_is_no_training_curve():
+    names = [one.name for one in attachments_of(evidence(codec=None), b"{}")]
+    assert names[1:] == ["evidence", "episodes", "prompts as B saw them"]
+
+
+def test_what_cannot_be_drawn_is_said():
+    (missing,) = glance({})
+    assert missing.name == "no picture of the gate at a glance"
+    assert missing.kind.mime_type == "text/plain"
 
 
 def test_the_environment_can_be_read_as_properties():
