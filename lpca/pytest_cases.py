@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 
-from lpca.gate_plan import ks_of, needs_codec
+from lpca.gate_plan import ks_of, label_of, needs_codec
 from lpca.spec.load_design import MAX_K
 from lpca.spec.model import Spec
 from lpca.validity import CHECKS
 
+_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_CODEC = re.compile(rf"({_DOTTED}):({_DOTTED})")
 MAX_SEED = 2**63 - 1
 """The largest seed that every generator takes."""
+PROPERTY = "lpca"
+"""The user property of a test report that says which gate's case it is, as `label_of` has it."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,18 @@ class Case:
         """A readable id that stays the same from run to run."""
         return f"{self.gate}-{self.name}" + ("" if self.k is None else f"-k{self.k}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, to travel with a test report."""
-        return asdict(self)
+    @property
+    def properties(self) -> list[tuple[str, str]]:
+        """As plain data, to travel with a test report and to stand in JUnit XML."""
+        k = [] if self.k is None else [("k", str(self.k))]
+        label = label_of(self.gate, self.k)
+        return [(PROPERTY, label), ("gate", self.gate), *k, (self.kind, self.name)]
+
+
+def key_of(label: str) -> tuple[str, int | None]:
+    """The gate and k of a label."""
+    gate, _, k = label.partition(" k=")
+    return gate, int(k) if k else None
 
 
 def case_of(item: pytest.Item) -> Case | None:
@@ -67,3 +81,13 @@ def parse_seed(option: str, seed: int) -> int:
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f"{option} {seed}: allowed: whole numbers from 0 to {MAX_SEED}")
     return seed
+
+
+def parse_codec(text: str) -> tuple[str, str]:
+    """Read `--codec` into a module's name and that of a factory in it; ValueError otherwise."""
+    found = _CODEC.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            f"--codec {text[:80]}: allowed: package.module:factory, as in --codec my_codec:make"
+        )
+    return found[1], found[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import uuid
@@ -11,25 +12,26 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from lpca.errors import RunError
-from lpca.pytest_cases import Case, case_of, cases, parse_ks, parse_seed
+from lpca.errors import RequestError, RunError
+from lpca.gate_plan import EVIDENCE, LEDGER, sound_spec
+from lpca.pytest_cases import Case, case_of, cases, parse_codec, parse_ks, parse_seed
 from lpca.pytest_families import family_verdict
-from lpca.pytest_verdicts import PROPERTY, USAGE_PROPERTY, VerdictReporter
-from lpca.spec.check import check_spec, has_errors
-from lpca.spec.load import SpecError, load_spec
+from lpca.pytest_verdicts import USAGE_PROPERTY, VerdictReporter
+from lpca.report.junit import check_properties, criterion_properties
+from lpca.spec.load import SpecError
 from lpca.spec.model import Spec
 from lpca.stats import Verdict
-from lpca.tasks import task_of
 
 if TYPE_CHECKING:
+    from lpca.pytest_progress import Display
     from lpca.runner import Runner
 
-LEDGER = ".lpca/ledger"
 SPEC = pytest.StashKey[Spec]()
 KS = pytest.StashKey[tuple[int, ...]]()
 ASKED = pytest.StashKey[Mapping[tuple[str, int | None], Sequence[str]]]()
 RUN = pytest.StashKey[str]()
 COMMAND = pytest.StashKey[Sequence[str]]()
+DISPLAY: pytest.StashKey[Display] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,12 +49,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     group.addoption("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     group.addoption("--checkpoint", metavar="FOLDER", help="a codec checkpoint; it must fit")
+    group.addoption(
+        "--codec",
+        metavar="MODULE:FACTORY",
+        help="a codec of your own: factory(receiver, k) returns it; see docs/own-codec.md",
+    )
     group.addoption("--retrain", action="store_true", help="train the codec anew")
     group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
     group.addoption("--batch-size", type=int, default=32, metavar="N", help="episodes at a time")
-    group.addoption(
-        "--evidence", default=".lpca/evidence", metavar="FOLDER", help="where the JSON goes"
-    )
+    group.addoption("--lpca-verbose", action="store_true", help="every number behind the verdicts")
+    group.addoption("--evidence", default=EVIDENCE, metavar="FOLDER", help="where the JSON goes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,9 +76,11 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.stash[RUN] = uuid.uuid4().hex
     config.stash[COMMAND] = [Path(sys.argv[0]).name, *map(str, config.invocation_params.args)]
-    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN])
+    verbose = config.option.lpca_verbose
+    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN], verbose)
     config.pluginmanager.register(reporter, "lpca-verdicts")
     _report_to_allure(config, reporter)
+    _report_to_github(config, reporter)
 
 
 def _report_to_allure(config: pytest.Config, reporter: VerdictReporter | None) -> None:
@@ -82,6 +90,15 @@ def _report_to_allure(config: pytest.Config, reporter: VerdictReporter | None) -
 
         spec, run = config.stash[SPEC], config.stash[RUN]
         register(config, spec, _evidence_folder(config), run, reporter)
+
+
+def _report_to_github(config: pytest.Config, verdicts: VerdictReporter) -> None:
+    if {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"} & os.environ.keys():
+        from lpca.report.github import github_reporter
+
+        github = github_reporter(verdicts, config.invocation_params.dir, os.environ)
+        if github is not None:
+            config.pluginmanager.register(github, "lpca-github")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -111,7 +128,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Write on each test which case it is, and keep which criteria the run asks of each gate."""
     found = {item: case for item in session.items if (case := case_of(item))}
     for item, case in found.items():
-        item.user_properties.append((PROPERTY, case.to_dict()))
+        item.user_properties += case.properties
     config, asked = session.config, dict[tuple[str, int | None], Sequence[str]]()
     for key in dict.fromkeys((case.gate, case.k) for case in found.values()):
         own = [one.id for one in config.stash[SPEC].gates[key[0]].criteria]
@@ -134,12 +151,14 @@ def _picked_by_hand(config: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def lpca_runner(request: pytest.FixtureRequest) -> Runner:
     """What loads, trains and measures, once for the session."""
+    from lpca.codec.foreign import codec_named
     from lpca.evidence import Origin
     from lpca.files import cache_dir
-    from lpca.report.console import StderrConsole
+    from lpca.pytest_progress import Display
     from lpca.runner import Options, Runner
 
     config, option = request.config, request.config.option
+    folders = (config.invocation_params.dir, config.rootpath)
     options = Options(
         receiver=option.receiver,
         device=option.device,
@@ -151,10 +170,11 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         cache=cache_dir(),
         evidence=_evidence_folder(config),
         ledger=config.rootpath / LEDGER,
+        codec=codec_named(option.codec, folders) if option.codec else None,
     )
-    console = StderrConsole(os.environ.get("PYTEST_XDIST_WORKER", ""))
+    config.stash[DISPLAY] = display = Display(config)
     origin = Origin(config.stash[RUN], config.stash[COMMAND])
-    return Runner(config.stash[SPEC], options, origin, console)
+    return Runner(config.stash[SPEC], options, origin, display.console)
 
 
 @pytest.fixture
@@ -163,20 +183,24 @@ def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Mappin
     case = case_of(request.node)
     if case is None:
         pytest.fail("gate_evidence needs the fixture criterion or leak_check beside it", False)
-    return _evidence(request, lpca_runner, case.gate, case.k)
+    evidence = _evidence(request, lpca_runner, case.gate, case.k)
+    found = criterion_properties if case.kind == "criterion" else check_properties
+    request.node.user_properties += found(evidence, case.name)
+    return evidence
 
 
 def _evidence(
     request: pytest.FixtureRequest, runner: Runner, gate: str, k: int | None
 ) -> Mapping[str, Any]:
-    capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
-        with capture.global_and_fixture_disabled():
+        with request.config.stash[DISPLAY].around(request.node):
             return runner.evidence(gate, k, request.config.stash[ASKED][gate, k])
     except RunError as error:
-        if error.is_usage_error:
-            request.node.user_properties.append((USAGE_PROPERTY, True))
-        pytest.fail(str(error), pytrace=False)
+        broken = error
+    if broken.is_usage_error:
+        request.node.user_properties.append((USAGE_PROPERTY, "true"))
+    # not while it is handled: pytest would show it once more for each error it came from
+    pytest.fail(str(broken), pytrace=False)
 
 
 @pytest.fixture
@@ -226,14 +250,9 @@ def leak_result(leak_check: Case, gate_evidence: Mapping[str, Any]) -> Mapping[s
 def _checked_spec(config: pytest.Config) -> Spec:
     default = os.path.relpath(config.rootpath / "gate_specs.yaml", config.invocation_params.dir)
     try:
-        spec = load_spec(config.getoption("--gate-spec") or default)
-        task_of(spec)
-    except SpecError as error:
+        return sound_spec(config.getoption("--gate-spec") or default)
+    except (SpecError, RequestError) as error:
         raise pytest.UsageError(str(error)) from None
-    findings = check_spec(spec)
-    if has_errors(findings):
-        raise pytest.UsageError("\n".join(str(finding) for finding in findings))
-    return spec
 
 
 def _checked_ks(config: pytest.Config) -> tuple[int, ...]:
@@ -257,6 +276,24 @@ def _check_options(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--checkpoint {option.checkpoint}: no such folder")
     if option.checkpoint and option.retrain:
         raise pytest.UsageError("--checkpoint and --retrain: allowed: one of them")
+    if option.codec is not None:
+        _check_codec(option)
+
+
+def _check_codec(option: argparse.Namespace) -> None:
+    try:
+        parse_codec(option.codec)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+    others = {
+        "--checkpoint": option.checkpoint is not None,
+        "--retrain": option.retrain,
+        "--train-seed": option.train_seed is not None,
+    }
+    if given := [name for name, is_given in others.items() if is_given]:
+        raise pytest.UsageError(
+            f"--codec and {given[0]}: allowed: one of them; lpca does not train a codec of your own"
+        )
 
 
 def _evidence_folder(config: pytest.Config) -> Path:

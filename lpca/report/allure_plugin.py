@@ -13,7 +13,7 @@ import pytest
 from allure_commons.model2 import Attachment, Status, TestResult, TestResultContainer
 
 from lpca.files import write_file, write_json
-from lpca.gate_plan import evidence_path
+from lpca.gate_plan import evidence_path, label_of
 from lpca.pytest_cases import Case, case_of
 from lpca.pytest_verdicts import GateVerdict, VerdictReporter, evidence_of
 from lpca.report.allure_attachments import Attached, attachments_of, glance
@@ -22,7 +22,6 @@ from lpca.report.allure_results import (
     Subject,
     fill,
     gate_outcome,
-    label,
     verdict_outcome,
     verdict_result,
 )
@@ -40,7 +39,9 @@ def register(
     config: pytest.Config, spec: Spec, evidence: Path, run: str, verdicts: VerdictReporter | None
 ) -> None:
     """Have Allure's results filled in; the process with `verdicts` also describes the run."""
-    subject = Subject(config.option.receiver, spec.task.name, spec.task.seed)
+    subject = Subject(
+        config.option.receiver, spec.task.name, spec.task.seed, config.option.codec or ""
+    )
     tests = CaseResults(spec, subject, evidence, run)
     config.pluginmanager.register(tests, "lpca-allure")
     allure_commons.plugin_manager.register(tests)
@@ -130,7 +131,7 @@ class RunResults:
         _write(result)
 
     def _describe(self, gates: Sequence[GateVerdict], now: int) -> None:
-        verdicts = {label(*one.key): str(one.verdict) for one in gates}
+        verdicts = {label_of(*one.key): str(one.verdict) for one in gates}
         evidence = [one.evidence for one in gates if one.evidence is not None]
         properties = environment(evidence, verdicts)
         write_file(

@@ -39,11 +39,15 @@ _GROUPS = {"criterion": "Criteria", "check": "Validity checks"}
 
 @dataclass(frozen=True)
 class Subject:
-    """What beside the test itself makes two results ones of the same thing."""
+    """What beside the test itself makes two results ones of the same thing.
+
+    `codec` names a user's own; it is empty for those that lpca trains.
+    """
 
     receiver: str
     task: str
     seed: int
+    codec: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,6 @@ def gate_outcome(
         own = evidence["criteria"]
         reasons = [one["message"] for one in own if one["verdict"] == verdict.value]
     return verdict_outcome(verdict, "\n".join(reasons))
-
-
-def label(gate: str, k: int | None) -> str:
-    """A gate at a k, in words."""
-    return gate if k is None else f"{gate} k={k}"
 
 
 def fill(
@@ -154,7 +153,13 @@ def verdict_result(
 
 def identity(subject: Subject, k: int | None) -> list[Parameter]:
     """The parameters that name a test: with the same ones, runs are of the same thing."""
-    named = {"k": k, "receiver": subject.receiver, "task": subject.task, "seed": subject.seed}
+    named: dict[str, object] = {
+        "k": k,
+        "receiver": subject.receiver,
+        "task": subject.task,
+        "seed": subject.seed,
+    }
+    named |= {"seed": subject.seed, "codec": subject.codec or None}
     return [Parameter(name, str(value)) for name, value in named.items() if value is not None]
 
 

@@ -157,12 +157,13 @@ def test_what_was_measured_is_shown_and_no_part_of_identity():
     assert values(unmeasured, True) == {}
 
 
-def test_another_k_receiver_seed_or_task_is_another_history():
+def test_another_receiver_seed_task_or_own_codec_is_another_history():
     others = [
         filled(data=evidence()),
         filled(data=evidence(), subject=Subject("smollm2-135m", "trip", 5)),
         filled(data=evidence(), subject=Subject("stub", "trip", 6)),
         filled(data=evidence(), subject=Subject("stub", "own", 5)),
+        filled(data=evidence(), subject=Subject("stub", "trip", 5, "mine:make")),
         filled(case=CHECK, data=evidence()),
     ]
     assert len({made.historyId for made in others}) == len(others)
