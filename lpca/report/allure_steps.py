@@ -64,8 +64,9 @@ def _about(part: str, evidence: Mapping[str, Any]) -> dict[str, object]:
     """What a reader must know to take a step's time for what it is."""
     if part in ("codec", "control"):
         codec = evidence["codec" if part == "codec" else "static"] or {}
-        history = codec.get("history") or []
-        return {"origin": codec.get("origin", "unknown"), "training steps": len(history)}
+        steps = len(codec.get("history") or ())  # none of a codec that lpca did not train
+        about = {"origin": codec.get("origin", "unknown")}
+        return {**about, "training steps": steps} if steps else about
     if part == "evaluate":
         blocks = [block for own in evidence["cache"].values() for block in own]
         cached = sum(block["cached"] for block in blocks)

@@ -209,6 +209,12 @@ def test_steps_take_the_times_that_were_measured_and_end_when_the_evidence_was_w
     assert origin == {"seconds": "20.25", "origin": "trained", "training steps": "120"}
 
 
+def test_of_a_codec_trained_elsewhere_no_number_of_steps_is_given():
+    train = steps_of(evidence(codec={"origin": "mine:make", "history": []}))[1]
+    shown = {p.name: p.value for p in train.steps[0].parameters}
+    assert shown == {"seconds": "20.25", "origin": "mine:make"}
+
+
 def test_a_step_that_was_not_timed_is_not_made_up():
     only = steps_of(evidence(codec=None, static=None, seconds={"encode": 0.0, "evaluate": 3.0}))
     assert [step.name for step in only] == ["evaluate"]
