@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from lpca.gate_plan import ks_of, needs_codec
-from lpca.spec.load_design import MAX_K
 from lpca.spec.model import Spec
+from lpca.spec.schema_model import MAX_K
 from lpca.validity import CHECKS
 
 MAX_SEED = 2**63 - 1
