@@ -5,7 +5,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: gate1 gate1-stub test test-slow lint format clean
+.PHONY: gate1 gate1-stub test test-slow docs lint format clean
 
 gate1: $(READY)  ## decide Gate 1 on the default receiver
 	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) $(ARGS)
@@ -18,6 +18,9 @@ test: $(READY)  ## lpca's own tests
 
 test-slow: $(READY)  ## fifty sound runs, of which none may be accused
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m slow $(ARGS)
+
+docs: $(READY)  ## the documentation as a site, in site/; any broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(READY)
 	$(BIN)/ruff check .
