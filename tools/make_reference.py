@@ -33,6 +33,7 @@ SCHEMA = ROOT / "lpca" / "spec" / "gate_specs.schema.json"
 _TABLE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.S)
 _FORMS = {
     "identifier": "name",
+    "claim": "claim",
     "setting": "number, `true`, `false` or text",
     "seeds": "whole number, range `0..999`, or list of either",
     "value": "number or word",
@@ -47,8 +48,8 @@ def reference(text: str) -> str:
 
 
 def _table(table: Table) -> str:
-    rows = ["| Key | Value | Default | Meaning |", "|---|---|---|---|", *_rows(table)]
-    return "\n".join(rows) + "\n"
+    rows = ["", "| Key | Value | Default | Meaning |", "|---|---|---|---|", *_rows(table)]
+    return "\n".join([*rows, "", ""])
 
 
 def _rows(table: Table) -> Iterator[str]:
@@ -76,7 +77,7 @@ def _value(kind: Kind) -> str:
         case Choice(words):
             return " or ".join(", ".join(f"`{word}`" for word in words).rsplit(", ", 1))
         case Form(name):
-            return _FORMS.get(name, "claim" if name == "claim" else "text")
+            return _FORMS.get(name, "text")
         case ListOf(of):
             return "list of mappings" if isinstance(of, Table) else f"list of: {_value(of)}"
         case Either(kinds):

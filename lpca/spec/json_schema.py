@@ -131,7 +131,8 @@ def _seeds() -> Schema:
 def _variants(kind: Variants) -> Schema:
     def variant(word: str, table: Table) -> Schema:
         schema = _table(table)
-        schema["properties"] = {kind.by: {"const": word}, **schema["properties"]}
+        rule = {"description": kind.says, "const": word}
+        schema["properties"] = {kind.by: rule, **schema["properties"]}
         schema["required"] = [kind.by, *schema["required"]]
         return schema
 
