@@ -59,8 +59,8 @@ RULES = (
     ),
     Rule(
         r"^python -m pytest tests -m \"not slow\"",
-        "python -m pytest tests --collect-only -q",
-        "these are the tests that run this one",
+        "python -m pytest tests/test_hashing.py",
+        "these are the tests that run this one: a short one stands for all",
     ),
     Rule(
         r"^lpca sabotage.*",
