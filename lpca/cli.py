@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,10 @@ COMMANDS = {
     "plan": "power by number of episodes, for every criterion and gate",
     "judge": "decide gates from outcomes measured elsewhere",
     "train": "train a codec for a receiver and keep its checkpoint",
+    "record": "turn evidence into an attempt's page, and index all attempts",
+    "compare": "compare two attempts on the episodes they share",
+    "diagnose": "try a codec's prefix at several scales, on validation episodes",
+    "plot": "draw pictures of a gate's evidence",
     "sabotage": "plant every known fault in a sound run, and show what catches it",
 }
 """By name what it does; `lpca.commands.NAME` has `add_arguments(parser)` and `run(arguments)`."""
@@ -35,6 +40,9 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code is one of `ExitCode`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what a user wrote must not end a command where the terminal cannot show it
+        sys.stdout.reconfigure(errors="backslashreplace")
     parsed = _parser(arguments).parse_args(arguments)
     run = import_module(f"lpca.commands.{parsed.command}").run
     try:

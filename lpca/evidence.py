@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lpca import __version__
+from lpca.codec.similarity import similarity
 from lpca.codec.store import Obtained
 from lpca.hashing import hash_data, hash_file
 from lpca.judge import GateResult, look_sizes
@@ -59,6 +60,7 @@ def compose(
         "confidence": spec.evaluation.confidence,
         **result.to_dict(),
         "looks": _looks(gate, measurement),
+        "any_of_k": list(gate.family) if gate.any_k else [],
         "required": [one.to_dict() for one in required],
         "beside": list(gate.beside),
         "checks": [asdict(check) for check in measurement.checks],
@@ -70,9 +72,13 @@ def compose(
             "name": receiver.name,
             "device": receiver.device.type,
             "dtype": str(receiver.dtype).removeprefix("torch."),
+            "d_model": receiver.d_model,
         },
         "codec": _codec(codec),
         "static": _codec(subject.control),
+        "similarity": similarity(subject.channel, measurement.episodes).to_dict()
+        if subject.channel
+        else None,
         "task": {"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
         "hashes": {
             "receiver": receiver.weights_hash,

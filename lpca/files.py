@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from lpca.errors import RunError
 
@@ -27,14 +27,25 @@ def cache_dir() -> Path:
     return Path(override) if override else Path(platformdirs.user_cache_dir("lpca"))
 
 
+PATIENCE = 1.0
+"""Seconds after which a process that waits for a lock says so."""
+
+
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock named after `path` across processes; the system frees a dead one's."""
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold an exclusive lock named after `path` across processes; the system frees a dead one's.
+
+    `waiting` is called once, where another process holds it for longer than a moment.
+    """
     lock = path.with_name(path.name + ".lock")
     with storage(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
-        held.acquire()
+        try:
+            held.acquire(timeout=PATIENCE)
+        except Timeout:
+            waiting()
+            held.acquire()
     try:
         yield
     finally:

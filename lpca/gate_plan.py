@@ -49,6 +49,11 @@ def beside(spec: Spec, gate: Gate, k: int | None) -> list[tuple[str, int | None]
     return [(name, at) for name, at in found if declares(spec.gates[name], at)]
 
 
+def label_of(gate: str, k: int | None) -> str:
+    """A gate at its k, for people."""
+    return gate if k is None else f"{gate} k={k}"
+
+
 def evidence_path(folder: Path, name: str, k: int | None) -> Path:
     """Where a gate's evidence stands."""
     return folder / (f"{name}.json" if k is None else f"{name}-k{k}.json")

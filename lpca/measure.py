@@ -110,10 +110,12 @@ def measure(
     looks: Looks,
     batch_size: int,
     report: Callable[[int, int], None],
+    checking: Callable[[], None] = lambda: None,
 ) -> Measurement:
     """Evaluate episodes under the conditions, look by look, then audit what was evaluated.
 
     It ends with the last look, or before it as soon as `looks` finds the outcomes decisive.
+    `checking` is called when the audit begins.
     """
     started = time.monotonic()
     episodes = episodes_for(subject.task, design)
@@ -124,6 +126,7 @@ def measure(
         if looks.decided(table):
             break
     measured = time.monotonic()
+    checking()
     checks = run_checks(_audit(subject, design, seen, evaluated, table, looks))
     seconds = {"evaluate": measured - started, "check": time.monotonic() - measured}
     return Measurement(seen, evaluated, table, tuple(checks), seconds)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from lpca.gate_plan import ks_of, needs_codec
+from lpca.gate_plan import ks_of, label_of, needs_codec
 from lpca.spec.model import Spec
 from lpca.spec.schema_model import MAX_K
 from lpca.validity import CHECKS
 
 MAX_SEED = 2**63 - 1
 """The largest seed that every generator takes."""
+PROPERTY = "lpca"
+"""The user property of a test report that says which gate's case it is, as `label_of` has it."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,18 @@ class Case:
         """A readable id that stays the same from run to run."""
         return f"{self.gate}-{self.name}" + ("" if self.k is None else f"-k{self.k}")
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain data, to travel with a test report."""
-        return asdict(self)
+    @property
+    def properties(self) -> list[tuple[str, str]]:
+        """As plain data, to travel with a test report and to stand in JUnit XML."""
+        k = [] if self.k is None else [("k", str(self.k))]
+        label = label_of(self.gate, self.k)
+        return [(PROPERTY, label), ("gate", self.gate), *k, (self.kind, self.name)]
+
+
+def key_of(label: str) -> tuple[str, int | None]:
+    """The gate and k of a label."""
+    gate, _, k = label.partition(" k=")
+    return gate, int(k) if k else None
 
 
 def cases(spec: Spec, ks: Sequence[int], kind: Literal["criterion", "check"]) -> list[Case]:

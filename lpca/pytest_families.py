@@ -10,6 +10,7 @@ from lpca.exit_codes import worst
 from lpca.judge import judge_family
 from lpca.judge.measured import measured_of
 from lpca.judge.results import exit_code
+from lpca.report.layout import WIDTH, wrapped
 from lpca.spec.model import Gate, Spec
 from lpca.stats import AnyOf, Verdict
 
@@ -24,19 +25,23 @@ class FamilyVerdict:
     verdict: Verdict
     found: AnyOf | None
 
-    def lines(self) -> list[str]:
-        """For the terminal: the family's verdict, and each k's p-value."""
+    def lines(self, width: int = WIDTH) -> list[str]:
+        """For the terminal: the family's verdict, each k's p-value, and how many were not run."""
         names = ", ".join(map(str, self.gate.family))
-        head = f"{self.gate.name}  any k of {names}: {self.verdict}"
+        if len(names) > width // 2:
+            names = f"{names[: width // 4].rpartition(',')[0]}, ... ({len(self.gate.family)} k)"
+        told = wrapped(f"{self.gate.name} any k of {names}: {self.verdict}", width, 0, 2)
         if self.found is None:
-            return [head, "  a k that was run could not be read"]
-        return [head, *(self._line(k, self.found) for k in self.gate.family)]
+            return told + wrapped("a k that was run could not be read", width)
+        missing = [k for k, v in self.found.verdicts.items() if v is Verdict.NOT_MEASURED]
+        rest = f"k={missing[0]}" if len(missing) == 1 else f"{len(missing)} other k"
+        lines = [self._line(k, self.found) for k in self.gate.family if k not in missing]
+        lines += [f"{rest}: not run, counts as p 1"] if missing else []
+        return told + [line for text in lines for line in wrapped(text, width, 2, 4)]
 
     def _line(self, k: int, found: AnyOf) -> str:
-        if found.verdicts[k] is Verdict.NOT_MEASURED:
-            return f"  k={k}: not run, counts as p 1"
         return (
-            f"  k={k}: {found.verdicts[k]}, p {found.pvalues[k]:.2g}, "
+            f"k={k}: {found.verdicts[k]}, p {found.pvalues[k]:.2g}, "
             f"{found.adjusted[k]:.2g} after Holm over {len(self.gate.family)} k"
         )
 

@@ -14,7 +14,8 @@ import pytest
 from lpca.errors import RunError
 from lpca.pytest_cases import Case, cases, parse_ks, parse_seed
 from lpca.pytest_families import family_verdict
-from lpca.pytest_verdicts import PROPERTY, USAGE_PROPERTY, VerdictReporter
+from lpca.pytest_verdicts import USAGE_PROPERTY, VerdictReporter
+from lpca.report.junit import check_properties, criterion_properties
 from lpca.spec.check import check_spec, has_errors
 from lpca.spec.load import SpecError, load_spec
 from lpca.spec.model import Spec
@@ -22,6 +23,7 @@ from lpca.stats import Verdict
 from lpca.tasks import task_of
 
 if TYPE_CHECKING:
+    from lpca.pytest_progress import Display
     from lpca.runner import Runner
 
 LEDGER = ".lpca/ledger"
@@ -30,6 +32,7 @@ KS = pytest.StashKey[tuple[int, ...]]()
 ASKED = pytest.StashKey[Mapping[tuple[str, int | None], Sequence[str]]]()
 RUN = pytest.StashKey[str]()
 COMMAND = pytest.StashKey[Sequence[str]]()
+DISPLAY: pytest.StashKey[Display] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--retrain", action="store_true", help="train the codec anew")
     group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
     group.addoption("--batch-size", type=int, default=32, metavar="N", help="episodes at a time")
+    group.addoption("--lpca-verbose", action="store_true", help="every number behind the verdicts")
     group.addoption(
         "--evidence", default=".lpca/evidence", metavar="FOLDER", help="where the JSON goes"
     )
@@ -69,8 +73,19 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.stash[RUN] = uuid.uuid4().hex
     config.stash[COMMAND] = [Path(sys.argv[0]).name, *map(str, config.invocation_params.args)]
-    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN])
+    verbose = config.option.lpca_verbose
+    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN], verbose)
     config.pluginmanager.register(reporter, "lpca-verdicts")
+    _report_to_github(config, reporter)
+
+
+def _report_to_github(config: pytest.Config, verdicts: VerdictReporter) -> None:
+    if {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"} & os.environ.keys():
+        from lpca.report.github import github_reporter
+
+        github = github_reporter(verdicts, config.invocation_params.dir, os.environ)
+        if github is not None:
+            config.pluginmanager.register(github, "lpca-github")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -100,7 +115,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Write on each test which case it is, and keep which criteria the run asks of each gate."""
     found = {item: case for item in session.items if (case := _case(item))}
     for item, case in found.items():
-        item.user_properties.append((PROPERTY, case.to_dict()))
+        item.user_properties += case.properties
     config, asked = session.config, dict[tuple[str, int | None], Sequence[str]]()
     for key in dict.fromkeys((case.gate, case.k) for case in found.values()):
         own = [one.id for one in config.stash[SPEC].gates[key[0]].criteria]
@@ -130,7 +145,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
     """What loads, trains and measures, once for the session."""
     from lpca.evidence import Origin
     from lpca.files import cache_dir
-    from lpca.report.console import StderrConsole
+    from lpca.pytest_progress import Display
     from lpca.runner import Options, Runner
 
     config, option = request.config, request.config.option
@@ -146,9 +161,9 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         evidence=_evidence_folder(config),
         ledger=config.rootpath / LEDGER,
     )
-    console = StderrConsole(os.environ.get("PYTEST_XDIST_WORKER", ""))
+    config.stash[DISPLAY] = display = Display(config)
     origin = Origin(config.stash[RUN], config.stash[COMMAND])
-    return Runner(config.stash[SPEC], options, origin, console)
+    return Runner(config.stash[SPEC], options, origin, display.console)
 
 
 @pytest.fixture
@@ -157,19 +172,21 @@ def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Mappin
     case = _case(request.node)
     if case is None:
         pytest.fail("gate_evidence needs the fixture criterion or leak_check beside it", False)
-    return _evidence(request, lpca_runner, case.gate, case.k)
+    evidence = _evidence(request, lpca_runner, case.gate, case.k)
+    found = criterion_properties if case.kind == "criterion" else check_properties
+    request.node.user_properties += found(evidence, case.name)
+    return evidence
 
 
 def _evidence(
     request: pytest.FixtureRequest, runner: Runner, gate: str, k: int | None
 ) -> Mapping[str, Any]:
-    capture = request.config.pluginmanager.getplugin("capturemanager")
     try:
-        with capture.global_and_fixture_disabled():
+        with request.config.stash[DISPLAY].around(request.node):
             return runner.evidence(gate, k, request.config.stash[ASKED][gate, k])
     except RunError as error:
         if error.is_usage_error:
-            request.node.user_properties.append((USAGE_PROPERTY, True))
+            request.node.user_properties.append((USAGE_PROPERTY, "true"))
         pytest.fail(str(error), pytrace=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,15 +14,16 @@ import pytest
 from lpca.errors import RunError
 from lpca.exit_codes import ExitCode, worst
 from lpca.files import read_json
-from lpca.gate_plan import beside, evidence_path
+from lpca.gate_plan import beside, evidence_path, label_of
 from lpca.judge.results import exit_code
+from lpca.pytest_cases import PROPERTY, key_of
 from lpca.pytest_families import FamilyVerdict, family_verdict
-from lpca.report.terminal import gate_lines
+from lpca.report.junit import add_suite_properties
+from lpca.report.layout import fitting, wrapped
+from lpca.report.terminal import coloured, gate_lines
 from lpca.spec.model import Gate, Spec
 from lpca.stats import Verdict
 
-PROPERTY = "lpca"
-"""The user property of a report that carries its case."""
 USAGE_PROPERTY = "lpca-usage-error"
 """Marks a report that failed because of what the user asked for."""
 PYTESTS_OWN = (ExitCode.INTERRUPTED, ExitCode.INTERNAL_ERROR, ExitCode.USAGE_ERROR)
@@ -42,8 +44,8 @@ class GateVerdict:
 class VerdictReporter:
     """Registered in the process that reports to the user: alone, or xdist's controller."""
 
-    def __init__(self, spec: Spec, evidence: Path, run: str) -> None:
-        self.spec, self.evidence, self.run = spec, evidence, run
+    def __init__(self, spec: Spec, evidence: Path, run: str, verbose: bool = False) -> None:
+        self.spec, self.evidence, self.run, self.verbose = spec, evidence, run, verbose
         self._asked: dict[Key, str] = {}
         self._usage_error = self._other_failed = self._enough_failed = False
 
@@ -57,12 +59,11 @@ class VerdictReporter:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note which gates were asked for, and where a fixture broke."""
         properties = dict(report.user_properties)
-        case = properties.get(PROPERTY)
         self._usage_error |= USAGE_PROPERTY in properties
-        if not isinstance(case, Mapping):
+        if PROPERTY not in properties:
             self._other_failed |= report.failed
             return
-        key = (str(case["gate"]), case["k"])
+        key = key_of(str(properties[PROPERTY]))
         broken = self._asked.setdefault(key, "")
         if report.failed and report.when != "call" and not broken:
             self._asked[key] = str(report.longreprtext).strip().splitlines()[-1]
@@ -76,6 +77,18 @@ class VerdictReporter:
         """Turn pytest's exit status into that of the verdicts."""
         status = ExitCode.FAIL if self._enough_failed else int(exitstatus)
         session.exitstatus = self.exit_code(status)
+        self._write_properties(session.config)
+
+    def _write_properties(self, config: pytest.Config) -> None:
+        """Add the gates' verdicts to the suite in JUnit XML."""
+        file = getattr(config.option, "xmlpath", None)
+        if not file or not self._asked:
+            return
+        path = config.invocation_params.dir / os.path.expandvars(Path(file).expanduser())
+        if path.is_file():
+            told = [(label_of(*one.key), one.verdict) for one in self.verdicts()]
+            told += [(f"{one.gate.name} any k", one.verdict) for one in self.families()]
+            add_suite_properties(path, told)
 
     def exit_code(self, status: int) -> int:
         """Return the run's exit code, given pytest's own."""
@@ -140,22 +153,30 @@ class VerdictReporter:
         if not self._asked:
             return
         terminalreporter.section("gates")
-        blocks = [self._lines(gate, " (beside; sets no exit code)") for gate in self.beside()]
-        blocks += [self._lines(gate, self._aside(gate)) for gate in self.verdicts()]
-        blocks += [family.lines() for family in self.families()]
+        width = fitting(terminalreporter.config.get_terminal_writer().fullwidth)
+        blocks = [self._lines(one, " (beside; sets no exit code)", width) for one in self.beside()]
+        blocks += [self._lines(one, self._aside(one), width) for one in self.verdicts()]
+        blocks += [family.lines(width) for family in self.families()]
         for line in chain.from_iterable([*block, ""] for block in blocks):
-            terminalreporter.write_line(line)
+            for text, markup in coloured(line):
+                terminalreporter.write(text, **markup)
+            terminalreporter.line("")
 
     def _aside(self, gate: GateVerdict) -> str:
         name, k = gate.key
         return " (this k alone)" if self.spec.gates[name].any_k and k is not None else ""
 
-    def _lines(self, gate: GateVerdict, aside: str) -> list[str]:
-        if gate.evidence is not None:
-            return gate_lines(gate.evidence, gate.verdict + aside, gate.note)
+    def _lines(self, gate: GateVerdict, aside: str, width: int) -> list[str]:
         name, k = gate.key
-        label = name if k is None else f"{name} k={k}"
-        return [f"{label}: {gate.verdict}{aside}", f"  {gate.note}"]
+        if gate.evidence is None:
+            head = wrapped(f"{label_of(name, k)}: {gate.verdict}{aside}", width, 0, 2)
+            return head + wrapped(gate.note, width)
+        lines = gate_lines(
+            gate.evidence, gate.verdict, gate.note, aside=aside, width=width, verbose=self.verbose
+        )
+        if self.verbose:
+            lines += wrapped(f"evidence {evidence_path(self.evidence, name, k)}", width, 2, 4)
+        return lines
 
     def _verdict(self, key: Key) -> GateVerdict:
         data = self._evidence(key)

@@ -17,7 +17,14 @@ from lpca.codec.training import Progress
 from lpca.errors import RequestError
 from lpca.evidence import Origin, compose
 from lpca.files import StorageError, locked, read_json, write_json
-from lpca.gate_plan import beside, declares, evidence_path, gate_conditions, needs_control
+from lpca.gate_plan import (
+    beside,
+    declares,
+    evidence_path,
+    gate_conditions,
+    label_of,
+    needs_control,
+)
 from lpca.history import History, gate_looks
 from lpca.judge import judge
 from lpca.ledger import Ledger
@@ -35,8 +42,8 @@ class Console(Protocol):
         """Show one line."""
         ...
 
-    def training(self, progress: Progress, steps: int) -> None:
-        """Show a training step."""
+    def training(self, progress: Progress, steps: int, what: str = "codec") -> None:
+        """Show a training step of what is trained."""
         ...
 
     def evaluating(self, label: str) -> Callable[[int, int], None]:
@@ -91,7 +98,8 @@ class Runner:
             raise self._failed[path]
         if path not in self._kept:
             try:
-                with locked(path):
+                waiting = f"{label_of(name, k)} is measured by another process; waiting for it"
+                with locked(path, lambda: self.console.tell(waiting)):
                     kept = self._stored(path) or self._measured(name, k, path, criteria)
             except Exception as error:
                 self._failed[path] = error
@@ -125,6 +133,7 @@ class Runner:
         subject = self._subject(name, k)
         design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
         history = History(Ledger(self.options.ledger), self.spec, gate, subject)
+        label = label_of(name, k)
         measurement = measure(
             subject,
             design,
@@ -132,7 +141,8 @@ class Runner:
             self.options.cache,
             gate_looks(self.spec, name, history.past),
             self.options.batch_size,
-            self.console.evaluating(name if k is None else f"{name} k={k}"),
+            self.console.evaluating(label),
+            lambda: self.console.tell(f"checking the validity of {label}"),
         )
         table = measurement.table
         required = [judge(self.spec, other, table) for other in gate.requires]
@@ -194,7 +204,9 @@ class Runner:
                 self._task,
                 request,
                 self.options.cache,
-                lambda progress: self.console.training(progress, request.config.steps),
+                lambda progress: self.console.training(
+                    progress, request.config.steps, f"{what} k={request.k}"
+                ),
                 self.console.tell,
             )
             self._seconds[what] = time.monotonic() - started

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.pop("GITHUB_ACTIONS", None)  # else inner runs report to the outer job
+os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 from pathlib import Path
 from typing import TYPE_CHECKING

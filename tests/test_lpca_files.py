@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout
 
+from lpca import files
 from lpca.files import StorageError, cache_dir, locked, read_json, write_file, write_json
 
 
@@ -127,3 +128,21 @@ class TestLock:
         run.wait()
         with locked(tmp_path / "x"):
             pass
+
+
+def test_waiting_for_another_process_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "PATIENCE", 0.05)
+    said = []
+    with locked(tmp_path / "x", lambda: said.append("at once")):
+        pass
+    other = FileLock(tmp_path / "x.lock")
+    other.acquire()
+
+    def release() -> None:
+        said.append("waiting")
+        other.release()
+
+    with locked(tmp_path / "x", release):
+        assert said == ["waiting"]

@@ -87,7 +87,7 @@ def obtain_codec(
         if shipped is not None and (found := _fitting(shipped, receiver, wanted, "shipped", tell)):
             return found
     folder = cache / "codecs" / wanted.hash()
-    with locked(folder):
+    with locked(folder, lambda: tell("another process trains this codec; waiting for it")):
         if (
             not request.retrain
             and folder.exists()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from lpca.cli import UsageError
 from lpca.exit_codes import ExitCode
+from lpca.report.annotations import annotation
 from lpca.spec.check import Finding, check_spec, has_errors
 from lpca.spec.load import SpecError, load_spec
 from lpca.tasks import task_of
@@ -66,11 +67,5 @@ def _github(_: str, findings: Sequence[Finding]) -> str:
 
 def _annotation(one: Finding) -> str:
     parts = [one.wrong, one.number, f"Write instead: {one.instead}" if one.instead else ""]
-    text = _escaped("\n".join(part for part in parts if part))
-    file = _escaped(one.position.file).replace(":", "%3A").replace(",", "%2C")
-    place = f"file={file},line={one.position.line},col={one.position.column}"
-    return f"::{one.severity} {place},title={one.rule}::{text}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    text = "\n".join(part for part in parts if part)
+    return annotation(one.severity, one.position, one.rule, text)

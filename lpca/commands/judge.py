@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lpca.cli import UsageError
@@ -14,10 +15,13 @@ from lpca.judge.decide import not_measured
 from lpca.judge.files import read_outcomes
 from lpca.judge.marginals import Marginals, pairing_range
 from lpca.judge.measured import Measured
+from lpca.report.layout import fitting, wrapped
+from lpca.report.plain import closing, standing
+from lpca.report.terminal import criteria_lines, success_table
 from lpca.spec.check import check_spec
 from lpca.spec.load import SpecError, load_spec
 from lpca.spec.model import Gate, Spec
-from lpca.stats import PairedTable, Verdict
+from lpca.stats import Verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("outcomes", help="a .json, .jsonl, .csv or .parquet file")
     parser.add_argument("--spec", default="gate_specs.yaml", help="the spec that decides")
     parser.add_argument("--gate", help="one gate; all that are not beside another by default")
+    parser.add_argument("--verbose", action="store_true", help="with intervals, pairs and p-values")
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -36,9 +41,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         gates = _gates(spec, arguments.gate or own)
         _warn(spec)
         if isinstance(contents, Measured):
-            return _judge_measured(spec, gates, contents)
+            return _judge_measured(spec, gates, contents, arguments.verbose)
         if isinstance(contents, OutcomeTable):
-            return _judge_table(spec, gates, contents, chosen=arguments.gate is not None)
+            chosen = arguments.gate is not None
+            return _judge_table(spec, gates, contents, chosen, arguments.verbose)
         if isinstance(contents, Marginals):
             return _judge_counts(spec, gates, contents)
         return worst([_judge_attempt(spec, gates, one) for one in contents])
@@ -62,28 +68,33 @@ def _gates(spec: Spec, name: str | None) -> list[Gate]:
 def _warn(spec: Spec) -> None:
     errors = [one for one in check_spec(spec) if one.severity == "error"]
     if errors:
-        print(f"{spec.file}: {len(errors)} errors, first {errors[0].rule}; see lpca check\n")
+        _say(f"{spec.file}: {len(errors)} errors, first {errors[0].rule}; see lpca check")
+        print()
 
 
-def _judge_table(spec: Spec, gates: Sequence[Gate], table: OutcomeTable, chosen: bool) -> ExitCode:
+def _judge_table(
+    spec: Spec, gates: Sequence[Gate], table: OutcomeTable, chosen: bool, verbose: bool
+) -> ExitCode:
     codes = []
     for gate in gates:
         result = _result(spec, gate, table, whole=chosen or gate.answers != "unseen")
         codes.append(result.exit_code)
-        print("\n".join(_lines(spec, gate, result)))
+        _show(spec, gate, result, table, verbose)
         for name in gate.beside:
             beside = _result(spec, spec.gates[name], table, whole=False)
-            print("\n".join(_lines(spec, spec.gates[name], beside, "beside it, not gating: ")))
+            _show(spec, spec.gates[name], beside, table, verbose, " (beside; sets no exit code)")
     return worst(codes)
 
 
-def _judge_measured(spec: Spec, gates: Sequence[Gate], measured: Measured) -> ExitCode:
+def _judge_measured(
+    spec: Spec, gates: Sequence[Gate], measured: Measured, verbose: bool
+) -> ExitCode:
     codes = []
     for gate in gates:
         result = judge(spec, gate.name, measured.table, faults=measured.faults)
         result = _in_family(spec, gate, result, measured.table, measured.k)
         codes.append(result.exit_code)
-        print("\n".join(_lines(spec, gate, result)))
+        _show(spec, gate, result, measured.table, verbose)
     return worst(codes)
 
 
@@ -111,53 +122,70 @@ def _in_family(
     return replace(result, verdict=found.verdict, reasons=(reason,))
 
 
-def _lines(spec: Spec, gate: Gate, result: GateResult, head: str = "") -> Iterator[str]:
-    yield f"{head}{gate.name} ({gate.title}): {result.verdict}"
+def _show(
+    spec: Spec, gate: Gate, result: GateResult, table: OutcomeTable, verbose: bool, aside: str = ""
+) -> None:
+    verdict, width = result.verdict, _width()
+    _say(f"{gate.name}: {verdict}{aside}: {standing(verdict, result.criteria)}", 0, 2)
+    if gate.title != gate.name:
+        _say(f"claim: {gate.title}")
+    read = [one for one in result.criteria if one.n is not None]
+    unread = {one.message for one in result.criteria if one.n is None}
     for reason in result.reasons:
-        yield f"  {reason}"
-    sizes = {one.n for one in result.criteria if one.n is not None}
-    for one in result.criteria:
-        if one.n is not None:
-            yield f"  {one.id} [{one.position}] {one.message}{_cells(one.table)}"
-    declared = spec.episodes(gate)
-    if sizes and sizes != {declared}:
-        yield f"  decided on {sizes.pop()} episodes; the spec declares {declared}"
-    yield ""
+        if not read or reason not in unread:
+            _say(reason)
+    if read:
+        n, declared = read[0].n, spec.episodes(gate)
+        _say(f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}"))
+        rates = {name: table.rate(name) for name in gate.conditions if name in table.outcomes}
+        print("\n".join(["", *_successes(spec, gate, table, width), ""]))
+        print("\n".join(criteria_lines(result.criteria, rates, width, verbose=verbose)))
+    print()
+    _say(f"So: {closing(verdict, result.criteria)}")
+    print()
 
 
-def _cells(table: PairedTable | None) -> str:
-    return "" if table is None else f" Pairs: a {table.a}, b {table.b}, c {table.c}, d {table.d}."
+def _successes(spec: Spec, gate: Gate, table: OutcomeTable, width: int) -> list[str]:
+    named = [name for name in gate.conditions if name in table.outcomes]
+    counts = {name: table.packed[name].count(1) for name in named}
+    return success_table(counts, table.n, spec.evaluation.confidence, width)
+
+
+def _width() -> int:
+    return fitting(shutil.get_terminal_size().columns)
+
+
+def _say(text: str, indent: int = 2, hang: int | None = None) -> None:
+    print("\n".join(wrapped(text, _width(), indent, hang)))
 
 
 def _judge_counts(spec: Spec, gates: Sequence[Gate], counts: Marginals) -> ExitCode:
     for gate in gates:
-        print("\n".join(_range_lines(spec, gate, counts)))
+        _show_range(spec, gate, counts)
     return ExitCode.NOT_MEASURED
 
 
-def _range_lines(spec: Spec, gate: Gate, counts: Marginals) -> Iterator[str]:
-    yield (
-        f"{gate.name} ({gate.title}): NOT MEASURED. Counts alone ({counts.n} episodes each) do not "
-        "decide paired claims; over all pairings:"
-    )
+def _show_range(spec: Spec, gate: Gate, counts: Marginals) -> None:
+    _say(f"{gate.name}: {Verdict.NOT_MEASURED}: counts alone do not decide paired claims", 0, 2)
+    _say(f"{counts.n} episodes each; over all pairings:")
     ranges = [pairing_range(one, counts, spec.evaluation) for one in gate.criteria]
     for one in ranges:
-        yield f"  {one.message}"
+        _say(one.message, 2, 6)
     hopeless = [one.id for one in ranges if one.cannot_pass]
     if hopeless:
-        yield f"  the gate cannot PASS under any pairing: {', '.join(hopeless)} cannot"
-    yield ""
+        _say(f"the gate cannot PASS under any pairing: {', '.join(hopeless)} cannot", 2, 6)
+    print()
 
 
 def _judge_attempt(spec: Spec, gates: Sequence[Gate], attempt: Attempt) -> ExitCode:
     size = f"n {attempt.n}" if attempt.n is not None else "its n was not published"
     if not attempt.valid:
-        print(f"{attempt.id} ({size}): INVALID, its results are not read")
+        _say(f"{attempt.id} ({size}): INVALID: its results are not read", 0, 2)
         for fault in attempt.faults:
-            print(f"  {fault}")
+            _say(fault, 2, 4)
         print()
         return ExitCode.INVALID
-    print(f"{attempt.id} ({size}):")
+    _say(f"{attempt.id} ({size}):", 0, 2)
     for k, counts in attempt.counts:
         print(f"k={k}")
         _judge_counts(spec, gates, counts)

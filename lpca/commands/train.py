@@ -40,7 +40,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.spec.load import SpecError, load_spec
     from lpca.tasks import task_of
 
-    console = StderrConsole()
     try:
         (k,) = parse_ks(str(arguments.k))
         parse_seed("--seed", arguments.seed)
@@ -49,14 +48,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         task = task_of(spec)
         receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
         request = Request(k, arguments.seed, retrain=True, architecture=arguments.architecture)
-        obtained = obtain_codec(
-            receiver,
-            task,
-            request,
-            cache_dir(),
-            lambda progress: console.training(progress, request.config.steps),
-            console.tell,
-        )
+        with StderrConsole() as console:
+            obtained = obtain_codec(
+                receiver,
+                task,
+                request,
+                cache_dir(),
+                lambda progress: console.training(progress, request.config.steps, f"codec k={k}"),
+                console.tell,
+            )
         kept = ("history", "trained")
         facts = {name: obtained.facts[name] for name in kept}
         save_checkpoint(arguments.out, obtained.codec, obtained.identity, facts)

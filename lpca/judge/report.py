@@ -43,37 +43,43 @@ def _lead(claim: Claim, verdict: Verdict, table: OutcomeTable, needed: int | Non
         return f"PASS: {in_words(claim)}"
     if verdict is Verdict.FAIL:
         return f"FAIL: {in_words(claim, holds=False)}"
+    told = advice(needed, claim, _observed(claim, table))
+    return f"INCONCLUSIVE: {table.n} episodes do not decide whether {in_words(claim)}; {told}"
+
+
+def advice(needed: int | None, claim: Claim, observed: Truth) -> str:
+    """What more episodes would do for a claim that is undecided."""
     if needed is not None:
-        advice = f"were the observed rates true, {needed} would show it with power 0.8"
-    elif _observed(claim, table).satisfies(claim):
-        advice = "were the observed rates true, no feasible number would show it"
-    else:
-        advice = "the observed rates speak against it"
-    return f"INCONCLUSIVE: {table.n} episodes do not decide whether {in_words(claim)}; {advice}"
+        return f"were the observed rates true, {needed} would show it with power 0.8"
+    if observed.satisfies(claim):
+        return "were the observed rates true, no feasible number would show it"
+    return "the observed rates speak against it"
 
 
 def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
     names = conditions_of(claim)
     rates = ", ".join(f"{name} {percent(table.rate(name))}" for name in names)
     level = f"{round(100 * (1 - 2 * seen.alpha), 2):g} % interval"
-    scale, unit = _scale(claim)
-    low, high = (_shown(bound, scale) for bound in (seen.interval.low, seen.interval.high))
-    bounds = " to ".join(_shown(margin, scale) for margin in margins_of(claim))
+    scale, unit = scale_of(claim)
+    low, high = (shown(bound, scale) for bound in (seen.interval.low, seen.interval.high))
+    bounds = " to ".join(shown(margin, scale) for margin in margins_of(claim))
     what = {"%": "rate", "points": "difference", "": "ratio"}[unit]
     if isinstance(claim, Gain):
         what = "gain kept less the share asked for"
-    head = "" if isinstance(claim, Rate | Band) else f"{what} {_shown(seen.estimate, scale)}, "
+    head = "" if isinstance(claim, Rate | Band) else f"{what} {shown(seen.estimate, scale)}, "
     tail = f" {unit}" if unit else ""
     return f"{rates}: {head}{level} {low} to {high}{tail}, bound {bounds}{tail}, n {table.n}"
 
 
-def _scale(claim: Claim) -> tuple[float, str]:
+def scale_of(claim: Claim) -> tuple[float, str]:
+    """What a claim's numbers are multiplied by to be shown, and their unit."""
     if isinstance(claim, Ratio):
         return 1.0, ""
     return (100.0, "%") if isinstance(claim, Rate | Band) else (100.0, "points")
 
 
-def _shown(value: float, scale: float) -> str:
+def shown(value: float, scale: float) -> str:
+    """A number of a claim as people read it."""
     if not math.isfinite(value):
         return "unbounded" if math.isinf(value) else "undefined"
     return f"{scale * value:.3g}" if scale == 1.0 else f"{round(scale * value, 1) + 0.0:g}"

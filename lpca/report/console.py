@@ -1,64 +1,147 @@
-"""Progress on standard error: bars on a terminal, a line now and then elsewhere."""
+"""Progress on standard error: a bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Callable
-from typing import Never
+from types import TracebackType
+from typing import Never, Self
 
 from tqdm import tqdm
 
 from lpca.codec.training import Progress
 
-SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_LINES = 20.0
+_BAR = "{desc} {percentage:3.0f} % |{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 
 class StderrConsole:
-    """Shows what is trained or evaluated, how far it is and how long it will take."""
+    """Shows what is trained or evaluated, how far it is and how long it will take.
 
-    def __init__(self, label: str = "") -> None:
-        self.label = f"{label} " if label else ""
-        self._bar: tqdm[Never] | None = None
+    A bar needs a terminal of its own: not one that several `worker`s write to, nor the log of a
+    CI run. `make_room` is called before something is shown, so that nothing else's line is torn.
+    """
+
+    def __init__(self, worker: str = "", make_room: Callable[[], None] = lambda: None) -> None:
+        self._prefix = f"lpca {worker}:" if worker else "lpca:"
+        self._make_room = make_room
+        self._alone = not worker
+        self._meter: _Meter | None = None
         self._gap: float | None = None
+        self._before = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take away what is still shown of unfinished work."""
+        if self._meter is not None:
+            self._meter.close()
+            self._meter, self._gap = None, None
 
     def tell(self, text: str) -> None:
         """Show one line."""
-        tqdm.write(f"lpca: {self.label}{text}", file=sys.stderr)
+        self._make_room()
+        tqdm.write(f"{self._prefix} {text}", file=sys.stderr)
+        sys.stderr.flush()
 
-    def training(self, progress: Progress, steps: int) -> None:
+    def training(self, progress: Progress, steps: int, what: str = "codec") -> None:
         """Show a training step: loss, time left, and how much worse a shuffled message does."""
-        if self._bar is None:
-            self._bar = self._new_bar("training", steps, "step")
         self._gap = self._gap if progress.gap is None else progress.gap
-        gap = "-" if self._gap is None else f"{self._gap:+.2f}"
-        text = f"loss {progress.loss:.3f}, shuffled-right {gap} nats"
-        self._bar.set_postfix_str(text, refresh=False)
-        self._advance(progress.step, steps)
+        gap = "" if self._gap is None else f", gap {self._gap:+.2f} nats"
+        text = f"loss {progress.loss:.3f}{gap}"
+        self._show(f"training {what}", progress.step, steps, "steps", progress.step - 1, text)
 
     def evaluating(self, label: str) -> Callable[[int, int], None]:
         """Return what shows how many outcomes of how many are there."""
 
         def report(done: int, total: int) -> None:
-            if self._bar is None:
-                self._bar = self._new_bar(f"evaluating {label}", total, "outcome")
-            self._advance(done, total)
+            self._show(f"evaluating {label}", done, total, "outcomes", done)
 
         return report
 
-    def _advance(self, done: int, total: int) -> None:
-        assert self._bar is not None
-        self._bar.update(done - self._bar.n)
-        if done >= total:
-            self._bar.close()
-            self._bar, self._gap = None, None
+    def _show(
+        self, what: str, done: int, total: int, unit: str, before: int, text: str = ""
+    ) -> None:
+        """`before`: how many were there at the first call, from a cache or a snapshot."""
+        if self._meter is None:
+            if done >= total:
+                self.tell(f"{what}: all {total} {unit} are there from before")
+                return
+            self._make_room()
+            self._before = before
+            bars = self._alone and sys.stderr.isatty() and not os.environ.get("CI")
+            self._meter = _Meter(f"{self._prefix} {what}", done, total, unit, bars)
+        if done < total:
+            self._meter.show(done, text)
+            return
+        took = tqdm.format_interval(time.monotonic() - self._meter.started)
+        self.close()
+        kept = f" ({self._before} were there from before)" if self._before else ""
+        self.tell(f"{what}: {total} {unit} in {took}{kept}{f', {text}' if text else ''}")
 
-    def _new_bar(self, what: str, total: int, unit: str) -> tqdm[Never]:
-        interval = 0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES
-        return tqdm(
-            total=total,
-            desc=f"lpca: {self.label}{what}",
-            unit=unit,
-            mininterval=interval,
-            file=sys.stderr,
-            dynamic_ncols=True,
-        )
+
+class _Meter:
+    """How far one piece of work is, and how long it will still take at the pace since `first`."""
+
+    def __init__(self, what: str, first: int, total: int, unit: str, bars: bool) -> None:
+        self.what, self.first, self.total, self.unit = what, first, total, unit
+        self.started = time.monotonic()
+        self._told = 0.0
+        self._bar: tqdm[Never] | None = None
+        if bars:
+            self._bar = tqdm(
+                desc=what,
+                initial=first,
+                total=total,
+                file=sys.stderr,
+                bar_format=_BAR,
+                smoothing=0,
+                dynamic_ncols=True,
+                leave=False,
+            )
+
+    def show(self, done: int, text: str) -> None:
+        """Redraw the bar, or write a line where the last one is old enough."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.update(done - self._bar.n)
+            return
+        now = time.monotonic()
+        if self._told and now - self._told < SECONDS_BETWEEN_LINES:
+            return
+        self._told = now
+        share = f"{done} of {self.total} {self.unit}, {100 * done // self.total} %"
+        told = [share, *self._left(done, now), *([text] if text else [])]
+        print(f"{self.what}: {', '.join(told)}", file=sys.stderr, flush=True)
+
+    def _left(self, done: int, now: float) -> list[str]:
+        if done <= self.first:
+            return []
+        left = (now - self.started) / (done - self.first) * (self.total - done)
+        return [f"{tqdm.format_interval(left)} left"]
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def own_line() -> None:
+    """Bring a terminal that other processes write to to the start of a line.
+
+    A line's width of blanks runs over into the next line, unless the cursor stands at its start.
+    """
+    if sys.stderr.isatty():
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        print(" " * (columns - 1) + "\r", end="", file=sys.stderr, flush=True)

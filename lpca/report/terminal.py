@@ -1,112 +1,213 @@
-"""The verdict as a table for the terminal summary."""
+"""A gate's verdict for the terminal: plain sentences, in 80 columns or fewer."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lpca.judge import CriterionResult
+from lpca.judge.report import scale_of, shown
+from lpca.report.layout import WIDTH, table, wrapped
+from lpca.report.plain import closing, sentence, standing
+from lpca.spec.claims import parse_claim
+from lpca.stats import Verdict, wilson
+
+_VERDICTS = re.compile(f"({'|'.join(Verdict)}|FAILED)")
+COLOURS: Mapping[str, Mapping[str, bool]] = {
+    Verdict.PASS: {"green": True, "bold": True},
+    Verdict.FAIL: {"red": True, "bold": True},
+    "FAILED": {"red": True, "bold": True},
+    Verdict.INCONCLUSIVE: {"yellow": True, "bold": True},
+    Verdict.INVALID: {"purple": True, "bold": True},
+    Verdict.NOT_MEASURED: {"cyan": True, "bold": True},
+}
+"""pytest's markup by verdict; the words say the same without it."""
 
 
-def gate_lines(evidence: Mapping[str, Any], verdict: str, note: str = "") -> list[str]:
-    """Return a gate's summary: head, conditions, validity, criteria, verdict.
+def coloured(line: str) -> list[tuple[str, Mapping[str, bool]]]:
+    """A line in parts, each with the markup that pytest's terminal writer takes."""
+    parts = _VERDICTS.split(line)
+    return [(part, COLOURS.get(part, {})) for part in parts if part]
 
-    `verdict` is the run's for this gate, which may be NOT MEASURED where the evidence's is not.
+
+def gate_lines(
+    evidence: Mapping[str, Any],
+    verdict: str,
+    note: str = "",
+    *,
+    aside: str = "",
+    width: int = WIDTH,
+    verbose: bool = False,
+) -> list[str]:
+    """Return a gate's summary, no line longer than `width`.
+
+    `verdict` is the run's for this gate, which may be NOT MEASURED where the evidence's is not;
+    `note` says why, `aside` what part the gate has in the run. `verbose` adds every number.
     """
-    k = "" if evidence["k"] is None else f"  k={evidence['k']}"
-    receiver = evidence["receiver"]
+    final = Verdict(verdict)
+    results = [CriterionResult.from_dict(one) for one in evidence["criteria"]]
+    rates = rates_of(evidence)
+    k = "" if evidence["k"] is None else f" k={evidence['k']}"
+    head = f"{evidence['gate']}{k}: {final}{aside}: {standing(final, results)}"
     lines = [
-        f"{evidence['gate']}{k}: {verdict}  {evidence['title']}",
-        f"  receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']}), answers "
-        f"{evidence['answers']}, scored by {evidence['score']}{_codec(evidence)}",
-        *_looks(evidence["looks"]),
-        "",
-        *_conditions(evidence),
-        "",
-        *_validity(evidence),
+        *wrapped(head, width, 0, 2),
+        *_subject(evidence, width),
+        *(wrapped(note, width) if note else []),
+        *_validity(evidence, width),
     ]
+    invalid = evidence["verdict"] == Verdict.INVALID
+    if invalid:
+        lines += _reasons(evidence, width)
+        lines += ["", *wrapped("Measured, and not to be read as a result:", width)]
+    lines += [*([] if invalid else [""]), *_conditions(evidence, width, verbose)]
     for required in evidence["required"]:
-        lines.append(f"  required {required['gate']}: {required['verdict']}")
-        lines += _criteria(required["criteria"])
-    if evidence["verdict"] != "INVALID":
-        lines += ["", *_criteria(evidence["criteria"])]
-    lines += [f"  {reason}" for reason in evidence["reasons"]]
-    lines += [f"  {note}"] * bool(note)
+        before = [CriterionResult.from_dict(one) for one in required["criteria"]]
+        known = Verdict(required["verdict"])
+        told = f"required {required['gate']}: {known}: {standing(known, before)}"
+        lines += ["", *wrapped(told, width)]
+        lines += criteria_lines(before, rates, width, 4, verbose)
+    if not invalid:
+        lines += ["", *criteria_lines(results, rates, width, 2, verbose)]
+    lines += ["", *wrapped(f"So: {closing(final, results)}", width)]
+    return [*lines, *(_origins(evidence, width) if verbose else [])]
+
+
+def rates_of(evidence: Mapping[str, Any]) -> dict[str, float]:
+    """Success rates by condition, under the score that the criteria read."""
+    score = evidence["score"]
+    conditions = evidence["conditions"].items()
+    return {name: held[score]["successes"] / held["n"] for name, held in conditions}
+
+
+def criteria_lines(
+    results: Sequence[CriterionResult],
+    rates: Mapping[str, float],
+    width: int = WIDTH,
+    indent: int = 2,
+    verbose: bool = False,
+) -> list[str]:
+    """One sentence a criterion; where it does not PASS, also its place, why, and the interval."""
+    lines, unread = [], dict[str, None]()
+    for one in results:
+        if one.n is None:
+            unread[f"{one.verdict}: {one.message}"] = None
+            continue
+        hang = indent + 4
+        told = f"{one.verdict}: {sentence(one, rates, results)}"
+        lines += wrapped(told, width, indent, hang)
+        if verbose or one.verdict is not Verdict.PASS:
+            place = f"{one.id}, {one.position.file}:{one.position.line}"
+            lines += wrapped(f"{place}: {one.why}" if one.why else place, width, hang)
+            numbers = _numbers(one)[: 2 if verbose else 1]
+            lines += [line for text in numbers for line in wrapped(text, width, hang)]
+    return lines + [line for text in unread for line in wrapped(text, width, indent, indent + 4)]
+
+
+def _subject(evidence: Mapping[str, Any], width: int) -> list[str]:
+    receiver, codec, looks = evidence["receiver"], evidence["codec"], evidence["looks"]
+    made = f", codec {codec['origin']} (seed {codec['seed']})" if codec else ""
+    told = [f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']}){made}"]
+    if evidence["title"] != evidence["gate"]:
+        told.insert(0, f"claim: {evidence['title']}")
+    asked = f"answers {evidence['answers']}; scored by {evidence['score']}"
+    if "rule" in looks:
+        look = f"look {looks['look']} of {len(looks['sizes'])} ({looks['rule']})"
+        told.append(f"{looks['used']} of {looks['declared']} episodes: ended at {look}")
+        told.append(asked)
+    else:
+        told.append(f"{looks['used']} episodes; {asked}")
+    return [line for text in told for line in wrapped(text, width)]
+
+
+def _validity(evidence: Mapping[str, Any], width: int) -> list[str]:
+    run = [check for check in evidence["checks"] if check["passed"] is not None]
+    failed = [check for check in run if check["passed"] is False]
+    lines = wrapped(f"validity: {len(run) - len(failed)} of {len(run)} checks passed", width)
+    for check in failed:
+        told = f"FAILED: {check['title']}: {check['detail']} ({check['id']})"
+        lines += wrapped(told, width, 4, 8)
     return lines
 
 
-def _looks(looks: Mapping[str, Any]) -> list[str]:
-    if "rule" not in looks:
+def _reasons(evidence: Mapping[str, Any], width: int) -> list[str]:
+    """Why a gate is INVALID, where no check of its own says so."""
+    if any(check["passed"] is False for check in evidence["checks"]):
         return []
-    look = f"look {looks['look']} of {len(looks['sizes'])} ({looks['rule']})"
-    return [f"  {looks['used']} of {looks['declared']} episodes: ended at {look}"]
+    return [line for one in evidence["reasons"] for line in wrapped(one, width, 4, 8)]
 
 
-def _codec(evidence: Mapping[str, Any]) -> str:
-    codec = evidence["codec"]
-    return f", codec {codec['origin']} (seed {codec['seed']})" if codec else ""
-
-
-def _conditions(evidence: Mapping[str, Any]) -> list[str]:
-    level = f"{evidence['confidence']:.0%} interval"
-    lines = [f"  {'condition':<10}{'success':>12}{level:>19}{'greedy':>12}{'near-ties':>11}"]
-    for name, numbers in evidence["conditions"].items():
-        n, success = numbers["n"], numbers["likelihood"]
-        low, high = success["interval"]
-        lines.append(
-            f"  {name:<10}{success['successes']:>5}/{n} {success['successes'] / n:>5.1%}"
-            f"{f'[{low:.3f}, {high:.3f}]':>19}{numbers['greedy']['successes'] / n:>11.1%}"
-            f"{numbers['near_ties']:>11}"
-        )
-    return lines
-
-
-def _validity(evidence: Mapping[str, Any]) -> list[str]:
-    checks = evidence["checks"]
-    failed = [check for check in checks if check["passed"] is False]
-    run = [check for check in checks if check["passed"] is not None]
-    lines = [f"  validity: {len(run) - len(failed)} of {len(run)} checks passed"]
-    lines += [f"    {check['id']} FAILED: {check['detail']}" for check in failed]
-    return lines
-
-
-def _criteria(criteria: Sequence[Mapping[str, Any]]) -> list[str]:
-    if not criteria:
-        return []
-    results = [CriterionResult.from_dict(data) for data in criteria]
-    width = max(len(result.id) for result in results)
-    lines = [
-        f"  {'criterion':<{width}}  {'estimate':>8}  {'interval':>18}  {'margin':>12}  "
-        f"{'counts a b c d':>15}  verdict, spec line"
+def _conditions(evidence: Mapping[str, Any], width: int, verbose: bool) -> list[str]:
+    score = evidence["score"]
+    other = "greedy" if score == "likelihood" else "likelihood"
+    held = evidence["conditions"]
+    rows = [
+        [
+            *_success(name, one["n"], one[score]["successes"], one[score]["interval"]),
+            f"{100 * one[other]['successes'] / one['n']:.1f} %",
+        ]
+        for name, one in held.items()
     ]
-    for result in results:
-        lines.append(
-            f"  {result.id:<{width}}  {_number(result.estimate):>8}  {_interval(result):>18}  "
-            f"{_margins(result):>12}  {_counts(result):>15}  {result.verdict} "
-            f"{result.position.file}:{result.position.line}"
-        )
-        if result.verdict != "PASS":
-            lines.append(f"    {result.message}")
-    return lines
+    heads = [*_heads(evidence["confidence"]), other]
+    if verbose or any(one["near_ties"] for one in held.values()):
+        heads.append("near-ties")
+        rows = [[*row, str(one["near_ties"])] for row, one in zip(rows, held.values(), strict=True)]
+    return table(heads, rows, width)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.3f}"
+def success_table(
+    counts: Mapping[str, int], n: int, confidence: float, width: int = WIDTH
+) -> list[str]:
+    """Success by condition, of the same n episodes, with Wilson intervals."""
+    rows = []
+    for name, successes in counts.items():
+        interval = wilson(successes, n, confidence)
+        rows.append(_success(name, n, successes, (interval.low, interval.high)))
+    return table(_heads(confidence), rows, width)
 
 
-def _interval(result: CriterionResult) -> str:
-    if result.interval is None or result.confidence is None:
-        return "-"
-    low, high = result.interval.low, result.interval.high
-    return f"{result.confidence:.0%} [{low:+.3f},{high:+.3f}]"
+def _heads(confidence: float) -> list[str]:
+    return ["condition", "success", "", f"{_percent(confidence)} interval"]
 
 
-def _margins(result: CriterionResult) -> str:
-    return ", ".join(f"{margin:+.2f}" for margin in result.margins)
+def _success(name: str, n: int, successes: int, interval: Sequence[float]) -> list[str]:
+    low, high = (f"{100 * bound:.1f}" for bound in interval)
+    return [name, f"{successes}/{n}", f"{100 * successes / n:.1f} %", f"{low} to {high} %"]
 
 
-def _counts(result: CriterionResult) -> str:
-    if result.table is not None:
-        table = result.table
-        return f"{table.a} {table.b} {table.c} {table.d}"
-    return "-" if result.successes is None else f"{result.successes}/{result.n}"
+def _numbers(result: CriterionResult) -> list[str]:
+    scale, unit = scale_of(parse_claim(result.text))
+    unit = unit and f" {unit}"
+    margins = " and ".join(shown(margin, scale) for margin in result.margins)
+    told = [f"bound {margins}{unit}"]
+    if result.estimate is not None:
+        told.insert(0, f"estimate {shown(result.estimate, scale)}{unit}")
+    if result.interval is not None and result.confidence is not None:
+        low, high = (shown(one, scale) for one in (result.interval.low, result.interval.high))
+        told.insert(1, f"{_percent(result.confidence)} interval {low} to {high}{unit}")
+    held = result.table
+    counts = f"successes {result.successes} of {result.n}"
+    if held is not None:
+        counts = f"a {held.a}, b {held.b}, c {held.c}, d {held.d}"
+    elif result.successes is None:
+        counts = f"n {result.n}"
+    ps = [("p_pass", result.p_pass), ("p_fail", result.p_fail)]
+    tested = [f"{name} {p:.2g}" for name, p in ps if p is not None]
+    return [", ".join(told), "; ".join([counts, f"{result.method}: {', '.join(tested)}"])]
+
+
+def _origins(evidence: Mapping[str, Any], width: int) -> list[str]:
+    blocks = [block for held in evidence["cache"].values() for block in held]
+    cached = sum(block["cached"] for block in blocks)
+    seconds = ", ".join(f"{name} {value:g}" for name, value in evidence["seconds"].items())
+    told = [
+        f"seconds: {seconds}",
+        f"outcomes from the cache: {cached} of {len(blocks)} blocks",
+        *(f"{name} {value}" for name, value in evidence["hashes"].items() if value),
+        f"run {evidence['run']}, written {evidence['written']}",
+    ]
+    return ["", *(line for text in told for line in wrapped(text, width, 2, 4))]
+
+
+def _percent(level: float) -> str:
+    return f"{round(100 * level, 2):g} %"

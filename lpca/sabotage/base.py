@@ -17,8 +17,9 @@ class Sabotage:
     """One fault in an otherwise sound run.
 
     `plant` changes one thing on a stage. `caught_by` names the validity checks (verdict INVALID),
-    the criteria (FAIL or INCONCLUSIVE) or the checker's rules and refusals (REFUSED: the run does
-    not begin) that must find it.
+    the criteria (FAIL) or the checker's rules and refusals (REFUSED: the run does not begin) that
+    must find it. Where criteria find it, INCONCLUSIVE will do for FAIL: whether the episodes show
+    that a useless channel is below a margin is a matter of their number, but it never passes.
     """
 
     name: str
@@ -30,13 +31,11 @@ class Sabotage:
 
     def is_caught(self, result: Result) -> bool:
         """Whether the named ones found it, with the verdict due, and no check accuses wrongly."""
-        if result.verdict != self.verdict:
-            return False
-        if result.verdict == "INVALID":
-            return result.fired == self.caught_by
-        if result.verdict == "REFUSED":
-            return result.refused == self.caught_by
-        return not result.fired and self.caught_by <= result.not_passed
+        if self.verdict == "FAIL":
+            unread = result.verdict not in ("FAIL", "INCONCLUSIVE")
+            return not unread and not result.fired and self.caught_by <= result.not_passed
+        found = result.fired if self.verdict == "INVALID" else result.refused
+        return result.verdict == self.verdict and found == self.caught_by
 
 
 def sabotage(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lpca.spec.model import (
     Approximate,
     Band,
@@ -46,27 +48,29 @@ def margins_of(claim: Claim) -> tuple[float, ...]:
             return ()
 
 
-def in_words(claim: Claim, *, holds: bool = True) -> str:
-    """The claim as a sentence, or its denial."""
+def in_words(claim: Claim, *, holds: bool = True, named: Callable[[str], str] = str) -> str:
+    """The claim as a sentence, or its denial; `named` says how a condition is called in it."""
     verb = "is" if holds else "is not"
     match claim:
         case Difference(first, second, relation, margin):
-            return f"{first} {verb} {_difference(relation, margin)} {second}"
+            return f"{named(first)} {verb} {_difference(relation, margin)} {named(second)}"
         case Equivalence(first, second, margin):
-            return f"{first} {verb} within {points(margin)} of {second}"
+            return f"{named(first)} {verb} within {points(margin)} of {named(second)}"
         case Band(condition, low, high):
-            return f"{condition} {verb} between {percent(low)} and {percent(high)}"
+            return f"{named(condition)} {verb} between {percent(low)} and {percent(high)}"
         case Rate(condition, relation, bound):
-            return f"{condition} {verb} {_side(relation)} {percent(bound)}"
+            return f"{named(condition)} {verb} {_side(relation)} {percent(bound)}"
         case Ratio(first, second, relation, ratio):
-            return f"{first} {verb} {_side(relation)} {ratio:g} times {second}"
+            return f"{named(first)} {verb} {_side(relation)} {ratio:g} times {named(second)}"
         case Gain(condition, text, base, fraction):
             verb = "keeps" if holds else "does not keep"
-            return f"{condition} {verb} {percent(fraction)} of the gain of {text} over {base}"
+            gain = f"the gain of {named(text)} over {named(base)}"
+            return f"{named(condition)} {verb} {percent(fraction)} of {gain}"
         case BoundsComparison(first, second, relation):
-            return f"the interval of {first} {verb} {_side(relation)} that of {second}"
+            sides = f"{_side(relation)} that of {named(second)}"
+            return f"the interval of {named(first)} {verb} {sides}"
         case Approximate(first, second):
-            return f"{first} {verb} about {second}"
+            return f"{named(first)} {verb} about {named(second)}"
 
 
 def percent(rate: float) -> str:

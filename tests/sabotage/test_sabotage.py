@@ -13,7 +13,7 @@ from lpca.sabotage import matrix
 from lpca.sabotage.base import Sabotage
 from lpca.sabotage.matrix import SABOTAGES
 from lpca.sabotage.sound import SoundRun, sound_run, sound_runs
-from lpca.sabotage.stage import Theatre
+from lpca.sabotage.stage import Result, Theatre
 from lpca.spec.rules import RULES
 from lpca.validity import CHECKS
 
@@ -68,6 +68,27 @@ def test_names_are_unique_and_explained() -> None:
     assert len({one.name for one in SABOTAGES}) == len(SABOTAGES) >= 50
     assert all(one.fault and one.caught_by and one.plant.__doc__ for one in SABOTAGES)
     assert {one.verdict for one in SABOTAGES} == {"INVALID", "FAIL", "REFUSED"}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "fired", "caught"),
+    [
+        ("FAIL", set(), True),
+        ("INCONCLUSIVE", set(), True),
+        ("PASS", set(), False),
+        ("INVALID", {"null_is_zero"}, False),
+        ("FAIL", {"null_is_zero"}, False),
+        ("REFUSED", set(), False),
+    ],
+)
+def test_what_a_criterion_finds_must_not_pass_and_no_check_may_fire(
+    verdict: str, fired: set[str], caught: bool
+) -> None:
+    magic = next(one for one in SABOTAGES if one.name == "magic_prompt")
+    named = frozenset({"normal_above_shuffle", "normal_above_p0"})
+    assert magic.is_caught(Result(verdict, fired=frozenset(fired), not_passed=named)) is caught
+    other = Result(verdict, fired=frozenset(fired), not_passed=frozenset({"normal_above_p0"}))
+    assert not magic.is_caught(other)
 
 
 def test_the_documentation_has_a_row_for_each() -> None:

@@ -1,0 +1,109 @@
+"""`lpca compare`: two attempts, paired on the episodes they share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+from lpca.cli import UsageError
+from lpca.compare import CONFIDENCE, Compared, Comparison, compare
+from lpca.exit_codes import ExitCode
+from lpca.gate_plan import label_of
+from lpca.report.attempts.kept import RECORD, RecordError, read
+
+EXPLORATORY = (
+    "Exploratory: no margin was declared for a difference between two attempts, every condition "
+    "is tested by itself, and a pair chosen after a look at its outcomes overstates what it "
+    "shows. Choose between codecs on validation episodes; let a gate decide on fresh ones."
+)
+WIDTH = 80
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this command."""
+    for name in ("a", "b"):
+        parser.add_argument(
+            name, metavar=name.upper(), help="evidence, or an attempt's page or .json"
+        )
+    parser.add_argument(
+        "--condition",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this one; may be given again",
+    )
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Print the paired differences: PASS when compared, INVALID where one may not be read."""
+    try:
+        first, second = _attempt(arguments.a), _attempt(arguments.b)
+        invalid = [(label, one) for label, one in (("A", first), ("B", second)) if _is_invalid(one)]
+        for label, one in invalid:
+            print(f"{label} is INVALID, its outcomes are not read: {'; '.join(one['reasons'])}")
+        if invalid:
+            return ExitCode.INVALID
+        found = compare(first, second, arguments.condition)
+        heads = (_head("A", arguments.a, first), _head("B", arguments.b, second))
+    except RecordError as error:
+        raise UsageError(error) from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        what = f"{arguments.a}, {arguments.b}"
+        raise UsageError(f"{what}: not as lpca writes it ({error!r:.80})") from error
+    print("\n".join([*heads, *_lines(found)]))
+    return ExitCode.PASS
+
+
+def _attempt(path: str) -> Mapping[str, Any]:
+    held = read(Path(path))
+    if "attempts" in held:
+        raise RecordError(
+            f"{path}: published without outcomes by episode, so nothing can be paired"
+        )
+    return held
+
+
+def _is_invalid(evidence: Mapping[str, Any]) -> bool:
+    return bool(evidence["verdict"] == "INVALID")
+
+
+def _head(label: str, path: str, evidence: Mapping[str, Any]) -> str:
+    name = evidence[RECORD]["id"] if RECORD in evidence else Path(path).name
+    gate = f"{label_of(evidence['gate'], evidence['k'])} {evidence['verdict']}"
+    codec = evidence["codec"] or {}
+    seed = "" if codec.get("seed") is None else f" seed {codec['seed']}"
+    made = f", codec {codec.get('architecture')}{seed}" if codec else ""
+    text = f"{name}: {gate}, receiver {evidence['receiver']['name']}{made}, "
+    text += evidence["written"][:10]
+    return "\n".join(wrap(text, WIDTH, initial_indent=f"{label}  ", subsequent_indent="   "))
+
+
+def _lines(found: Comparison) -> Iterator[str]:
+    yield (
+        f"{found.shared} episodes shared, {found.only_first} only in A, {found.only_second} only "
+        f"in B; scored by {found.score}"
+    )
+    yield ""
+    level = f"{CONFIDENCE:.0%} interval"
+    width = max(len("condition"), *(len(one.condition) for one in found.conditions))
+    yield (
+        f"{'condition':<{width}}{'A':>7}{'B':>7}{'a b c d':>16}{'A - B':>8}{level:>18}"
+        f"{'McNemar p':>11}"
+    )
+    yield from (_row(one, width) for one in found.conditions)
+    yield ""
+    for text in (*(f"Warning: {one}." for one in found.warnings), EXPLORATORY):
+        yield from wrap(text, WIDTH)
+
+
+def _row(one: Compared, width: int) -> str:
+    pairs = one.table
+    counts = f"{pairs.a} {pairs.b} {pairs.c} {pairs.d}"
+    interval = f"[{one.interval.low:+.3f},{one.interval.high:+.3f}]"
+    return (
+        f"{one.condition:<{width}}{pairs.first / pairs.n:>7.1%}{pairs.second / pairs.n:>7.1%}"
+        f"{counts:>16}{pairs.difference:>+8.3f}{interval:>18}{one.p_exact:>11.2g}"
+    )

@@ -1,0 +1,31 @@
+"""`lpca plot`: pictures of a gate's evidence."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lpca.cli import UsageError
+from lpca.exit_codes import ExitCode
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this command."""
+    parser.add_argument(
+        "evidence", type=Path, nargs="+", help="files of .lpca/evidence, of one gate"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder to fill")
+    parser.add_argument("--format", default="svg", choices=("svg", "pdf", "png"))
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Write every picture that the files allow, and print where each one stands."""
+    from lpca.errors import RunError
+    from lpca.report.figures.files import write_pictures
+
+    try:
+        written = write_pictures(arguments.evidence, arguments.out, arguments.format)
+    except RunError as error:
+        raise UsageError(error) from error
+    print("\n".join(map(str, written)))
+    return ExitCode.PASS

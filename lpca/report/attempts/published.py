@@ -1,0 +1,187 @@
+"""Attempts published elsewhere, as rates or unpaired counts: their pages, and what they decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lpca.hashing import hash_file
+from lpca.judge import OutcomeError
+from lpca.judge.attempts import Attempt, attempts_of
+from lpca.judge.marginals import pairing_range
+from lpca.report.attempts.kept import AttemptId, RecordError
+from lpca.report.attempts.page import document, notes
+from lpca.report.markdown import code, plain, table
+from lpca.spec.model import CONDITIONS, Spec
+from lpca.stats import wilson
+
+_TOLD_ELSEWHERE = ("id", "date", "status", "results", "faults", "fixes_decided", "proposed")
+_NOT_READ = "Published as INVALID: these numbers are here for the record, not as a result."
+
+
+def keep(held: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
+    """Return what is kept of one published attempt, with what the spec makes of its counts.
+
+    Raises:
+        RecordError: the attempt is incomplete, or the spec has no gate of its name.
+    """
+    try:
+        (attempt,) = attempts_of([held])
+    except OutcomeError as error:
+        raise RecordError(str(error)) from None
+    gate = AttemptId.parse(attempt.id).gate
+    if gate not in spec.gates:
+        raise RecordError(f"{spec.file}: no gate {gate}, which {attempt.id} is an attempt at")
+    missing = [key for key in ("date", "receiver", "k") if key not in held]
+    if missing:
+        raise RecordError(f"{attempt.id} lacks {', '.join(missing)}")
+    judged = list(_judged(attempt, spec, gate)) if attempt.valid else []
+    spec_hash = hash_file(Path(spec.file))
+    return {"attempts": [dict(held)], "judged": judged, "spec_sha256": spec_hash}
+
+
+def _judged(attempt: Attempt, spec: Spec, gate: str) -> Iterator[dict[str, Any]]:
+    for k, counts in attempt.counts:
+        for one in spec.gates[gate].criteria:
+            found = pairing_range(one, counts, spec.evaluation)
+            yield {
+                "k": k,
+                "id": one.id,
+                "claim": one.text,
+                "verdicts": list(found.verdicts),
+                "interval": [found.interval.low, found.interval.high] if found.interval else None,
+                "message": found.message,
+            }
+
+
+def validity(held: Mapping[str, Any]) -> str:
+    """INVALID as published; else UNCHECKED: no validity check of lpca's was run on it."""
+    return "INVALID" if held["status"] == "INVALID" else "UNCHECKED"
+
+
+def published_page(kept: Mapping[str, Any]) -> str:
+    """Return the Markdown page of a published attempt."""
+    held = kept["attempts"][0]
+    identity = AttemptId.parse(held["id"])
+    sections = {
+        "Status": _status(held),
+        "Configuration": table(["what", "value"], _configuration(held)),
+        "Results": _results(held),
+        "Criteria": _criteria(kept),
+        "Validity checklist": _faults(held),
+        "Decision log": [f"- {line}" for line in _decisions(kept)],
+        "Artefacts": _artefacts(kept, identity),
+        "Next steps": [f"- {line}" for line in _next(held)],
+    }
+    head = f"{identity.gate}, attempt {identity.number:02d}: published as {held['status']}"
+    return document(head, sections)
+
+
+def _status(held: Mapping[str, Any]) -> list[str]:
+    if validity(held) == "INVALID":
+        return [f"**INVALID**, as published. {len(held['faults'])} faults, below."]
+    return [
+        "**UNCHECKED**: published before `lpca`; none of its validity checks was run.",
+        "",
+        f"**Verdict: published as {plain(held['status'])}**. By this repository's claims: NOT "
+        "MEASURED, since counts without their pairing do not decide paired claims.",
+    ]
+
+
+def _configuration(held: Mapping[str, Any]) -> Iterator[list[str]]:
+    yield ["date", plain(held["date"])]
+    for key, value in held.items():
+        if key not in _TOLD_ELSEWHERE and not isinstance(value, dict):
+            yield [plain(key.replace("_", " ")), _value(value)]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "not published"
+    return plain(", ".join(map(str, value)) if isinstance(value, list) else value)
+
+
+def _results(held: Mapping[str, Any]) -> list[str]:
+    named = [name for name in CONDITIONS if any(name in one for one in held["results"])]
+    rows = [
+        [str(one["k"]), f"`{name}`", *shown_rate(one.get(name))]
+        for one in held["results"]
+        for name in named
+    ]
+    lines = [_NOT_READ, ""] * (validity(held) == "INVALID")
+    lines += table(["k", "condition", "success", "95 % interval"], rows)
+    for one in held["results"]:
+        rest = {key: value for key, value in one.items() if key not in ("k", *named)}
+        for key, value in rest.items():
+            lines += ["", f"k={one['k']}, {plain(key.replace('_', ' '))}: {_facts(value)}"]
+    for key, value in held.items():
+        if isinstance(value, dict):
+            lines += ["", f"{plain(key.replace('_', ' '))}:", ""]
+            lines += [f"- {plain(name)}: {_facts(facts)}" for name, facts in value.items()]
+    return lines
+
+
+def _facts(facts: Any) -> str:
+    if not isinstance(facts, dict):
+        return plain(facts)
+    return ", ".join(f"{plain(name)} {plain(value)}" for name, value in facts.items())
+
+
+def shown_rate(held: Any) -> tuple[str, str]:
+    """A published success and its interval, which only counts have."""
+    if isinstance(held, list):
+        successes, n = held
+        found = wilson(successes, n)
+        return f"{successes}/{n} = {successes / n:.1%}", f"[{found.low:.3f}, {found.high:.3f}]"
+    if held is None:
+        return "not published", "-"
+    return f"{held:.0%}", "- (n not published)"
+
+
+def _criteria(kept: Mapping[str, Any]) -> list[str]:
+    if validity(kept["attempts"][0]) == "INVALID":
+        return ["Not judged: it is INVALID."]
+    rows = []
+    for one in kept["judged"]:
+        interval = one["interval"]
+        bounds = f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval else "-"
+        verdicts = " or ".join(one["verdicts"])
+        rows.append([str(one["k"]), f"`{one['id']}`", code(one["claim"]), verdicts, bounds])
+    head = ["k", "criterion", "claim", "verdicts over all pairings", "intervals reach"]
+    return [
+        "Every pairing that fits the counts was gone through, as `lpca judge` does:",
+        "",
+        *table(head, rows),
+    ]
+
+
+def _faults(held: Mapping[str, Any]) -> list[str]:
+    return ["Faults, as published:", "", *(f"- {plain(fault)}" for fault in held["faults"])]
+
+
+def _decisions(kept: Mapping[str, Any]) -> Iterator[str]:
+    held = kept["attempts"][0]
+    yield f"{plain(held['date'])}: published as {plain(held['status'])}"
+    for one in held.get("fixes_decided", ()):
+        yield f"{plain(held['date'])}: decided: {plain(one)}"
+    for one in kept["judged"]:
+        if "NOT MEASURED" not in one["verdicts"]:
+            yield f"judged since from its counts, k={one['k']}: {plain(one['message'])}"
+    yield from notes(kept)
+
+
+def _next(held: Mapping[str, Any]) -> Iterator[str]:
+    for one in (*held.get("fixes_decided", ()), *held.get("proposed", ())):
+        yield f"As published: {plain(one)}."
+    yield "Measure it anew with outcomes by episode: what was published cannot be paired."
+
+
+def _artefacts(kept: Mapping[str, Any], identity: AttemptId) -> list[str]:
+    lines = [
+        f"- [{identity}.json]({identity}.json): the facts as published. No outcomes by episode "
+        "were, so it cannot be compared."
+    ]
+    if kept["judged"]:
+        lines.append(f"- judged by the spec with SHA-256 `{kept['spec_sha256']}`")
+    return lines

@@ -1,0 +1,21 @@
+"""Pictures from evidence. Importing this imports matplotlib: do so only where one is drawn."""
+
+from lpca.report.figures.capability import capability_figure
+from lpca.report.figures.gate import gate_figure
+from lpca.report.figures.render import FORMATS, render, svg
+from lpca.report.figures.scales import scales_figure
+from lpca.report.figures.similarity import similarity_figure
+from lpca.report.figures.style import FigureError
+from lpca.report.figures.training import training_figure
+
+__all__ = [
+    "FORMATS",
+    "FigureError",
+    "capability_figure",
+    "gate_figure",
+    "render",
+    "scales_figure",
+    "similarity_figure",
+    "svg",
+    "training_figure",
+]

@@ -1,0 +1,62 @@
+"""The panel of success rates, one row per condition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from lpca.report.figures.page import PLOT, Block, wrapped
+from lpca.report.figures.readings import Success, successes
+from lpca.report.figures.style import FAINT, INK, MUTED
+
+ROW = 0.2
+HEAD = 0.04
+
+
+def conditions_block(evidence: Mapping[str, Any]) -> Block:
+    """Rates with their intervals; pale and without numbers where they must not be read."""
+    rows = successes(evidence)
+    height = HEAD + ROW * len(rows)
+    return Block(height, partial(_draw, evidence, rows), below=0.5)
+
+
+def _draw(evidence: Mapping[str, Any], rows: Sequence[Success], axes: Axes) -> None:
+    readable = evidence["verdict"] != "INVALID"
+    ink = INK if readable else FAINT
+    score = evidence["score"]
+    other = "likelihood" if score == "greedy" else "greedy"
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    axes.grid(axis="x", color="#eeeeee", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    level = f"{evidence['confidence']:.0%}".replace("%", " %")
+    what = f"success rate ({score}) with its {level} interval; hollow: {other}; dashed: p0"
+    axes.set_xlabel(what if readable else "as measured; must not be read")
+    beside = axes.get_yaxis_transform()
+    for row in rows:
+        if row.condition == "p0" and readable:
+            axes.axvline(row.rate, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    for index, row in enumerate(rows):
+        y = HEAD + ROW * (index + 0.5)
+        axes.plot([row.interval.low, row.interval.high], [y, y], color=ink, linewidth=1.6)
+        axes.plot(row.rate, y, "o", color=ink, markersize=5, label=f"rate {row.condition}")
+        axes.plot(
+            row.other / row.n,
+            y,
+            "o",
+            color=MUTED if readable else FAINT,
+            markerfacecolor="none",
+            markersize=7.5,
+            markeredgewidth=0.7,
+            label=f"other {row.condition}",
+        )
+        label = wrapped(row.condition, 34, 1)[0]
+        axes.text(-0.12 / PLOT, y, label, transform=beside, ha="right", va="center", color=ink)
+        if readable:
+            numbers = f"{row.successes}/{row.n}  {row.rate:.1%}".replace("%", " %")
+            at = 1 + 1.75 / PLOT
+            axes.text(at, y, numbers, transform=beside, ha="right", va="center", size=7.5)

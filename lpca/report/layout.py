@@ -1,0 +1,58 @@
+"""Text in columns: wrapped lines, and tables that stack where the terminal is narrow."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+WIDTH = 80
+"""Columns that a report takes where there are as many."""
+NARROWEST = 24
+_UNIT = re.compile(r"(?<=\d) (?=%|points?\b)")
+
+
+def fitting(columns: int) -> int:
+    """The width of a report in a terminal of so many columns."""
+    return max(NARROWEST, min(WIDTH, columns))
+
+
+def wrapped(text: str, width: int, indent: int = 2, hang: int | None = None) -> list[str]:
+    """Lines of at most `width`, the first indented by `indent`, the others by `hang`.
+
+    A number stays with its unit. What is longer than a line is broken, never cut.
+    """
+    rest = " " * (indent if hang is None else hang)
+    lines = textwrap.wrap(
+        _UNIT.sub("\N{NO-BREAK SPACE}", " ".join(text.split())),
+        width,
+        initial_indent=" " * indent,
+        subsequent_indent=rest,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Rows under their heads, the first column to the left, the others to the right.
+
+    Where that is wider than `width`, each row becomes a sentence that names its cells.
+    """
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    if 2 + sum(widths) + 2 * (len(widths) - 1) > width:
+        return [line for row in rows for line in _stacked(heads, row, width)]
+    return [_row(cells, widths) for cells in (heads, *rows)]
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *rest = (
+        cell.rjust(size) if index else cell.ljust(size)
+        for index, (cell, size) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(["  " + first, *rest])
+
+
+def _stacked(heads: Sequence[str], row: Sequence[str], width: int) -> list[str]:
+    named = zip(heads[1:], row[1:], strict=True)
+    cells = ", ".join(f"{head} {cell}".strip() for head, cell in named)
+    return wrapped(f"{row[0]}: {cells}", width, hang=4)

@@ -1,0 +1,130 @@
+"""Evidence made by hand, judged by lpca: as a run writes it, without a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from gate_project import BASE, HEAD, MAIN
+
+from lpca.hashing import hash_data
+from lpca.judge import OutcomeTable, judge
+from lpca.spec.load import load_spec
+from lpca.stats import wilson
+from lpca.validity import CHECKS
+
+RATES = {"p0": 25, "p1": 90, "embed": 90, "normal": 95}
+RATES |= {"null": 25, "random": 25, "shuffle": 5, "static": 25}
+STEPS = {"p0": 1, "p1": 3, "embed": 3, "normal": 7, "null": 9, "random": 11}
+STEPS |= {"shuffle": 13, "static": 17}
+SECRET = "Meet me in Sydney at dawn."
+
+
+def outcomes(n=60, **changes):
+    """Rates by condition, in percent, spread so that conditions are unrelated."""
+    rates = {**RATES, **changes}
+    return {
+        name: [i * STEPS[name] * 37 % 100 < rate for i in range(n)] for name, rate in rates.items()
+    }
+
+
+def evidence(
+    tmp_path, columns=None, first_seed=0, failed=None, gates=BASE + MAIN, gate="main", **changes
+):
+    """Evidence of a gate; `failed` names a validity check."""
+    columns = columns or outcomes()
+    n = len(columns["p0"])
+    file = tmp_path / "made_specs.yaml"
+    file.write_text(HEAD + gates, encoding="utf-8")
+    spec = load_spec(str(file))
+    seeds = tuple(range(first_seed, first_seed + n))
+    table = OutcomeTable(seeds, {name: tuple(values) for name, values in columns.items()})
+    checks = [
+        {
+            "id": check.id,
+            "title": check.title,
+            "passed": None if check.id == "mean_is_mean" else check.id != failed,
+            "detail": f"detail of {check.id}",
+        }
+        for check in CHECKS
+    ]
+    faults = [f"{failed}: it is broken"] if failed else []
+    held = {
+        "format": 1,
+        "run": "run-1",
+        "command": ["pytest", "gates", "-m", "main"],
+        "written": "2026-03-04T05:06:07+00:00",
+        "k": 4,
+        "title": spec.gates[gate].title,
+        "answers": "seen",
+        "score": "likelihood",
+        "confidence": 0.95,
+        **judge(spec, gate, table, faults=faults).to_dict(),
+        "looks": {"used": n, "declared": n},
+        "required": [judge(spec, name, table).to_dict() for name in spec.gates[gate].requires],
+        "beside": [],
+        "checks": checks,
+        "conditions": {name: _condition(values) for name, values in columns.items()},
+        "receiver": {"name": "stub", "device": "cpu", "dtype": "float32"},
+        "codec": {"origin": "trained", "architecture": "token_pooler", "seed": 0, "history": [1]},
+        "static": None,
+        "task": {"name": "trip", "seed": 5, "options": 4},
+        "hashes": {"receiver": "aa", "outcomes": "", "codec": None},
+        "cache": {},
+        "versions": {"lpca": "0"},
+        "machine": {"platform": "none"},
+        "seconds": {"load": 1.0},
+        "episodes": [_episode(seed, i, columns) for i, seed in enumerate(seeds)],
+    }
+    held |= changes
+    return signed(held)
+
+
+def signed(held):
+    """Sets the hash that the outcomes of evidence must have."""
+    by_condition = {
+        name: [
+            [e["seed"], e["outcomes"][name]["likelihood"], e["outcomes"][name]["greedy"]]
+            for e in held["episodes"]
+        ]
+        for name in held["conditions"]
+    }
+    held["hashes"] = {**held["hashes"], "outcomes": hash_data(by_condition)}
+    return held
+
+
+def save(path, held):
+    path.write_text(json.dumps(held), encoding="utf-8")
+    return str(path)
+
+
+def _condition(values):
+    n, score = len(values), {"likelihood": sum(values), "greedy": 0}
+    found = {"n": n, "near_ties": 0}
+    for name, count in score.items():
+        interval = wilson(count, n)
+        found[name] = {"successes": count, "interval": [interval.low, interval.high]}
+    return found
+
+
+def _episode(seed, index, columns):
+    return {
+        "seed": seed,
+        "answers": "seen",
+        "wording": "{city}",
+        "message": f"{SECRET} {seed}",
+        "options": ["Sydney", "Oslo", "Lima", "Bonn"],
+        "answer": 0,
+        "donor": seed + 1,
+        "outcomes": {
+            name: {
+                "likelihood": values[index],
+                "greedy": False,
+                "scores": [-1.0, -2.0, -3.0, -4.0],
+                "said": SECRET,
+                "prompt_sha256": hashlib.sha256(f"{seed} {name}".encode()).hexdigest(),
+                "slot_sha256": "",
+            }
+            for name, values in columns.items()
+        },
+    }

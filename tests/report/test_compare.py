@@ -1,0 +1,196 @@
+"""Two attempts paired on the episodes they share, against counts made one by one."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+from fractions import Fraction
+
+import pytest
+from made_evidence import evidence, outcomes, save, signed
+
+from lpca.cli import main
+from lpca.compare import compare
+from lpca.report.attempts.kept import RecordError, compact
+from lpca.stats import tango_test
+
+A_NORMAL = [True] * 50 + [False] * 10
+B_NORMAL = [False] * 12 + [True] * 45 + [False] * 3
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """60 episodes each; the last 40 of A are the first 40 of B."""
+    first = evidence(tmp_path, outcomes() | {"normal": A_NORMAL}, first_seed=0)
+    second = evidence(tmp_path, outcomes() | {"normal": B_NORMAL}, first_seed=20)
+    return first, second
+
+
+def counted(first, second, condition, score="likelihood"):
+    """The paired table, counted by looking for each episode of A in B."""
+    cells = {(True, True): 0, (True, False): 0, (False, True): 0, (False, False): 0}
+    for one in first["episodes"]:
+        for other in second["episodes"]:
+            if one["seed"] == other["seed"]:
+                found = (one["outcomes"][condition][score], other["outcomes"][condition][score])
+                cells[found] += 1
+    return tuple(cells.values())
+
+
+def sign_test(b, c):
+    """McNemar's exact p from its definition: twice the smaller tail of b + c fair coins."""
+    tail = sum(math.comb(b + c, i) for i in range(min(b, c) + 1))
+    return float(min(Fraction(2 * tail, 2 ** (b + c)), 1))
+
+
+def test_only_shared_episodes_are_paired_and_each_is_counted_once(pair):
+    found = compare(*pair)
+    assert (found.shared, found.only_first, found.only_second) == (40, 20, 20)
+    assert [one.condition for one in found.conditions] == list(pair[0]["conditions"])
+    for one in found.conditions:
+        table = one.table
+        assert (table.a, table.b, table.c, table.d) == counted(*pair, one.condition)
+        assert one.p_exact == pytest.approx(sign_test(table.b, table.c), abs=1e-12)
+
+
+def test_the_interval_holds_every_difference_that_is_not_rejected(pair):
+    (normal,) = compare(*pair, ["normal"]).conditions
+    kept = [
+        delta / 1000
+        for delta in range(-1000, 1001)
+        if tango_test(normal.table, delta / 1000, "greater") > 0.025
+        and tango_test(normal.table, delta / 1000, "less") > 0.025
+    ]
+    assert normal.interval.low == pytest.approx(min(kept), abs=1e-3)
+    assert normal.interval.high == pytest.approx(max(kept), abs=1e-3)
+    assert normal.interval.low < normal.table.difference < normal.interval.high
+
+
+def test_the_other_way_round_the_sign_turns(pair):
+    (one,), (other,) = (
+        compare(*pair, ["normal"]).conditions,
+        compare(*reversed(pair), ["normal"]).conditions,
+    )
+    assert other.table == one.table.swapped
+    assert (other.interval.low, other.interval.high) == (-one.interval.high, -one.interval.low)
+
+
+def test_a_record_compares_as_its_evidence_does(pair):
+    first, second = pair
+    assert compare(compact(first), second) == compare(first, second)
+    assert compare(first, compact(second)) == compare(first, second)
+
+
+def another_task(held):
+    held["task"]["seed"] = 6
+
+
+def another_message(held):
+    held["episodes"][3]["message"] = "Other words for the same city."
+
+
+def other_options(held):
+    held["episodes"][3]["options"][1:3] = reversed(held["episodes"][3]["options"][1:3])
+
+
+def another_prompt(held):
+    held["episodes"][3]["outcomes"]["p0"]["prompt_sha256"] = "0" * 64
+
+
+def none_shared(held):
+    for episode in held["episodes"]:
+        episode["seed"] += 1000
+
+
+def one_twice(held):
+    held["episodes"][1] = held["episodes"][0]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (another_task, "seed 5 and 6"),
+        (another_message, "episode 23 is not the same"),
+        (other_options, "episode 23 is not the same"),
+        (another_prompt, "episode 23 had another prompt under p0"),
+        (none_shared, "share no episode"),
+        (one_twice, "stands twice"),
+    ],
+)
+def test_what_is_not_the_same_episode_is_not_paired(pair, change, says):
+    first, second = pair[0], deepcopy(pair[1])
+    change(second)
+    with pytest.raises(RecordError, match=says):
+        compare(first, second)
+
+
+def test_another_receiver_is_warned_of_and_its_prompts_are_not_compared(pair):
+    first, second = pair[0], deepcopy(pair[1])
+    second["hashes"]["receiver"] = "bb"
+    another_prompt(second)
+    (warning,) = compare(first, second).warnings
+    assert "receivers differ" in warning
+
+
+def test_other_scores_and_other_donors_are_warned_of(pair):
+    first, second = pair[0], deepcopy(pair[1])
+    second["score"] = "greedy"
+    second["episodes"][0]["donor"] += 5
+    found = compare(first, second)
+    assert found.score == "likelihood"
+    assert "B by greedy" in found.warnings[0]
+    assert "1 of 40" in found.warnings[1]
+
+
+def test_the_command_shows_one_row_and_says_that_it_is_exploratory(pair, tmp_path, capsys):
+    files = [save(tmp_path / f"{name}.json", held) for name, held in zip("ab", pair, strict=True)]
+    assert main(["compare", *files, "--condition", "normal"]) == 0
+    text = capsys.readouterr().out
+    a, b, c, d = counted(*pair, "normal")
+    (row,) = [line for line in text.splitlines() if line.startswith("normal")]
+    assert f" {a} {b} {c} {d} " in row
+    assert f"{(b - c) / 40:+.3f}" in row
+    assert "40 episodes shared, 20 only in A, 20 only in B" in text
+    assert "Exploratory" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_outcomes_of_an_invalid_attempt_are_not_read(pair, tmp_path, capsys):
+    broken = evidence(tmp_path, failed="null_is_zero")
+    files = [save(tmp_path / "a.json", pair[0]), save(tmp_path / "b.json", broken)]
+    assert main(["compare", *files]) == 7
+    text = capsys.readouterr().out
+    assert text.startswith("B is INVALID")
+    assert "McNemar" not in text
+
+
+def altered(held):
+    one = held["episodes"][0]["outcomes"]["normal"]
+    one["likelihood"] = not one["likelihood"]
+
+
+def shuffle_missing(held):
+    for episode in held["episodes"]:
+        del episode["outcomes"]["shuffle"]
+    del held["conditions"]["shuffle"]
+    signed(held)
+
+
+@pytest.mark.parametrize(
+    ("change", "condition", "says"),
+    [
+        (altered, "normal", "not those it was written with"),
+        (shuffle_missing, "shuffle", "shuffle was not run in both; allowed: p0, p1"),
+        (lambda held: held.pop("hashes"), "normal", "lacks hashes"),
+        (lambda held: held.update(episodes=3), "normal", "not as lpca writes it"),
+        (lambda held: held.clear(), "normal", "neither a run's evidence"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(pair, tmp_path, capsys, change, condition, says):
+    held = deepcopy(pair[1])
+    change(held)
+    files = [save(tmp_path / "a.json", pair[0]), save(tmp_path / "b.json", held)]
+    assert main(["compare", *files, "--condition", condition]) == 4
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn_evidence import evidence, invalid
+
+from lpca.cli import main
+
+
+def write(folder: Path, name: str, found: Any) -> str:
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(found))
+    return str(path)
+
+
+def test_it_writes_what_the_files_allow_and_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [
+        write(tmp_path, "main-k2", evidence(k=2)),
+        write(tmp_path, "main-k4", evidence(k=4, similarity=None)),
+        write(tmp_path, "main-k8", {**invalid(), "k": 8, "codec": None, "similarity": None}),
+    ]
+    out = tmp_path / "pictures"
+    assert main(["plot", *files, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert [Path(line).name for line in printed] == [
+        "main-k2-glance.svg",
+        "main-k2-training.svg",
+        "main-k2-similarity.svg",
+        "main-k4-glance.svg",
+        "main-k4-training.svg",
+        "main-k8-glance.svg",
+        "main-capability.svg",
+    ]
+    assert sorted(map(str, out.iterdir())) == sorted(printed)
+    assert all(Path(line).read_bytes().startswith(b"<?xml") for line in printed)
+
+
+def test_an_older_evidence_still_has_its_glance(tmp_path: Path) -> None:
+    old = evidence(codec=None)
+    del old["similarity"]
+    assert main(["plot", write(tmp_path, "old", old), "--out", str(tmp_path / "p")]) == 0
+    assert [one.name for one in (tmp_path / "p").iterdir()] == ["old-glance.svg"]
+
+
+@pytest.mark.parametrize("format", ["pdf", "png"])
+def test_other_formats(tmp_path: Path, format: str) -> None:
+    file = write(tmp_path, "main", evidence())
+    assert main(["plot", file, "--out", str(tmp_path / "p"), "--format", format]) == 0
+    signature = {"pdf": b"%PDF", "png": b"\x89PNG"}[format]
+    for one in (tmp_path / "p").iterdir():
+        assert one.read_bytes().startswith(signature)
+
+
+@pytest.mark.parametrize(
+    ("contents", "says"),
+    [
+        ([evidence(), {**evidence(), "gate": "other"}], "several gates: main, other"),
+        ([{"some": "json"}], "0.json: no evidence"),
+        ([[1, 2]], "0.json: no evidence"),
+        ([{**evidence(), "looks": {"used": 1}, "criteria": [{}]}], "0.json: this evidence"),
+        ([{**evidence(), "conditions": 3}], "0.json: this evidence is incomplete"),
+        ([evidence(), {**evidence(), "k": 8, "score": "greedy"}], "different score"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    contents: list[Any],
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = [write(tmp_path, str(index), one) for index, one in enumerate(contents)]
+    out = tmp_path / "pictures"
+    assert main(["plot", *files, "--out", str(out)]) == 4
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_an_unknown_format_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, "main", evidence())
+    with pytest.raises(SystemExit) as end:
+        main(["plot", file, "--out", str(tmp_path / "p"), "--format", "bmp"])
+    assert end.value.code == 4
+    assert "svg" in capsys.readouterr().err
+
+
+def test_files_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other").mkdir()
+    files = [write(folder, "main", evidence()) for folder in (tmp_path, tmp_path / "other")]
+    assert main(["plot", *files, "--out", str(tmp_path / "p")]) == 4
+    assert "two files of one name" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", str(tmp_path / "no.json"), "--out", str(tmp_path / "p")]) == 4
+    assert "no.json: cannot be read" in capsys.readouterr().err
