@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from lpca.errors import RequestError
+from lpca.spec.check import check_spec, has_errors
+from lpca.spec.load import load_spec
 from lpca.spec.model import Gate, Spec
+from lpca.tasks import task_of
 
+EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
+"""Where a project keeps them, unless the run says otherwise."""
 DEFAULT_K = 4
 LATENT = ("normal", "null", "random", "shuffle", "static", "mean", "same_answer")
 """Conditions that inject k vectors: they need a codec, or at least its k."""
+
+
+def sound_spec(path: str | os.PathLike[str]) -> Spec:
+    """Load a spec that may be run; SpecError where it cannot be, RequestError with every fault."""
+    spec = load_spec(path)
+    task_of(spec)
+    findings = check_spec(spec)
+    if has_errors(findings):
+        raise RequestError("\n".join(map(str, findings)))
+    return spec
 
 
 def gate_conditions(spec: Spec, name: str) -> list[str]:

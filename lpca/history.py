@@ -46,9 +46,10 @@ class History:
         if subject.channel is None:
             return None
         probes = [e.message for e in subject.task.training_batch(0, PROBES, 0)]
+        settings = {**task.settings, **subject.task.contents()}
         claims = [[one.text, *levels_of(one, evaluation)] for one in self.gate.criteria]
         return Look(
-            test_set=hash_data([task.name, task.settings, task.seed, self.gate.answers]),
+            test_set=hash_data([task.name, settings, task.seed, self.gate.answers]),
             receiver=subject.receiver.weights_hash,
             k=subject.channel.k,
             fingerprint=subject.channel.fingerprint(probes),

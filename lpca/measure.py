@@ -9,8 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from lpca.codec.channel import Channel
-from lpca.codec.store import Obtained
-from lpca.conditions import Setting
+from lpca.codec.checkpoint import Identity
+from lpca.codec.foreign import OwnCodec
+from lpca.codec.store import DEFAULT_SEED, Obtained
+from lpca.conditions import Setting, build_slots
 from lpca.evaluate import Evaluated, evaluate
 from lpca.judge import OutcomeTable
 from lpca.leaks import Audit, run_checks
@@ -86,12 +88,17 @@ class Subject:
     task: Task
     channel: Channel | None = None
     static: Channel | None = None
-    codec: Obtained | None = None
+    codec: Obtained | OwnCodec | None = None
     control: Obtained | None = None
+
+    @property
+    def trained(self) -> Identity | None:
+        """The training run that the codec's weights follow from; None where it is not lpca's."""
+        return self.codec.identity if isinstance(self.codec, Obtained) else None
 
     def setting(self, episodes: EpisodeSet) -> Setting:
         """What the slots of these episodes are made from."""
-        seed = 0 if self.codec is None else self.codec.identity.seed
+        seed = self.trained.seed if self.trained else DEFAULT_SEED
         typical = self.task.training_batch(0, TYPICAL_MESSAGES, seed) if self.channel else []
         return Setting(
             self.receiver,
@@ -119,7 +126,6 @@ def measure(
     """
     started = time.monotonic()
     episodes = episodes_for(subject.task, design)
-    cache = _own_cache(subject, cache)
     for evaluated in _look_by_look(subject, episodes, conditions, looks, cache, batch_size, report):
         seen = episodes.part(0, evaluated.n)
         table = outcome_table(seen, evaluated, looks.score)
@@ -133,16 +139,8 @@ def measure(
 
 
 def episodes_for(task: Task, design: Design) -> EpisodeSet:
-    """Return a design's test episodes; for `all`, the two strata in turn, donors never across."""
-    answers, n, seed = design.answers, design.n, design.seed
-    if answers != "all":
-        return task.evaluation_set("test", answers, n, seed)
-    seen = task.evaluation_set("test", "seen", n - n // 2, seed)
-    unseen = task.evaluation_set("test", "unseen", n // 2, seed)
-    # in turn, so that a gate that stops early has read both
-    places = [(one, index) for index in range(len(seen)) for one in (seen, unseen)][:n]
-    donors = (2 * one.donors[index] + (one is unseen) for one, index in places)
-    return EpisodeSet(tuple(one.episodes[index] for one, index in places), tuple(donors))
+    """Return a design's test episodes."""
+    return task.evaluation_set("test", design.answers, design.n, design.seed)
 
 
 def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
@@ -159,7 +157,7 @@ def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> Out
 
 def _own_cache(subject: Subject, cache: Path) -> Path:
     """Outcomes are kept by the receiver's stored weights: one that changed has its own place."""
-    now = subject.receiver.parameters_hash()
+    now = subject.receiver.state_hash()
     return cache if now == subject.receiver_hash else cache / "changed" / now
 
 
@@ -181,7 +179,8 @@ def _audit(
         # asked of the task once more: what was evaluated may have been picked over
         declared=tuple(episode.seed for episode in episodes_for(subject.task, design)),
         sizes=tuple(looks.sizes),
-        trained=subject.codec.identity if subject.codec else None,
+        trained=subject.trained,
+        own=subject.codec if isinstance(subject.codec, OwnCodec) else None,
         static_trained=subject.control.identity if subject.control else None,
         past=looks.past(seen),
         passes=lambda count: looks.passes(table, count),
@@ -201,6 +200,9 @@ def _look_by_look(
     evaluated = None
     for start, stop in pairwise((0, *looks.sizes)):
         setting = subject.setting(episodes.part(start, stop))
-        found = evaluate(setting, conditions, cache, batch_size, report)
+        for condition in conditions:
+            # what a codec does to the receiver is done here, before any outcome is kept
+            build_slots(condition, setting)
+        found = evaluate(setting, conditions, _own_cache(subject, cache), batch_size, report)
         evaluated = evaluated.then(found) if evaluated else found
         yield evaluated

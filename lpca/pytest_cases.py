@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,8 @@ from lpca.spec.model import Spec
 from lpca.spec.schema_model import MAX_K
 from lpca.validity import CHECKS
 
+_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_CODEC = re.compile(rf"({_DOTTED}):({_DOTTED})")
 MAX_SEED = 2**63 - 1
 """The largest seed that every generator takes."""
 PROPERTY = "lpca"
@@ -70,3 +73,13 @@ def parse_seed(option: str, seed: int) -> int:
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f"{option} {seed}: allowed: whole numbers from 0 to {MAX_SEED}")
     return seed
+
+
+def parse_codec(text: str) -> tuple[str, str]:
+    """Read `--codec` into a module's name and that of a factory in it; ValueError otherwise."""
+    found = _CODEC.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            f"--codec {text[:80]}: allowed: package.module:factory, as in --codec my_codec:make"
+        )
+    return found[1], found[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import uuid
@@ -11,22 +12,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from lpca.errors import RunError
-from lpca.pytest_cases import Case, cases, parse_ks, parse_seed
+from lpca.errors import RequestError, RunError
+from lpca.gate_plan import EVIDENCE, LEDGER, sound_spec
+from lpca.pytest_cases import Case, cases, parse_codec, parse_ks, parse_seed
 from lpca.pytest_families import family_verdict
 from lpca.pytest_verdicts import USAGE_PROPERTY, VerdictReporter
 from lpca.report.junit import check_properties, criterion_properties
-from lpca.spec.check import check_spec, has_errors
-from lpca.spec.load import SpecError, load_spec
+from lpca.spec.load import SpecError
 from lpca.spec.model import Spec
 from lpca.stats import Verdict
-from lpca.tasks import task_of
 
 if TYPE_CHECKING:
     from lpca.pytest_progress import Display
     from lpca.runner import Runner
 
-LEDGER = ".lpca/ledger"
 SPEC = pytest.StashKey[Spec]()
 KS = pytest.StashKey[tuple[int, ...]]()
 ASKED = pytest.StashKey[Mapping[tuple[str, int | None], Sequence[str]]]()
@@ -50,13 +49,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     group.addoption("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
     group.addoption("--checkpoint", metavar="FOLDER", help="a codec checkpoint; it must fit")
+    group.addoption(
+        "--codec",
+        metavar="MODULE:FACTORY",
+        help="a codec of your own: factory(receiver, k) returns it; see docs/own-codec.md",
+    )
     group.addoption("--retrain", action="store_true", help="train the codec anew")
     group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
     group.addoption("--batch-size", type=int, default=32, metavar="N", help="episodes at a time")
     group.addoption("--lpca-verbose", action="store_true", help="every number behind the verdicts")
-    group.addoption(
-        "--evidence", default=".lpca/evidence", metavar="FOLDER", help="where the JSON goes"
-    )
+    group.addoption("--evidence", default=EVIDENCE, metavar="FOLDER", help="where the JSON goes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -143,12 +145,14 @@ def _picked_by_hand(config: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def lpca_runner(request: pytest.FixtureRequest) -> Runner:
     """What loads, trains and measures, once for the session."""
+    from lpca.codec.foreign import codec_named
     from lpca.evidence import Origin
     from lpca.files import cache_dir
     from lpca.pytest_progress import Display
     from lpca.runner import Options, Runner
 
     config, option = request.config, request.config.option
+    folders = (config.invocation_params.dir, config.rootpath)
     options = Options(
         receiver=option.receiver,
         device=option.device,
@@ -160,6 +164,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         cache=cache_dir(),
         evidence=_evidence_folder(config),
         ledger=config.rootpath / LEDGER,
+        codec=codec_named(option.codec, folders) if option.codec else None,
     )
     config.stash[DISPLAY] = display = Display(config)
     origin = Origin(config.stash[RUN], config.stash[COMMAND])
@@ -185,9 +190,11 @@ def _evidence(
         with request.config.stash[DISPLAY].around(request.node):
             return runner.evidence(gate, k, request.config.stash[ASKED][gate, k])
     except RunError as error:
-        if error.is_usage_error:
-            request.node.user_properties.append((USAGE_PROPERTY, "true"))
-        pytest.fail(str(error), pytrace=False)
+        broken = error
+    if broken.is_usage_error:
+        request.node.user_properties.append((USAGE_PROPERTY, "true"))
+    # not while it is handled: pytest would show it once more for each error it came from
+    pytest.fail(str(broken), pytrace=False)
 
 
 @pytest.fixture
@@ -237,14 +244,9 @@ def leak_result(leak_check: Case, gate_evidence: Mapping[str, Any]) -> Mapping[s
 def _checked_spec(config: pytest.Config) -> Spec:
     default = os.path.relpath(config.rootpath / "gate_specs.yaml", config.invocation_params.dir)
     try:
-        spec = load_spec(config.getoption("--gate-spec") or default)
-        task_of(spec)
-    except SpecError as error:
+        return sound_spec(config.getoption("--gate-spec") or default)
+    except (SpecError, RequestError) as error:
         raise pytest.UsageError(str(error)) from None
-    findings = check_spec(spec)
-    if has_errors(findings):
-        raise pytest.UsageError("\n".join(str(finding) for finding in findings))
-    return spec
 
 
 def _checked_ks(config: pytest.Config) -> tuple[int, ...]:
@@ -268,6 +270,24 @@ def _check_options(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--checkpoint {option.checkpoint}: no such folder")
     if option.checkpoint and option.retrain:
         raise pytest.UsageError("--checkpoint and --retrain: allowed: one of them")
+    if option.codec is not None:
+        _check_codec(option)
+
+
+def _check_codec(option: argparse.Namespace) -> None:
+    try:
+        parse_codec(option.codec)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+    others = {
+        "--checkpoint": option.checkpoint is not None,
+        "--retrain": option.retrain,
+        "--train-seed": option.train_seed is not None,
+    }
+    if given := [name for name, is_given in others.items() if is_given]:
+        raise pytest.UsageError(
+            f"--codec and {given[0]}: allowed: one of them; lpca does not train a codec of your own"
+        )
 
 
 def _evidence_folder(config: pytest.Config) -> Path:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lpca.codec.architectures import STATIC_PREFIX
+from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import config_of
+from lpca.codec.foreign import OwnCodec, Source, obtain_own
 from lpca.codec.store import Obtained, Request, obtain_codec
-from lpca.codec.training import Progress
+from lpca.codec.training import Progress, TrainConfig
 from lpca.errors import RequestError
 from lpca.evidence import Origin, compose
 from lpca.files import StorageError, locked, read_json, write_json
@@ -28,9 +30,10 @@ from lpca.gate_plan import (
 from lpca.history import History, gate_looks
 from lpca.judge import judge
 from lpca.ledger import Ledger
-from lpca.measure import Design, Subject, measure
+from lpca.measure import Design, Subject, episodes_for, measure
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
+from lpca.receivers.window import refuse_too_long
 from lpca.spec.model import Spec
 from lpca.tasks import Task, task_of
 
@@ -53,9 +56,9 @@ class Console(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for, beside the spec."""
+    """What the user asked for, beside the spec; a receiver by its name, or loaded already."""
 
-    receiver: str
+    receiver: str | Receiver
     device: str
     dtype: str
     checkpoint: Path | None
@@ -65,6 +68,7 @@ class Options:
     cache: Path
     evidence: Path
     ledger: Path
+    codec: Source | None = None
 
 
 @dataclass(eq=False)
@@ -78,8 +82,8 @@ class Runner:
     _failed: dict[Path, Exception] = field(default_factory=dict)
     _kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
     _codecs: dict[tuple[int, str], Obtained] = field(default_factory=dict)
+    _own: dict[int, OwnCodec] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)
-    _receiver_hash: str = ""
 
     def evidence(
         self, name: str, k: int | None, criteria: Collection[str] | None = None
@@ -101,6 +105,10 @@ class Runner:
                 waiting = f"{label_of(name, k)} is measured by another process; waiting for it"
                 with locked(path, lambda: self.console.tell(waiting)):
                     kept = self._stored(path) or self._measured(name, k, path, criteria)
+            except CodecError as error:
+                # what a user's own codec does wrong is theirs to mend
+                self._failed[path] = RequestError(str(error)) if self.options.codec else error
+                raise self._failed[path] from error
             except Exception as error:
                 self._failed[path] = error
                 raise
@@ -130,8 +138,10 @@ class Runner:
         self, name: str, k: int | None, path: Path, criteria: Collection[str] | None
     ) -> dict[str, Any]:
         gate = self.spec.gates[name]
-        subject = self._subject(name, k)
         design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
+        # before a codec is trained for them
+        refuse_too_long(self._receiver, episodes_for(self._task, design), k or 0)
+        subject = self._subject(name, k)
         history = History(Ledger(self.options.ledger), self.spec, gate, subject)
         label = label_of(name, k)
         measurement = measure(
@@ -157,11 +167,11 @@ class Runner:
 
     def _subject(self, name: str, k: int | None) -> Subject:
         if k is None:
-            return Subject(self._receiver, self._receiver_hash, self._task)
+            return Subject(self._receiver, self._receiver.loaded_hash, self._task)
         codec = self._codec(k)
         subject = Subject(
             self._receiver,
-            self._receiver_hash,
+            self._receiver.loaded_hash,
             self._task,
             Channel(self._receiver, codec.codec, k),
             codec=codec,
@@ -177,21 +187,39 @@ class Runner:
 
     @cached_property
     def _receiver(self) -> Receiver:
+        options = self.options
+        if isinstance(options.receiver, Receiver):
+            return options.receiver
         started = time.monotonic()
-        self.console.tell(f"loading receiver {self.options.receiver}")
-        receiver = load_receiver(self.options.receiver, self.options.device, self.options.dtype)
-        self._receiver_hash = receiver.parameters_hash()
+        self.console.tell(f"loading receiver {options.receiver}")
+        receiver = load_receiver(options.receiver, options.device, options.dtype)
         self._seconds["load"] = time.monotonic() - started
         return receiver
 
-    def _codec(self, k: int) -> Obtained:
+    def _codec(self, k: int) -> Obtained | OwnCodec:
         options = self.options
+        if options.codec is not None:
+            return self._own_codec(options.codec, k)
         request = Request(k, options.train_seed, options.checkpoint, options.retrain)
         return self._obtained("codec", request)
 
-    def _control(self, k: int, codec: Obtained) -> Obtained:
-        """The static prefix, trained as long as the codec was, with a seed of its own."""
-        config = config_of(Path(codec.origin), codec.identity)
+    def _own_codec(self, source: Source, k: int) -> OwnCodec:
+        if k not in self._own:
+            # loaded before the codec's code runs, which might change how it is loaded
+            receiver = self._receiver
+            started = time.monotonic()
+            self._own[k] = obtain_own(source, receiver, k)
+            self._seconds["codec"] = time.monotonic() - started
+        return self._own[k]
+
+    def _control(self, k: int, codec: Obtained | OwnCodec) -> Obtained:
+        """The static prefix, trained as long as the codec was, with a seed of its own.
+
+        How long a user's own codec was trained is not known: by default then.
+        """
+        config = TrainConfig()
+        if isinstance(codec, Obtained):
+            config = config_of(Path(codec.origin), codec.identity)
         return self._obtained("control", Request(k, config=config, architecture=STATIC_PREFIX))
 
     def _obtained(self, what: str, request: Request) -> Obtained:

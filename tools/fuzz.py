@@ -72,6 +72,23 @@ def outcomes_harness(folder: Path) -> Harness:
     return run
 
 
+def episodes_harness(folder: Path) -> Harness:
+    """A file of episodes of any bytes."""
+    from lpca.tasks import TaskError
+    from lpca.tasks.rows import read_rows
+
+    path = folder / "own.jsonl"
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        try:
+            read_rows(path)
+        except TaskError as error:
+            one_line(str(error), f"{path}:")
+
+    return run
+
+
 def checkpoint_harness(folder: Path) -> Harness:
     """A checkpoint: the manifest's length, the manifest, the weights.
 
@@ -111,6 +128,7 @@ def checkpoint_parts(data: bytes) -> tuple[bytes, bytes]:
 HARNESSES: dict[str, Callable[[Path], Harness]] = {
     "spec": spec_harness,
     "outcomes": outcomes_harness,
+    "episodes": episodes_harness,
     "checkpoint": checkpoint_harness,
 }
 
@@ -129,6 +147,9 @@ def seeds(target: str) -> Iterator[bytes]:
         yield b"version: 1\ntask: {name: trip, seed: 1}\nevaluation: {n: 9}\ngates: {}\n"
     elif target == "outcomes":
         yield from outcome_seeds()
+    elif target == "episodes":
+        for path in (ROOT / "examples" / "own_episodes").glob("*.jsonl"):
+            yield b"\n".join(path.read_bytes().splitlines()[:8])
     else:
         yield checkpoint_seed()
 

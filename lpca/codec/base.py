@@ -17,7 +17,11 @@ class CodecError(RunError):
 
 @runtime_checkable
 class Codec(Protocol):
-    """A latent channel's two ends; the rest of lpca asks for nothing else."""
+    """A latent channel's two ends; the rest of lpca asks for nothing else.
+
+    One that lpca did not train may have a further attribute `trained_on`: the messages it was
+    trained on, which are then compared with those of the test.
+    """
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         """Return latents [batch, k, d] of a batch of messages."""

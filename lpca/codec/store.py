@@ -25,12 +25,14 @@ from lpca.codec.checkpoint import (
     read_identity,
     read_manifest,
     save_checkpoint,
+    trained_episodes,
     write_tensors,
 )
 from lpca.codec.training import Progress, TrainConfig, Training
 from lpca.errors import RequestError
 from lpca.files import locked
 from lpca.receivers.model import Receiver
+from lpca.receivers.window import refuse_too_long
 from lpca.tasks import Task
 
 DEFAULT_SEED = 0
@@ -45,6 +47,16 @@ class Obtained:
     identity: Identity
     origin: str
     facts: dict[str, Any]
+
+    @property
+    def content_hash(self) -> str | None:
+        """SHA-256 of the file of its weights."""
+        return str(self.facts["weights_sha256"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As evidence has it."""
+        history = self.facts.get("history", [])
+        return {"origin": self.origin, **asdict(self.identity), "history": history}
 
 
 @dataclass(frozen=True)
@@ -148,6 +160,7 @@ def _train(
     report: Callable[[Progress], None],
     tell: Callable[[str], None],
 ) -> Obtained:
+    refuse_too_long(receiver, trained_episodes(identity, task), request.k)
     training = _training(receiver, task, identity, request)
     snapshot = folder.with_name(folder.name + ".snapshot")
     try:

@@ -10,6 +10,7 @@ import torch
 
 from lpca import evaluate
 from lpca.codec.checkpoint import Identity, trained_episodes
+from lpca.codec.foreign import OwnCodec
 from lpca.conditions import Setting, build_slots
 from lpca.gate_plan import LATENT
 from lpca.hashing import hash_data, named_rng
@@ -31,13 +32,18 @@ class Leak(Exception):  # noqa: N818 - a finding, not an error
     """What a check found; its text is shown."""
 
 
+class Unknown(Exception):  # noqa: N818 - neither a finding nor an error
+    """A check cannot tell; its text says why."""
+
+
 @dataclass(frozen=True, eq=False)
 class Audit:
     """What the checks read.
 
     `table` is what the gate is judged from, `declared` the episodes' seeds as the task and the
-    spec have them, `sizes` after how many of them it may end. `passes(count)` tells whether the
-    gate passes with its alpha divided by a count.
+    spec have them, `sizes` after how many of them it may end. `trained` is the training run of a
+    codec of lpca's, `own` a codec of the user's. `passes(count)` tells whether the gate passes with
+    its alpha divided by a count.
     """
 
     setting: Setting
@@ -49,6 +55,7 @@ class Audit:
     declared: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
     trained: Identity | None = None
+    own: OwnCodec | None = None
     static_trained: Identity | None = None
     past: Past | None = None
     passes: Callable[[int], bool] = field(default=lambda _: False)
@@ -139,10 +146,9 @@ class Audit:
         before = canonical_ids(receiver, receiver.prompt_start_ids(episode.before))
         return before, canonical_ids(receiver, receiver.segment_ids(episode.after))
 
-    def outside(self, episode: Episode) -> tuple[str, str, str]:
-        """The texts B sees around the options list: before it, after it, after the slot."""
-        start, stop = self.task.options_span(episode)
-        return episode.before[:start], episode.before[stop:], episode.after
+    def outside(self, episode: Episode) -> tuple[str, ...]:
+        """The texts B sees around the options list."""
+        return self.task.outside(episode)
 
 
 def _best(scores: Sequence[float]) -> int | None:

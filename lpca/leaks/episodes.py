@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Collection, Iterable
 
-from lpca.leaks.audit import Audit, Leak
+from scipy.stats import binom
+
+from lpca.leaks.audit import Audit, Leak, Unknown
+from lpca.leaks.form import LUCK
+from lpca.tasks import Episode
 from lpca.tasks.base import split_of
 
 
@@ -47,18 +53,14 @@ def splits_disjoint(audit: Audit) -> str:
     strays = [seed for seed in seeds if split_of(seed) != "test"]
     if strays:
         raise Leak(f"episode {strays[0]} is of the {split_of(strays[0])} split, not of test")
+    if audit.own is not None:
+        return _apart_from_declared(audit, audit.own.trained_on)
     if not audit.training:
         return f"{len(seeds)} test seeds"
     trained_seeds = {episode.seed for episode in audit.training}
     if trained_seeds & set(seeds):
         raise Leak(f"seed {min(trained_seeds & set(seeds))} is in training and in test")
-    messages = {episode.message for episode in audit.training}
-    known = [episode for episode in audit.episodes if episode.message in messages]
-    if known:
-        raise Leak(
-            f"{len(known)} test messages are training messages, first that of episode "
-            f"{known[0].seed}: {known[0].message!r}"
-        )
+    _no_message_known(audit, {episode.message for episode in audit.training})
     answers = {episode.right for episode in audit.training}
     leaked = {e.right for e in audit.episodes if e.stratum == "unseen"} & answers
     if leaked:
@@ -69,18 +71,68 @@ def splits_disjoint(audit: Audit) -> str:
     )
 
 
+def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
+    """As far as a codec that lpca did not train says what it was trained on."""
+    count = len(audit.episodes)
+    if declared is None:
+        raise Unknown(
+            f"{count} test seeds, each once; what the codec was trained on is unknown, so no "
+            "message could be compared: it may know the test messages"
+        )
+    if not declared:
+        return f"{count} test seeds, each once; the codec declares to be trained on no message"
+    _no_message_known(audit, set(declared))
+    unseen = {e.right: _words(e.right) for e in audit.episodes if e.stratum == "unseen"}
+    longest = max(map(len, unseen.values()), default=0)
+    phrases = {
+        words[start : start + length]
+        for words in map(_words, declared)
+        for length in range(1, longest + 1)
+        for start in range(len(words) - length + 1)
+    }
+    if named := sorted(answer for answer, words in unseen.items() if words in phrases):
+        raise Leak(f"the unseen answer {named[0]!r} is named in messages the codec was trained on")
+    return (
+        f"{count} test episodes and the {len(declared)} messages that the codec declares share no "
+        "message; no unseen answer in those; whether there were others is unknown"
+    )
+
+
+def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
+    known = [episode for episode in audit.episodes if episode.message in messages]
+    if known:
+        raise Leak(
+            f"{len(known)} test messages are training messages, first that of episode "
+            f"{known[0].seed}: {known[0].message!r}"
+        )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", text.casefold()))
+
+
 def position_balanced(audit: Audit) -> str:
     """The right option's positions are balanced over the whole set.
 
-    Not over its beginning, where a gate stopped early: that is balanced only about.
+    Not over its beginning, where a gate stopped early: that is balanced only about. Where the
+    prompts are the user's own, no position is right oftener than luck allows.
     """
     episodes = audit.setting.episodes.whole
     counts = Counter(episode.answer for episode in episodes)
     slots = range(max(len(episode.options) for episode in episodes))
     shares = [counts[i] for i in slots]
-    if max(shares) - min(shares) > len({episode.stratum for episode in episodes}):
+    if not audit.task.writes_prompts:
+        answers = Counter(episode.right for episode in episodes)
+        share = max(max(answers.values()) / len(episodes), 1 / _fewest_options(episodes))
+        if share < 1.0 and float(binom.sf(max(shares) - 1, len(episodes), share)) < LUCK:
+            raise Leak(f"one place in the options is right far too often, by place: {shares}")
+    elif max(shares) - min(shares) > len({episode.stratum for episode in episodes}):
         raise Leak(f"the right option's positions are not balanced: {shares}")
     return f"right option's positions: {shares}"
+
+
+def _fewest_options(episodes: Iterable[Episode]) -> int:
+    return min(len(episode.options) for episode in episodes)
 
 
 def donors_deranged(audit: Audit) -> str:

@@ -15,12 +15,13 @@ from scipy.stats import binom
 
 from lpca.hashing import named_rng
 from lpca.leaks.audit import Audit, Leak
+from lpca.leaks.disguises import hidden_option
 from lpca.tasks import Episode
 
 LUCK = 1e-7
 """Probability up to which a guesser's hits are taken for luck."""
 
-Outside = tuple[str, str, str]
+Outside = tuple[str, ...]
 
 
 def form_gives_no_answer(audit: Audit) -> str:
@@ -42,10 +43,20 @@ def form_gives_no_answer(audit: Audit) -> str:
 
 def _judge(how: str, hits: int, episodes: Sequence[Episode]) -> None:
     n = len(episodes)
-    places = Counter(episode.answer for episode in episodes)
-    luck = max(max(places.values()) / n, 1 / min(len(e.options) for e in episodes))
+    luck = luck_of(episodes)
     if luck < 1.0 and float(binom.sf(hits - 1, n, luck)) < LUCK:
         raise Leak(f"the answer can be guessed {how}: {hits} of {n}, by luck about {luck * n:.0f}")
+
+
+def luck_of(episodes: Sequence[Episode]) -> float:
+    """The share of episodes that one guess for all gets right: a place, an answer, or any option.
+
+    That most answers are yes is in no prompt; no condition gains on another by it.
+    """
+    places = Counter(episode.answer for episode in episodes)
+    answers = Counter(episode.right for episode in episodes)
+    most = max(*places.values(), *answers.values()) / len(episodes)
+    return max(most, 1 / min(len(e.options) for e in episodes))
 
 
 def _halves(count: int) -> list[list[int]]:
@@ -134,6 +145,9 @@ _OPTION_TRAITS: Mapping[str, Callable[[Episode, Outside, int], Hashable]] = Mapp
         "capitals": lambda e, outside, i: tuple(c.isupper() for c in e.options[i][:3]),
         "number of times in the prompt": lambda e, outside, i: (e.before + e.after).count(
             e.options[i]
+        ),
+        "presence in disguise": lambda e, outside, i: bool(
+            hidden_option(" ".join(outside), e.options[i : i + 1])
         ),
     }
 )

@@ -105,7 +105,10 @@ def static_is_static(audit: Audit) -> str:
             mine, theirs = getattr(own, name), getattr(control, name)
             if mine != theirs:
                 raise Leak(f"static was trained with another {name}: {theirs}, the codec {mine}")
-    return f"{len(audit.records['static'])} episodes: one prefix, trained with the codec's budget"
+    episodes = f"{len(audit.records['static'])} episodes: one prefix"
+    if audit.own is not None:
+        return f"{episodes}, trained as lpca trains by default; how long the codec was is unknown"
+    return f"{episodes}, trained with the codec's budget"
 
 
 def mean_is_mean(audit: Audit) -> str:

@@ -17,15 +17,18 @@ TRACED, ALONE = 24, 3
 
 
 def receiver_frozen(audit: Audit) -> str:
-    """The receiver's parameters and buffers are bit for bit as loaded."""
+    """The receiver is as it was loaded: parameters, buffers, mode, hooks, code."""
     if any(parameter.requires_grad for parameter in audit.receiver.model.parameters()):
         raise Leak("a parameter of the receiver asks for a gradient")
     if audit.receiver.model.training:
         raise Leak("the receiver is in training mode")
-    now = audit.receiver.parameters_hash()
+    now = audit.receiver.state_hash()
     if now != audit.receiver_hash:
-        raise Leak(f"the receiver's parameters changed: {audit.receiver_hash[:12]} to {now[:12]}")
-    return f"every parameter bit for bit as loaded ({now[:12]})"
+        raise Leak(
+            "the receiver's parameters, hooks or code changed: "
+            f"{audit.receiver_hash[:12]} to {now[:12]}"
+        )
+    return f"every parameter bit for bit as loaded, no hook added ({now[:12]})"
 
 
 def slow_path_agrees(audit: Audit) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from lpca.conditions import build_slots
 from lpca.leaks.audit import Audit, Leak
 from lpca.leaks.disguises import hidden_option
+from lpca.leaks.own_prompts import no_answer_in_own_prompts
 from lpca.receivers.tap import Given, canonical_ids
 from lpca.tasks import Episode
 
@@ -60,7 +61,13 @@ def prompt_ignores_message(audit: Audit) -> str:
 
 
 def no_answer_outside_options(audit: Audit) -> str:
-    """Around the options list stands no option, in whatever disguise, and no run of the message."""
+    """Around the options list stands no option, in whatever disguise, and no run of the message.
+
+    Where the prompts are the user's own, what may not stand there is the right answer, and a whole
+    sentence of the message; `form_gives_no_answer` looks at the rest.
+    """
+    if not audit.task.writes_prompts:
+        return no_answer_in_own_prompts(audit)
     outsides = [audit.outside(episode) for episode in audit.episodes]
     for episode, outside in zip(audit.episodes, outsides, strict=True):
         for option in episode.options:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from lpca.leaks import encoding, episodes, injection, memory, model_calls, prompts
-from lpca.leaks.audit import Audit, Leak
+from lpca.leaks.audit import Audit, Leak, Unknown
 from lpca.leaks.form import form_gives_no_answer
 from lpca.validity import CHECKS, Check, CheckResult
 
@@ -66,5 +66,7 @@ def _result(check: Check, audit: Audit, upset: list[str]) -> CheckResult:
         return CheckResult(check.id, check.title, None, detail)
     try:
         return CheckResult(check.id, check.title, True, _FINDERS[check.id](audit))
+    except Unknown as unknown:
+        return CheckResult(check.id, check.title, None, str(unknown))
     except Leak as leak:
         return CheckResult(check.id, check.title, False, str(leak))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
@@ -45,7 +46,8 @@ def load_receiver(name: str = DEFAULT, device: str = "auto", dtype: str = "auto"
     model, tokenizer = _load(name, source)
     weights_hash = hash_tensors(model.named_parameters())
     model = model.to(device=where, dtype=_dtype(dtype, where))
-    return Receiver(name, freeze(model), tokenizer, weights_hash)
+    receiver = Receiver(name, freeze(model), tokenizer, weights_hash)
+    return replace(receiver, loaded_hash=receiver.state_hash())
 
 
 def _device(name: str) -> torch.device:

@@ -23,13 +23,15 @@ class ReceiverError(RunError):
 class Receiver:
     """A frozen model with its tokenizer.
 
-    `weights_hash` names the weights as they were stored, before any cast to `dtype`.
+    `weights_hash` names the weights as they were stored, before any cast to `dtype`, and
+    `loaded_hash` is `state_hash()` as of loading.
     """
 
     name: str
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     weights_hash: str
+    loaded_hash: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -118,12 +120,26 @@ class Receiver:
             rows = self.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
         return torch.as_tensor(rows)
 
-    def parameters_hash(self) -> str:
-        """SHA-256 of the parameters and buffers as they are in memory now."""
-        return hash_tensors(self.model.state_dict().items())
+    def state_hash(self) -> str:
+        """SHA-256 of the model as it is in memory now.
+
+        Parameters and buffers; of each module also its mode, its hooks and which code it runs, by
+        which somebody might change what the same weights compute.
+        """
+        workings = [_workings(name, module) for name, module in self.model.named_modules()]
+        return hash_data([hash_tensors(self.model.state_dict().items()), workings])
 
     def _ids(self, text: str, special: bool) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def _workings(name: str, module: torch.nn.Module) -> list[object]:
+    code = type(module).forward
+    hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
+    # transformers puts hooks of its own there as soon as hidden states are asked for
+    foreign = [hook for hook in hooks if not hook.__module__.startswith("transformers.")]
+    own = "forward" in vars(module)
+    return [name, code.__module__, code.__qualname__, own, module.training, len(foreign)]
 
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:

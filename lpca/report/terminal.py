@@ -105,8 +105,8 @@ def criteria_lines(
 
 
 def _subject(evidence: Mapping[str, Any], width: int) -> list[str]:
-    receiver, codec, looks = evidence["receiver"], evidence["codec"], evidence["looks"]
-    made = f", codec {codec['origin']} (seed {codec['seed']})" if codec else ""
+    receiver, looks = evidence["receiver"], evidence["looks"]
+    made = _codec(evidence["codec"])
     told = [f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']}){made}"]
     if evidence["title"] != evidence["gate"]:
         told.insert(0, f"claim: {evidence['title']}")
@@ -118,6 +118,16 @@ def _subject(evidence: Mapping[str, Any], width: int) -> list[str]:
     else:
         told.append(f"{looks['used']} episodes; {asked}")
     return [line for text in told for line in wrapped(text, width)]
+
+
+def _codec(codec: Mapping[str, Any] | None) -> str:
+    if codec is None:
+        return ""
+    if codec["origin"] == "own":
+        declared = codec["trained_on"]
+        training = "unknown" if declared is None else f"on {declared} declared messages"
+        return f", codec {codec['architecture']} (own, training {training})"
+    return f", codec {codec['origin']} (seed {codec['seed']})"
 
 
 def _validity(evidence: Mapping[str, Any], width: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,8 @@ from lpca.evaluate import Job
 from lpca.receivers.model import Receiver
 from lpca.records import Record
 from lpca.sabotage.stage import Stage
+from lpca.spec.model import Answers
 from lpca.tasks import Episode, EpisodeSet, Split, Task
-from lpca.tasks.base import Stratum
 
 Change = Callable[[Episode, int], Episode]
 
@@ -30,9 +30,14 @@ class SpoiltTask:
     whole: Callable[[EpisodeSet], EpisodeSet] = lambda episodes: episodes
     name = "trip"
 
-    def evaluation_set(self, split: Split, stratum: Stratum, n: int, seed: int) -> EpisodeSet:
+    @property
+    def writes_prompts(self) -> bool:
+        """The task's own."""
+        return self.task.writes_prompts
+
+    def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
         """The task's own, changed."""
-        sound = self.task.evaluation_set(split, stratum, n, seed)
+        sound = self.task.evaluation_set(split, answers, n, seed)
         changed = tuple(self.change(episode, i) for i, episode in enumerate(sound))
         return self.whole(replace(sound, episodes=changed))
 
@@ -44,9 +49,13 @@ class SpoiltTask:
         """The task's own."""
         return self.task.training_hash()
 
-    def options_span(self, episode: Episode) -> tuple[int, int]:
+    def contents(self) -> Mapping[str, str]:
         """The task's own."""
-        return self.task.options_span(episode)
+        return self.task.contents()
+
+    def outside(self, episode: Episode) -> tuple[str, ...]:
+        """The task's own."""
+        return self.task.outside(episode)
 
 
 def told(text: Callable[[Episode], str]) -> Change:

@@ -198,7 +198,7 @@ class Theatre:
             with ExitStack() as undo:
                 yield Stage(
                     self.receiver,
-                    self.receiver.parameters_hash(),
+                    self.receiver.state_hash(),
                     task,
                     self.spec,
                     codec,

@@ -61,7 +61,13 @@ KS = ListOf(K, fewest=1, distinct=True)
 
 TASK = Table(
     (
-        Key("name", TEXT, "which task", REQUIRED),
+        Key(
+            "name",
+            TEXT,
+            "which task: `trip`, or `episodes` for your own",
+            REQUIRED,
+            "[your own episodes](own-episodes.md)",
+        ),
         Key("seed", SEED, "names the test episodes", REQUIRED),
     ),
     (
@@ -72,7 +78,13 @@ TASK = Table(
             "seeds of other episodes, such as `train_seed`; they may not meet `seed` or one "
             "another",
         ),
-        Others("any other key", None, Form("setting"), "a setting handed to the task"),
+        Others(
+            "any other key",
+            None,
+            Form("setting"),
+            "a setting handed to the task: `options` is how many B chooses among; `file`, for "
+            "`episodes`, is a path from the spec's folder",
+        ),
     ),
 )
 

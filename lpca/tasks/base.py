@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
 from lpca.errors import RequestError
 from lpca.hashing import hash_data
+from lpca.spec.model import Answers
 
 Split = Literal["train", "validation", "test"]
 Stratum = Literal["seen", "unseen"]
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MAX_TASK_SEED = 10**8 - 1
+MIN_OPTIONS, MAX_OPTIONS = 2, 16
 _SEEDS_PER_STRATUM = 5_000_000
 
 
@@ -96,7 +98,15 @@ class Task(Protocol):
 
     name: str
 
-    def evaluation_set(self, split: Split, stratum: Stratum, n: int, seed: int) -> EpisodeSet:
+    @property
+    def writes_prompts(self) -> bool:
+        """Whether B's prompts are the task's own: one list of options, their places balanced.
+
+        Where they are somebody's own text, the validity checks ask of them what may be asked.
+        """
+        ...
+
+    def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
         """Return n episodes with donors; raises TaskError when they cannot be made."""
         ...
 
@@ -108,9 +118,24 @@ class Task(Protocol):
         """Return a hash of everything that shapes training episodes, but for the seed."""
         ...
 
-    def options_span(self, episode: Episode) -> tuple[int, int]:
-        """Return start and end (characters of `before`) of the options list in B's prompt."""
+    def contents(self) -> Mapping[str, str]:
+        """By setting that names a file: a hash of the test episodes that are in it."""
         ...
+
+    def outside(self, episode: Episode) -> tuple[str, ...]:
+        """Return the texts that B sees around the list of options."""
+        ...
+
+
+def in_turn(seen: EpisodeSet, unseen: EpisodeSet) -> EpisodeSet:
+    """Compose two strata, equally long or the first longer by one; donors never across.
+
+    A gate that stops early has then read both.
+    """
+    n = len(seen) + len(unseen)
+    places = [(one, index) for index in range(len(seen)) for one in (seen, unseen)][:n]
+    donors = (2 * one.donors[index] + (one is unseen) for one, index in places)
+    return EpisodeSet(tuple(one.episodes[index] for one, index in places), tuple(donors))
 
 
 def episode_seed(split: Split, stratum: Stratum, task_seed: int, index: int) -> int:

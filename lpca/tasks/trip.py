@@ -13,11 +13,21 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from lpca.hashing import hash_data, named_rng
-from lpca.tasks.base import Episode, EpisodeSet, Split, Stratum, TaskError, episode_seed
+from lpca.spec.model import Answers
+from lpca.tasks.base import (
+    MAX_OPTIONS,
+    MIN_OPTIONS,
+    Episode,
+    EpisodeSet,
+    Split,
+    Stratum,
+    TaskError,
+    episode_seed,
+    in_turn,
+)
 
 _T = TypeVar("_T")
 
-MIN_OPTIONS, MAX_OPTIONS = 2, 16
 TRAIN_NAMES, VALIDATION_NAMES = 560, 40
 
 TRAIN_WORDINGS = (
@@ -58,6 +68,7 @@ class Trip:
 
     options: int = 4
     name = "trip"
+    writes_prompts = True
 
     def __post_init__(self) -> None:
         if isinstance(self.options, bool) or not isinstance(self.options, int):
@@ -80,12 +91,24 @@ class Trip:
             )
         return cls(**settings)  # type: ignore[arg-type]
 
-    def evaluation_set(self, split: Split, stratum: Stratum, n: int, seed: int) -> EpisodeSet:
-        """Return n episodes; episode i's donor is episode i+1, whose answer is one of i's options.
+    def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
+        """Return n episodes; for `all`, seen and unseen answers in turn, donors never across.
+
+        Raises TaskError where a stratum has fewer than 2.
+        """
+        if answers != "all":
+            return self._stratum(split, answers, n, seed)
+        return in_turn(
+            self._stratum(split, "seen", n - n // 2, seed),
+            self._stratum(split, "unseen", n // 2, seed),
+        )
+
+    def _stratum(self, split: Split, stratum: Stratum, n: int, seed: int) -> EpisodeSet:
+        """Episode i's donor is episode i+1, whose answer is one of i's options.
 
         Answers run through the stratum's names in seeded order, each once before any comes twice.
         The right option's position is balanced, and so are wordings, as far as the pairs held out
-        for a split allow. Raises TaskError below n = 2.
+        for a split allow.
         """
         if n < 2:
             raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
@@ -126,10 +149,15 @@ class Trip:
         names = city_names("train", "seen")
         return hash_data([names, TRAIN_WORDINGS, SHARES["train"], LIST_LEAD, AFTER, self.options])
 
-    def options_span(self, episode: Episode) -> tuple[int, int]:
-        """Return where the options list stands in `before`, in characters."""
+    def contents(self) -> Mapping[str, str]:
+        """No setting names a file."""
+        return {}
+
+    def outside(self, episode: Episode) -> tuple[str, ...]:
+        """Return the texts before the options list, behind it, and behind the slot."""
         start = len(LIST_LEAD)
-        return start, start + len(", ".join(episode.options))
+        stop = start + len(", ".join(episode.options))
+        return episode.before[:start], episode.before[stop:], episode.after
 
     def _episode(
         self,

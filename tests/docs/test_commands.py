@@ -101,6 +101,7 @@ class Project:
         self.write("gate_specs.yaml", SPEC)
         self.write("outcomes.csv", "\n".join(outcomes()))
         shutil.copytree(path / "lpca" / "receivers" / "stub", path / "my-model")
+        shutil.copy(path / "examples" / "own_codec.py", path / "my_codec.py")
         programs = path / ".programs"
         programs.mkdir()
         for name, module in {"lpca": "lpca", "pytest": "pytest", "mkdocs": "mkdocs"}.items():

@@ -19,6 +19,7 @@ from lpca.codec.architectures import TOKEN_POOLER
 from lpca.codec.base import Codec
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import Identity, identify
+from lpca.codec.foreign import codec_given, obtain_own
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import TrainConfig
@@ -32,7 +33,7 @@ from lpca.receivers.reading import Slot
 from lpca.records import Record
 from lpca.sabotage.parts import Wrapped
 from lpca.tasks import Episode, EpisodeSet, Trip
-from lpca.validity import CHECKS
+from lpca.validity import CHECKS, CheckResult
 
 K, N = 3, 24
 TRAINING_SEED = 0
@@ -85,7 +86,7 @@ def failing(audit: Audit) -> set[str]:
 
 def run_on(receiver: Receiver, cache: Path) -> Run:
     episodes = Trip().evaluation_set("test", "seen", N, 0)
-    return Run(receiver, pooler(receiver), episodes, cache, receiver.parameters_hash())
+    return Run(receiver, pooler(receiver), episodes, cache, receiver.state_hash())
 
 
 @pytest.fixture
@@ -242,6 +243,7 @@ class TestPrefix:
             return args, {**inputs, "inputs_embeds": given * known[..., None]}
 
         own_run.receiver.model.model.register_forward_pre_hook(blind, with_kwargs=True)
+        own_run.hash = own_run.receiver.state_hash()
         assert own_run.failing() == {"prefix_used"}
 
     def test_slots_that_reading_drops(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,6 +351,7 @@ class TestPrefix:
             return None if given is None else (args, {**inputs, "inputs_embeds": given * 1.01})
 
         own_run.receiver.model.model.register_forward_pre_hook(louder, with_kwargs=True)
+        own_run.hash = own_run.receiver.state_hash()
         assert own_run.failing() == {"plumbing_logits", "slow_path_agrees"}
 
 
@@ -458,6 +461,21 @@ class TestReceiver:
         own_run.receiver.model.train()
         assert own_run.failing() == {"receiver_frozen"}
 
+    def test_a_hook(self, own_run: Run) -> None:
+        layer = own_run.receiver.model.model.layers[1]
+        layer.register_forward_hook(lambda *_: None)
+        assert own_run.failing() == {"receiver_frozen"}
+
+    def test_other_code_for_one_layer(self, own_run: Run) -> None:
+        layer = own_run.receiver.model.model.layers[1]
+        layer.forward = type(layer).forward.__get__(layer)
+        assert own_run.failing() == {"receiver_frozen"}
+
+    def test_asking_for_hidden_states_changes_nothing(self, own_run: Run) -> None:
+        ids = torch.tensor([[1, 2, 3]])
+        own_run.receiver.model(input_ids=ids, output_hidden_states=True)
+        assert not own_run.failing()
+
 
 class TestSplits:
     def test_a_training_episode_in_the_test_set(self, run: Run) -> None:
@@ -485,3 +503,53 @@ class TestSplits:
         episodes = list(run.episodes)
         episodes[9] = replace(episodes[9], seed=seed)
         run.episodes = EpisodeSet(tuple(episodes), run.episodes.donors)
+
+
+class TestOwnCodec:
+    """What is known of a codec that lpca did not train is what it declares."""
+
+    @staticmethod
+    def splits(run: Run, declared: Sequence[str] | None) -> CheckResult:
+        channel = pooler(run.receiver)
+        channel.trained_on = declared  # type: ignore[assignment]
+        own = obtain_own(codec_given(channel), run.receiver, K)
+        run.conditions = ["p0", "normal"]
+        results = run_checks(replace(run.audit(), own=own))
+        return next(one for one in results if one.id == "splits_disjoint")
+
+    def test_nothing_declared_is_nothing_known(self, run: Run) -> None:
+        found = self.splits(run, None)
+        assert found.passed is None
+        assert "unknown" in found.detail
+
+    def test_nothing_declared_does_not_excuse_an_episode_counted_twice(self, run: Run) -> None:
+        TestSplits._reseed(run, run.episodes.episodes[0].seed)
+        assert self.splits(run, None).passed is False
+
+    def test_trained_on_nothing(self, run: Run) -> None:
+        found = self.splits(run, [])
+        assert found.passed is True
+        assert "declares to be trained on no message" in found.detail
+
+    def test_declared_messages_of_training(self, run: Run) -> None:
+        messages = [e.message for e in Trip().training_batch(0, 30, 0)]
+        found = self.splits(run, messages)
+        assert found.passed is True
+        assert "30 messages that the codec declares" in found.detail
+        assert "whether there were others is unknown" in found.detail
+
+    def test_a_declared_test_message(self, run: Run) -> None:
+        found = self.splits(run, ["Hello.", run.episodes.episodes[3].message])
+        assert found.passed is False
+        assert "1 test messages are training messages" in found.detail
+
+    @pytest.mark.parametrize(
+        ("declared", "passed"),
+        [("Back from {}!", False), ("back from {}", False), ("The {}ian way", True)],
+    )
+    def test_an_unseen_answer_in_a_declared_message(
+        self, run: Run, declared: str, passed: bool
+    ) -> None:
+        run.episodes = Trip().evaluation_set("test", "unseen", N, 1)
+        name = run.episodes.episodes[5].right
+        assert self.splits(run, [declared.format(name)]).passed is passed

@@ -66,7 +66,7 @@ def refused(tmp_path, text):
 def specs():
     for path in (
         *ROOT.glob("*.yaml"),
-        *ROOT.glob("examples/*.yaml"),
+        *ROOT.glob("examples/**/*.yaml"),
         *ROOT.rglob("lpca/**/*.yaml"),
     ):
         yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")

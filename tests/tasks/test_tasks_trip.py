@@ -225,9 +225,9 @@ class TestOptions:
     def test_the_prompt_lists_the_options_and_nothing_else_names_them(self, options: int) -> None:
         task = Trip(options)
         for episode in task.evaluation_set("test", "seen", 20, 0):
-            start, stop = task.options_span(episode)
-            assert episode.before[start:stop] == ", ".join(episode.options)
-            around = episode.before[:start] + episode.before[stop:] + episode.after
+            lead, tail, after = task.outside(episode)
+            assert episode.before == lead + ", ".join(episode.options) + tail
+            around = lead + tail + after
             assert not [option for option in episode.options if option in around]
 
     @pytest.mark.parametrize("options", [1, 0, -4, 17, True, 4.0, "4", None])

@@ -133,5 +133,5 @@ def whole(make_runs: Callable[..., Runs]) -> Runs:
     """A project whose run was never stopped: to be read, or copied."""
     made = make_runs()
     said = made.finish()
-    assert "main  k=4:" in said, said
+    assert "main k=4:" in said, said
     return made

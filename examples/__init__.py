@@ -1,0 +1,1 @@
+"""Specs and codecs to look at and to run."""

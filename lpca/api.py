@@ -1,0 +1,171 @@
+"""Gates from Python: what `pytest gates/` does for one gate, for notebooks and scripts."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lpca.codec.foreign import Source, codec_given, codec_named
+from lpca.errors import RequestError
+from lpca.evidence import Origin
+from lpca.files import cache_dir, write_json
+from lpca.gate_plan import EVIDENCE, LEDGER, ks_of, needs_codec, sound_spec
+from lpca.judge import CriterionResult, GateResult
+from lpca.pytest_cases import parse_ks
+from lpca.receivers.load import DEFAULT
+from lpca.receivers.model import Receiver
+from lpca.report.console import StderrConsole
+from lpca.report.notebook import gate_html
+from lpca.report.terminal import gate_lines
+from lpca.runner import Console, Options, Runner
+from lpca.spec.fields import suggestion
+from lpca.spec.model import Spec
+from lpca.stats import Verdict
+from lpca.validity import CheckResult
+
+
+@dataclass(frozen=True, eq=False)
+class GateRun:
+    """One gate as it was decided; `evidence` is the whole of it, as JSON-able data.
+
+    Its text is the table of the terminal; a notebook shows it as one of HTML.
+    """
+
+    evidence: Mapping[str, Any]
+
+    @property
+    def verdict(self) -> Verdict:
+        """PASS, FAIL, INCONCLUSIVE, INVALID or NOT MEASURED."""
+        return Verdict(self.evidence["verdict"])
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is INVALID or NOT MEASURED."""
+        return tuple(self.evidence["reasons"])
+
+    @property
+    def criteria(self) -> Mapping[str, CriterionResult]:
+        """The criteria by id; one of an INVALID gate carries no number."""
+        return {one.id: one for one in GateResult.from_dict(self.evidence).criteria}
+
+    @property
+    def checks(self) -> Mapping[str, CheckResult]:
+        """The validity checks by id; `passed` is None where one does not apply."""
+        return {check["id"]: CheckResult(**check) for check in self.evidence["checks"]}
+
+    @property
+    def conditions(self) -> Mapping[str, Mapping[str, Any]]:
+        """By condition its n, and successes and interval (as rates) by score."""
+        found: Mapping[str, Mapping[str, Any]] = self.evidence["conditions"]
+        return found
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the evidence as JSON, whole or not at all; StorageError when it cannot be."""
+        write_json(Path(path), self.evidence)
+
+    def __bool__(self) -> bool:
+        """A gate that failed must not pass for one that did: TypeError."""
+        raise TypeError("a GateRun is neither true nor false; compare its verdict")
+
+    def __str__(self) -> str:
+        return "\n".join(gate_lines(self.evidence, self.verdict))
+
+    def __repr__(self) -> str:
+        k = "" if self.evidence["k"] is None else f" k={self.evidence['k']}"
+        return f"<GateRun {self.evidence['gate']}{k}: {self.verdict}>"
+
+    def _repr_html_(self) -> str:
+        return gate_html(self.evidence)
+
+
+def run_gate(
+    gate: str,
+    *,
+    codec: object = None,
+    receiver: str | Receiver = DEFAULT,
+    k: int | None = None,
+    spec: str | os.PathLike[str] = "gate_specs.yaml",
+    device: str = "auto",
+    dtype: str = "auto",
+    batch_size: int = 32,
+    console: Console | None = None,
+) -> GateRun:
+    """Decide one gate of a spec, as `pytest gates/ -m GATE` does.
+
+    Evidence and ledger go to `.lpca/` beside the spec.
+
+    Args:
+        gate: its name in the spec.
+        codec: None for the one that `pytest gates/` takes; a checkpoint's folder;
+            "package.module:factory"; a factory(receiver, k); or a codec itself.
+        receiver: as for `--receiver`, or one that `load_receiver` gave.
+        k: number of latents; the gate's own, else 4, when None.
+        spec: the spec file.
+        device: as for `load_receiver`; a receiver that is loaded already stays where it is.
+        dtype: likewise.
+        batch_size: episodes at a time.
+        console: where progress is shown; standard error when None.
+
+    Raises:
+        SpecError: the spec cannot be read.
+        RequestError: the spec is unsound, or what is asked for cannot be had.
+        RunError: something met on the way keeps the gate from being measured.
+    """
+    checked = sound_spec(spec)
+    at = _checked_k(checked, gate, k)
+    if batch_size < 1:
+        raise RequestError(f"batch_size {batch_size}: allowed: 1 or more")
+    home = Path(spec).resolve().parent
+    checkpoint, own = _codec(codec, home)
+    options = Options(
+        receiver=receiver,
+        device=device,
+        dtype=dtype,
+        checkpoint=checkpoint,
+        retrain=False,
+        train_seed=None,
+        batch_size=batch_size,
+        cache=cache_dir(),
+        evidence=home / EVIDENCE,
+        ledger=home / LEDGER,
+        codec=own,
+    )
+    origin = Origin(uuid.uuid4().hex, ["lpca.run_gate", gate])
+    runner = Runner(checked, options, origin, console or StderrConsole())
+    return GateRun(runner.evidence(gate, at))
+
+
+def _checked_k(spec: Spec, gate: str, k: int | None) -> int | None:
+    if gate not in spec.gates:
+        raise RequestError(f"gate {gate[:60]!r}: {suggestion(gate, spec.gates)}")
+    try:
+        asked = () if k is None else parse_ks(str(k))
+    except ValueError as error:
+        raise RequestError(str(error)) from None
+    if not needs_codec(spec, gate):
+        return None
+    ks = ks_of(spec.gates[gate], asked)
+    if len(ks) > 1:
+        raise RequestError(f"gate {gate} declares several k; allowed: {', '.join(map(str, ks))}")
+    return ks[0]
+
+
+def _codec(codec: object, home: Path) -> tuple[Path | None, Source | None]:
+    """A checkpoint's folder, or the source of the user's own codec; neither for None."""
+    if codec is None:
+        return None, None
+    if isinstance(codec, str) and ":" in codec and not Path(codec).is_dir():
+        return None, codec_named(codec, (Path.cwd(), home))
+    if isinstance(codec, str | os.PathLike):
+        folder = Path(codec)
+        if not folder.is_dir():
+            raise RequestError(
+                f"codec {codec}: no such folder; allowed: a checkpoint's folder, "
+                "package.module:factory, a factory or a codec"
+            )
+        return folder, None
+    return None, codec_given(codec)

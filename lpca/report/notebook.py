@@ -1,0 +1,133 @@
+"""A gate's evidence as a small table for notebooks: HTML that asks for nothing outside itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from lpca.judge import CriterionResult
+from lpca.stats import Verdict
+
+COLOURS = {
+    Verdict.PASS: "#1a7f37",
+    Verdict.FAIL: "#b42318",
+    Verdict.INCONCLUSIVE: "#8a5a00",
+    Verdict.INVALID: "#6e3ab0",
+    Verdict.NOT_MEASURED: "#57606a",
+}
+"""Backgrounds on which white can be read; the verdict stands on them in words."""
+_CELL = "padding:2px 10px;text-align:left;white-space:nowrap"
+
+
+def gate_html(evidence: Mapping[str, Any]) -> str:
+    """Return one `<div>`: verdict, failed checks, conditions, criteria; every text escaped."""
+    parts = [_head(evidence), _facts(evidence), *map(_required, evidence["required"])]
+    parts += [_reasons(evidence["reasons"]), _conditions(evidence)]
+    if evidence["verdict"] == Verdict.INVALID:
+        parts.append("<p>No criterion was read.</p>")
+    else:
+        parts.append(_criteria(evidence["criteria"]))
+    parts.append(_checks(evidence["checks"]))
+    return f'<div class="lpca-gate">{"".join(parts)}</div>'
+
+
+def _head(evidence: Mapping[str, Any]) -> str:
+    k = "" if evidence["k"] is None else f" k={evidence['k']}"
+    name, title = escape(evidence["gate"] + k), escape(evidence["title"])
+    return f"<p><b>{name}</b> {_badge(evidence['verdict'])} {title}</p>"
+
+
+def _badge(verdict: str) -> str:
+    style = f"background:{COLOURS[Verdict(verdict)]};color:#fff;padding:1px 8px;border-radius:3px"
+    return f'<b style="{style}">{escape(verdict)}</b>'
+
+
+def _facts(evidence: Mapping[str, Any]) -> str:
+    receiver, codec = evidence["receiver"], evidence["codec"]
+    facts = [
+        f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']})",
+        f"answers {evidence['answers']}",
+        f"scored by {evidence['score']}",
+    ]
+    if codec is not None:
+        facts.append(f"codec {codec['architecture']} ({codec['origin']})")
+    return f"<p>{escape(', '.join(facts))}</p>"
+
+
+def _required(gate: Mapping[str, Any]) -> str:
+    return f"<p>required {escape(gate['gate'])} {_badge(gate['verdict'])}</p>"
+
+
+def _reasons(reasons: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
+    return f"<ul>{items}</ul>" if items else ""
+
+
+def _conditions(evidence: Mapping[str, Any]) -> str:
+    score, rows = evidence["score"], []
+    for name, found in evidence["conditions"].items():
+        count, n = found[score]["successes"], found["n"]
+        rows.append([escape(name), f"{count}/{n}", f"{count / n:.1%}", _span(found[score])])
+    level = f"{evidence['confidence']:.0%} interval"
+    return _table(["condition", "success", "rate", level], rows)
+
+
+def _span(found: Mapping[str, Any]) -> str:
+    low, high = found["interval"]
+    return f"[{low:.3f}, {high:.3f}]"
+
+
+def _criteria(criteria: Sequence[Mapping[str, Any]]) -> str:
+    rows = []
+    for data in criteria:
+        one = CriterionResult.from_dict(data)
+        rows.append(
+            [
+                f'<span title="{escape(one.message)}">{escape(one.id)}</span>',
+                escape(one.text),
+                "" if one.estimate is None else f"{one.estimate:+.3f}",
+                escape(_interval(one)),
+                escape(_counts(one)),
+                _badge(one.verdict),
+                escape(f"{one.position.file}:{one.position.line}"),
+            ]
+        )
+    head = ["criterion", "claim", "estimate", "interval", "a b c d", "verdict", "spec line"]
+    return _table(head, rows)
+
+
+def _interval(one: CriterionResult) -> str:
+    if one.interval is None or one.confidence is None:
+        return ""
+    return f"{one.confidence:.0%} [{one.interval.low:+.3f}, {one.interval.high:+.3f}]"
+
+
+def _counts(one: CriterionResult) -> str:
+    if one.table is not None:
+        return f"{one.table.a} {one.table.b} {one.table.c} {one.table.d}"
+    return "" if one.successes is None else f"{one.successes}/{one.n}"
+
+
+def _checks(checks: Sequence[Mapping[str, Any]]) -> str:
+    failed = [check for check in checks if check["passed"] is False]
+    passed = [check for check in checks if check["passed"]]
+    untold = [check for check in checks if check["passed"] is None]
+    head = f"validity: {len(passed)} of {len(passed) + len(failed)} checks passed"
+    rest = "".join(f"<li>{_check(check)}</li>" for check in untold)
+    folded = f"; {len(untold)} cannot tell or do not apply" if untold else ""
+    return f"<details><summary>{head}{folded}</summary><ul>{rest}</ul></details>"
+
+
+def _check(check: Mapping[str, Any]) -> str:
+    return f"{escape(check['id'])}: {escape(check['detail'])}"
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """`rows` are HTML already."""
+    top = "".join(f'<th style="{_CELL}">{escape(cell)}</th>' for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="{_CELL}">{cell}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,0 +1,235 @@
+"""The task `episodes`: a user's own, from a JSONL file."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lpca.hashing import hash_data, named_rng
+from lpca.spec.model import Answers
+from lpca.tasks.base import (
+    MAX_OPTIONS,
+    MIN_OPTIONS,
+    Episode,
+    EpisodeSet,
+    Split,
+    Stratum,
+    TaskError,
+    episode_seed,
+)
+from lpca.tasks.donors import contradicts, distractors, drawn
+from lpca.tasks.rows import Row, read_rows, shown_path
+from lpca.tasks.words import places_of, without_lists
+
+SHARES: Mapping[Split, range] = {
+    "train": range(6),
+    "validation": range(6, 7),
+    "test": range(7, 10),
+}
+"""Each split's tenths of the groups, by the hash of a group's name."""
+_SETTINGS = ("file", "options")
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Rows of a file, split by group; `options` are made for a row that names none.
+
+    The split follows from the group's name alone, so that a file may grow and every row stays
+    where it was. Seen answers are those of rows of the training split.
+    """
+
+    file: Path
+    rows: tuple[Row, ...]
+    options: int = 4
+    name = "episodes"
+    writes_prompts = False
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, int | float | str | bool], folder: Path
+    ) -> Episodes:
+        """Build from a spec's `task:` entries; `file` is a path from `folder`.
+
+        Raises TaskError on a setting or a row that is not as it must be.
+        """
+        for key in settings:
+            if key not in _SETTINGS:
+                raise TaskError(
+                    f"task episodes: unknown setting {key[:60]!r}; allowed: {', '.join(_SETTINGS)}",
+                    key,
+                )
+        file, options = settings.get("file"), settings.get("options", 4)
+        if not isinstance(file, str):
+            found = "missing" if file is None else file
+            raise TaskError(
+                f"task episodes: file is {found}; allowed: the path of a JSONL file", "file"
+            )
+        if isinstance(options, bool) or not isinstance(options, int):
+            raise TaskError(
+                f"task episodes: options is {options!r}; allowed: a whole number", "options"
+            )
+        if not MIN_OPTIONS <= options <= MAX_OPTIONS:
+            raise TaskError(
+                f"task episodes: options is {options}; allowed: {MIN_OPTIONS} to {MAX_OPTIONS}",
+                "options",
+            )
+        return cls(folder / file, tuple(read_rows(folder / file)), options)
+
+    def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
+        """Return n rows of a split, drawn and ordered by the seed.
+
+        A row's donor is another one of the set, with another message, whose answer is one of the
+        row's wrong options. Where a row names no options, its donor's answer is among them and the
+        right one's place is balanced. For validation, by which training is only watched, any other
+        answer makes a donor, a stratum that is too small gives way to the whole split, and its rows
+        come again where they are too few. Their wrong options are training answers.
+
+        Raises TaskError when n rows with donors cannot be had.
+        """
+        if n < 2:
+            raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
+        rows = self._rows(split, answers)
+        rng = named_rng("episodes", split, answers, seed, self.options, n)
+        order = rng.sample(rows, len(rows))
+        if split == "validation":
+            order = self._repeated(order, n, rng)
+        if len(order) < n:
+            raise TaskError(self._too_few(split, answers, len(order), n))
+        try:
+            chosen, donors = drawn(order, n, loosely=split == "validation")
+        except TaskError as error:
+            raise TaskError(f"{self._part(split, answers)}: {error}") from None
+        places = self._places(n, rng)
+        pool = [row.answer for row in self._pool(split, answers)]
+        episodes = [
+            self._episode(split, seed, i, row, chosen[donor], pool, places[i], rng)
+            for i, (row, donor) in enumerate(zip(chosen, donors, strict=True))
+        ]
+        return EpisodeSet(tuple(episodes), tuple(donors))
+
+    def training_batch(self, step: int, size: int, seed: int) -> Sequence[Episode]:
+        """Return `size` training rows, different ones where they suffice, with fresh options."""
+        rows = self._rows("train", "all")
+        if not rows:
+            raise TaskError(self._too_few("train", "all", 0, size))
+        rng = named_rng("episodes", "train", seed, step, self.options)
+        chosen = rng.sample(rows, size) if size <= len(rows) else rng.choices(rows, k=size)
+        pool = [row.answer for row in rows]
+        return [
+            self._episode(
+                "train", seed, step * size + i, row, None, pool, rng.randrange(self.options), rng
+            )
+            for i, row in enumerate(chosen)
+        ]
+
+    def training_hash(self) -> str:
+        """Return a hash of the training rows' content, and of how many options they get."""
+        rows = self._rows("train", "all")
+        return hash_data(["episodes", [row.content for row in rows], self.options])
+
+    def contents(self) -> Mapping[str, str]:
+        """The hash of the test rows' content, which `file` names."""
+        return {"file": hash_data([row.content for row in self._rows("test", "all")])}
+
+    def outside(self, episode: Episode) -> tuple[str, ...]:
+        """Return B's texts before and behind the slot, without lists of all the options."""
+        found: list[str] = []
+        for text in (episode.before, episode.after):
+            found += without_lists(episode.options, text) or (text,)
+        return tuple(found)
+
+    @cached_property
+    def _splits(self) -> Mapping[Split, list[Row]]:
+        found: dict[Split, list[Row]] = {split: [] for split in SHARES}
+        # by content: the order of lines means nothing
+        for row in sorted(self.rows, key=lambda row: row.digest):
+            found[split_of_group(row.group)].append(row)
+        return found
+
+    @cached_property
+    def _seen(self) -> frozenset[str]:
+        return frozenset(row.answer.casefold() for row in self._splits["train"])
+
+    def _stratum(self, row: Row) -> Stratum:
+        return "seen" if row.answer.casefold() in self._seen else "unseen"
+
+    def _rows(self, split: Split, answers: Answers) -> list[Row]:
+        rows = self._splits[split]
+        if answers == "all":
+            return rows
+        return [row for row in rows if self._stratum(row) == answers]
+
+    def _pool(self, split: Split, answers: Answers) -> list[Row]:
+        """Rows whose answers may be wrong options; for validation those of training will do."""
+        return self._splits["train"] if split == "validation" else self._rows(split, answers)
+
+    def _repeated(self, order: list[Row], n: int, rng: random.Random) -> list[Row]:
+        if len(order) >= n:
+            return order
+        whole = self._splits["validation"]
+        return rng.sample(whole, len(whole)) * -(-n // max(1, len(whole)))
+
+    def _part(self, split: Split, answers: Answers) -> str:
+        which = "" if answers == "all" else f" with {answers} answers"
+        return f"{shown_path(self.file)}: the {split} split{which}"
+
+    def _too_few(self, split: Split, answers: Answers, count: int, n: int) -> str:
+        groups = len({row.group for row in self._splits[split]})
+        allowed = f"n from 2 to {count}, or more rows" if count > 1 else "more rows"
+        return (
+            f"{self._part(split, answers)} holds {count} episodes (the whole split: "
+            f"{len(self._splits[split])} of {len(self.rows)} rows, {groups} groups), {n} are asked "
+            f"for; allowed: {allowed}"
+        )
+
+    def _places(self, n: int, rng: random.Random) -> list[int]:
+        places = [i % self.options for i in range(n)]
+        rng.shuffle(places)
+        return places
+
+    def _episode(
+        self,
+        split: Split,
+        seed: int,
+        index: int,
+        row: Row,
+        donor: Row | None,
+        pool: Sequence[str],
+        place: int,
+        rng: random.Random,
+    ) -> Episode:
+        if row.options:
+            options = _in_order(row)
+        else:
+            wrong = [] if donor is None or not contradicts(donor.answer, row) else [donor.answer]
+            wrong += distractors(row, wrong, pool, self.options - 1 - len(wrong), rng)
+            rng.shuffle(wrong)
+            options = (*wrong[:place], row.answer, *wrong[place:])
+        stratum = self._stratum(row)
+        return Episode(
+            seed=episode_seed(split, stratum, seed, index),
+            stratum=stratum,
+            wording="",
+            message=row.message,
+            before=row.before,
+            after=row.after,
+            options=options,
+            answer=options.index(row.answer),
+        )
+
+
+def split_of_group(group: str) -> Split:
+    """Return the split that a group's rows are in."""
+    tenth = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") % 10
+    return next(split for split, share in SHARES.items() if tenth in share)
+
+
+def _in_order(row: Row) -> tuple[str, ...]:
+    """A row's options as B reads them; as the row has them where B does not read all."""
+    met = [row.options[which] for _, _, which in places_of(row.options, row.before + row.after)]
+    order = tuple(dict.fromkeys(met))
+    return order if len(order) == len(row.options) else row.options

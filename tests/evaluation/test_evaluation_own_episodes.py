@@ -1,0 +1,258 @@
+"""The validity checks on a user's own episodes: what they accuse, and what they leave alone."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lpca.codec.architectures import TOKEN_POOLER
+from lpca.codec.channel import Channel
+from lpca.codec.checkpoint import identify
+from lpca.codec.static_prefix import StaticPrefix
+from lpca.codec.token_pooler import TokenPooler
+from lpca.codec.training import TrainConfig
+from lpca.conditions import IMPLEMENTED, Setting
+from lpca.errors import RequestError
+from lpca.evaluate import evaluate
+from lpca.leaks import Audit, Leak, run_checks
+from lpca.leaks.episodes import donors_deranged, position_balanced
+from lpca.leaks.form import form_gives_no_answer
+from lpca.leaks.prompts import no_answer_outside_options
+from lpca.receivers.model import Receiver
+from lpca.receivers.window import refuse_too_long
+from lpca.tasks import Episodes
+from lpca.tasks.trip import city_names
+from lpca.validity import CHECKS
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "own_episodes"
+CITIES = city_names("train", "seen")[:40]
+K = 3
+STATIC = (position_balanced, no_answer_outside_options, form_gives_no_answer, donors_deranged)
+Row = dict[str, Any]
+
+
+def mcq(count: int = 400, listed: str = "Choose among {}.{{message}}\nWhich is it?") -> list[Row]:
+    """Rows whose context lists the options in one way or another."""
+    rng = random.Random(0)
+    rows = []
+    for i in range(count):
+        options = rng.sample(CITIES, 4)
+        answer = rng.choice(options)
+        rows.append(
+            {
+                "message": f"Traveller {i} has a ticket to {answer}.",
+                "context": listed.format(rng.choice((", ", "/", "; ", " or ")).join(options)),
+                "answer": answer,
+                "options": options,
+            }
+        )
+    return rows
+
+
+def audit_of(receiver: Receiver, folder: Path, rows: list[Row], n: int = 80) -> Audit:
+    (folder / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = Episodes.from_settings({"file": "own.jsonl"}, folder)
+    episodes = task.evaluation_set("test", "all", n, 0)
+    return Audit(Setting(receiver, None, episodes), task, {}, "")
+
+
+def found(audit: Audit) -> dict[str, str]:
+    """What the checks that need no model accuse."""
+    accused = {}
+    for check in STATIC:
+        try:
+            check(audit)
+        except Leak as leak:
+            accused[check.__name__] = str(leak)
+    return accused
+
+
+def changed(rows: list[Row], change: Callable[[Row], Row]) -> list[Row]:
+    return [{**row, **change(row)} for row in rows]
+
+
+SOUND = {
+    "options listed before the message": mcq(),
+    "options listed behind it": mcq(listed="Read.{{message}}\nNow pick one of {}:"),
+    "options listed twice": mcq(listed="Of {0}?{{message}}\nSay it ({0}):"),
+    "options not listed": mcq(listed="Read.{{message}}\nWhich?"),
+    "rows without options": [
+        {key: value for key, value in row.items() if key != "options"}
+        for row in mcq(listed="Read.{{message}}\nWhich?")
+    ],
+    "a short word shared with the question": changed(
+        mcq(), lambda r: {"context": r["context"] + " Traveller 3 has one."}
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SOUND)
+def test_sound_episodes_are_not_accused(llama: Receiver, tmp_path: Path, what: str) -> None:
+    assert found(audit_of(llama, tmp_path, SOUND[what])) == {}
+
+
+@pytest.mark.parametrize("file", ["trips.jsonl", "countries.jsonl"])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_examples_are_not_accused(llama: Receiver, file: str, seed: int) -> None:
+    task = Episodes.from_settings({"file": file}, EXAMPLES)
+    episodes = task.evaluation_set("test", "all", 132, seed)
+    assert found(Audit(Setting(llama, None, episodes), task, {}, "")) == {}
+
+
+def test_yes_and_no_may_stand_anywhere_alike(llama: Receiver, tmp_path: Path) -> None:
+    rng = random.Random(1)
+    rows = [
+        {
+            "message": f"Ticket {i} is {rng.choice(('paid', 'open'))}.",
+            "context": "Answer yes or no."
+            f"{{message}}\nIs there {rng.choice(('no', 'a'))} debt? {rng.choice(('Yes', 'So'))}?",
+            "answer": rng.choice(("yes", "no")),
+            "options": ["yes", "no"],
+        }
+        for i in range(500)
+    ]
+    assert found(audit_of(llama, tmp_path, rows, n=100)) == {}
+
+
+def test_that_one_answer_is_common_is_no_leak(llama: Receiver, tmp_path: Path) -> None:
+    rng = random.Random(1)
+    words = ["seventeen", "three", "four", "six"]
+    rows = [
+        {
+            "message": f"Note {i}.",
+            "context": "Read.{message}\nHow many?",
+            "answer": words[0] if rng.random() < 0.5 else rng.choice(words[1:]),
+            "options": rng.sample(words, 4),
+        }
+        for i in range(900)
+    ]
+    assert found(audit_of(llama, tmp_path, rows, n=200)) == {}
+
+
+def in_one_row(change: Callable[[Row], Row]) -> list[Row]:
+    """All rows are sound but those of one answer."""
+    return [{**row, **change(row)} if row["answer"] == CITIES[0] else row for row in mcq(800)]
+
+
+def with_options_in_order(row: Row) -> Row:
+    options = [row["answer"], *(one for one in row["options"] if one != row["answer"])]
+    return {"context": f"Of {', '.join(options)}?{{message}} Say it:", "options": options}
+
+
+LEAKS: dict[str, tuple[list[Row], str, str]] = {
+    "the question holds the answer": (
+        in_one_row(lambda r: {"context": f"{r['context']} Is it {r['answer'].upper()}?"}),
+        "no_answer_outside_options",
+        f"the right answer '{CITIES[0]}' stands in B's prompt outside of a list of all options:",
+    ),
+    "only the right option is named": (
+        in_one_row(lambda r: {"context": f"Perhaps {r['answer']}?{{message}}\nWhich?"}),
+        "no_answer_outside_options",
+        f"'Perhaps {CITIES[0]}?'; take it out, or list the row's `options` in its context",
+    ),
+    "the message stands in the context": (
+        in_one_row(lambda r: {"context": f"{r['context']} {r['message'].replace('.', '')}"}),
+        "no_answer_outside_options",
+        "the right answer",
+    ),
+    "a sentence of the message stands in the context": (
+        in_one_row(
+            lambda r: {
+                "message": f"The bus is late today. {r['message']}",
+                "context": f"{r['context']} (the bus is late today)",
+            }
+        ),
+        "no_answer_outside_options",
+        "a sentence of the message is in B's prompt: 'The bus is late today.'",
+    ),
+    "the right option is listed first": (
+        changed(mcq(), with_options_in_order),
+        "position_balanced",
+        "one place in the options is right far too often, by place: [80, 0, 0, 0]",
+    ),
+    "the right option has a mark": (
+        changed(
+            mcq(), lambda r: {"context": r["context"].replace(r["answer"], f"*{r['answer']}*")}
+        ),
+        "form_gives_no_answer",
+        "the answer can be guessed from",
+    ),
+    "the answer stands there backwards": (
+        changed(mcq(), lambda r: {"context": f"{r['context']} {r['answer'][::-1]}"}),
+        "form_gives_no_answer",
+        "from an option's presence in disguise",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LEAKS)
+def test_a_leak_is_found_and_named(llama: Receiver, tmp_path: Path, what: str) -> None:
+    rows, check, says = LEAKS[what]
+    accused = found(audit_of(llama, tmp_path, rows, n=120 if len(rows) > 400 else 80))
+    assert check in accused
+    assert says in accused[check]
+
+
+def test_labels_named_where_they_are_right_are_found(llama: Receiver, tmp_path: Path) -> None:
+    rng = random.Random(1)
+    rows = []
+    for i in range(500):
+        answer = rng.choice(("yes", "no"))
+        context = f"Yes or no?{{message}} {i}, {i * 7}: {answer}."
+        rows.append({"message": f"Ticket {i}.", "context": context, "answer": answer})
+        rows[-1]["options"] = ["yes", "no"]
+    assert set(found(audit_of(llama, tmp_path, rows, n=100))) == {"form_gives_no_answer"}
+
+
+def test_every_check_passes_on_passages_and_questions(llama: Receiver, tmp_path: Path) -> None:
+    task = Episodes.from_settings({"file": "countries.jsonl"}, EXAMPLES)
+    episodes = task.evaluation_set("test", "all", 24, 0)
+    channel = Channel(llama, TokenPooler(llama, K), K)
+    static = Channel(llama, StaticPrefix(llama, K), K)
+    typical = tuple(e.message for e in task.training_batch(0, 20, 0))
+    setting = Setting(llama, channel, episodes, static, typical)
+    conditions = [name for name in IMPLEMENTED if name != "same_answer"]
+    records = evaluate(setting, conditions, tmp_path).records
+    trained = identify(llama, task, TOKEN_POOLER, K, 0, TrainConfig(steps=20))
+    audit = Audit(setting, task, records, llama.parameters_hash(), trained=trained)
+    results = run_checks(audit)
+    assert len(results) == len(CHECKS)
+    assert [(r.id, r.detail) for r in results if r.passed is False] == []
+    assert [r.id for r in results if r.passed is None] == ["same_answer_agrees"]
+
+
+class TestWindow:
+    def test_what_fits_is_taken_and_what_does_not_is_refused(
+        self, llama: Receiver, tmp_path: Path
+    ) -> None:
+        window = llama.model.config.max_position_embeddings
+        around = len("Where?\nAnswer: Oslo") + 1
+        rows = [
+            {"message": f"{i}" + "x" * length, "context": "Where?{message}\nAnswer:", "answer": a}
+            for length in (window - around - 1,)
+            for i, a in enumerate(("Oslo", "Rome", "Lima", "Bonn"))
+        ]
+        episodes = self._all(tmp_path, rows)
+        refuse_too_long(llama, episodes, K)
+        with pytest.raises(RequestError, match=f"takes {window + 1} positions"):
+            refuse_too_long(llama, self._all(tmp_path, self._longer(rows)), K)
+        with pytest.raises(RequestError, match=f"allowed: at most {window}; shorten it"):
+            refuse_too_long(llama, episodes, window - around + 2)
+
+    def _longer(self, rows: list[Row]) -> list[Row]:
+        return [*rows[:-1], {**rows[-1], "message": rows[-1]["message"] + "x"}]
+
+    def _all(self, folder: Path, rows: list[Row]) -> Any:
+        named = [{**row, "group": "g0"} for row in rows]
+        (folder / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in named))
+        task = Episodes.from_settings({"file": "own.jsonl"}, folder)
+        split = next(s for s in ("train", "validation", "test") if task._splits[s])
+        if split == "train":
+            return task.training_batch(0, 4, 0)
+        return task.evaluation_set(split, "all", 4, 0)

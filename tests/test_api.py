@@ -1,0 +1,224 @@
+"""Gates from Python: the same measurement as pytest's, and an object that shows it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from gate_project import BASE, HEAD, ROOT, Project
+from own_codec import CUT, OPEN
+
+import lpca
+from lpca.api import GateRun, run_gate
+from lpca.errors import RequestError
+from lpca.report.notebook import COLOURS
+from lpca.spec.load import SpecError
+from lpca.stats import Verdict
+from lpca.validity import CHECKS
+
+K = 16
+
+
+class Recorder:
+    """A console that keeps what it is told."""
+
+    def __init__(self):
+        self.told, self.counted = [], []
+
+    def tell(self, text):
+        self.told.append(text)
+
+    def training(self, progress, steps, what="codec"):
+        raise AssertionError("nothing is trained here")
+
+    def evaluating(self, label):
+        return lambda done, total: self.counted.append((label, done, total))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "gate_specs.yaml").write_text(HEAD + BASE + OPEN)
+    (folder / "cut_codec.py").write_text(CUT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(home, tmp_path_factory):
+    """A gate decided for a codec that passes it, and what was shown meanwhile."""
+    console = Recorder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LPCA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.syspath_prepend(str(home))
+        from cut_codec import Cut
+
+        receiver = lpca.load_receiver("stub", "cpu")
+        made = lpca.run_gate(
+            "open",
+            codec=Cut(receiver, K),
+            receiver=receiver,
+            k=K,
+            spec=home / "gate_specs.yaml",
+            console=console,
+        )
+        yield made, console, os.environ["LPCA_CACHE"]
+
+
+@pytest.fixture
+def passed(run):
+    return run[0]
+
+
+def spoilt(passed, **changes):
+    return GateRun({**copy.deepcopy(dict(passed.evidence)), **changes})
+
+
+def test_importing_lpca_loads_no_torch():
+    code = (
+        "import sys, lpca; dir(lpca); print(sorted({'torch', 'scipy', 'yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'run_gates'"):
+        _ = lpca.run_gates
+
+
+class TestRun:
+    def test_verdict_criteria_checks_and_conditions(self, passed):
+        assert passed.verdict is Verdict.PASS
+        assert passed.reasons == ()
+        assert list(passed.criteria) == ["above_p0", "above_null", "above_shuffle"]
+        assert passed.criteria["above_p0"].table.n == 60
+        assert list(passed.checks) == [check.id for check in CHECKS]
+        assert passed.checks["receiver_frozen"].passed is True
+        assert passed.conditions["normal"]["n"] == 60
+        assert repr(passed) == "<GateRun open k=16: PASS>"
+
+    def test_it_is_neither_true_nor_false(self, passed):
+        with pytest.raises(TypeError, match="compare its verdict"):
+            assert passed
+
+    def test_its_text_is_the_terminals_table(self, passed):
+        assert str(passed).startswith("open  k=16: PASS")
+        assert "above_shuffle" in str(passed)
+
+    def test_progress_goes_to_the_console(self, run):
+        assert run[1].counted[-1] == ("open k=16", 300, 300)
+
+    def test_evidence_and_ledger_are_kept_beside_the_spec(self, passed, home):
+        kept = json.loads((home / ".lpca" / "evidence" / "open-k16.json").read_text())
+        assert kept == passed.evidence
+        assert list((home / ".lpca" / "ledger").glob("*.jsonl"))
+
+    def test_saved_whole(self, passed, tmp_path):
+        passed.save(tmp_path / "sub" / "run.json")
+        assert json.loads((tmp_path / "sub" / "run.json").read_text()) == passed.evidence
+
+    def test_the_same_as_pytests(self, run, pytester, monkeypatch):
+        monkeypatch.setenv("LPCA_CACHE", run[2])
+        project = Project(pytester)
+        project.write(BASE + OPEN)
+        (project.path / "cut_codec.py").write_text(CUT)
+        project.run("-m", "open", "--k", str(K), "--codec", "cut_codec:Cut", "-k", "above_p0")
+        theirs, ours = project.evidence("open-k16"), run[0].evidence
+        for name in ("conditions", "episodes", "looks", "score"):
+            assert theirs[name] == ours[name], name
+        assert theirs["hashes"]["outcomes"] == ours["hashes"]["outcomes"]
+        assert [c["passed"] for c in theirs["checks"]] == [c["passed"] for c in ours["checks"]]
+        own = ours["criteria"][0]
+        assert {**own, "file": ""} == {**theirs["criteria"][0], "file": ""}
+
+
+class TestHtml:
+    def test_verdict_in_words_and_numbers(self, passed):
+        html = passed._repr_html_()
+        assert ">PASS<" in html
+        assert COLOURS[Verdict.PASS] in html
+        for text in ("above_shuffle", "normal - shuffle &gt; 0", "/60", "gate_specs.yaml:"):
+            assert text in html, text
+        assert "unknown" in html, "the check that cannot tell says so"
+
+    def test_nothing_is_fetched(self, passed):
+        assert not re.search(r"<script|<link|<img|src=|href=|url\(|http", passed._repr_html_())
+
+    def test_what_is_invalid_shows_its_failed_checks_and_no_criterion(self, passed):
+        reason = "null_is_zero: episode 3: null's vectors have norms [0.1]"
+        html = spoilt(passed, verdict="INVALID", reasons=[reason])._repr_html_()
+        assert ">INVALID<" in html
+        assert "null_is_zero: episode 3" in html
+        assert "No criterion was read" in html
+        assert "above_shuffle" not in html
+
+    @pytest.mark.parametrize("verdict", Verdict)
+    def test_each_verdict_has_its_word_and_colour(self, passed, verdict):
+        html = spoilt(passed, verdict=str(verdict))._repr_html_()
+        assert f">{verdict}<" in html
+        assert COLOURS[verdict] in html
+
+    def test_texts_are_escaped(self, passed):
+        bad = "<b onload='x'>&"
+        required = [{**passed.evidence["required"][0], "gate": bad}]
+        codec = {**passed.evidence["codec"], "architecture": bad}
+        checks = [{**c, "detail": bad, "passed": None} for c in passed.evidence["checks"]]
+        criteria = [
+            {**c, "id": bad, "claim": bad, "message": bad} for c in passed.evidence["criteria"]
+        ]
+        html = spoilt(
+            passed,
+            title=bad,
+            gate=bad,
+            reasons=[bad],
+            required=required,
+            codec=codec,
+            checks=checks,
+            criteria=criteria,
+            conditions={bad: passed.conditions["normal"]},
+        )._repr_html_()
+        assert "<b onload" not in html
+        assert html.count("&lt;b onload=&#x27;x&#x27;&gt;&amp;") > 10
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("changes", "complaint"),
+        [
+            ({"gate": "opne"}, "gate 'opne': did you mean 'open'"),
+            ({"k": 0}, "0: allowed: whole numbers from 1"),
+            ({"batch_size": 0}, "batch_size 0: allowed: 1 or more"),
+            ({"codec": "no/such/folder"}, "codec no/such/folder: no such folder; allowed: "),
+            ({"codec": "a b:c"}, "a b:c: allowed: package.module:factory"),
+            ({"codec": 7}, "of type int; allowed: a function factory"),
+            ({"receiver": "./no-such"}, "receiver ./no-such: no folder"),
+        ],
+    )
+    def test_a_wrong_request(self, home, changes, complaint):
+        asked = {"gate": "open", "receiver": "stub", "spec": home / "gate_specs.yaml", **changes}
+        with pytest.raises(RequestError, match=complaint) as caught:
+            run_gate(**asked)
+        assert "\n" not in str(caught.value)
+
+    def test_a_missing_spec(self, tmp_path):
+        with pytest.raises(SpecError, match=r"gate_specs\.yaml:1:1: "):
+            run_gate("open", receiver="stub", spec=tmp_path / "gate_specs.yaml")
+
+    def test_an_unsound_spec(self, tmp_path):
+        spec = tmp_path / "gate_specs.yaml"
+        spec.write_text(HEAD + BASE.replace("p1 - p0 > 0.20", "p1 - p0 > 0.69"))
+        with pytest.raises(RequestError, match=r"gate_specs\.yaml:\d+:\d+: error: underpowered"):
+            run_gate("base", receiver="stub", spec=spec)
+
+    def test_one_of_several_k_must_be_named(self, tmp_path):
+        spec = tmp_path / "gate_specs.yaml"
+        spec.write_text(HEAD + BASE + OPEN.replace("    criteria", "    k: [4, 8]\n    criteria"))
+        with pytest.raises(RequestError, match="several k; allowed: 4, 8"):
+            run_gate("open", receiver="stub", spec=spec)
