@@ -17,12 +17,16 @@ from lpca.codec.similarity import similarity
 from lpca.hashing import hash_data, hash_file
 from lpca.judge import GateResult, look_sizes
 from lpca.measure import Measurement, Subject
+from lpca.prompt_text import as_text
+from lpca.receivers.model import Receiver
 from lpca.records import Record
 from lpca.spec.model import Gate, Spec
 from lpca.stats import wilson
 from lpca.tasks import Episode
 
 FORMAT = 1
+SHOWN_PROMPTS = 2
+"""In how many episodes, the first of them, the prompts are kept as text."""
 PACKAGES = ("torch", "transformers", "numpy", "safetensors", "pytest")
 
 
@@ -96,7 +100,8 @@ def compose(
             "python": platform.python_version(),
         },
         "machine": {"platform": platform.platform(), "processor": platform.machine()},
-        "seconds": {name: round(value, 2) for name, value in seconds.items()},
+        "seconds": {name: round(value, 4) for name, value in seconds.items()},
+        "prompts": _prompts(receiver, measurement),
         "episodes": [
             _episode(index, episode, measurement)
             for index, episode in enumerate(measurement.episodes)
@@ -160,13 +165,33 @@ def _episode(index: int, episode: Episode, measurement: Measurement) -> dict[str
     }
 
 
+def _prompts(receiver: Receiver, measurement: Measurement) -> list[dict[str, Any]]:
+    """What B was given in the first episodes, under each condition, for people to read."""
+    return [
+        {
+            "condition": name,
+            "seed": record.seed,
+            "text": as_text(receiver, record.given),
+            **_hashes(record),
+        }
+        for name, records in measurement.records.items()
+        for record in records[:SHOWN_PROMPTS]
+    ]
+
+
 def _outcome(record: Record) -> dict[str, Any]:
-    prompt = ",".join(map(str, record.given.ids))
     return {
         "likelihood": record.likelihood_success,
         "greedy": record.greedy_success,
         "scores": list(record.scores),
         "said": record.said,
+        **_hashes(record),
+    }
+
+
+def _hashes(record: Record) -> dict[str, str]:
+    prompt = ",".join(map(str, record.given.ids))
+    return {
         "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
         "slot_sha256": record.given.sha256,
     }

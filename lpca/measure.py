@@ -96,6 +96,11 @@ class Subject:
         """The training run that the codec's weights follow from; None where it is not lpca's."""
         return self.codec.identity if isinstance(self.codec, Obtained) else None
 
+    @property
+    def encoding_seconds(self) -> float:
+        """How long its channels have encoded messages."""
+        return sum(one.seconds for one in (self.channel, self.static) if one is not None)
+
     def setting(self, episodes: EpisodeSet) -> Setting:
         """What the slots of these episodes are made from."""
         seed = self.trained.seed if self.trained else DEFAULT_SEED
@@ -132,9 +137,14 @@ def measure(
         if looks.decided(table):
             break
     measured = time.monotonic()
+    encoding = subject.encoding_seconds
     checking()
     checks = run_checks(_audit(subject, design, seen, evaluated, table, looks))
-    seconds = {"evaluate": measured - started, "check": time.monotonic() - measured}
+    seconds = {
+        "encode": encoding,
+        "evaluate": measured - started - encoding,
+        "check": time.monotonic() - measured,
+    }
     return Measurement(seen, evaluated, table, tuple(checks), seconds)
 
 

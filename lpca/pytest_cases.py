@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import pytest
+
 from lpca.gate_plan import ks_of, label_of, needs_codec
 from lpca.spec.model import Spec
 from lpca.spec.schema_model import MAX_K
@@ -46,6 +48,12 @@ def key_of(label: str) -> tuple[str, int | None]:
     """The gate and k of a label."""
     gate, _, k = label.partition(" k=")
     return gate, int(k) if k else None
+
+
+def case_of(item: pytest.Item) -> Case | None:
+    """Return the case that a test was made from, if it was."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return next((value for value in params.values() if isinstance(value, Case)), None)
 
 
 def cases(spec: Spec, ks: Sequence[int], kind: Literal["criterion", "check"]) -> list[Case]:

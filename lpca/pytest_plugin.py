@@ -14,7 +14,7 @@ import pytest
 
 from lpca.errors import RequestError, RunError
 from lpca.gate_plan import EVIDENCE, LEDGER, sound_spec
-from lpca.pytest_cases import Case, cases, parse_codec, parse_ks, parse_seed
+from lpca.pytest_cases import Case, case_of, cases, parse_codec, parse_ks, parse_seed
 from lpca.pytest_families import family_verdict
 from lpca.pytest_verdicts import USAGE_PROPERTY, VerdictReporter
 from lpca.report.junit import check_properties, criterion_properties
@@ -72,13 +72,24 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         config.stash[RUN], config.stash[COMMAND] = worker["lpca_run"], worker["lpca_command"]
+        _report_to_allure(config, None)
         return
     config.stash[RUN] = uuid.uuid4().hex
     config.stash[COMMAND] = [Path(sys.argv[0]).name, *map(str, config.invocation_params.args)]
     verbose = config.option.lpca_verbose
     reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN], verbose)
     config.pluginmanager.register(reporter, "lpca-verdicts")
+    _report_to_allure(config, reporter)
     _report_to_github(config, reporter)
+
+
+def _report_to_allure(config: pytest.Config, reporter: VerdictReporter | None) -> None:
+    """Where Allure results are asked for; `reporter` is None in an xdist worker."""
+    if config.getoption("allure_report_dir", None):
+        from lpca.report.allure_plugin import register
+
+        spec, run = config.stash[SPEC], config.stash[RUN]
+        register(config, spec, _evidence_folder(config), run, reporter)
 
 
 def _report_to_github(config: pytest.Config, verdicts: VerdictReporter) -> None:
@@ -115,7 +126,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write on each test which case it is, and keep which criteria the run asks of each gate."""
-    found = {item: case for item in session.items if (case := _case(item))}
+    found = {item: case for item in session.items if (case := case_of(item))}
     for item, case in found.items():
         item.user_properties += case.properties
     config, asked = session.config, dict[tuple[str, int | None], Sequence[str]]()
@@ -129,11 +140,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         whole = not _picked_by_hand(config) and (chosen or config.option.lf)
         asked[key] = own if whole else [name for name in own if name in chosen]
     config.stash[ASKED] = asked
-
-
-def _case(item: pytest.Item) -> Case | None:
-    params = getattr(getattr(item, "callspec", None), "params", {})
-    return next((value for value in params.values() if isinstance(value, Case)), None)
 
 
 def _picked_by_hand(config: pytest.Config) -> bool:
@@ -174,7 +180,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
 @pytest.fixture
 def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Mapping[str, Any]:
     """The evidence of the gate that the test's criterion or validity check belongs to."""
-    case = _case(request.node)
+    case = case_of(request.node)
     if case is None:
         pytest.fail("gate_evidence needs the fixture criterion or leak_check beside it", False)
     evidence = _evidence(request, lpca_runner, case.gate, case.k)

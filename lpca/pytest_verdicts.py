@@ -179,7 +179,7 @@ class VerdictReporter:
         return lines
 
     def _verdict(self, key: Key) -> GateVerdict:
-        data = self._evidence(key)
+        data = evidence_of(self.evidence, key, self.run)
         broken = self._asked.get(key, "")
         if data is None:
             reason = broken or "its evidence was not measured in this run"
@@ -189,9 +189,11 @@ class VerdictReporter:
             return GateVerdict(key, Verdict.NOT_MEASURED, f"a test could not run: {broken}", data)
         return GateVerdict(key, verdict, "", data)
 
-    def _evidence(self, key: Key) -> Mapping[str, Any] | None:
-        try:
-            data = read_json(evidence_path(self.evidence, *key))
-        except RunError:
-            return None
-        return data if isinstance(data, Mapping) and data.get("run") == self.run else None
+
+def evidence_of(folder: Path, key: Key, run: str) -> Mapping[str, Any] | None:
+    """Return a gate's evidence, if it was measured in the run."""
+    try:
+        data = read_json(evidence_path(folder, *key))
+    except RunError:
+        return None
+    return data if isinstance(data, Mapping) and data.get("run") == run else None

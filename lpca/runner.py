@@ -83,7 +83,7 @@ class Runner:
     _kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
     _codecs: dict[tuple[int, str], Obtained] = field(default_factory=dict)
     _own: dict[int, OwnCodec] = field(default_factory=dict)
-    _seconds: dict[str, float] = field(default_factory=dict)
+    _seconds: dict[tuple[str, int | None], float] = field(default_factory=dict)
 
     def evidence(
         self, name: str, k: int | None, criteria: Collection[str] | None = None
@@ -155,9 +155,11 @@ class Runner:
             lambda: self.console.tell(f"checking the validity of {label}"),
         )
         table = measurement.table
+        started = time.monotonic()
         required = [judge(self.spec, other, table) for other in gate.requires]
         result = judge(self.spec, name, table, criteria, measurement.faults)
-        seconds = {**self._seconds, **measurement.seconds}
+        decide = time.monotonic() - started
+        seconds = {**self._spent(subject, k), **measurement.seconds, "decide": decide}
         data = compose(
             self.spec, gate, k, result, required, measurement, subject, self.origin, seconds
         )
@@ -181,6 +183,14 @@ class Runner:
         control = self._control(k, codec)
         return replace(subject, static=Channel(self._receiver, control.codec, k), control=control)
 
+    def _spent(self, subject: Subject, k: int | None) -> dict[str, float]:
+        """How long it took to come by what is measured, in seconds by step."""
+        # a receiver that was handed over is not loaded here
+        steps: list[tuple[str, int | None]] = [("load", None)] * (("load", None) in self._seconds)
+        steps += [("codec", k)] * (subject.codec is not None)
+        steps += [("control", k)] * (subject.control is not None)
+        return {step: self._seconds[step, at] for step, at in steps}
+
     @cached_property
     def _task(self) -> Task:
         return task_of(self.spec)
@@ -193,7 +203,7 @@ class Runner:
         started = time.monotonic()
         self.console.tell(f"loading receiver {options.receiver}")
         receiver = load_receiver(options.receiver, options.device, options.dtype)
-        self._seconds["load"] = time.monotonic() - started
+        self._seconds["load", None] = time.monotonic() - started
         return receiver
 
     def _codec(self, k: int) -> Obtained | OwnCodec:
@@ -209,7 +219,7 @@ class Runner:
             receiver = self._receiver
             started = time.monotonic()
             self._own[k] = obtain_own(source, receiver, k)
-            self._seconds["codec"] = time.monotonic() - started
+            self._seconds["codec", k] = time.monotonic() - started
         return self._own[k]
 
     def _control(self, k: int, codec: Obtained | OwnCodec) -> Obtained:
@@ -237,5 +247,5 @@ class Runner:
                 ),
                 self.console.tell,
             )
-            self._seconds[what] = time.monotonic() - started
+            self._seconds[what, request.k] = time.monotonic() - started
         return self._codecs[key]

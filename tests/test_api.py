@@ -109,8 +109,8 @@ class TestRun:
             assert passed
 
     def test_its_text_is_the_terminals_table(self, passed):
-        assert str(passed).startswith("open  k=16: PASS")
-        assert "above_shuffle" in str(passed)
+        assert str(passed).startswith("open k=16: PASS")
+        assert "is above shuffle" in str(passed)
 
     def test_progress_goes_to_the_console(self, run):
         assert run[1].counted[-1] == ("open k=16", 300, 300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import torch
@@ -15,10 +16,14 @@ ENCODING_BATCH = 64
 
 
 class Channel:
-    """Latents and prefixes of messages, checked against the protocol and kept by message."""
+    """Latents and prefixes of messages, checked against the protocol and kept by message.
+
+    `seconds` is how long making those that are kept has taken.
+    """
 
     def __init__(self, receiver: Receiver, codec: Codec, k: int) -> None:
         self.receiver, self.codec, self.k = receiver, codec, k
+        self.seconds = 0.0
         self._prefixes: dict[str, Tensor] = {}
         self._mean: tuple[tuple[str, ...], Tensor] | None = None
 
@@ -28,9 +33,11 @@ class Channel:
         Raises CodecError when the codec gives anything but k finite vectors of the right width.
         """
         new = [m for m in dict.fromkeys(messages) if m not in self._prefixes]
+        started = time.monotonic()
         for start in range(0, len(new), ENCODING_BATCH):
             batch = new[start : start + ENCODING_BATCH]
             self._prefixes.update(zip(batch, self.encode_afresh(batch), strict=True))
+        self.seconds += time.monotonic() - started
         return [self._prefixes[message] for message in messages]
 
     @torch.no_grad()
@@ -42,7 +49,9 @@ class Channel:
     def mean_prefix(self, messages: Sequence[str]) -> Tensor:
         """Return the prefix [k, d_model] of the mean of the messages' latents, float32."""
         if self._mean is None or self._mean[0] != tuple(messages):
+            started = time.monotonic()
             self._mean = tuple(messages), self._mean_afresh(messages)
+            self.seconds += time.monotonic() - started
         return self._mean[1]
 
     def _mean_afresh(self, messages: Sequence[str]) -> Tensor:
