@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_READY := tools/report/node_modules/.package-lock.json
 
-.PHONY: gate1 gate1-stub report report-test test test-slow lint format clean
+.PHONY: gate1 gate1-stub report report-test test test-slow docs lint format clean
 
 gate1: $(READY)  ## decide Gate 1 on the default receiver
 	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) $(ARGS)
@@ -33,8 +33,11 @@ report-test: $(READY) $(NODE_READY)  ## open a report in a headless browser
 test: $(READY)  ## lpca's own tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow and not browser" $(ARGS)
 
-test-slow: $(READY)  ## fifty sound runs, of which none may be accused
+test-slow: $(READY)  ## what takes minutes: fifty sound runs, every command of the documentation
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m slow $(ARGS)
+
+docs: $(READY)  ## the documentation as a site, in site/; any broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 lint: $(READY)
 	$(BIN)/ruff check .

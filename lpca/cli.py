@@ -14,6 +14,7 @@ from lpca.exit_codes import ExitCode
 
 COMMANDS = {
     "check": "refuse unsound gate specs before any model runs",
+    "schema": "print the JSON Schema of a spec file, for editors",
     "plan": "power by number of episodes, for every criterion and gate",
     "judge": "decide gates from outcomes measured elsewhere",
     "train": "train a codec for a receiver and keep its checkpoint",

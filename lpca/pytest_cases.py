@@ -10,8 +10,8 @@ from typing import Literal
 import pytest
 
 from lpca.gate_plan import ks_of, label_of, needs_codec
-from lpca.spec.load_design import MAX_K
 from lpca.spec.model import Spec
+from lpca.spec.schema_model import MAX_K
 from lpca.validity import CHECKS
 
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"

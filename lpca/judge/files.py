@@ -15,8 +15,8 @@ from lpca.judge.marginals import Marginals, is_counts, marginals_of
 from lpca.judge.measured import Measured, is_evidence, measured_of
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 from lpca.judge.rows import Row, table_of
-from lpca.spec.fields import MAX_EPISODES
 from lpca.spec.model import CONDITIONS
+from lpca.spec.schema_model import EPISODES
 
 Contents = OutcomeTable | Measured | Marginals | tuple[Attempt, ...]
 
@@ -157,9 +157,9 @@ def _parquet(data: bytes) -> OutcomeTable:
     try:
         file = parquet.ParquetFile(arrow.BufferReader(data))
         _refuse_repeated(file.schema_arrow.names)
-        if file.metadata.num_rows > MAX_EPISODES:
+        if file.metadata.num_rows > EPISODES.high:
             raise OutcomeError(
-                f"{file.metadata.num_rows} rows; allowed: at most {MAX_EPISODES}, one per episode"
+                f"{file.metadata.num_rows} rows; allowed: at most {EPISODES.high}, one per episode"
             )
         held = file.read().to_pylist()
     except (arrow.ArrowException, OSError) as error:

@@ -11,10 +11,11 @@ from lpca.spec.fields import suggestion
 from lpca.spec.linear import Linear, Quotient, Wrapper
 
 MAX_LENGTH = 200
-FORMS = (
-    "a claim such as normal - p0 > 0.10, abs(null - p0) < 0.10, 0.15 < p0 < 0.35, "
-    "normal > 0.30, normal / p1 > 0.5 or normal - 0.5*p1 - 0.5*p0 > 0"
+EXAMPLES = (
+    *("normal - p0 > 0.10", "abs(null - p0) < 0.10", "0.15 < p0 < 0.35", "normal > 0.30"),
+    *("normal / p1 > 0.5", "normal - 0.5*p1 - 0.5*p0 > 0"),
 )
+FORMS = f"a claim such as {', '.join(EXAMPLES[:-1])} or {EXAMPLES[-1]}"
 ABOUT = frozenset({"≈", "~", "~=", "=", "=="})
 _ORDER = frozenset({">", "<"})
 _TOKEN = re.compile(
@@ -23,7 +24,7 @@ _TOKEN = re.compile(
     r"|(?P<symbol>>=|<=|==|~=|[≥≤≈><=~+\-−*×/()]))"
 )
 _SAME = {"≥": ">", ">=": ">", "≤": "<", "<=": "<", "−": "-", "×": "*"}
-_WRAPPERS: dict[str, Wrapper] = {
+WRAPPERS: dict[str, Wrapper] = {
     "abs": "abs",
     "low": "low",
     "lower": "low",
@@ -198,7 +199,7 @@ class _Parser:
         token = self._take()
         if token.text in self._conditions:
             return Linear.of(token.text)
-        if token.text not in _WRAPPERS:
+        if token.text not in WRAPPERS:
             raise ClaimError(
                 token.offset,
                 f"unknown condition {token.text!r}; {suggestion(token.text, self._conditions)}",
@@ -206,7 +207,7 @@ class _Parser:
         if not self._accept("("):
             self._expected(f"'(' after {token.text}")
         inner = self._closed(self._nested(self._sum))
-        wrapped = _alone(inner, token).wrapped(_WRAPPERS[token.text])
+        wrapped = _alone(inner, token).wrapped(WRAPPERS[token.text])
         if wrapped is None:
             raise ClaimError(
                 token.offset, f"{token.text}() takes conditions, as in {token.text}(normal)"

@@ -8,22 +8,15 @@ from collections.abc import Collection, Iterable
 from typing import NoReturn
 
 from lpca.spec.document import Entry, Items, Node, Scalar, Section, SpecError, describe
+from lpca.spec.kinds import MAX_INTEGER
 from lpca.spec.model import Position
+from lpca.spec.schema_model import EPISODES, IDENTIFIER, LEVEL, NEAREST, RESERVED_NAMES
 
-MAX_INTEGER = 10**12
-MAX_EPISODES = 1_000_000
-_NEAREST = 1e-9
-"""How near to 0 or 1 a confidence may lie: nearer ones are lost in rounding."""
 _INTEGER = re.compile(r"[+-]?[0-9]{1,13}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _LONGEST_WORD = 60
-_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+_IDENTIFIER = re.compile(IDENTIFIER)
 _BOOLEANS = {"true": True, "false": False}
-RESERVED_NAMES = frozenset(
-    {"and", "or", "not", "parametrize", "skip", "skipif", "xfail", "usefixtures"}
-    | {"filterwarnings", "tryfirst", "trylast", "xdist_group"}
-)
-"""Names that mean something else to `pytest -m` or `-k`."""
 
 
 def suggestion(word: str, allowed: Iterable[str]) -> str:
@@ -137,8 +130,8 @@ def as_integer(node: Node, what: str, low: int, high: int = MAX_INTEGER) -> int:
 
 
 def as_episodes(node: Node, what: str) -> int:
-    """A number of episodes: 1 to `MAX_EPISODES`."""
-    return as_integer(node, what, 1, MAX_EPISODES)
+    """A number of episodes."""
+    return as_integer(node, what, *EPISODES)
 
 
 def as_number(node: Node, what: str, low: float, high: float, *, open_ends: bool = False) -> float:
@@ -160,8 +153,8 @@ def as_confidence(node: Node | None) -> float | None:
     if node is None:
         return None
     value = as_number(node, "confidence", 0.0, 1.0, open_ends=True)
-    if not _NEAREST <= value <= 1.0 - _NEAREST:
-        fail(node, "confidence", f"a number above 0 and below 1, by {_NEAREST:g} at least")
+    if not LEVEL.low <= value <= LEVEL.high:
+        fail(node, "confidence", f"a number above 0 and below 1, by {NEAREST:g} at least")
     return value
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from typing import cast
+from typing import cast, get_args
 
-from lpca.spec import fields
+from lpca.spec import fields, schema_model
 from lpca.spec.document import Items, Node, Scalar, SpecError, read_document
 from lpca.spec.load_gates import read_gates
 from lpca.spec.model import Evaluation, Score, Spec, TaskSpec
 
 __all__ = ["SpecError", "load_spec"]
 
-_ROOT_KEYS = ("version", "task", "evaluation", "gates")
-_SEED_KEY = re.compile(r"[a-z_]+_seeds?")
-_SEED_RANGE = re.compile(r"([0-9]{1,12}) ?\.\. ?([0-9]{1,12})")
-_EVALUATION_KEYS = ("n", "score", "confidence", "equivalence_confidence", "checkpoints")
-MAX_CHECKPOINTS = 100
+_SEED_KEY = re.compile(schema_model.SEED_KEY)
+_SEED_RANGE = re.compile(schema_model.SEED_RANGE)
 
 
 def load_spec(path: str | os.PathLike[str]) -> Spec:
@@ -28,8 +25,9 @@ def load_spec(path: str | os.PathLike[str]) -> Spec:
             first such place, with what is allowed there.
     """
     root = read_document(path)
-    fields.check_keys(root, "the spec", _ROOT_KEYS)
-    fields.as_integer(fields.required(root, "version", "the spec"), "version", 1, 1)
+    fields.check_keys(root, "the spec", schema_model.SPEC.names)
+    version = fields.required(root, "version", "the spec")
+    fields.as_integer(version, "version", *schema_model.VERSION)
     task = _task(fields.required(root, "task", "the spec"))
     evaluation = _evaluation(fields.required(root, "evaluation", "the spec"))
     gates = read_gates(fields.required(root, "gates", "the spec"))
@@ -39,13 +37,15 @@ def load_spec(path: str | os.PathLike[str]) -> Spec:
 def _task(node: Node) -> TaskSpec:
     section = fields.as_section(node, "task")
     name = fields.as_text(fields.required(section, "name", "task"), "the task's name")
-    seed = fields.as_integer(fields.required(section, "seed", "task"), "the task's seed", 0)
+    seed = fields.as_integer(
+        fields.required(section, "seed", "task"), "the task's seed", *schema_model.SEED
+    )
     settings = {}
     other_seeds = {}
     for key, entry in section.entries.items():
         if _SEED_KEY.fullmatch(key):
             other_seeds[key] = _seeds(entry.value, f"the task's {key}")
-        elif key not in ("name", "seed"):
+        elif key not in schema_model.TASK.names:
             settings[key] = fields.as_setting(entry.value, f"the task's {key}")
     return TaskSpec(name, seed, settings, other_seeds, fields.places(section))
 
@@ -59,25 +59,28 @@ def _seeds(node: Node, what: str) -> tuple[tuple[int, int], ...]:
         low, high = int(span[1]), int(span[2])
         if low <= high:
             return ((low, high),)
-    seed = fields.as_integer(node, what, 0)
+    seed = fields.as_integer(node, what, *schema_model.SEED)
     return ((seed, seed),)
 
 
 def _evaluation(node: Node) -> Evaluation:
     section = fields.as_section(node, "evaluation")
-    fields.check_keys(section, "evaluation", _EVALUATION_KEYS)
+    fields.check_keys(section, "evaluation", schema_model.EVALUATION.names)
     n = fields.as_episodes(fields.required(section, "n", "evaluation"), "n")
     score = fields.optional(section, "score")
-    confidence = fields.as_confidence(fields.optional(section, "confidence")) or 0.95
+    confidence = fields.as_confidence(fields.optional(section, "confidence"))
+    confidence = confidence or schema_model.CONFIDENCE.default
     two_sided = fields.as_confidence(fields.optional(section, "equivalence_confidence"))
     checkpoints = fields.optional(section, "checkpoints")
     return Evaluation(
         n=n,
-        score=_score(score) if score else "likelihood",
+        score=_score(score) if score else schema_model.SCORE.default,
         confidence=confidence,
         equivalence_confidence=two_sided or _same_alpha(confidence),
         checkpoints=(
-            fields.as_integer(checkpoints, "checkpoints", 1, MAX_CHECKPOINTS) if checkpoints else 3
+            fields.as_integer(checkpoints, "checkpoints", *schema_model.CHECKPOINTS_SPAN)
+            if checkpoints
+            else schema_model.CHECKPOINTS.default
         ),
         places=fields.places(section),
     )
@@ -89,4 +92,4 @@ def _same_alpha(confidence: float) -> float:
 
 
 def _score(node: Node) -> Score:
-    return cast(Score, fields.as_choice(node, "score", ("likelihood", "greedy")))
+    return cast(Score, fields.as_choice(node, "score", get_args(Score)))

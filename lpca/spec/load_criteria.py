@@ -8,8 +8,7 @@ from lpca.spec.document import Node, Scalar, Section, SpecError
 from lpca.spec.load_design import read_sweep, read_where
 from lpca.spec.methods import INDEPENDENT, NO_METHOD, SOUND, method_of, normal_form
 from lpca.spec.model import Claim, Criterion
-
-_KEYS = ("id", "claim", "why", "expect", "method", "confidence", "where", "best_of")
+from lpca.spec.schema_model import CRITERION, CRITERION_EXPECT, RATE
 
 
 def read_criteria(
@@ -28,7 +27,7 @@ def read_criteria(
 
 
 def _criterion(section: Section, conditions: tuple[str, ...]) -> Criterion:
-    fields.check_keys(section, "a criterion", _KEYS)
+    fields.check_keys(section, "a criterion", CRITERION.names)
     identifier = fields.as_identifier(
         fields.required(section, "id", "a criterion"), "a criterion's id"
     )
@@ -78,6 +77,6 @@ def _discordant(node: Node | None) -> float | None:
     if node is None:
         return None
     section = fields.as_section(node, "a criterion's expect")
-    fields.check_keys(section, "a criterion's expect", ("discordant",))
+    fields.check_keys(section, "a criterion's expect", CRITERION_EXPECT.names)
     value = fields.required(section, "discordant", "a criterion's expect")
-    return fields.as_number(value, "discordant", 0.0, 1.0)
+    return fields.as_number(value, "discordant", *RATE)

@@ -8,23 +8,22 @@ from typing import cast
 from lpca.spec import fields
 from lpca.spec.document import Node, Scalar, Section, SpecError
 from lpca.spec.model import Filter, Sequential, SequentialRule, Sweep
+from lpca.spec.schema_model import (
+    CONFIRM,
+    EPISODES,
+    FAMILY,
+    LOOKS,
+    MAX_WHERE,
+    NULL_FORMS,
+    SEED,
+    SEQUENTIAL,
+    K,
+)
 
-MAX_K = 512
-_MAX_WHERE = 200
-_RULES = ("e-process", "obrien-fleming")
 _FAILS = frozenset({"fails", "failed", "fail", "wrong", "false", "0"})
 _SUCCEEDS = frozenset({"succeeds", "succeeded", "succeed", "right", "true", "1"})
 _FILTER = re.compile(r"(?:(not)\s+)?([a-z_][a-z0-9_]*)(?:\s*(?:==?|\bis\b)?\s*([a-z0-9]+))?")
-_NULL_FORMS = {
-    "zeros": "zeros",
-    "zero": "zeros",
-    "decode_zero": "decode_zero",
-    "decode(0)": "decode_zero",
-    "decoded_zero": "decode_zero",
-    "mean": "mean",
-    "learned": "learned",
-}
-_CONTROLS = {"null": _NULL_FORMS}
+_CONTROLS = {"null": NULL_FORMS}
 
 
 def read_where(node: Node | None, conditions: tuple[str, ...]) -> Filter | None:
@@ -33,8 +32,8 @@ def read_where(node: Node | None, conditions: tuple[str, ...]) -> Filter | None:
         return None
     allowed = "'CONDITION fails' or 'CONDITION succeeds', joined by 'and'"
     scalar = fields.as_scalar(node, "where", allowed)
-    if len(scalar.text) > _MAX_WHERE:
-        fields.fail(node, "where", f"{allowed}, in at most {_MAX_WHERE} characters")
+    if len(scalar.text) > MAX_WHERE:
+        fields.fail(node, "where", f"{allowed}, in at most {MAX_WHERE} characters")
     outcomes = tuple(
         _outcome(part, scalar, conditions, allowed) for part in re.split(r"\band\b", scalar.text)
     )
@@ -84,8 +83,8 @@ def _confirm_seed(node: Node | None) -> int | None:
     if node is None:
         return None
     section = fields.as_section(node, "confirm")
-    fields.check_keys(section, "confirm", ("seed",))
-    return fields.as_integer(fields.required(section, "seed", "confirm"), "confirm's seed", 0)
+    fields.check_keys(section, "confirm", CONFIRM.names)
+    return fields.as_integer(fields.required(section, "seed", "confirm"), "confirm's seed", *SEED)
 
 
 def read_looks(node: Node | None) -> tuple[int, ...]:
@@ -95,7 +94,7 @@ def read_looks(node: Node | None) -> tuple[int, ...]:
     looks: list[int] = []
     for item in fields.as_items(node, "looks"):
         low = looks[-1] + 1 if looks else 1
-        looks.append(fields.as_integer(item, "a look", low, fields.MAX_EPISODES))
+        looks.append(fields.as_integer(item, "a look", low, EPISODES.high))
     return tuple(looks)
 
 
@@ -105,13 +104,13 @@ def read_sequential(node: Node | None) -> Sequential | None:
         return None
     section = fields.as_section(node, "sequential")
     rule = fields.required(section, "rule", "sequential")
-    name = cast(SequentialRule, fields.as_choice(rule, "sequential rule", _RULES))
-    size = "block" if name == "e-process" else "looks"
-    fields.check_keys(section, f"sequential with rule {name}", ("rule", size))
+    name = cast(SequentialRule, fields.as_choice(rule, "sequential rule", SEQUENTIAL.tables))
+    (size,) = SEQUENTIAL.tables[name].names
+    fields.check_keys(section, f"sequential with rule {name}", (SEQUENTIAL.by, size))
     value = fields.required(section, size, "sequential")
     if size == "block":
         return Sequential(name, block=fields.as_episodes(value, "block"))
-    return Sequential(name, looks=fields.as_integer(value, "the number of looks", 2, 20))
+    return Sequential(name, looks=fields.as_integer(value, "the number of looks", *LOOKS))
 
 
 def read_family(node: Node | None) -> tuple[tuple[int, ...], bool]:
@@ -120,14 +119,14 @@ def read_family(node: Node | None) -> tuple[tuple[int, ...], bool]:
         return (), False
     any_k = False
     if isinstance(node, Section):
-        fields.check_keys(node, "k", ("any", "all"))
+        fields.check_keys(node, "k", FAMILY.names)
         if len(node.entries) != 1:
             raise SpecError(node.position, "k has both or neither of any and all; allowed: one")
         any_k = "any" in node.entries
         node = next(iter(node.entries.values())).value
     family: list[int] = []
     for item in fields.as_items(node, "k"):
-        k = fields.as_integer(item, "a k", 1, MAX_K)
+        k = fields.as_integer(item, "a k", *K)
         if k in family:
             raise SpecError(item.position, f"k {k} stands twice; once is allowed")
         family.append(k)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import cast, get_args
 
 from lpca.spec import fields
 from lpca.spec.document import Node, Scalar, Section, SpecError
@@ -16,13 +16,7 @@ from lpca.spec.load_design import (
     read_where,
 )
 from lpca.spec.model import CONDITIONS, Answers, Gate
-
-_GATE_KEYS = (
-    *("title", "answers", "requires", "beside", "conditions", "expect", "criteria"),
-    *("n", "looks", "sequential", "where", "best_of", "k", "controls"),
-)
-MAX_GATES = 100
-_ANSWERS = ("seen", "unseen", "all")
+from lpca.spec.schema_model import ANSWERS, CORRELATION, GATE, MAX_GATES, RATE
 
 
 def read_gates(node: Node) -> dict[str, Gate]:
@@ -62,7 +56,7 @@ def _refuse_cycle(gate: Gate, gates: dict[str, Gate]) -> None:
 
 def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
     what = f"gate {name}"
-    fields.check_keys(section, what, _GATE_KEYS)
+    fields.check_keys(section, what, GATE.names)
     conditions = _conditions(section, what)
     expect = fields.optional(section, "expect")
     rates, correlation = _expect(expect, conditions)
@@ -81,7 +75,7 @@ def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
     return Gate(
         name=name,
         title=fields.as_text(title, "the title") if title else name,
-        answers=cast(Answers, fields.as_choice(answers, "answers", _ANSWERS)) if answers else "all",
+        answers=_answers(answers) if answers else ANSWERS.default,
         requires=_gate_names(section, "requires", others),
         beside=_gate_names(section, "beside", others),
         conditions=conditions,
@@ -109,6 +103,10 @@ def _conditions(section: Section, what: str) -> tuple[str, ...]:
     return conditions
 
 
+def _answers(node: Node) -> Answers:
+    return cast(Answers, fields.as_choice(node, "answers", get_args(Answers)))
+
+
 def _gate_names(section: Section, key: str, others: list[str]) -> tuple[str, ...]:
     node = fields.optional(section, key)
     return () if node is None else fields.as_names(node, f"gate in {key}", others)
@@ -116,11 +114,11 @@ def _gate_names(section: Section, key: str, others: list[str]) -> tuple[str, ...
 
 def _expect(node: Node | None, conditions: tuple[str, ...]) -> tuple[dict[str, float], float]:
     if node is None:
-        return {}, 0.0
+        return {}, CORRELATION.default
     section = fields.as_section(node, "expect")
-    fields.check_keys(section, "expect", (*conditions, "correlation"))
+    fields.check_keys(section, "expect", (*conditions, CORRELATION.name))
     rates = {
-        name: fields.as_number(entry.value, f"the expected rate of {name}", 0.0, 1.0)
+        name: fields.as_number(entry.value, f"the expected rate of {name}", *RATE)
         for name, entry in section.entries.items()
     }
-    return rates, rates.pop("correlation", 0.0)
+    return rates, rates.pop(CORRELATION.name, CORRELATION.default)

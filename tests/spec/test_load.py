@@ -6,9 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpca.spec import load as load_module
-from lpca.spec import load_criteria as criteria_module
-from lpca.spec import load_gates as gates_module
 from lpca.spec.check import check_spec
 from lpca.spec.claims import parse_claim
 from lpca.spec.load import SpecError, load_spec
@@ -189,10 +186,8 @@ def test_the_reference_shows_a_sound_spec(tmp_path):
     assert check_spec(load(tmp_path, example)) == []
 
 
-def test_the_reference_names_every_key_and_claim():
+def test_the_reference_names_every_claim():
     reference = (DEFAULT.parent / "docs" / "spec-reference.md").read_text(encoding="utf-8")
-    for key in (*load_module._EVALUATION_KEYS, *gates_module._GATE_KEYS, *criteria_module._KEYS):
-        assert f"`{key}`" in reference, key
     rows = re.findall(r"^\| (`.*?) \| .*? \| (.*?) \|$", reference.partition("## Claims")[2], re.M)
     assert len(rows) == 9
     for written, method in rows:

@@ -1,0 +1,30 @@
+"""`lpca schema`: the JSON Schema of a spec file, by which editors complete and check it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lpca.cli import UsageError
+from lpca.exit_codes import ExitCode
+from lpca.files import StorageError, write_file
+from lpca.spec.json_schema import schema_text
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this command."""
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write it there, and not here")
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Print the schema, or write it to a file."""
+    text = schema_text()
+    if arguments.out is None:
+        print(text, end="")
+        return ExitCode.PASS
+    try:
+        write_file(arguments.out, lambda part: part.write_text(text, encoding="utf-8"))
+    except StorageError as error:
+        raise UsageError(f"--out {error}") from error
+    print(f"schema written to {arguments.out}")
+    return ExitCode.PASS

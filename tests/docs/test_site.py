@@ -1,0 +1,73 @@
+"""The site is built without a broken link, and asks nothing of any other."""
+
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from lpca.spec.model import CONDITIONS
+from lpca.validity import CHECKS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src"}
+
+
+class Loaded(HTMLParser):
+    """The addresses that a browser fetches when it opens a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.addresses = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        address = dict(attrs).get(LOADED.get(tag, ""))
+        if address:
+            self.addresses.append(address)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site; a warning, such as a broken link, is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+def test_every_page_is_built_and_in_the_navigation(site):
+    home = (site / "index.html").read_text(encoding="utf-8")
+    linked = set(re.findall(r'<a href="([^"]+)" class="md-nav__link', home))
+    pages = {str(path.relative_to(DOCS).with_suffix(".html")) for path in DOCS.rglob("*.md")}
+    assert {name for name in pages if not (site / name).is_file()} == set()
+    assert pages - {"index.html"} <= linked
+
+
+def test_the_pages_load_nothing_from_elsewhere(site):
+    addresses = [
+        (page.name, address)
+        for page in site.rglob("*.html")
+        for address in Loaded(page.read_text(encoding="utf-8")).addresses
+    ]
+    assert {page for page, _ in addresses} == {page.name for page in site.rglob("*.html")}
+    assert [one for one in addresses if urlsplit(one[1]).netloc] == []
+    for sheet in site.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        assert re.findall(r"(?:@import\s+|url\()[\"']?(?:https?:)?//", text) == [], sheet.name
+
+
+def test_the_pages_know_every_check_and_condition():
+    failures = (DOCS / "reading-a-failure.md").read_text(encoding="utf-8")
+    assert [one.id for one in CHECKS if f"| `{one.id}` |" not in failures] == []
+    concepts = (DOCS / "concepts.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", concepts, re.M) == list(CONDITIONS)
