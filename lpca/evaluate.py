@@ -22,6 +22,8 @@ from lpca.tasks import Episode
 
 BLOCK = 100
 """Episodes per cached file: what an interrupted run loses at most, for one condition."""
+FREE_FACTOR, FREE_TOKENS = 2, 8
+"""A free answer may take that many times the longest option's tokens, and so many more."""
 CODE = (
     "lpca.evaluate",
     "lpca.records",
@@ -29,6 +31,8 @@ CODE = (
     "lpca.receivers.attention",
     "lpca.receivers.tap",
     "lpca.receivers.model",
+    "lpca.tasks.families.base",
+    "lpca.tasks.families.constraints",
 )
 
 
@@ -132,6 +136,7 @@ def make_job(
             "before": receiver.prompt_start_ids(episode.before),
             "slot": list(slot.ids),
             "after": receiver.segment_ids(episode.after),
+            "problem": episode.problem,
         }
         for episode, slot in zip(episodes, slots, strict=True)
     ]
@@ -197,18 +202,32 @@ def _records(reading: Reading, episodes: Sequence[Episode], given: Sequence[Give
             f"receiver {receiver.name} gives NaN or infinite scores in {receiver.dtype}; "
             "try --dtype float32 or bfloat16"
         )
-    limit = 1 + max(len(ids) for row in options for ids in row)
-    said = reading.greedy(
-        limit, lambda i, ids: named_option(receiver.text(ids), episodes[i].options)[1]
-    )
+    limits = [_limit(e, row) for e, row in zip(episodes, options, strict=True)]
+
+    def over(i: int, ids: list[int]) -> bool:
+        return len(ids) >= limits[i] or _answered(episodes[i], receiver.text(ids))
+
     records = []
+    said = reading.greedy(max(limits), over)
     for episode, row, ids, what in zip(episodes, scores, said, given, strict=True):
         text = receiver.text(ids)
-        named = named_option(text, episode.options)[0]
+        named, credit = named_option(text, episode.options)[0], episode.credit(text)
         records.append(
-            Record(episode.seed, episode.answer, tuple(row), tuple(ids), text, named, what)
+            Record(episode.seed, episode.answer, tuple(row), tuple(ids), text, named, what, credit)
         )
     return records
+
+
+def _limit(episode: Episode, options: Sequence[Sequence[int]]) -> int:
+    """How many tokens B may say: as long as an option takes; free answers may be longer."""
+    longest = max(map(len, options))
+    return FREE_FACTOR * longest + FREE_TOKENS if episode.free else 1 + longest
+
+
+def _answered(episode: Episode, said: str) -> bool:
+    if episode.free:
+        return "\n" in said.lstrip()
+    return named_option(said, episode.options)[1]
 
 
 def _store_block(cache: Path, job: Job, records: Sequence[Record]) -> None:

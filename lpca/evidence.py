@@ -138,7 +138,14 @@ def _condition(records: Sequence[Record], confidence: float) -> dict[str, Any]:
             name: {"successes": count, "interval": [intervals[name].low, intervals[name].high]}
             for name, count in both.items()
         },
+        **_mean_credit(records),
     }
+
+
+def _mean_credit(records: Sequence[Record]) -> dict[str, float]:
+    """Partial credit of free answers: shown beside success, never judged."""
+    credits = [record.credit for record in records if record.credit is not None]
+    return {"credit": sum(credits) / len(credits)} if credits else {}
 
 
 def _outcomes_hash(measurement: Measurement) -> str:
@@ -185,6 +192,7 @@ def _outcome(record: Record) -> dict[str, Any]:
         "greedy": record.greedy_success,
         "scores": list(record.scores),
         "said": record.said,
+        **({} if record.credit is None else {"credit": record.credit}),
         **_hashes(record),
     }
 

@@ -17,7 +17,8 @@ class Record:
     """One outcome with what it rests on.
 
     `scores` are the options' summed log-probabilities, `said` what B generated greedily, until it
-    named an option or could no longer.
+    named an option or could no longer; `credit` how far that solves a problem whose answer is
+    free, 0 to 1, None where it is not.
     """
 
     seed: int
@@ -27,6 +28,7 @@ class Record:
     said: str
     named: int | None
     given: Given
+    credit: float | None = None
 
     @property
     def gap(self) -> float:
@@ -41,8 +43,8 @@ class Record:
 
     @property
     def greedy_success(self) -> bool:
-        """Whether greedy generation named the right option."""
-        return self.named == self.answer
+        """Whether greedy generation named the right option; where free, whether it solves."""
+        return self.named == self.answer if self.credit is None else self.credit == 1.0
 
     @property
     def near_tie(self) -> bool:
@@ -75,6 +77,7 @@ class Record:
                 norms=tuple(given["norms"]),
                 sha256=given["sha256"],
             ),
+            credit=data["credit"],
         )
 
 

@@ -136,7 +136,10 @@ def _fewest_options(episodes: Iterable[Episode]) -> int:
 
 
 def donors_deranged(audit: Audit) -> str:
-    """The donors are a derangement, and each names a wrong option of its recipient."""
+    """The donors are a derangement, and each names a wrong option of its recipient.
+
+    Where answers are free, the recipient's right one is wrong if the donor's message is true.
+    """
     episodes = audit.setting.episodes
     if sorted(episodes.whole.donors) != list(range(len(episodes.whole))):
         raise Leak("the donors are not a permutation of the episodes")
@@ -146,9 +149,16 @@ def donors_deranged(audit: Audit) -> str:
             raise Leak(f"episode {episode.seed} is its own donor")
         if donor.message == episode.message:
             raise Leak(f"episode {episode.seed}: its donor's message is its own")
-        if donor.right not in episode.options or donor.right == episode.right:
-            raise Leak(
-                f"episode {episode.seed}: the donor's answer {donor.right!r} is none of its "
-                "wrong options"
-            )
-    return f"{len(episodes)} donors: no fixed point, each names a wrong option"
+        if not episode.contradicted_by(donor):
+            raise Leak(_believed(episode, donor))
+    free = any(episode.free for episode in episodes)
+    told = "contradicts the right answer" if free else "names a wrong option"
+    return f"{len(episodes)} donors: no fixed point, each {told}"
+
+
+def _believed(episode: Episode, donor: Episode) -> str:
+    if episode.free:
+        return f"episode {episode.seed}: the donor's message leaves the right answer right"
+    return (
+        f"episode {episode.seed}: the donor's answer {donor.right!r} is none of its wrong options"
+    )

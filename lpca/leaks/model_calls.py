@@ -74,7 +74,8 @@ def outcomes_traced(audit: Audit) -> str:
                 raise Leak(f"{condition}, episode {episode.seed}: no record of this episode")
             if not all(map(math.isfinite, record.scores)):
                 raise Leak(f"{condition}, episode {episode.seed}: a score is no number")
-            if named_option(record.said, episode.options)[0] != record.named:
+            heard = named_option(record.said, episode.options)[0], episode.credit(record.said)
+            if heard != (record.named, record.credit):
                 raise Leak(
                     f"{condition}, episode {episode.seed}: {record.said!r} is not what counts"
                 )

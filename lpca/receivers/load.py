@@ -26,13 +26,15 @@ DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
 )
 DEFAULT = "smollm2-135m"
 STUB = "stub"
+SHIPPED = (STUB, "s1", "s2", "s3")
+"""Small receivers in the package: one that reads `trip`, and one for each family of problems."""
 
 
 def load_receiver(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Receiver:
     """Load a frozen receiver.
 
     Args:
-        name: `smollm2-135m`, `stub`, a local folder, a `.gguf` file, or a Hugging Face id.
+        name: `smollm2-135m`, one of SHIPPED, a local folder, a `.gguf` file, or a Hugging Face id.
         device: one of DEVICES; `auto` takes CUDA, then MPS, then the CPU.
         dtype: one of DTYPES, or `auto`: bfloat16 on CUDA, else float32.
 
@@ -77,8 +79,8 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 def _source(name: str) -> dict[str, str]:
     if name == DEFAULT:
         return {"pretrained_model_name_or_path": str(smollm2_folder())}
-    if name == STUB:
-        return {"pretrained_model_name_or_path": str(files("lpca.receivers").joinpath("stub"))}
+    if name in SHIPPED:
+        return {"pretrained_model_name_or_path": str(files("lpca.receivers").joinpath(name))}
     path = Path(name)
     if path.suffix == ".gguf":
         if not path.is_file():
@@ -106,8 +108,9 @@ def _load(name: str, source: dict[str, Any]) -> tuple[Any, Any]:
         # Somebody's file, read by somebody's parser: it may raise anything.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise RequestError(
-            f"receiver {name}: cannot be loaded: {reason}; allowed: {DEFAULT}, {STUB}, a folder "
-            "or Hugging Face id of a causal language model with safetensors weights, a .gguf file"
+            f"receiver {name}: cannot be loaded: {reason}; allowed: {DEFAULT}, "
+            f"{', '.join(SHIPPED)}, a folder or Hugging Face id of a causal language model with "
+            "safetensors weights, a .gguf file"
         ) from error
     model, found = loaded
     if missing := sorted(found["missing_keys"]):

@@ -159,6 +159,10 @@ def _conditions(evidence: Mapping[str, Any], width: int, verbose: bool) -> list[
         for name, one in held.items()
     ]
     heads = [*_heads(evidence["confidence"]), other]
+    if any("credit" in one for one in held.values()):
+        heads.append("credit")
+        credits = [f"{one['credit']:.3f}" for one in held.values()]
+        rows = [[*row, credit] for row, credit in zip(rows, credits, strict=True)]
     if verbose or any(one["near_ties"] for one in held.values()):
         heads.append("near-ties")
         rows = [[*row, str(one["near_ties"])] for row, one in zip(rows, held.values(), strict=True)]

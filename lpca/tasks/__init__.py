@@ -9,12 +9,14 @@ from lpca.spec.load import SpecError
 from lpca.spec.model import Spec
 from lpca.tasks.base import MAX_TASK_SEED, Episode, EpisodeSet, Split, Task, TaskError
 from lpca.tasks.episodes import Episodes
+from lpca.tasks.families import FAMILIES, FreeEpisode
 from lpca.tasks.trip import Trip
 
 __all__ = [
     "Episode",
     "EpisodeSet",
     "Episodes",
+    "FreeEpisode",
     "Split",
     "Task",
     "TaskError",
@@ -32,7 +34,10 @@ def make_task(name: str, settings: Settings, folder: Path = Path()) -> Task:
         return Trip.from_settings(settings)
     if name == Episodes.name:
         return Episodes.from_settings(settings, folder)
-    raise TaskError(f"unknown task {name[:60]!r}; allowed: {Trip.name}, {Episodes.name}", "name")
+    if name in FAMILIES:
+        return FAMILIES[name].from_settings(settings)
+    allowed = ", ".join((Trip.name, Episodes.name, *FAMILIES))
+    raise TaskError(f"unknown task {name[:60]!r}; allowed: {allowed}", "name")
 
 
 def task_of(spec: Spec) -> Task:

@@ -50,6 +50,22 @@ class Episode:
     answer: int
     paraphrase: str = ""
 
+    free = False
+    """Whether B answers in words of its own, which a verifier reads."""
+
+    @property
+    def problem(self) -> list[object]:
+        """Plain data by which a free answer is verified; empty where an option is to be named."""
+        return []
+
+    def credit(self, said: str) -> float | None:
+        """How far an answer in words solves the problem; None where an option is to be named."""
+        return None
+
+    def contradicted_by(self, donor: Episode) -> bool:
+        """Whether the donor's message, believed, makes this episode's right answer wrong."""
+        return donor.right in self.options and donor.right != self.right
+
     @property
     def right(self) -> str:
         """The right option's text."""

@@ -1,0 +1,242 @@
+"""What the families of free answers share: puzzles split between A and B, and their verifier."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from lpca.hashing import hash_data, named_rng
+from lpca.spec.model import Answers
+from lpca.tasks.base import Episode, EpisodeSet, Split, TaskError, episode_seed
+
+Settings = Mapping[str, int | float | str | bool]
+
+SHARES: Mapping[Split, range] = {
+    "train": range(6),
+    "validation": range(6, 7),
+    "test": range(7, 10),
+}
+"""Each split's tenths of the messages, by the hash of what a message tells."""
+OPTIONS = 8
+"""How many answers are scored by likelihood: the right one, and near misses."""
+WINDOW = 24
+"""How many of the episodes behind one are looked at for its donor."""
+MAX_DRAWS = 20_000
+"""How many puzzles are drawn for one of a wanted split before the task gives up."""
+
+
+@dataclass(frozen=True)
+class Puzzle:
+    """One problem: what A is told and B has of its own, each ambiguous, together one answer.
+
+    `wrong` are near misses, of which none solves it: answers that B's half alone does not exclude,
+    as far as there are any.
+    """
+
+    told: tuple[str, ...]
+    own: tuple[str, ...]
+    right: str
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FreeEpisode(Episode):
+    """An episode whose answer B says freely, and a verifier reads.
+
+    `told` and `own` are the two halves of the problem in the family's own notation. `options` are
+    the right answer and near misses; B's prompt lists none of them.
+    """
+
+    family: str = ""
+    told: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+
+    free = True
+
+    @property
+    def problem(self) -> list[object]:
+        """The family and both halves."""
+        return [self.family, list(self.told), list(self.own)]
+
+    def credit(self, said: str) -> float:
+        """Return how far an answer solves the problem: 1.0 where it does, down to 0.0."""
+        return self.rule.credit(self.told, self.own, first_line(said))
+
+    def contradicted_by(self, donor: Episode) -> bool:
+        """Whether this episode's right answer is wrong where the donor's message is true."""
+        if not isinstance(donor, FreeEpisode) or donor.family != self.family:
+            return False
+        return self.rule.credit(donor.told, self.own, self.right) < 1.0
+
+    @property
+    def rule(self) -> Family:
+        """The family that draws such problems and verifies their answers."""
+        from lpca.tasks.families import family_named
+
+        return family_named(self.family)
+
+
+class Family(ABC):
+    """A source of puzzles with a verifier; as a task, it has one stratum of answers."""
+
+    name: str
+    writes_prompts = False
+
+    @abstractmethod
+    def draw(self, rng: random.Random) -> Puzzle:
+        """Return a puzzle of any split."""
+
+    @abstractmethod
+    def credit(self, told: Sequence[str], own: Sequence[str], said: str) -> float:
+        """Return how far a line of text solves the problem of two halves: 0.0 to 1.0."""
+
+    @abstractmethod
+    def message(self, told: Sequence[str]) -> str:
+        """Return A's half in words."""
+
+    @abstractmethod
+    def prompt(self, own: Sequence[str]) -> tuple[str, str]:
+        """Return B's text before the slot, and behind it."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Family:
+        """Build from a spec's `task:` entries; the families have none (TaskError)."""
+        if settings:
+            key = min(settings)
+            raise TaskError(f"task {cls.name}: unknown setting {key!r:.60}; allowed: none", key)
+        return cls()
+
+    def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
+        """Return n episodes with messages all different, and donors that contradict them.
+
+        Every place among the options is right equally often. Raises TaskError for unseen answers,
+        which a family does not hold out, and where n cannot be had.
+        """
+        if answers == "unseen":
+            raise TaskError(
+                f"task {self.name}: no answer is held out from training; allowed: seen, all"
+            )
+        if n < 2:
+            raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
+        rng = named_rng(self.name, split, seed, n)
+        places = [i % OPTIONS for i in range(n)]
+        rng.shuffle(places)
+        puzzles = _first(n, self.puzzles(split, rng), self.name)
+        episodes = tuple(
+            self._episode(split, episode_seed(split, "seen", seed, i), puzzle, places[i])
+            for i, puzzle in enumerate(puzzles)
+        )
+        return EpisodeSet(episodes, _donors(episodes))
+
+    def training_batch(self, step: int, size: int, seed: int) -> Sequence[Episode]:
+        """Return `size` fresh training episodes."""
+        rng = named_rng(self.name, "train", seed, step)
+        puzzles = self.puzzles("train", rng)
+        return [
+            self._episode(
+                "train",
+                episode_seed("train", "seen", seed, step * size + i),
+                next(puzzles),
+                rng.randrange(OPTIONS),
+            )
+            for i in range(size)
+        ]
+
+    def training_hash(self) -> str:
+        """Return a hash of a sample of training episodes: a family has no data but its code."""
+        rng = named_rng(self.name, "hash")
+        puzzles = self.puzzles("train", rng)
+        sample = [next(puzzles) for _ in range(32)]
+        texts = [[self.message(one.told), *self.prompt(one.own), one.right] for one in sample]
+        return hash_data([self.name, texts])
+
+    def contents(self) -> Mapping[str, str]:
+        """No setting names a file."""
+        return {}
+
+    def outside(self, episode: Episode) -> tuple[str, ...]:
+        """Return B's texts before and behind the slot: no options stand there."""
+        return episode.before, episode.after
+
+    def puzzles(self, split: Split, rng: random.Random) -> Iterator[Puzzle]:
+        """Yield puzzles of a split, whose messages tell what no other split's do."""
+        while True:
+            for _ in range(MAX_DRAWS):
+                puzzle = self.draw(rng)
+                if split_of_message(puzzle.told) == split:
+                    break
+            else:
+                raise TaskError(f"task {self.name}: no puzzle of the {split} split was drawn")
+            yield puzzle
+
+    def _episode(self, split: Split, seed: int, puzzle: Puzzle, place: int) -> FreeEpisode:
+        rng = named_rng(self.name, "order", seed)
+        before, after = self.prompt(puzzle.own)
+        wrong = rng.sample(puzzle.wrong, OPTIONS - 1)
+        return FreeEpisode(
+            seed=seed,
+            stratum="seen",
+            wording="",
+            message=self.message(puzzle.told),
+            before=before,
+            after=after,
+            options=(*wrong[:place], puzzle.right, *wrong[place:]),
+            answer=place,
+            paraphrase=self.message(_in_other_order(puzzle.told, rng)),
+            family=self.name,
+            told=puzzle.told,
+            own=puzzle.own,
+        )
+
+
+def first_line(said: str) -> str:
+    """Return what counts of what was said: its first line that is not empty."""
+    return said.lstrip().partition("\n")[0].rstrip()
+
+
+def split_of_message(told: Sequence[str]) -> Split:
+    """Return the split of the messages that tell this, in whatever order."""
+    digest = hashlib.sha256("\n".join(sorted(told)).encode()).digest()
+    tenth = int.from_bytes(digest[:8], "big") % 10
+    return next(split for split, share in SHARES.items() if tenth in share)
+
+
+def _first(n: int, puzzles: Iterator[Puzzle], name: str) -> list[Puzzle]:
+    """The first n puzzles whose messages tell different things."""
+    found: dict[tuple[str, ...], Puzzle] = {}
+    for _ in range(MAX_DRAWS + 20 * n):
+        puzzle = next(puzzles)
+        found.setdefault(tuple(sorted(puzzle.told)), puzzle)
+        if len(found) == n:
+            return list(found.values())
+    raise TaskError(f"task {name}: {len(found)} different messages were found, {n} are asked for")
+
+
+def _in_other_order(told: Sequence[str], rng: random.Random) -> tuple[str, ...]:
+    others = [*told]
+    while tuple(others) == tuple(told):
+        rng.shuffle(others)
+    return tuple(others)
+
+
+def _donors(episodes: Sequence[FreeEpisode]) -> tuple[int, ...]:
+    """By episode the index of its donor: a derangement of messages that contradict it."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    count = len(episodes)
+    edges = [
+        (i, (i + step) % count)
+        for i, episode in enumerate(episodes)
+        for step in range(1, min(WINDOW, count - 1) + 1)
+        if episode.contradicted_by(episodes[(i + step) % count])
+    ]
+    starts, ends = zip(*edges, strict=True) if edges else ((), ())
+    graph = csr_array(([1] * len(edges), (starts, ends)), shape=(count, count))
+    donors = tuple(int(one) for one in maximum_bipartite_matching(graph, perm_type="column"))
+    if min(donors) < 0:
+        raise TaskError(f"{count} episodes cannot all contradict one another; allowed: another n")
+    return donors
