@@ -31,8 +31,12 @@ CODE = (
     "lpca.receivers.attention",
     "lpca.receivers.tap",
     "lpca.receivers.model",
+    "lpca.tasks.families.arithmetic",
     "lpca.tasks.families.base",
     "lpca.tasks.families.constraints",
+    "lpca.tasks.families.programs",
+    "lpca.tasks.families.sandbox",
+    "lpca.tasks.families.sandbox_child",
 )
 
 

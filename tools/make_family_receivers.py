@@ -28,7 +28,7 @@ from lpca.conditions import Setting
 from lpca.evaluate import evaluate
 from lpca.hashing import named_rng
 from lpca.receivers.load import load_receiver
-from lpca.tasks.families import Family, Puzzle, constraints, family_named
+from lpca.tasks.families import Family, Puzzle, arithmetic, constraints, family_named, programs
 
 RECEIVERS = Path(__file__).parents[1] / "lpca" / "receivers"
 MAX_BYTES = 5_000_000
@@ -58,7 +58,22 @@ def _s1() -> Plan:
     return Plan((constraints.LEAD, constraints.AFTER, *words), steps=6000)
 
 
-PLANS: Mapping[str, Callable[[], Plan]] = {"s1": _s1}
+def _s2() -> Plan:
+    numbers = [f" {o}={v}" for o in arithmetic.OPERANDS for v in arithmetic.VALUES]
+    words = [*(f" {one}" for one in arithmetic.FORMULAS), *numbers]
+    results = [f" {result}" for result in arithmetic.all_results()]
+    return Plan((arithmetic.LEAD, arithmetic.AFTER, *words, *results), steps=6000)
+
+
+def _s3() -> Plan:
+    starts = [f" ({start}" for start in programs.STARTS]
+    ends = [f"+{shift})%{programs.MODULUS}" for shift in programs.SHIFTS]
+    cases = [f" {case}" for case in programs.all_cases()]
+    words = [*cases, *starts, *(f"*{factor}" for factor in programs.FACTORS), *ends]
+    return Plan((programs.LEAD, programs.AFTER, *words), steps=6000)
+
+
+PLANS: Mapping[str, Callable[[], Plan]] = {"s1": _s1, "s2": _s2, "s3": _s3}
 
 
 def make_tokenizer(words: Sequence[str]) -> PreTrainedTokenizerFast:

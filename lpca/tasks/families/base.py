@@ -22,8 +22,10 @@ SHARES: Mapping[Split, range] = {
 """Each split's tenths of the messages, by the hash of what a message tells."""
 OPTIONS = 8
 """How many answers are scored by likelihood: the right one, and near misses."""
-WINDOW = 24
+WINDOW = 48
 """How many of the episodes behind one are looked at for its donor."""
+TRIES = 20
+"""How many sets of puzzles are drawn for one in which every episode has a donor."""
 MAX_DRAWS = 20_000
 """How many puzzles are drawn for one of a wanted split before the task gives up."""
 
@@ -69,7 +71,7 @@ class FreeEpisode(Episode):
         """Whether this episode's right answer is wrong where the donor's message is true."""
         if not isinstance(donor, FreeEpisode) or donor.family != self.family:
             return False
-        return self.rule.credit(donor.told, self.own, self.right) < 1.0
+        return self.rule.contradicts(donor.told, self.own, self.right)
 
     @property
     def rule(self) -> Family:
@@ -92,6 +94,10 @@ class Family(ABC):
     @abstractmethod
     def credit(self, told: Sequence[str], own: Sequence[str], said: str) -> float:
         """Return how far a line of text solves the problem of two halves: 0.0 to 1.0."""
+
+    def contradicts(self, told: Sequence[str], own: Sequence[str], answer: str) -> bool:
+        """Whether an answer is wrong where what A tells is true."""
+        return self.credit(told, own, answer) < 1.0
 
     @abstractmethod
     def message(self, told: Sequence[str]) -> str:
@@ -124,12 +130,16 @@ class Family(ABC):
         rng = named_rng(self.name, split, seed, n)
         places = [i % OPTIONS for i in range(n)]
         rng.shuffle(places)
-        puzzles = _first(n, self.puzzles(split, rng), self.name)
-        episodes = tuple(
-            self._episode(split, episode_seed(split, "seen", seed, i), puzzle, places[i])
-            for i, puzzle in enumerate(puzzles)
-        )
-        return EpisodeSet(episodes, _donors(episodes))
+        puzzles = self.puzzles(split, rng)
+        for _ in range(TRIES):
+            chosen = _first(n, puzzles, self.name)
+            episodes = tuple(
+                self._episode(episode_seed(split, "seen", seed, i), puzzle, places[i])
+                for i, puzzle in enumerate(chosen)
+            )
+            if donors := _donors(episodes):
+                return EpisodeSet(episodes, donors)
+        raise TaskError(f"task {self.name}: {n} episodes do not contradict one another", "seed")
 
     def training_batch(self, step: int, size: int, seed: int) -> Sequence[Episode]:
         """Return `size` fresh training episodes."""
@@ -137,7 +147,6 @@ class Family(ABC):
         puzzles = self.puzzles("train", rng)
         return [
             self._episode(
-                "train",
                 episode_seed("train", "seen", seed, step * size + i),
                 next(puzzles),
                 rng.randrange(OPTIONS),
@@ -172,7 +181,7 @@ class Family(ABC):
                 raise TaskError(f"task {self.name}: no puzzle of the {split} split was drawn")
             yield puzzle
 
-    def _episode(self, split: Split, seed: int, puzzle: Puzzle, place: int) -> FreeEpisode:
+    def _episode(self, seed: int, puzzle: Puzzle, place: int) -> FreeEpisode:
         rng = named_rng(self.name, "order", seed)
         before, after = self.prompt(puzzle.own)
         wrong = rng.sample(puzzle.wrong, OPTIONS - 1)
@@ -223,7 +232,7 @@ def _in_other_order(told: Sequence[str], rng: random.Random) -> tuple[str, ...]:
 
 
 def _donors(episodes: Sequence[FreeEpisode]) -> tuple[int, ...]:
-    """By episode the index of its donor: a derangement of messages that contradict it."""
+    """By episode the index of its donor, whose message contradicts it; none where one has none."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
@@ -237,6 +246,4 @@ def _donors(episodes: Sequence[FreeEpisode]) -> tuple[int, ...]:
     starts, ends = zip(*edges, strict=True) if edges else ((), ())
     graph = csr_array(([1] * len(edges), (starts, ends)), shape=(count, count))
     donors = tuple(int(one) for one in maximum_bipartite_matching(graph, perm_type="column"))
-    if min(donors) < 0:
-        raise TaskError(f"{count} episodes cannot all contradict one another; allowed: another n")
-    return donors
+    return donors if min(donors) >= 0 else ()
