@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 from lpca.leaks.audit import Audit, Leak
-from lpca.tasks import Episode
+from lpca.tasks import Episode, FreeEpisode
 from lpca.tasks.words import places_of
 
 LEAST_WORDS = 4
@@ -18,11 +18,14 @@ def no_answer_in_own_prompts(audit: Audit) -> str:
     """Outside of a list of all options stands neither the right answer nor the message.
 
     An answer that is an option of half of the episodes or more, such as yes, is a word like any
-    other: where it stands more often when it is right, `form_gives_no_answer` finds it.
+    other: where it stands more often when it is right, `form_gives_no_answer` finds it. Where
+    answers are free, no single fact that A is told may stand there.
     """
     labels = _labels(audit.setting.episodes.whole.episodes)
     for episode in audit.episodes:
         for text in audit.outside(episode):
+            if isinstance(episode, FreeEpisode) and (fact := _fact_of_message(episode, text)):
+                raise Leak(f"episode {episode.seed}: {fact!r} of A's half is in B's prompt")
             if episode.right not in labels and (places := places_of([episode.right], text)):
                 raise Leak(_names_answer(episode, text, places[0]))
             if sentence := _sentence_of_message(episode, text):
@@ -35,6 +38,11 @@ def no_answer_in_own_prompts(audit: Audit) -> str:
         f"{len(audit.episodes)} prompts, {lists} with a list of the options: outside of it none "
         "holds its right answer or a sentence of its message"
     )
+
+
+def _fact_of_message(episode: FreeEpisode, text: str) -> str | None:
+    words = set(text.split())
+    return next((fact for fact in episode.told if fact in words), None)
 
 
 def _names_answer(episode: Episode, text: str, place: tuple[int, int, int]) -> str:

@@ -37,6 +37,13 @@ from lpca.stats import (
     wilson_threshold,
 )
 
+NEAR_ZERO = 0.05
+"""Below this expected rate of p0 a message that misleads has next to nothing to take away."""
+NEAR_ZERO_INSTEAD = (
+    "where p0 is near 0: normal - shuffle > 0, and shuffle - p0 < 0.05, since a message that "
+    "misleads has nothing to take away there"
+)
+
 
 def _unattainable(spec: Spec) -> Iterator[Fault]:
     for gate, criterion in criteria(spec):
@@ -48,7 +55,7 @@ def _unattainable(spec: Spec) -> Iterator[Fault]:
                 criterion.position,
                 f"no outcome of {n} episodes can show that {in_words(criterion.claim)}",
                 number,
-                _attainable_instead(criterion, levels[1]),
+                _attainable_instead(criterion, gate.expect, levels[1]),
             )
 
 
@@ -67,7 +74,28 @@ def _obstacle(
         case Approximate():
             return None
     best = _best_interval(claim, n, one)
-    return f"the best possible outcome leaves the interval at {best}" if best else None
+    if best:
+        return f"the best possible outcome leaves the interval at {best}"
+    return _floor_obstacle(claim, n, expect, one) if isinstance(claim, Difference) else None
+
+
+def _floor_obstacle(
+    claim: Difference, n: int, expect: Mapping[str, float], confidence: float
+) -> str | None:
+    """Below a condition that is near 0 there is no room: its own successes are all there is."""
+    upper = claim.first if claim.relation == ">" else claim.second
+    rate = expect.get(upper)
+    if rate is None:
+        return None
+    most = round(n * rate)
+    lost = (0, most, 0, n - most) if claim.relation == ">" else (0, 0, most, n - most)
+    seen = assess_difference(PairedTable(*lost), claim.margin, claim.relation, confidence)
+    if seen.holds:
+        return None
+    return (
+        f"{upper} is expected to succeed {most} times: even if the other never did, the interval "
+        f"would be {seen.interval.low:.3g} to {seen.interval.high:.3g}"
+    )
 
 
 def _equivalence_obstacle(margin: float, n: int, confidence: float) -> str | None:
@@ -123,14 +151,23 @@ def _bounds_obstacle(
     return f"even with no success of {lower} its bound is {percent(floor)}: {takes}{given}"
 
 
-def _attainable_instead(criterion: Criterion, two: float) -> str:
+def _attainable_instead(criterion: Criterion, expect: Mapping[str, float], two: float) -> str:
     match criterion.claim:
+        case claim if _below_near_zero(claim, expect):
+            return NEAR_ZERO_INSTEAD
         case Equivalence(margin=margin):
             least = min_n_equivalence(margin, (1.0 - two) / 2.0)
             return f"n of at least {least}, far more to be likely to pass, or a wider margin"
         case BoundsComparison(first, second, relation):
             return f"the paired claim {first} - {second} {relation} 0"
     return "a larger n, or a margin that outcomes can reach"
+
+
+def _below_near_zero(claim: Claim, expect: Mapping[str, float]) -> bool:
+    match claim:
+        case Difference("shuffle", "p0", "<", margin):
+            return margin <= 0.0 and expect.get("p0", 1.0) < NEAR_ZERO
+    return False
 
 
 def _underpowered(spec: Spec) -> Iterator[Fault]:
@@ -157,7 +194,9 @@ def _underpowered(spec: Spec) -> Iterator[Fault]:
 
 
 def _weak(criterion: Criterion, truth: Truth, n: int, reached: float, needed: int | None) -> Fault:
-    if needed is not None:
+    if _below_near_zero(criterion.claim, truth.rates):
+        instead = NEAR_ZERO_INSTEAD
+    elif needed is not None:
         instead = f"n: {needed} or more, which reaches {TARGET}"
     elif truth.satisfies(criterion.claim):
         instead = "another margin: no feasible n reaches it"

@@ -26,6 +26,8 @@ WINDOW = 48
 """How many of the episodes behind one are looked at for its donor."""
 TRIES = 20
 """How many sets of puzzles are drawn for one in which every episode has a donor."""
+MAX_REPEATED = 300
+"""How many puzzles in a row may tell what was told already before a split counts as used up."""
 MAX_DRAWS = 20_000
 """How many puzzles are drawn for one of a wanted split before the task gives up."""
 
@@ -216,12 +218,18 @@ def split_of_message(told: Sequence[str]) -> Split:
 def _first(n: int, puzzles: Iterator[Puzzle], name: str) -> list[Puzzle]:
     """The first n puzzles whose messages tell different things."""
     found: dict[tuple[str, ...], Puzzle] = {}
-    for _ in range(MAX_DRAWS + 20 * n):
+    repeated = 0
+    while repeated < MAX_REPEATED:
         puzzle = next(puzzles)
-        found.setdefault(tuple(sorted(puzzle.told)), puzzle)
+        told = tuple(sorted(puzzle.told))
+        repeated = repeated + 1 if told in found else 0
+        found.setdefault(told, puzzle)
         if len(found) == n:
             return list(found.values())
-    raise TaskError(f"task {name}: {len(found)} different messages were found, {n} are asked for")
+    raise TaskError(
+        f"task {name}: {len(found)} different messages were drawn, {n} are asked for; allowed: "
+        "a smaller n"
+    )
 
 
 def _in_other_order(told: Sequence[str], rng: random.Random) -> tuple[str, ...]:

@@ -53,9 +53,9 @@ class Programs(Family):
 
     def credit(self, told: Sequence[str], own: Sequence[str], said: str) -> float:
         """Return the share of cases that an expression gives when it is run in the sandbox."""
-        wanted = dict(map(_read, (*told, *own)))
-        given = run_expression(said, tuple(wanted))
-        return sum(given.get(x) == y for x, y in wanted.items()) / len(wanted)
+        wanted = [_read(case) for case in (*told, *own)]
+        given = run_expression(said, tuple(dict.fromkeys(x for x, _ in wanted)))
+        return sum(given.get(x) == y for x, y in wanted) / len(wanted)
 
     def contradicts(self, told: Sequence[str], own: Sequence[str], answer: str) -> bool:
         """Whether the function of a drawn expression misses one of A's cases."""

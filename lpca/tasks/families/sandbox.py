@@ -50,7 +50,7 @@ def _values(text: str, inputs: tuple[int, ...]) -> Mapping[int, int]:
     said = run_child(CHILD.read_text(encoding="utf-8"), json.dumps([text, list(inputs)]))
     try:
         values = json.loads(said)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(values, list) or len(values) != len(inputs):
         return {}

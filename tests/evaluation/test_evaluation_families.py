@@ -1,0 +1,154 @@
+"""Free answers through the whole evaluation: any receiver, every check, the slow path too."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lpca import evaluate as evaluation
+from lpca.codec.architectures import TOKEN_POOLER
+from lpca.codec.channel import Channel
+from lpca.codec.checkpoint import identify
+from lpca.codec.static_prefix import StaticPrefix
+from lpca.codec.token_pooler import TokenPooler
+from lpca.codec.training import TrainConfig
+from lpca.conditions import IMPLEMENTED, Setting
+from lpca.evaluate import evaluate
+from lpca.leaks import Audit, run_checks
+from lpca.receivers.model import Receiver
+from lpca.records import Record
+from lpca.tasks import EpisodeSet, FreeEpisode
+from lpca.tasks.families import Family, family_named
+from lpca.validity import CHECKS
+
+K, N = 3, 12
+
+
+def audit_of(receiver: Receiver, family: Family, episodes: EpisodeSet, cache: Path) -> Audit:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        channel = Channel(receiver, TokenPooler(receiver, K), K)
+        static = Channel(receiver, StaticPrefix(receiver, K), K)
+    typical = tuple(e.message for e in family.training_batch(0, 20, 0))
+    setting = Setting(receiver, channel, episodes, static, typical)
+    records = evaluate(setting, IMPLEMENTED, cache).records
+    trained = identify(receiver, family, TOKEN_POOLER, K, 0, TrainConfig(steps=20))
+    return Audit(setting, family, records, receiver.state_hash(), "greedy", trained=trained)
+
+
+def found(audit: Audit) -> dict[str, str]:
+    return {r.id: r.detail for r in run_checks(audit) if r.passed is not True}
+
+
+@pytest.mark.parametrize(
+    "name", ["s2", *(pytest.param(one, marks=pytest.mark.slow) for one in ("s1", "s3"))]
+)
+def test_every_check_passes_on_a_foreign_model_with_its_own_tokenizer(
+    tiny_receivers: dict[str, Receiver], name: str, tmp_path: Path
+) -> None:
+    family = family_named(name)
+    episodes = family.evaluation_set("test", "seen", N, 0)
+    audit = audit_of(tiny_receivers["qwen2"], family, episodes, tmp_path)
+    assert found(audit) == {}
+    assert len(run_checks(audit)) == len(CHECKS)
+
+
+@pytest.fixture(scope="module")
+def s1() -> Receiver:
+    from lpca.receivers.load import load_receiver
+
+    return load_receiver("s1", "cpu", "float32")
+
+
+@pytest.fixture
+def records(s1: Receiver, tmp_path: Path) -> tuple[EpisodeSet, tuple[Record, ...]]:
+    episodes = family_named("s1").evaluation_set("test", "seen", N, 0)
+    return episodes, evaluate(Setting(s1, None, episodes), ("p1",), tmp_path).records["p1"]
+
+
+class TestRecords:
+    def test_success_is_the_verifiers(
+        self, records: tuple[EpisodeSet, tuple[Record, ...]]
+    ) -> None:
+        for episode, record in zip(*records, strict=True):
+            assert record.credit == episode.credit(record.said)
+            assert record.greedy_success == (record.said.strip() == episode.right)
+        assert sum(r.greedy_success for r in records[1]) > 0.8 * N
+
+    def test_it_survives_json(self, records: tuple[EpisodeSet, tuple[Record, ...]]) -> None:
+        record = records[1][0]
+        assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+
+    def test_batches_change_nothing(self, s1: Receiver, tmp_path: Path) -> None:
+        episodes = family_named("s1").evaluation_set("test", "seen", N, 0)
+        setting = Setting(s1, None, episodes)
+        one = evaluate(setting, ("p0", "p1"), tmp_path / "one", batch_size=1).records
+        many = evaluate(setting, ("p0", "p1"), tmp_path / "many", batch_size=24).records
+        for name, rows in one.items():
+            pairs = zip(rows, many[name], strict=True)
+            assert all((a.said, a.credit) == (b.said, b.credit) for a, b in pairs)
+
+    def test_a_rambling_receiver_is_stopped_alone_as_in_a_batch(
+        self, llama: Receiver, tmp_path: Path
+    ) -> None:
+        episodes = family_named("s3").evaluation_set("test", "seen", 8, 0)
+        setting = Setting(llama, None, episodes)
+        batch = evaluate(setting, ("p0",), tmp_path / "a").records["p0"]
+        alone = evaluate(setting, ("p0",), tmp_path / "b", batch_size=1).records["p0"]
+        assert [r.said_ids for r in batch] == [r.said_ids for r in alone]
+        for episode, record in zip(episodes, batch, strict=True):
+            longest = max(len(llama.option_ids(option)) for option in episode.options)
+            most = evaluation.FREE_FACTOR * longest + evaluation.FREE_TOKENS
+            assert len(record.said_ids) <= most
+
+    def test_what_the_verifier_reads_is_part_of_the_caches_key(self, s1: Receiver) -> None:
+        episodes = family_named("s1").evaluation_set("test", "seen", N, 0).episodes
+        other = (replace(episodes[0], own=episodes[1].own), *episodes[1:])  # type: ignore[call-arg]
+        slots = [evaluation.build_slots("p0", Setting(s1, None, EpisodeSet(e, ())))
+                 for e in (episodes, other)]
+        keys = [evaluation.make_job(s1, "p0", e, s).key
+                for e, s in zip((episodes, other), slots, strict=True)]
+        assert keys[0] != keys[1]
+
+
+class TestFaults:
+    def test_credit_that_is_not_the_verifiers(self, s1: Receiver, tmp_path: Path) -> None:
+        family = family_named("s1")
+        episodes = family.evaluation_set("test", "seen", N, 0)
+        audit = audit_of(s1, family, episodes, tmp_path)
+        forged = [replace(r, credit=1.0) for r in audit.records["p0"]]
+        assert "outcomes_traced" in found(
+            replace(audit, records={**audit.records, "p0": forged})
+        )
+
+    def test_a_donor_that_contradicts_nothing(self, s1: Receiver, tmp_path: Path) -> None:
+        family = family_named("s1")
+        sound = family.evaluation_set("test", "seen", N, 0)
+        first, second = sound.episodes[0], sound.episodes[sound.donors[0]]
+        assert isinstance(first, FreeEpisode)
+        agreeing = replace(second, told=first.told)  # type: ignore[call-arg]
+        changed = tuple(agreeing if e is second else e for e in sound.episodes)
+        audit = audit_of(s1, family, replace(sound, episodes=changed), tmp_path)
+        assert "leaves the right answer right" in found(audit)["donors_deranged"]
+
+    def test_the_answer_in_bs_text(self, s1: Receiver, tmp_path: Path) -> None:
+        family = family_named("s1")
+        sound = family.evaluation_set("test", "seen", N, 0)
+        told = tuple(replace(e, before=f"{e.before} {e.right}") for e in sound.episodes)
+        audit = audit_of(s1, family, replace(sound, episodes=told), tmp_path)
+        assert "no_answer_outside_options" in found(audit)
+
+    def test_one_fact_of_the_message_in_bs_text(self, s1: Receiver, tmp_path: Path) -> None:
+        family = family_named("s1")
+        sound = family.evaluation_set("test", "seen", N, 0)
+        fact = sound.episodes[0].message.split()[2]
+        told = (
+            replace(sound.episodes[0], before=f"{sound.episodes[0].before} {fact}"),
+            *sound.episodes[1:],
+        )
+        audit = audit_of(s1, family, replace(sound, episodes=told), tmp_path)
+        assert "no_answer_outside_options" in found(audit)
