@@ -70,7 +70,7 @@ def _s3() -> Plan:
     ends = [f"+{shift})%{programs.MODULUS}" for shift in programs.SHIFTS]
     cases = [f" {case}" for case in programs.all_cases()]
     words = [*cases, *starts, *(f"*{factor}" for factor in programs.FACTORS), *ends]
-    return Plan((programs.LEAD, programs.AFTER, *words), steps=6000)
+    return Plan((programs.LEAD, programs.AFTER, *words), steps=1500)
 
 
 PLANS: Mapping[str, Callable[[], Plan]] = {"s1": _s1, "s2": _s2, "s3": _s3}

@@ -64,7 +64,7 @@ TASK = Table(
         Key(
             "name",
             TEXT,
-            "which task: `trip`, or `episodes` for your own",
+            "which task: `trip`, a family `s1`, `s2`, `s3`, or `episodes` for your own",
             REQUIRED,
             "[your own episodes](own-episodes.md)",
         ),

@@ -71,9 +71,7 @@ def records(s1: Receiver, tmp_path: Path) -> tuple[EpisodeSet, tuple[Record, ...
 
 
 class TestRecords:
-    def test_success_is_the_verifiers(
-        self, records: tuple[EpisodeSet, tuple[Record, ...]]
-    ) -> None:
+    def test_success_is_the_verifiers(self, records: tuple[EpisodeSet, tuple[Record, ...]]) -> None:
         for episode, record in zip(*records, strict=True):
             assert record.credit == episode.credit(record.said)
             assert record.greedy_success == (record.said.strip() == episode.right)
@@ -108,10 +106,14 @@ class TestRecords:
     def test_what_the_verifier_reads_is_part_of_the_caches_key(self, s1: Receiver) -> None:
         episodes = family_named("s1").evaluation_set("test", "seen", N, 0).episodes
         other = (replace(episodes[0], own=episodes[1].own), *episodes[1:])  # type: ignore[call-arg]
-        slots = [evaluation.build_slots("p0", Setting(s1, None, EpisodeSet(e, ())))
-                 for e in (episodes, other)]
-        keys = [evaluation.make_job(s1, "p0", e, s).key
-                for e, s in zip((episodes, other), slots, strict=True)]
+        slots = [
+            evaluation.build_slots("p0", Setting(s1, None, EpisodeSet(e, ())))
+            for e in (episodes, other)
+        ]
+        keys = [
+            evaluation.make_job(s1, "p0", e, s).key
+            for e, s in zip((episodes, other), slots, strict=True)
+        ]
         assert keys[0] != keys[1]
 
 
@@ -121,9 +123,7 @@ class TestFaults:
         episodes = family.evaluation_set("test", "seen", N, 0)
         audit = audit_of(s1, family, episodes, tmp_path)
         forged = [replace(r, credit=1.0) for r in audit.records["p0"]]
-        assert "outcomes_traced" in found(
-            replace(audit, records={**audit.records, "p0": forged})
-        )
+        assert "outcomes_traced" in found(replace(audit, records={**audit.records, "p0": forged}))
 
     def test_a_donor_that_contradicts_nothing(self, s1: Receiver, tmp_path: Path) -> None:
         family = family_named("s1")

@@ -134,8 +134,19 @@ class TestArithmetic:
 
     @pytest.mark.parametrize(
         ("text", "credit"),
-        [("6", 1.0), (" 6\n7", 1.0), ("7", 0.5), ("2", 0.2), ("-6", 1 / 13), ("6.5", 0.0)]
-        + [("six", 0.0), ("", 0.0), ("6abc", 0.0), ("9" * 30, 0.0), ("6 is the result", 1.0)],
+        [
+            ("6", 1.0),
+            (" 6\n7", 1.0),
+            ("6 is the result", 1.0),
+            ("7", 0.5),
+            ("2", 0.2),
+            ("-6", 1 / 13),
+            ("6.5", 0.0),
+            ("six", 0.0),
+            ("6abc", 0.0),
+            ("9" * 30, 0.0),
+            ("", 0.0),
+        ],
     )
     def test_credit_is_closeness(self, text: str, credit: float) -> None:
         drawn_one = drawn(arithmetic.Arithmetic(), 0)
