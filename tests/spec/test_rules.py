@@ -106,6 +106,9 @@ def test_findings_stand_in_the_order_of_the_file_and_say_everything():
             "unattainable",
             spec(criterion("low(p0) > high(shuffle)"), n=50, rates={**RATES, "p0": 0.10}),
         ),
+        ("unattainable", spec(criterion("shuffle - p0 < 0"), rates={**RATES, "p0": 0.005})),
+        ("unattainable", spec(criterion("p0 - shuffle > 0"), rates={**RATES, "p0": 0.005})),
+        ("underpowered", spec(criterion("shuffle - p0 < 0"), rates={**RATES, "p0": 0.02})),
         ("underpowered", spec(criterion("normal > 0.85"), n=50)),
         ("underpowered", spec(criterion("random - p0 < 0.10"), n=200)),
         ("underpowered", spec(criterion("p0 > normal"))),
@@ -214,6 +217,32 @@ def test_a_rule_finds_what_it_names_however_it_is_put(tmp_path, rule, text):
 )
 def test_sound_specs_are_not_accused(tmp_path, text):
     assert rules(found(tmp_path, text)) == set()
+
+
+@pytest.mark.parametrize("claim", ["shuffle - p0 < 0", "p0 - shuffle > 0", "shuffle < p0"])
+@pytest.mark.parametrize("p0", [0.005, 0.02])
+def test_where_p0_is_near_zero_the_finding_says_what_to_ask_of_shuffle(tmp_path, claim, p0):
+    rates = {**RATES, "p0": p0, "null": p0, "random": p0, "static": p0, "mean": p0, "shuffle": p0}
+    findings = [
+        one
+        for one in found(tmp_path, spec(criterion(claim), rates=rates))
+        if one.rule in ("unattainable", "underpowered")
+    ]
+    assert findings
+    assert all("normal - shuffle > 0, and shuffle - p0 < 0.05" in one.instead for one in findings)
+    asked = criterion("shuffle - p0 < 0.05") + criterion("p0 < 0.10", name="y")
+    assert not has_errors(found(tmp_path, spec(asked, rates=rates)))
+
+
+def test_where_p0_is_a_real_guess_the_strong_form_is_asked_for(tmp_path):
+    assert rules(found(tmp_path, spec(criterion("shuffle - p0 < 0")))) == set()
+    weak = {**RATES, "p0": 0.10, "shuffle": 0.09}
+    (finding,) = [
+        one
+        for one in found(tmp_path, spec(criterion("shuffle - p0 < 0"), rates=weak))
+        if one.rule == "underpowered"
+    ]
+    assert "near 0" not in finding.instead
 
 
 def test_a_required_gates_controls_count(tmp_path):

@@ -165,8 +165,10 @@ def _attainable_instead(criterion: Criterion, expect: Mapping[str, float], two: 
 
 def _below_near_zero(claim: Claim, expect: Mapping[str, float]) -> bool:
     match claim:
-        case Difference("shuffle", "p0", "<", margin):
-            return margin <= 0.0 and expect.get("p0", 1.0) < NEAR_ZERO
+        case Difference("shuffle", "p0", "<", margin) if margin <= 0.0:
+            return expect.get("p0", 1.0) < NEAR_ZERO
+        case Difference("p0", "shuffle", ">", margin) if margin >= 0.0:
+            return expect.get("p0", 1.0) < NEAR_ZERO
     return False
 
 
