@@ -33,7 +33,7 @@ from lpca.tasks.families import Family, Puzzle, arithmetic, constraints, family_
 RECEIVERS = Path(__file__).parents[1] / "lpca" / "receivers"
 MAX_BYTES = 5_000_000
 PAD, BOS, EOS = "<pad>", "<s>", "</s>"
-BATCH, RATE, WARM_UP, VALIDATION = 128, 3e-3, 100, 200
+BATCH, RATE, WARM_UP, VALIDATION = 128, 3e-3, 100, 90
 WHOLE, ABSENT = 0.7, 0.1
 """Share of batches whose messages stand whole, in any order, and of those without a message."""
 MOST_WORDS = 8
