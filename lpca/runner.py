@@ -17,9 +17,11 @@ from lpca.codec.foreign import OwnCodec, Source, obtain_own
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress, TrainConfig
 from lpca.errors import RequestError
+from lpca.evaluate import evaluate
 from lpca.evidence import Origin, compose
 from lpca.files import StorageError, locked, read_json, write_json
 from lpca.gate_plan import (
+    ENCODED,
     beside,
     declares,
     evidence_path,
@@ -27,6 +29,7 @@ from lpca.gate_plan import (
     label_of,
     needs_control,
 )
+from lpca.hashing import hash_data
 from lpca.history import History, gate_looks
 from lpca.judge import judge
 from lpca.ledger import Ledger
@@ -56,7 +59,10 @@ class Console(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for, beside the spec; a receiver by its name, or loaded already."""
+    """What the user asked for, beside the spec; a receiver by its name, or loaded already.
+
+    `announced` is how many codecs were declared together for the spec's test episodes.
+    """
 
     receiver: str | Receiver
     device: str
@@ -69,6 +75,7 @@ class Options:
     evidence: Path
     ledger: Path
     codec: Source | None = None
+    announced: int = 1
 
 
 @dataclass(eq=False)
@@ -117,6 +124,32 @@ class Runner:
                 self._measure_beside(other, at)
         return self._kept[path]
 
+    def evaluate_shared(self, name: str, k: int) -> None:
+        """Evaluate a gate's conditions that are the same whatever the codec, and keep them.
+
+        Of several processes that judge several codecs one computes them; the others wait. The
+        codec is trained before, by each its own. Raises RunError as `evidence` does.
+        """
+        gate = self.spec.gates[name]
+        design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
+        episodes = episodes_for(self._task, design)
+        refuse_too_long(self._receiver, episodes, k)
+        subject, options = self._subject(name, k), self.options
+        shared = [c for c in gate_conditions(self.spec, name) if c not in ENCODED]
+        label = f"{label_of(name, k)}: {', '.join(shared)}"
+        key = hash_data([subject.receiver_hash, episodes.hash(), k, shared])
+        with locked(
+            options.cache / "outcomes" / f"shared-{key[:16]}",
+            lambda: self.console.tell(f"{label} are evaluated by another process; waiting"),
+        ):
+            evaluate(
+                subject.setting(episodes),
+                shared,
+                options.cache,
+                options.batch_size,
+                _unless_all_there(self.console.evaluating(label)),
+            )
+
     def _measure_beside(self, name: str, k: int | None) -> None:
         """A gate shown beside another takes nothing from it, also where it cannot be measured."""
         try:
@@ -142,7 +175,8 @@ class Runner:
         # before a codec is trained for them
         refuse_too_long(self._receiver, episodes_for(self._task, design), k or 0)
         subject = self._subject(name, k)
-        history = History(Ledger(self.options.ledger), self.spec, gate, subject)
+        ledger = Ledger(self.options.ledger)
+        history = History(ledger, self.spec, gate, subject, self.options.announced)
         label = label_of(name, k)
         measurement = measure(
             subject,
@@ -249,3 +283,16 @@ class Runner:
             )
             self._seconds[what, request.k] = time.monotonic() - started
         return self._codecs[key]
+
+
+def _unless_all_there(report: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """Show what is computed, and say nothing where nothing is."""
+    shown = False
+
+    def reported(done: int, total: int) -> None:
+        nonlocal shown
+        shown |= done < total
+        if shown:
+            report(done, total)
+
+    return reported
