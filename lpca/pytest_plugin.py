@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _report_to_allure(config, None)
         return
     config.stash[RUN] = uuid.uuid4().hex
-    config.stash[COMMAND] = [Path(sys.argv[0]).name, *map(str, config.invocation_params.args)]
+    config.stash[COMMAND] = ["pytest", *map(str, config.invocation_params.args)]
     verbose = config.option.lpca_verbose
     reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN], verbose)
     config.pluginmanager.register(reporter, "lpca-verdicts")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ class Display:
     """Shows a run's progress: in one process between pytest's lines, or as one of its workers."""
 
     def __init__(self, config: pytest.Config) -> None:
-        worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+        worker = getattr(config, "workerinput", {}).get("workerid", "")
         self._config, self._torn = config, False
         self.console = StderrConsole(worker, own_line if worker else self._end_line)
 

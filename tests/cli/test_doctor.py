@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -115,10 +116,11 @@ def test_without_any_package_at_all_the_doctor_still_speaks(place):
 
 
 def test_a_source_folder_without_metadata_is_no_installation(place):
-    done = bare("-I", "-S", code=f"import sys; sys.path.insert(0, {str(ROOT)!r})" + BLOCKED)
+    source = shutil.copytree(ROOT / "lpca", place / "source" / "lpca").parent
+    done = bare("-I", "-S", code=f"import sys; sys.path.insert(0, {str(source)!r})" + BLOCKED)
     assert (done.returncode, done.stderr) == (1, "")
     assert lines_with(done.stdout, "not installed, so what it needs is not known")
-    assert lines_with(done.stdout, f"-m pip install {ROOT}")
+    assert lines_with(done.stdout, f"-m pip install {source}")
 
 
 def test_a_version_out_of_range_is_named_with_the_range(place, monkeypatch, capsys):

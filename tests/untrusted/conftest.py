@@ -30,6 +30,7 @@ gates:
       - {id: above_shuffle, claim: normal - shuffle > 0}
 """
 SHORT = """
+import os, time
 import lpca.codec.store, lpca.evaluate, lpca.runner
 from functools import partial
 from lpca.codec.training import TrainConfig
@@ -38,6 +39,13 @@ config = TrainConfig(steps=12, batch_size=4, validation_every=6)
 lpca.runner.Request = partial(lpca.codec.store.Request, config=config)
 lpca.codec.store.SNAPSHOT_EVERY = 4
 lpca.evaluate.BLOCK = 8
+store = lpca.evaluate._store_block
+
+def store_and_rest(*arguments):
+    store(*arguments)
+    time.sleep(float(os.environ.get("REST", 0)))
+
+lpca.evaluate._store_block = store_and_rest
 """
 PATIENCE = 600.0
 """Seconds after which a run hangs; on a busy machine one takes minutes."""
@@ -50,13 +58,13 @@ class Runs:
         self.path, self.cache = path, cache
         self.environment = environment | {"LPCA_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a run that may be signalled."""
+    def start(self, *arguments: str, rest: float = 0.0) -> subprocess.Popen[str]:
+        """Start a run that may be signalled; it rests for so many seconds after each block."""
         command = [sys.executable, "-m", "pytest", "gates", "-m", "main", "--receiver", "stub"]
         return subprocess.Popen(
             [*command, *arguments],
             cwd=self.path,
-            env=self.environment,
+            env=self.environment | {"REST": str(rest)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -23,7 +23,7 @@ def no_crash(said: str) -> None:
 @pytest.mark.parametrize("sign", SIGNALS)
 def test_a_run_stopped_twice_and_run_again_gives_the_same_evidence(runs, whole, sign):
     for place in (runs.snapshots, runs.blocks):
-        run = runs.start()
+        run = runs.start(rest=0.5)
         no_crash(runs.stop(run, sign, place))
         assert run.returncode == (2 if sign == signal.SIGINT else -sign)
         assert place()
