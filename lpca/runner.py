@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from lpca.codec.architectures import STATIC_PREFIX
+from lpca.codec.architectures import STATIC_PREFIX, TOKEN_POOLER
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import config_of
@@ -76,6 +76,8 @@ class Options:
     ledger: Path
     codec: Source | None = None
     announced: int = 1
+    architecture: str = TOKEN_POOLER
+    training: TrainConfig = field(default_factory=TrainConfig)
 
 
 @dataclass(eq=False)
@@ -244,7 +246,14 @@ class Runner:
         options = self.options
         if options.codec is not None:
             return self._own_codec(options.codec, k)
-        request = Request(k, options.train_seed, options.checkpoint, options.retrain)
+        request = Request(
+            k,
+            options.train_seed,
+            options.checkpoint,
+            options.retrain,
+            options.training,
+            options.architecture,
+        )
         return self._obtained("codec", request)
 
     def _own_codec(self, source: Source, k: int) -> OwnCodec:

@@ -55,8 +55,9 @@ class Obtained:
 
     def to_dict(self) -> dict[str, Any]:
         """As evidence has it."""
-        history = self.facts.get("history", [])
-        return {"origin": self.origin, **asdict(self.identity), "history": history}
+        history, trained = self.facts.get("history", []), self.facts.get("trained")
+        known = {"history": history, "trained": trained}
+        return {"origin": self.origin, **asdict(self.identity), **known}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lpca.cli import UsageError
 from lpca.exit_codes import ExitCode, worst
@@ -58,7 +58,9 @@ def _codes(table: Table) -> Iterator[ExitCode]:
 
     unread = {Verdict.INVALID: ExitCode.INVALID, Verdict.NOT_MEASURED: ExitCode.NOT_MEASURED}
     for one in table.entries:
-        yield unread.get(one.reading.verdict, ExitCode.PASS) if one.reading else ExitCode.INTERRUPTED
+        yield (
+            unread.get(one.reading.verdict, ExitCode.PASS) if one.reading else ExitCode.INTERRUPTED
+        )
 
 
 def _measured(arguments: argparse.Namespace, grid: Grid, spec: Spec, out: Path) -> Table:

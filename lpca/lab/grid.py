@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from lpca.codec.recipe import RECIPE_KEYS, Recipe, recipe_of
 from lpca.gate_plan import declares, gate_conditions, needs_codec
+from lpca.lab.recipe import KEYS as RECIPE_KEYS
+from lpca.lab.recipe import Recipe, read_recipe
 from lpca.lab.signature import NEEDED
 from lpca.spec import fields
 from lpca.spec.document import Node, Scalar, Section, SpecError, read_document
 from lpca.spec.model import Gate, Position, Spec
-from lpca.spec.schema_model import K, VERSION
+from lpca.spec.schema_model import VERSION, K
 
 KEYS = ("version", "gate", "spec", "receiver", "dtype", "k", "seeds", "defaults", "rows")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -74,9 +75,7 @@ class Grid:
 
     def cells(self) -> list[Cell]:
         """Every codec, each row once before any a second time."""
-        return [
-            Cell(row, k, seed) for seed in self.seeds for k in self.ks for row in self.rows
-        ]
+        return [Cell(row, k, seed) for seed in self.seeds for k in self.ks for row in self.rows]
 
     def in_order(self) -> list[Cell]:
         """Every codec, row by row."""
@@ -134,7 +133,7 @@ def _row(node: Node, defaults: Section, names: dict[str, Position]) -> Row:
         )
     names[name] = at.position
     own = {key: entry for key, entry in section.entries.items() if key != "name"}
-    recipe = recipe_of(Section({**defaults.entries, **own}, section.position))
+    recipe = read_recipe(Section({**defaults.entries, **own}, section.position))
     return Row(name, recipe, section.position)
 
 
@@ -172,7 +171,9 @@ def gate_of(grid: Grid, spec: Spec) -> Gate:
     """
     place = grid.places["gate"]
     if grid.gate not in spec.gates:
-        raise SpecError(place, f"gate {grid.gate[:60]!r}; {fields.suggestion(grid.gate, spec.gates)}")
+        raise SpecError(
+            place, f"gate {grid.gate[:60]!r}; {fields.suggestion(grid.gate, spec.gates)}"
+        )
     gate = spec.gates[grid.gate]
     missing = [name for name in NEEDED if name not in gate_conditions(spec, gate.name)]
     if missing or not needs_codec(spec, gate.name):

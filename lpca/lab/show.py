@@ -72,10 +72,14 @@ def _row(summary: Summary, conditions: list[str]) -> list[str]:
     cells = [plain(summary.row), _counts(summary.verdicts)]
     cells += [_cell(numbers.get(name), 100.0, 1, " %") for name in conditions]
     cells.append(_cell(numbers.get("normal - shuffle"), 100.0, 1, sign="+"))
-    cells += [_cell(numbers.get(f"nll {n} - normal"), 1.0, 2, sign="+") for n in ("null", "shuffle")]
+    cells += [
+        _cell(numbers.get(f"nll {n} - normal"), 1.0, 2, sign="+") for n in ("null", "shuffle")
+    ]
     cells += [_cell(numbers.get(name), 1.0, 2) for name in ("cosine", "norm ratio")]
     cells.append(_cell(numbers.get("bits"), 1.0, 0))
-    cells += [_cell(numbers.get(f"{what} seconds"), 1.0, 0, " s") for what in ("training", "evaluation")]
+    cells += [
+        _cell(numbers.get(f"{what} seconds"), 1.0, 0, " s") for what in ("training", "evaluation")
+    ]
     return [*cells, _counts(summary.signatures)]
 
 
@@ -177,21 +181,23 @@ def _with_interval(name: str, effect: Effect) -> dict[str, float | None]:
 def text(grid: Table) -> Iterator[str]:
     """A narrow table for a terminal; the files hold the rest."""
     width = max(len("row"), *(len(one.row) for one in grid.entries)) + 2
-    yield f"{'row':<{width}}{'k':>3}  {'normal':>7}{'shuffle':>9}{'difference':>12}  gate; signature"
+    head = f"{'normal':>7}{'shuffle':>9}{'difference':>12}  gate; signature"
+    yield f"{'row':<{width}}{'k':>3}  {head}"
     for one in grid.summaries():
-        cells = "".join(
-            f"{MISSING if one.numbers.get(name) is None else _percent(one.numbers[name].mean):>{size}}"
-            for name, size in (("normal", 7), ("shuffle", 9))
-        )
+        normal, shuffle = (_mean(one, name) for name in ("normal", "shuffle"))
         gap = one.numbers.get("normal - shuffle")
         points = MISSING if gap is None else f"{100 * gap.mean:+.1f}".replace("-", "−")
         told = "; ".join(filter(None, [_counts(one.verdicts), _counts(one.signatures)]))
-        yield f"{one.row:<{width}}{one.k:>3}  {cells}{points:>12}  {told}"
+        yield f"{one.row:<{width}}{one.k:>3}  {normal:>7}{shuffle:>9}{points:>12}  {told}"
     for entry in grid.entries:
         if entry.reading and not entry.reading.readable:
-            yield f"{entry.row}, k={entry.k}, seed {entry.seed}: {entry.reading.verdict}: " + "; ".join(
-                entry.reading.reasons
+            yield (
+                f"{entry.row}, k={entry.k}, seed {entry.seed}: {entry.reading.verdict}: "
+                + "; ".join(entry.reading.reasons)
             )
     yield _standing(grid).replace("**", "")
 
 
+def _mean(summary: Summary, condition: str) -> str:
+    found = summary.numbers.get(condition)
+    return MISSING if found is None else _percent(found.mean)

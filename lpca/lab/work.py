@@ -16,7 +16,7 @@ import lpca.judge
 import lpca.leaks
 import lpca.stats
 from lpca import __version__
-from lpca.codec.store import Request
+from lpca.codec.checkpoint import identify
 from lpca.evaluate import CODE
 from lpca.evidence import Origin
 from lpca.files import StorageError, claimed, read_json, write_json
@@ -50,6 +50,7 @@ class Work:
     console: Console
     _began: float = field(default_factory=time.time)
     _readings: dict[str, Reading] = field(default_factory=dict)
+    _keys: dict[str, str] = field(default_factory=dict)
 
     def cells(self) -> Iterator[Cell]:
         """Measure what is not there yet; yields each codec as soon as it is.
@@ -62,7 +63,7 @@ class Work:
         total, before = len(waiting), sum(self.reading(cell) is not None for cell in waiting)
         started, told = time.monotonic(), False
         while waiting:
-            done = []
+            done: list[Cell] = []
             for cell in waiting:
                 if self.reading(cell) is None:
                     with claimed(self._place(cell)) as mine:
@@ -105,6 +106,7 @@ class Work:
         return str(held["reason"]) if held and fresh else None
 
     def _measure(self, cell: Cell) -> None:
+        request = cell.row.recipe.request(cell.k, cell.seed)
         options = Options(
             receiver=self.receiver,
             device=self.receiver.device.type,
@@ -117,7 +119,8 @@ class Work:
             evidence=self._place(cell),
             ledger=self.ledger,
             announced=self.spec.evaluation.checkpoints,
-            recipe=cell.row.recipe,
+            architecture=request.architecture,
+            training=request.config,
         )
         runner = Runner(self.spec, options, Origin(self._key(cell), self.command), self.console)
         try:
@@ -137,8 +140,18 @@ class Work:
 
     def _key(self, cell: Cell) -> str:
         """Names everything that a codec's evidence follows from."""
-        request = Request(cell.k, cell.seed, recipe=cell.row.recipe)
-        return hash_data([wanted(self.receiver, self.task, request).hash(), self._setting])
+        if cell.label not in self._keys:
+            request = cell.row.recipe.request(cell.k, cell.seed)
+            identity = identify(
+                self.receiver,
+                self.task,
+                request.architecture,
+                cell.k,
+                cell.seed,
+                request.config,
+            )
+            self._keys[cell.label] = hash_data([identity.hash(), self._setting])
+        return self._keys[cell.label]
 
     @cached_property
     def _setting(self) -> dict[str, Any]:

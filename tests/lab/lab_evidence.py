@@ -15,7 +15,9 @@ NLL = {"p0": 3.0, "p1": 0.5, "normal": 0.5, "null": 3.0, "random": 3.0, "shuffle
 def evidence(rates=None, nll=None, losses=None, n=N, **changes):
     """`rates` are successes of n, `nll` the right answer's mean by condition, in nats."""
     rates, nll = {**RATES, **(rates or {})}, {**NLL, **(nll or {})}
-    columns = {name: [i * STEPS[name] % n < count for i in range(n)] for name, count in rates.items()}
+    columns = {
+        name: [i * STEPS[name] % n < count for i in range(n)] for name, count in rates.items()
+    }
     losses = [3.0 - 0.05 * step for step in range(40)] if losses is None else losses
     made = {
         "run": "run",

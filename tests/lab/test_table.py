@@ -96,7 +96,9 @@ class TestSummaries:
 class TestMarkdown:
     def test_rows_and_their_codecs(self):
         shown = markdown(made())
-        [row] = [line for line in shown.splitlines() if line.startswith("| answer | 2 PASS, 1 FAIL")]
+        [row] = [
+            line for line in shown.splitlines() if line.startswith("| answer | 2 PASS, 1 FAIL")
+        ]
         assert "88.3 % (80.0 … 95.0)" in row
         assert "2 transmits" in row
         assert "`p0` 15/60 = 25.0 % [15.8, 37.2]" in shown

@@ -30,9 +30,7 @@ def lab_figure(table: Mapping[str, Any]) -> Figure:
     for codec in table["codecs"]:
         groups.setdefault((codec["row"], codec["k"]), []).append(codec)
     several = len({k for _, k in groups}) > 1
-    rows = [
-        (name if not several else f"{name}, k = {k}", own) for (name, k), own in groups.items()
-    ]
+    rows = [(name if not several else f"{name}, k = {k}", own) for (name, k), own in groups.items()]
     height = sum(_height(own) for _, own in rows)
     return page(
         [
