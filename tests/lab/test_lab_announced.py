@@ -40,7 +40,7 @@ def test_more_than_were_declared_are_refused():
 
 
 def test_what_was_judged_before_the_grid_counts_too():
-    with pytest.raises(Leak, match="one of 6 codecs judged .* divided by 6"):
+    with pytest.raises(Leak, match=r"one of 6 codecs judged .* divided by 6"):
         account(5, passes_up_to=5, announced=4)
 
 
