@@ -284,4 +284,3 @@ def _number(value: object) -> float | None:
 
 def _shown(value: object) -> str:
     return f"{value!r:.60}"
-
