@@ -7,14 +7,26 @@ from types import MappingProxyType
 
 from lpca.codec.base import TrainableCodec
 from lpca.codec.choices import STATIC_PREFIX, TOKEN_POOLER
+from lpca.codec.cross_attention import CrossAttention
+from lpca.codec.memory_tokens import MemoryTokens
 from lpca.codec.objectives import OBJECTIVES
+from lpca.codec.pooled_mlp import PooledMLP
 from lpca.codec.recipe import Recipe
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
+from lpca.codec.vector_quantised import VectorQuantised
 from lpca.receivers.model import Receiver
 
 CODECS: Mapping[str, type[TrainableCodec]] = MappingProxyType(
-    {TOKEN_POOLER: TokenPooler, STATIC_PREFIX: StaticPrefix}
+    {
+        TOKEN_POOLER: TokenPooler,
+        STATIC_PREFIX: StaticPrefix,
+        "pooled_mlp": PooledMLP,
+        "cross_attention": CrossAttention,
+        "memory_tokens": MemoryTokens,
+        "vector_quantised": VectorQuantised,
+        "residual_vq": VectorQuantised,
+    }
 )
 """Each is made from a receiver, k and the settings that `lpca.codec.choices` lists."""
 
