@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import lpca
-from lpca.codec.base import Codec, CodecError
+from lpca.codec.base import Codec, CodecError, bits_of
 from lpca.codec.store import DEFAULT_SEED
 from lpca.errors import RequestError
 from lpca.hashing import hash_data, hash_modules, hash_tensors
@@ -67,10 +67,11 @@ class OwnCodec:
             "task": None,
             "code": self.code_hash,
             "weights": self.weights_hash,
-            "config": None,
+            "recipe": None,
             "architecture": self.name,
             "k": self.k,
             "seed": None,
+            "bits": bits_of(self.codec),
             "history": [],
             "trained_on": None if self.trained_on is None else len(self.trained_on),
         }
@@ -135,6 +136,7 @@ class _Guarded:
 
     def __init__(self, name: str, codec: Any, k: int) -> None:
         self.name, self.codec, self.k = name, codec, k
+        self.bits = bits_of(codec)
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         if isinstance(self.codec, nn.Module):

@@ -47,7 +47,7 @@ def table_of(work: Work) -> Table:
             "device": receiver.device.type,
             "dtype": str(receiver.dtype).removeprefix("torch."),
         },
-        "recipes": {row.name: row.recipe.to_dict() for row in grid.rows},
+        "recipes": {row.name: row.recipe.content() for row in grid.rows},
     }
     entries = [
         Entry(

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from lpca.codec.recipe import Recipe
+from lpca.codec.recipe_file import recipe_of
 from lpca.gate_plan import declares, gate_conditions, needs_codec
-from lpca.lab.recipe import KEYS as RECIPE_KEYS
-from lpca.lab.recipe import Recipe, read_recipe
 from lpca.lab.signature import NEEDED
 from lpca.spec import fields
 from lpca.spec.document import Node, Scalar, Section, SpecError, read_document
@@ -24,6 +24,9 @@ SPEC = "gate_specs.yaml"
 EXPECTED = "a mapping with version, gate, k, seeds, defaults and rows"
 MAX_ROWS, MAX_SEED = 100, 2**63 - 1
 LONGEST_NAME = 60
+_WHOLE, _STAGED = {"objective", "steps"}, {"curriculum"}
+EITHER = ((_WHOLE, _STAGED), (_STAGED, _WHOLE))
+"""A row that has one of the second takes none of the first from `defaults`."""
 
 Item = TypeVar("Item")
 
@@ -97,8 +100,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
         fields.fail(
             root.entries["rows"].value, f"rows holds {len(rows)} and", f"1 to {MAX_ROWS} rows"
         )
-    defaults = fields.optional(root, "defaults")
-    shared = _recipe_section(defaults, "defaults") if defaults else Section({}, root.position)
+    shared = _defaults(fields.optional(root, "defaults"), root.position)
     names: dict[str, Position] = {}
     return Grid(
         file=os.fspath(path),
@@ -113,15 +115,16 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
     )
 
 
-def _recipe_section(node: Node, what: str) -> Section:
-    section = fields.as_section(node, what)
-    fields.check_keys(section, what, RECIPE_KEYS)
+def _defaults(node: Node | None, position: Position) -> Section:
+    if node is None:
+        return Section({}, position)
+    section = fields.as_section(node, "defaults")
+    recipe_of(section)
     return section
 
 
 def _row(node: Node, defaults: Section, names: dict[str, Position]) -> Row:
     section = fields.as_section(node, "a row")
-    fields.check_keys(section, "a row", ("name", *RECIPE_KEYS))
     at = fields.required(section, "name", "a row")
     name = " ".join(fields.as_text(at, "the row's name").split())
     if len(name) > LONGEST_NAME or not name.isprintable():
@@ -133,8 +136,12 @@ def _row(node: Node, defaults: Section, names: dict[str, Position]) -> Row:
         )
     names[name] = at.position
     own = {key: entry for key, entry in section.entries.items() if key != "name"}
-    recipe = read_recipe(Section({**defaults.entries, **own}, section.position))
-    return Row(name, recipe, section.position)
+    kept = {
+        key: entry
+        for key, entry in defaults.entries.items()
+        if not any(key in ours and own.keys() & theirs for ours, theirs in EITHER)
+    }
+    return Row(name, recipe_of(Section({**kept, **own}, section.position)), section.position)
 
 
 def _text(root: Section, key: str, default: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 from lpca.gate_plan import ENCODED
@@ -57,7 +58,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Loss:
-    """Mean training loss over the first and the last tenth of the steps, in the objective's unit.
+    """Mean training loss over the first and the last tenth of a stage's steps, in its own unit.
 
     `fell` is whether the last lies below the first by more than two standard errors of their
     difference (Welch), None with fewer than three losses in a tenth: then it is not known.
@@ -159,7 +160,7 @@ def read(evidence: Mapping[str, Any]) -> Reading:
         similar["between"],
         similar["norm_ratio"],
         _bits(evidence),
-        _loss([one["loss"] for one in codec["history"]]),
+        _loss([one["loss"] for one in codec["history"]], codec.get("recipe") or {}),
         codec["origin"],
         _seconds(evidence),
     )
@@ -201,9 +202,16 @@ def _bits(evidence: Mapping[str, Any]) -> Bits | None:
     return Bits(evidence["k"] * receiver["d_model"] * width, "nominal") if width else None
 
 
-def _loss(losses: Sequence[float]) -> Loss | None:
-    if not losses:
-        return None
+def _loss(losses: Sequence[float], recipe: Mapping[str, Any]) -> Loss | None:
+    """Of the first stage whose loss fell, else of the last: stages minimise different things."""
+    stops = list(accumulate(one["steps"] for one in recipe.get("curriculum", ())))
+    starts = [0, *stops[:-1]]
+    stages = [losses[a:b] for a, b in zip(starts, stops, strict=True)] if stops else [losses]
+    found = [_stage_loss(own) for own in stages if own]
+    return next((one for one in found if one.fell), found[-1] if found else None)
+
+
+def _stage_loss(losses: Sequence[float]) -> Loss:
     count = max(len(losses) // TENTH, min(FEWEST_LOSSES, len(losses) // 2), 1)
     first, last = losses[:count], losses[-count:]
     means = sum(first) / count, sum(last) / count

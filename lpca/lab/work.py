@@ -106,7 +106,6 @@ class Work:
         return str(held["reason"]) if held and fresh else None
 
     def _measure(self, cell: Cell) -> None:
-        request = cell.row.recipe.request(cell.k, cell.seed)
         options = Options(
             receiver=self.receiver,
             device=self.receiver.device.type,
@@ -119,8 +118,7 @@ class Work:
             evidence=self._place(cell),
             ledger=self.ledger,
             announced=self.spec.evaluation.checkpoints,
-            architecture=request.architecture,
-            training=request.config,
+            recipe=cell.row.recipe,
         )
         runner = Runner(self.spec, options, Origin(self._key(cell), self.command), self.console)
         try:
@@ -141,15 +139,7 @@ class Work:
     def _key(self, cell: Cell) -> str:
         """Names everything that a codec's evidence follows from."""
         if cell.label not in self._keys:
-            request = cell.row.recipe.request(cell.k, cell.seed)
-            identity = identify(
-                self.receiver,
-                self.task,
-                request.architecture,
-                cell.k,
-                cell.seed,
-                request.config,
-            )
+            identity = identify(self.receiver, self.task, cell.k, cell.seed, cell.row.recipe)
             self._keys[cell.label] = hash_data([identity.hash(), self._setting])
         return self._keys[cell.label]
 

@@ -206,7 +206,7 @@ class TestContent:
         data = obtain_own(codec_given(Constant), llama, K).to_dict()
         assert json.loads(json.dumps(data)) == data
         unknown = {name for name, value in data.items() if value is None}
-        assert unknown == {"task", "weights", "config", "seed", "trained_on"}
+        assert unknown == {"task", "weights", "recipe", "bits", "seed", "trained_on"}
 
 
 class TestDeclared:

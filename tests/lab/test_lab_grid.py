@@ -45,14 +45,26 @@ def refused(folder, text, spec=None):
 def test_a_row_takes_over_what_it_does_not_say(folder):
     grid = read_grid(written(folder, GRID))
     answer, prefix = (row.recipe for row in grid.rows)
-    assert (answer.architecture, answer.steps, answer.objective) == (
-        "token_pooler",
-        12,
-        {"answer": 1.0},
-    )
+    assert (answer.architecture, answer.steps) == ("token_pooler", 12)
+    assert answer.stages[0].objective == {"answer": 1.0}
     assert (prefix.architecture, prefix.steps) == ("static_prefix", 6)
     assert (grid.ks, grid.seeds, grid.receiver, grid.dtype) == ((4,), (0, 1), "stub", "float32")
     assert grid.spec == folder / "gate_specs.yaml", "beside the grid"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "row", "steps"),
+    [
+        ("{steps: 9}", "curriculum: [{steps: 2, objective: {mse: 1}}, {steps: 3}]", [2, 3]),
+        ("{curriculum: [{steps: 4}, {steps: 5}]}", "steps: 7", [7]),
+        ("{curriculum: [{steps: 4}, {steps: 5}]}", "batch_size: 3", [4, 5]),
+    ],
+)
+def test_a_curriculum_and_steps_replace_one_another(folder, defaults, row, steps):
+    rows = f"rows:\n  - {{name: a, {row}}}\n"
+    text = GRID[: GRID.index("defaults:")] + f"defaults: {defaults}\n{rows}"
+    [only] = read_grid(written(folder, text)).rows
+    assert [stage.steps for stage in only.recipe.stages] == steps
 
 
 def test_each_row_comes_once_before_any_comes_twice(folder):
@@ -82,19 +94,31 @@ def test_what_is_not_said_has_a_default(folder):
         ("k: 4", "k: 0", "5:4: k is '0'; allowed: a whole number from 1 to 512"),
         ("k: 4", "k: 4\nk: 8", "6:1: the key 'k' stands twice (first on line 5)"),
         ("float32", "float8", "4:8: unknown dtype 'float8'; did you mean 'float"),
-        ("steps: 12", "step: 12", "7:40: unknown key 'step' in defaults; did you mean 'steps'"),
-        ("steps: 6", "steps: 0", "10:56: steps is '0'; allowed: a whole number from 1"),
-        ("static_prefix", "static", "10:34: unknown architecture 'static'; did you mean 'static_"),
+        (
+            "steps: 12",
+            "step: 12",
+            "7:46: recipe: unknown key 'step' in the recipe; did you mean 'steps'",
+        ),
+        ("steps: 6", "steps: 0", "10:56: recipe: steps is 0; allowed: 1 to"),
+        (
+            "static_prefix",
+            "static",
+            "10:34: recipe: architecture 'static' is unknown; did you mean 'static_",
+        ),
         ("name: prefix", "name: answer", "10:12: the row 'answer' stands twice (first on line 9)"),
         ("{name: answer}", "{steps: 3}", "9:5: a row lacks the key 'name'"),
         ("{name: answer}", "{name: a, name: b}", "9:15: the key 'name' stands twice"),
-        ("{name: answer}", "{name: a, k: 3}", "9:15: unknown key 'k' in a row"),
+        ("{name: answer}", "{name: a, k: 3}", "9:18: recipe: unknown key 'k' in the recipe"),
         (
             "{name: answer}",
-            "{name: a, objective: {mse: 1}}",
-            "9:27: unknown key 'mse' in objective",
+            "{name: a, objective: {mes: 1}}",
+            "9:32: recipe: objective 'mes' is unknown; did you mean 'mse'",
         ),
-        ("{name: answer}", "{name: a, objective: {}}", "9:26: objective is an empty mapping"),
+        (
+            "{name: answer}",
+            "{name: a, objective: {}}",
+            "9:26: recipe: objective is {}; allowed: one or more of name: weight",
+        ),
         ("{name: answer}", "answer", "9:5: a row is 'answer'; allowed: a mapping"),
         ("gate: main", "gate: mian", "2:7: gate 'mian'; did you mean 'main'?"),
         ("gate: main", "gate: base", "2:7: gate base is not run under normal, shuffle"),

@@ -104,6 +104,15 @@ class TestLoss:
     def test_when_it_fell(self, losses, fell):
         assert read(evidence(losses=losses)).loss.fell is fell
 
+    def test_each_stage_by_itself(self):
+        held = evidence(losses=[9.0, 9.1, 8.9, 9.05, 8.95, 9.0] * 2 + FLAT[:12])
+        held["codec"]["recipe"] = {"curriculum": [{"steps": 12}, {"steps": 12}]}
+        assert read(held).loss.fell is False, "from one stage to the next is no fall"
+        held = evidence(losses=[9.0 - 0.5 * i for i in range(12)] + FLAT[:12])
+        held["codec"]["recipe"] = {"curriculum": [{"steps": 12}, {"steps": 12}]}
+        loss = read(held).loss
+        assert (loss.first, loss.fell) == (8.5, True)
+
     def test_a_codec_without_a_history(self):
         assert read(evidence(losses=[])).loss is None
 

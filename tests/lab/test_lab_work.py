@@ -140,10 +140,3 @@ class TestInProcess:
         err = capsys.readouterr().err
         assert "steps in" not in err
         assert "outcomes in" not in err
-
-
-def test_recipes_are_those_that_can_be_trained():
-    from lpca.codec.architectures import ARCHITECTURES
-    from lpca.lab import recipe
-
-    assert set(recipe.ARCHITECTURES) == set(ARCHITECTURES)
