@@ -91,6 +91,8 @@ def _measured(arguments: argparse.Namespace, grid: Grid, spec: Spec, out: Path) 
             console,
         )
         try:
+            table = table_of(work)
+            write_table(table, out)
             for _ in work.cells():
                 table = table_of(work)
                 write_table(table, out)

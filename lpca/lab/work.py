@@ -53,14 +53,15 @@ class Work:
     _keys: dict[str, str] = field(default_factory=dict)
 
     def cells(self) -> Iterator[Cell]:
-        """Measure what is not there yet; yields each codec as soon as it is.
+        """Measure what is not there yet; yields each such codec as soon as it is.
 
         A codec that breaks is kept as NOT MEASURED with its reason; a later run tries it again.
         What another process works on is left to it, and waited for at the end. Raises
         StorageError where nothing can be kept.
         """
-        waiting = self.grid.cells()
-        total, before = len(waiting), sum(self.reading(cell) is not None for cell in waiting)
+        cells = self.grid.cells()
+        waiting = [cell for cell in cells if self.reading(cell) is None]
+        total, before = len(cells), len(cells) - len(waiting)
         started, told = time.monotonic(), False
         while waiting:
             done: list[Cell] = []
