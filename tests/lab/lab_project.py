@@ -49,7 +49,7 @@ class Lab:
         )
 
     def finish(self, process):
-        out, err = process.communicate(timeout=150)
+        out, err = process.communicate(timeout=600)
         return process.returncode, out, err
 
     def killed_when(self, process, shown, how=signal.SIGKILL):
@@ -60,7 +60,7 @@ class Lab:
             if shown in line:
                 process.send_signal(how)
                 break
-        rest = process.communicate(timeout=60)[1]
+        rest = process.communicate(timeout=600)[1]
         return process.returncode, "".join(said) + rest
 
     def table(self):
