@@ -90,6 +90,8 @@ def test_an_interrupted_training_goes_on_to_the_same_codec(
     llama: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, stop_at: int
 ) -> None:
     monkeypatch.setattr(store, "SNAPSHOT_EVERY", 2)
+    # codes are then put back, which draws at random, from the second step on
+    monkeypatch.setattr("lpca.codec.vector_quantised.DEAD", 0.9)
     told: list[str] = []
 
     def ask(cache: str, stop: int | None) -> Obtained:
@@ -110,4 +112,7 @@ def test_an_interrupted_training_goes_on_to_the_same_codec(
     assert one.keys() == other.keys()
     assert not [name for name in one if not torch.equal(one[name], other[name])]
     assert told == []
-    assert ask("whole", None).origin == "cached"
+    found = ask("whole", None)
+    assert found.origin == "cached"
+    assert found.to_dict()["recipe"] == INTERRUPTED[what].content()
+    assert found.to_dict()["bits"] == whole.codec.bits
