@@ -43,7 +43,7 @@ def bits_of(codec: object) -> float | None:
     if bits is None:
         return None
     if isinstance(bits, bool) or not isinstance(bits, int | float) or not 0 <= bits < math.inf:
-        raise CodecError(f"the codec's bits are {bits!r:.60}; allowed: a finite number from 0 on")
+        raise CodecError(f"its bits are {bits!r:.60}; allowed: a finite number from 0 on")
     return float(bits)
 
 

@@ -51,4 +51,5 @@ class CrossAttention(StateReader):
 
 def _heads(vectors: Tensor) -> Tensor:
     """[batch, length, WIDTH] to [batch, heads, length, WIDTH / heads]."""
-    return vectors.unflatten(-1, (HEADS, -1)).transpose(1, 2)
+    batch, length, width = vectors.shape
+    return vectors.view(batch, length, HEADS, width // HEADS).transpose(1, 2)

@@ -121,7 +121,7 @@ def obtain_own(source: Source, receiver: Receiver, k: int) -> OwnCodec:
             "allowed: an object with encode(messages) and decode(latents)"
         )
     return OwnCodec(
-        codec=_Guarded(source.name, made, k),
+        codec=_Guarded(source.name, made, k, _bits(source.name, made)),
         name=source.name,
         receiver=receiver.weights_hash,
         k=k,
@@ -134,9 +134,8 @@ def obtain_own(source: Source, receiver: Receiver, k: int) -> OwnCodec:
 class _Guarded:
     """A user's codec whose mistakes become one line that says where they were made."""
 
-    def __init__(self, name: str, codec: Any, k: int) -> None:
-        self.name, self.codec, self.k = name, codec, k
-        self.bits = bits_of(codec)
+    def __init__(self, name: str, codec: Any, k: int, bits: float | None) -> None:
+        self.name, self.codec, self.k, self.bits = name, codec, k, bits
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         if isinstance(self.codec, nn.Module):
@@ -222,6 +221,13 @@ def _declared(name: str, codec: object) -> tuple[str, ...] | None:
             f"codec {name}: trained_on holds {_kind(strays[0])}; allowed: messages, each a str"
         )
     return tuple(declared)
+
+
+def _bits(name: str, codec: object) -> float | None:
+    try:
+        return bits_of(codec)
+    except CodecError as error:
+        raise RequestError(f"codec {name}: {error}") from None
 
 
 def _weights_hash(codec: object) -> str | None:

@@ -75,4 +75,5 @@ def _adapted(model: nn.Module, rank: int) -> tuple[nn.Module, nn.ParameterDict]:
     }
     for parameter in trained.values():
         parameter.data = parameter.data.float()
-    return twin.eval(), nn.ParameterDict(trained)
+    twin.train(False)
+    return twin, nn.ParameterDict(trained)

@@ -37,4 +37,4 @@ class StateReader(TrainableCodec):
     def scaled(self, vectors: Tensor) -> Tensor:
         """Return vectors of norm about sqrt(d_model) with the table's norm, times the gate."""
         unit = self.receiver.mean_embedding_norm / self.receiver.d_model**0.5
-        return vectors * unit * self.log_gate.exp()
+        return torch.as_tensor(vectors * unit * self.log_gate.exp())
