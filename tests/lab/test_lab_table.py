@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from lab_evidence import N, evidence
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lpca.lab.reading import not_measured, read
 from lpca.lab.show import as_csv, markdown, text
@@ -35,8 +36,8 @@ def entry(row, seed, k=4, held=None, reading=None):
     return Entry(row, k, seed, f"evidence/{row}{seed}.json", read(held) if held else reading)
 
 
-def failing(**changes):
-    return evidence(verdict="FAIL", criteria=[{"id": "helps", "verdict": "FAIL"}], **changes)
+def failing(verdict="FAIL", **changes):
+    return evidence(verdict=verdict, criteria=[{"id": "helps", "verdict": verdict}], **changes)
 
 
 def made():
@@ -156,8 +157,19 @@ class TestPicture:
         ]
         assert list(lines["estimate answer k=4 seed 0"].get_xdata()) == [codec["mean"]]
         words = [one.get_text() for one in axes.texts]
-        assert "seed 1  NOT MEASURED" in words
-        assert "seed 2  to be measured" in words
+        assert "1: NOT MEASURED" in words
+        assert "2: to be measured" in words
+
+    def test_no_text_runs_off_the_page(self):
+        longest = Table(ABOUT, [entry("a" * 60, 123, held=failing(verdict="INCONCLUSIVE"))])
+        figure = lab_figure(longest.to_dict())
+        FigureCanvasAgg(figure).draw()
+        page = figure.bbox
+        for axes in figure.axes:
+            for one in axes.texts:
+                box = one.get_window_extent()
+                assert page.x0 <= box.x0, one.get_text()
+                assert box.x1 <= page.x1, one.get_text()
 
     def test_the_same_table_gives_the_same_bytes_in_any_process(self, tmp_path):
         data = made().to_dict()

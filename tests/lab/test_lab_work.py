@@ -140,3 +140,6 @@ class TestInProcess:
         err = capsys.readouterr().err
         assert "steps in" not in err
         assert "outcomes in" not in err
+        for codec in here.table()["codecs"]:
+            held = json.loads((here.out / codec["evidence"]).read_text())
+            assert "normal - p0 > 0.15" in [one["claim"] for one in held["criteria"]]

@@ -81,15 +81,15 @@ def _draw(
 def _codec(axes: Axes, codec: Codec, y: float) -> None:
     right: Any = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center", "size": 7}
     x = 1 + 0.12 / PLOT
-    verdict, seed = codec["verdict"], f"seed {codec['seed']}"
+    verdict, seed = codec["verdict"], codec["seed"]
     effect = codec.get("effects", {}).get(EFFECT)
     if verdict is None or effect is None:
-        axes.text(x, y, f"{seed}  {verdict or 'to be measured'}", color=MUTED, **right)
+        axes.text(x, y, f"{seed}: {verdict or 'to be measured'}", color=MUTED, **right)
         return
     mark = MARKS[verdict]
     low, high = (SPAN[0] if effect["low"] is None else effect["low"], effect["high"])
     high = SPAN[1] if high is None else high
-    name = f"{codec['row']} k={codec['k']} {seed}"
+    name = f"{codec['row']} k={codec['k']} seed {seed}"
     axes.plot([low, high], [y, y], color=mark.colour, linewidth=1.6, label=f"interval {name}")
     axes.plot(
         effect["mean"],
@@ -101,12 +101,13 @@ def _codec(axes: Axes, codec: Codec, y: float) -> None:
         label=f"estimate {name}",
         zorder=4,
     )
-    axes.text(x, y, f"{seed}  {verdict}  {codec['signature']}", color=INK, **right)
+    axes.text(x, y, f"{seed}: {verdict}, {codec['signature']}", color=INK, **right)
 
 
 def _key(axes: Axes) -> None:
     note = (
         "Filled circle: the gate passes; cross: it fails; hollow diamond: not decided. An interval "
-        "across 0: B does not read this message."
+        "that reaches 0:\nnothing shows that B reads this message. On the right: training seed, "
+        "verdict, signature."
     )
     axes.text(0.0, 0.1, note, size=7, va="center", color=MUTED)
