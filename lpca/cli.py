@@ -18,6 +18,7 @@ COMMANDS = {
     "plan": "power by number of episodes, for every criterion and gate",
     "judge": "decide gates from outcomes measured elsewhere",
     "train": "train a codec for a receiver and keep its checkpoint",
+    "lab": "compare a declared grid of codecs under one gate, in one table",
     "init": "write a project of gates, to put your own codec, receiver and episodes into",
     "doctor": "what is installed, what is missing, and how to mend it",
     "record": "turn evidence into an attempt's page, and index all attempts",

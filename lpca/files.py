@@ -52,6 +52,26 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[N
         held.release()
 
 
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Hold the lock named after `path` where no other process does, and say whether."""
+    lock = path.with_name(path.name + ".lock")
+    with storage(lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held = FileLock(lock)
+        try:
+            held.acquire(timeout=0)
+        except Timeout:
+            mine = False
+        else:
+            mine = True
+    try:
+        yield mine
+    finally:
+        if mine:
+            held.release()
+
+
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step."""
     with storage(path):

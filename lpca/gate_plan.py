@@ -19,6 +19,10 @@ LATENT = ("normal", "null", "random", "shuffle", "static", "mean", "same_answer"
 """Conditions that inject k vectors: they need a codec, or at least its k."""
 
 
+ENCODED = ("normal", "random", "shuffle", "mean", "same_answer")
+"""Those among them that follow from what the codec makes of a message."""
+
+
 def sound_spec(path: str | os.PathLike[str]) -> Spec:
     """Load a spec that may be run; SpecError where it cannot be, RequestError with every fault."""
     spec = load_spec(path)

@@ -21,17 +21,21 @@ PROBES = 8
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """One gate on one subject, before a ledger."""
+    """One gate on one subject, before a ledger; `announced` as for `Past`."""
 
     ledger: Ledger
     spec: Spec
     gate: Gate
     subject: Subject
+    announced: int = 1
 
     def past(self, episodes: EpisodeSet) -> Past | None:
         """What the ledger knows about these episodes; None without a codec to choose."""
         look = self._look(episodes)
-        return past_of(self.ledger, look, self.spec.evaluation.checkpoints) if look else None
+        if look is None:
+            return None
+        past = past_of(self.ledger, look, self.spec.evaluation.checkpoints)
+        return replace(past, announced=self.announced)
 
     def keep(self, episodes: EpisodeSet, verdict: Verdict, run: str) -> None:
         """Add this look; an altered ledger is left as it is."""

@@ -109,14 +109,16 @@ class Ledger:
 class Past:
     """What a ledger knows about the outcomes that are read now.
 
-    `limit` is how many codecs, or readings of one codec, may be paid for. `altered` says where
-    the ledger was changed; nothing else is known then.
+    `limit` is how many codecs, or readings of one codec, may be paid for, `announced` how many
+    codecs were declared together before the first of them was judged. `altered` says where the
+    ledger was changed; nothing else is known then.
     """
 
     now: Look
     earlier: Sequence[Look]
     limit: int
     altered: str = ""
+    announced: int = 1
 
     def channels(self) -> list[Look]:
         """One look for each different codec judged on this test set, that of now first."""

@@ -9,17 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from lpca.codec.architectures import STATIC_PREFIX
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
-from lpca.codec.checkpoint import config_of
+from lpca.codec.checkpoint import recipe_of
 from lpca.codec.foreign import OwnCodec, Source, obtain_own
+from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
-from lpca.codec.training import Progress, TrainConfig
+from lpca.codec.training import Progress
 from lpca.errors import RequestError
+from lpca.evaluate import evaluate
 from lpca.evidence import Origin, compose
 from lpca.files import StorageError, locked, read_json, write_json
 from lpca.gate_plan import (
+    ENCODED,
     beside,
     declares,
     evidence_path,
@@ -27,6 +29,7 @@ from lpca.gate_plan import (
     label_of,
     needs_control,
 )
+from lpca.hashing import hash_data
 from lpca.history import History, gate_looks
 from lpca.judge import judge
 from lpca.ledger import Ledger
@@ -56,7 +59,10 @@ class Console(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for, beside the spec; a receiver by its name, or loaded already."""
+    """What the user asked for, beside the spec; a receiver by its name, or loaded already.
+
+    `announced` is how many codecs were declared together for the spec's test episodes.
+    """
 
     receiver: str | Receiver
     device: str
@@ -69,6 +75,8 @@ class Options:
     evidence: Path
     ledger: Path
     codec: Source | None = None
+    announced: int = 1
+    recipe: Recipe = field(default_factory=Recipe.default)
 
 
 @dataclass(eq=False)
@@ -117,6 +125,32 @@ class Runner:
                 self._measure_beside(other, at)
         return self._kept[path]
 
+    def evaluate_shared(self, name: str, k: int) -> None:
+        """Evaluate a gate's conditions that are the same whatever the codec, and keep them.
+
+        Of several processes that judge several codecs one computes them; the others wait. The
+        codec is trained before, by each its own. Raises RunError as `evidence` does.
+        """
+        gate = self.spec.gates[name]
+        design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
+        episodes = episodes_for(self._task, design)
+        refuse_too_long(self._receiver, episodes, k)
+        subject, options = self._subject(name, k), self.options
+        shared = [c for c in gate_conditions(self.spec, name) if c not in ENCODED]
+        label = f"{label_of(name, k)}: {', '.join(shared)}"
+        key = hash_data([subject.receiver_hash, episodes.hash(), k, shared])
+        with locked(
+            options.cache / "outcomes" / f"shared-{key[:16]}",
+            lambda: self.console.tell(f"{label} are evaluated by another process; waiting"),
+        ):
+            evaluate(
+                subject.setting(episodes),
+                shared,
+                options.cache,
+                options.batch_size,
+                _unless_all_there(self.console.evaluating(label)),
+            )
+
     def _measure_beside(self, name: str, k: int | None) -> None:
         """A gate shown beside another takes nothing from it, also where it cannot be measured."""
         try:
@@ -142,7 +176,8 @@ class Runner:
         # before a codec is trained for them
         refuse_too_long(self._receiver, episodes_for(self._task, design), k or 0)
         subject = self._subject(name, k)
-        history = History(Ledger(self.options.ledger), self.spec, gate, subject)
+        ledger = Ledger(self.options.ledger)
+        history = History(ledger, self.spec, gate, subject, self.options.announced)
         label = label_of(name, k)
         measurement = measure(
             subject,
@@ -210,7 +245,13 @@ class Runner:
         options = self.options
         if options.codec is not None:
             return self._own_codec(options.codec, k)
-        request = Request(k, options.train_seed, options.checkpoint, options.retrain)
+        request = Request(
+            k,
+            options.train_seed,
+            options.checkpoint,
+            options.retrain,
+            options.recipe,
+        )
         return self._obtained("codec", request)
 
     def _own_codec(self, source: Source, k: int) -> OwnCodec:
@@ -227,10 +268,8 @@ class Runner:
 
         How long a user's own codec was trained is not known: by default then.
         """
-        config = TrainConfig()
-        if isinstance(codec, Obtained):
-            config = config_of(Path(codec.origin), codec.identity)
-        return self._obtained("control", Request(k, config=config, architecture=STATIC_PREFIX))
+        recipe = recipe_of(codec.identity) if isinstance(codec, Obtained) else Recipe.default()
+        return self._obtained("control", Request(k, recipe=recipe.control()))
 
     def _obtained(self, what: str, request: Request) -> Obtained:
         key = (request.k, what)
@@ -243,9 +282,22 @@ class Runner:
                 request,
                 self.options.cache,
                 lambda progress: self.console.training(
-                    progress, request.config.steps, f"{what} k={request.k}"
+                    progress, request.recipe.steps, f"{what} k={request.k}"
                 ),
                 self.console.tell,
             )
             self._seconds[what, request.k] = time.monotonic() - started
         return self._codecs[key]
+
+
+def _unless_all_there(report: Callable[[int, int], None]) -> Callable[[int, int], None]:
+    """Show what is computed, and say nothing where nothing is."""
+    shown = False
+
+    def reported(done: int, total: int) -> None:
+        nonlocal shown
+        shown |= done < total
+        if shown:
+            report(done, total)
+
+    return reported

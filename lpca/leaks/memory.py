@@ -26,14 +26,18 @@ def checkpoints_accounted(audit: Audit) -> str:
     if past is None:
         return "no ledger is kept"
     channels = past.channels()
-    count = len(channels)
-    if any(past.now.rescaled(other) for other in channels[1:]):
+    judged = len(channels)
+    if past.announced == 1 and any(past.now.rescaled(other) for other in channels[1:]):
         raise Leak(f"these latents were judged on these episodes at another scale; {REMEDY}")
-    if count > past.limit:
+    if judged > past.limit:
         raise Leak(
-            f"{count} codecs were judged on these episodes, {past.limit} are allowed; {REMEDY}"
+            f"{judged} codecs were judged on these episodes, {past.limit} are allowed; {REMEDY}"
         )
-    return _paid(audit, count, f"one of {count} codecs judged on these episodes", "codec")
+    if past.announced >= judged:
+        what = f"one of {past.announced} codecs declared for these episodes"
+    else:
+        what = f"one of {judged} codecs judged on these episodes"
+    return _paid(audit, max(judged, past.announced), what, "codec")
 
 
 def looks_accounted(audit: Audit) -> str:

@@ -16,6 +16,7 @@ from lpca.spec.model import Position
 MAX_DEPTH = 20
 MAX_BYTES = 262_144
 _SHOWN = 60
+SPEC = "a mapping with version, task, evaluation and gates"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -73,8 +74,8 @@ class Section:
 Node = Scalar | Items | Section
 
 
-def read_document(path: str | os.PathLike[str]) -> Section:
-    """Read one YAML mapping with the place of everything in it.
+def read_document(path: str | os.PathLike[str], expected: str = SPEC) -> Section:
+    """Read one YAML mapping with the place of everything in it; `expected` says what it holds.
 
     Values keep the text their author wrote: `null`, `no` and `1e3` are read by whoever knows
     which type a field has, never by YAML's own rules.
@@ -85,10 +86,10 @@ def read_document(path: str | os.PathLike[str]) -> Section:
             `MAX_DEPTH`, or its root is no mapping.
     """
     name = os.fspath(path)
-    text = _read_text(name)
+    text = _read_text(name, expected)
     _refuse_control_characters(name, text)
     try:
-        return _Composer(name, yaml.parse(text, Loader=_LOADER)).document()
+        return _Composer(name, expected, yaml.parse(text, Loader=_LOADER)).document()
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(name, error) from None
     except yaml.YAMLError as error:
@@ -96,15 +97,16 @@ def read_document(path: str | os.PathLike[str]) -> Section:
         raise SpecError(Position(name, 1, 1), f"not valid YAML: {message}") from None
 
 
-def _read_text(name: str) -> str:
+def _read_text(name: str, expected: str) -> str:
     start = Position(name, 1, 1)
+    what = "a gate spec in YAML" if expected == SPEC else f"{expected}, in YAML,"
     try:
         with Path(name).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise SpecError(start, "there is no such file; a gate spec in YAML is expected") from None
+        raise SpecError(start, f"there is no such file; {what} is expected") from None
     except IsADirectoryError:
-        raise SpecError(start, "this is a directory; a gate spec in YAML is expected") from None
+        raise SpecError(start, f"this is a directory; {what} is expected") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SpecError(start, f"the file cannot be read ({reason}); give a text file") from None
@@ -146,8 +148,9 @@ def _syntax_error(name: str, error: yaml.MarkedYAMLError) -> SpecError:
 class _Composer:
     """Builds located nodes from YAML events, so that nothing is resolved or followed."""
 
-    def __init__(self, name: str, events: Iterator[Any]) -> None:
+    def __init__(self, name: str, expected: str, events: Iterator[Any]) -> None:
         self._name = name
+        self._expected = expected
         self._events = events
 
     def document(self) -> Section:
@@ -156,7 +159,7 @@ class _Composer:
         if isinstance(event, yaml.StreamEndEvent):
             raise SpecError(
                 Position(self._name, 1, 1),
-                "the file is empty; a mapping with version, task, evaluation and gates is expected",
+                f"the file is empty; {self._expected} is expected",
             )
         root = self._node(next(self._events), 1)
         next(self._events)
@@ -168,8 +171,7 @@ class _Composer:
         if not isinstance(root, Section):
             raise SpecError(
                 root.position,
-                f"the file's root is {describe(root)}; "
-                "a mapping with version, task, evaluation and gates is expected",
+                f"the file's root is {describe(root)}; {self._expected} is expected",
             )
         return root
 

@@ -20,6 +20,7 @@ import pytest
 import yaml
 from pages import ROOT, blocks, commands
 
+from lpca.lab.grid import read_grid
 from lpca.spec.load import load_spec
 
 
@@ -56,6 +57,11 @@ RULES = (
         r"^(lpca train (?!.*--receiver).*)$",
         r"\1 --receiver stub",
         "the default receiver takes minutes and 93 MB",
+    ),
+    Rule(
+        r"^lpca lab examples/lab/(?!stub).*$",
+        "lpca lab examples/lab/stub.yaml",
+        "the documented grids take hours on the default receiver; this one is short",
     ),
     Rule(
         r"^python -m pytest tests -m \"not slow\"",
@@ -222,7 +228,9 @@ def test_every_rule_is_needed():
     assert [rule.pattern for rule in RULES if rule not in needed] == []
 
 
-SPECS = [block for block in blocks("yaml") if re.search(r"^version:", block.text, re.M)]
+WHOLE = [block for block in blocks("yaml") if re.search(r"^version:", block.text, re.M)]
+GRIDS = [block for block in WHOLE if re.search(r"^rows:", block.text, re.M)]
+SPECS = [block for block in WHOLE if block not in GRIDS]
 
 
 @pytest.mark.parametrize("block", SPECS, ids=lambda block: block.place)
@@ -232,8 +240,15 @@ def test_every_whole_spec_is_one(block, tmp_path):
     assert load_spec(path).gates
 
 
+@pytest.mark.parametrize("block", GRIDS, ids=lambda block: block.place)
+def test_every_grid_is_one(block, tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text(block.text, encoding="utf-8")
+    assert read_grid(path).rows
+
+
 @pytest.mark.parametrize(
-    "block", [one for one in blocks("yaml") if one not in SPECS], ids=lambda block: block.place
+    "block", [one for one in blocks("yaml") if one not in WHOLE], ids=lambda block: block.place
 )
 def test_every_other_yaml_block_is_yaml(block):
     assert yaml.safe_load(block.text)

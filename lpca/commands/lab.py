@@ -1,0 +1,104 @@
+"""`lpca lab`: run a declared grid of codecs under one gate, and write one table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lpca.cli import UsageError
+from lpca.exit_codes import ExitCode, worst
+
+if TYPE_CHECKING:
+    from lpca.lab.grid import Grid
+    from lpca.lab.table import Table
+    from lpca.spec.model import Spec
+
+OUT = ".lpca/lab"
+MOST_EPISODES = 10_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of this command."""
+    parser.add_argument("grid", help="the grid, a YAML file")
+    parser.add_argument("--receiver", help="in place of the grid's")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--batch-size", type=int, default=32, help="episodes at a time (32)")
+    parser.add_argument("--out", type=Path, help=f"folder to fill ({OUT}/NAME of the grid)")
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Measure what is not there yet, and write the table: PASS when every codec can be read.
+
+    Else INVALID or NOT_MEASURED, whatever the verdicts are: a grid is no gate.
+    """
+    from lpca.errors import RunError
+    from lpca.gate_plan import sound_spec
+    from lpca.lab.grid import gate_of, read_grid
+    from lpca.spec.load import SpecError
+
+    if not 1 <= arguments.batch_size <= MOST_EPISODES:
+        raise UsageError(
+            f"--batch-size {arguments.batch_size}: out of range; allowed: 1 to {MOST_EPISODES}"
+        )
+    try:
+        grid = read_grid(arguments.grid)
+        spec = sound_spec(grid.spec)
+        gate_of(grid, spec)
+        out = arguments.out or Path(OUT) / grid.name
+        table = _measured(arguments, grid, spec, out)
+    except (RunError, SpecError) as error:
+        raise UsageError(error) from error
+    return worst(_codes(table))
+
+
+def _codes(table: Table) -> Iterator[ExitCode]:
+    from lpca.stats import Verdict
+
+    unread = {Verdict.INVALID: ExitCode.INVALID, Verdict.NOT_MEASURED: ExitCode.NOT_MEASURED}
+    for one in table.entries:
+        yield (
+            unread.get(one.reading.verdict, ExitCode.PASS) if one.reading else ExitCode.INTERRUPTED
+        )
+
+
+def _measured(arguments: argparse.Namespace, grid: Grid, spec: Spec, out: Path) -> Table:
+    from lpca.evidence import command_line
+    from lpca.files import cache_dir
+    from lpca.gate_plan import LEDGER
+    from lpca.lab.files import FILES, table_of, write_table
+    from lpca.lab.show import text
+    from lpca.lab.work import Work, without_beside
+    from lpca.receivers.load import load_receiver
+    from lpca.report.console import StderrConsole
+    from lpca.tasks import task_of
+
+    with StderrConsole() as console:
+        name = arguments.receiver or grid.receiver
+        console.tell(f"loading receiver {name}")
+        receiver = load_receiver(name, arguments.device, grid.dtype)
+        work = Work(
+            grid,
+            without_beside(spec, grid.gate),
+            task_of(spec),
+            receiver,
+            out,
+            cache_dir(),
+            grid.spec.resolve().parent / LEDGER,
+            arguments.batch_size,
+            tuple(command_line()),
+            console,
+        )
+        try:
+            table = table_of(work)
+            write_table(table, out)
+            for _ in work.cells():
+                table = table_of(work)
+                write_table(table, out)
+        except KeyboardInterrupt:
+            console.close()
+            console.tell("interrupted; the same command goes on from here")
+            raise
+    print("\n".join([*text(table), "", *(str(out / name) for name in FILES)]))
+    return table

@@ -1,0 +1,219 @@
+"""A grid file: which codecs are compared, under which gate. Read here; measured elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from lpca.codec.recipe import Recipe
+from lpca.codec.recipe_file import recipe_of
+from lpca.gate_plan import declares, gate_conditions, needs_codec
+from lpca.lab.signature import NEEDED
+from lpca.spec import fields
+from lpca.spec.document import Node, Scalar, Section, SpecError, read_document
+from lpca.spec.model import Gate, Position, Spec
+from lpca.spec.schema_model import VERSION, K
+
+KEYS = ("version", "gate", "spec", "receiver", "dtype", "k", "seeds", "defaults", "rows")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+RECEIVER = "smollm2-135m"
+SPEC = "gate_specs.yaml"
+EXPECTED = "a mapping with version, gate, k, seeds, defaults and rows"
+MAX_ROWS, MAX_SEED = 100, 2**63 - 1
+LONGEST_NAME = 60
+_WHOLE, _STAGED = {"objective", "steps"}, {"curriculum"}
+EITHER = ((_WHOLE, _STAGED), (_STAGED, _WHOLE))
+"""A row that has one of the second takes none of the first from `defaults`."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recipe of the grid, by its name."""
+
+    name: str
+    recipe: Recipe
+    position: Position
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One codec of the grid: a row's recipe at a k, trained with a seed."""
+
+    row: Row
+    k: int
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.row.name}, k={self.k}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A whole grid file; `spec` stands relative to the grid's own folder.
+
+    `places` says by key where its value stands.
+    """
+
+    file: str
+    gate: str
+    spec: Path
+    receiver: str
+    dtype: str
+    ks: tuple[int, ...]
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    places: dict[str, Position]
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return Path(self.file).stem
+
+    def cells(self) -> list[Cell]:
+        """Every codec, each row once before any a second time."""
+        return [Cell(row, k, seed) for seed in self.seeds for k in self.ks for row in self.rows]
+
+    def in_order(self) -> list[Cell]:
+        """Every codec, row by row."""
+        return [Cell(row, k, seed) for k in self.ks for row in self.rows for seed in self.seeds]
+
+
+def read_grid(path: str | os.PathLike[str]) -> Grid:
+    """Read a grid file.
+
+    Raises:
+        SpecError: anything in the file, or the file itself, that is not as it must be; the first
+            such place, with what is allowed there.
+    """
+    root = read_document(path, EXPECTED)
+    fields.check_keys(root, "the grid", KEYS)
+    fields.as_integer(fields.required(root, "version", "the grid"), "version", *VERSION)
+    rows = fields.as_items(fields.required(root, "rows", "the grid"), "rows")
+    if not 1 <= len(rows) <= MAX_ROWS:
+        fields.fail(
+            root.entries["rows"].value, f"rows holds {len(rows)} and", f"1 to {MAX_ROWS} rows"
+        )
+    shared = _defaults(fields.optional(root, "defaults"), root.position)
+    names: dict[str, Position] = {}
+    return Grid(
+        file=os.fspath(path),
+        gate=fields.as_text(fields.required(root, "gate", "the grid"), "gate"),
+        spec=Path(path).parent / _text(root, "spec", SPEC),
+        receiver=_text(root, "receiver", RECEIVER),
+        dtype=_dtype(fields.optional(root, "dtype")),
+        ks=_distinct(root, "k", lambda node: fields.as_integer(node, "k", *K)),
+        seeds=_distinct(root, "seeds", lambda node: fields.as_integer(node, "a seed", 0, MAX_SEED)),
+        rows=tuple(_row(node, shared, names) for node in rows),
+        places={**fields.places(root), "rows": root.entries["rows"].value.position},
+    )
+
+
+def _defaults(node: Node | None, position: Position) -> Section:
+    if node is None:
+        return Section({}, position)
+    section = fields.as_section(node, "defaults")
+    recipe_of(section)
+    return section
+
+
+def _row(node: Node, defaults: Section, names: dict[str, Position]) -> Row:
+    section = fields.as_section(node, "a row")
+    at = fields.required(section, "name", "a row")
+    name = " ".join(fields.as_text(at, "the row's name").split())
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        fields.fail(at, "the row's name", f"at most {LONGEST_NAME} printable characters")
+    if name in names:
+        raise SpecError(
+            at.position,
+            f"the row {name!r} stands twice (first on line {names[name].line}); once is allowed",
+        )
+    names[name] = at.position
+    own = {key: entry for key, entry in section.entries.items() if key != "name"}
+    kept = {
+        key: entry
+        for key, entry in defaults.entries.items()
+        if not any(key in ours and own.keys() & theirs for ours, theirs in EITHER)
+    }
+    return Row(name, recipe_of(Section({**kept, **own}, section.position)), section.position)
+
+
+def _text(root: Section, key: str, default: str) -> str:
+    node = fields.optional(root, key)
+    return fields.as_text(node, key) if node else default
+
+
+def _dtype(node: Node | None) -> str:
+    return fields.as_choice(node, "dtype", DTYPES) if node else DTYPES[0]
+
+
+def _distinct(root: Section, key: str, read: Callable[[Node], int]) -> tuple[int, ...]:
+    """A list of different numbers, at least one; a single number stands for itself."""
+    node = fields.required(root, key, "the grid")
+    nodes = (node,) if isinstance(node, Scalar) else fields.as_items(node, key)
+    found: list[int] = []
+    for one in nodes:
+        value = read(one)
+        if value in found:
+            raise SpecError(one.position, f"{key} holds {value} twice; once is allowed")
+        found.append(value)
+    if not found:
+        raise SpecError(node.position, f"{key} is an empty list; at least one number is due")
+    return tuple(found)
+
+
+def gate_of(grid: Grid, spec: Spec) -> Gate:
+    """Return the grid's gate, if its codecs can be compared under it.
+
+    Raises:
+        SpecError: at the grid's line that is at fault: the spec has no such gate, it does not
+            allow a k, it injects no latents, lacks a condition that the table rests on, stops
+            early, or the spec does not allow as many codecs on its test episodes.
+    """
+    place = grid.places["gate"]
+    if grid.gate not in spec.gates:
+        raise SpecError(
+            place, f"gate {grid.gate[:60]!r}; {fields.suggestion(grid.gate, spec.gates)}"
+        )
+    gate = spec.gates[grid.gate]
+    missing = [name for name in NEEDED if name not in gate_conditions(spec, gate.name)]
+    if missing or not needs_codec(spec, gate.name):
+        raise SpecError(
+            place,
+            f"gate {gate.name} is not run under {', '.join(missing)}; allowed: a gate with the "
+            f"conditions {', '.join(NEEDED)}, its required gates' included",
+        )
+    if gate.sequential is not None:
+        raise SpecError(
+            place,
+            f"gate {gate.name} stops early (sequential), so its codecs would be compared on "
+            "different episodes; allowed: a gate of a fixed n",
+        )
+    for k in grid.ks:
+        if not declares(gate, k):
+            listed = ", ".join(map(str, gate.family))
+            raise SpecError(
+                grid.places["k"], f"gate {gate.name} does not declare k={k}; allowed: {listed}"
+            )
+    _refuse_too_many(grid, spec)
+    return gate
+
+
+def _refuse_too_many(grid: Grid, spec: Spec) -> None:
+    count, allowed = len(grid.rows) * len(grid.seeds), spec.evaluation.checkpoints
+    if count <= allowed:
+        return
+    at = spec.evaluation.places.get("checkpoints", Position(spec.file, 1, 1))
+    raise SpecError(
+        grid.places["rows"],
+        f"{len(grid.rows)} rows with {len(grid.seeds)} seeds put {count} codecs on the same test "
+        f"episodes at each k, and {at.file}:{at.line} allows {allowed}; write evaluation: "
+        f"{{checkpoints: {count}}} in a spec of the grid's own, with a task seed of its own: each "
+        "verdict then pays for all of them",
+    )

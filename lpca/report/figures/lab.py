@@ -1,0 +1,113 @@
+"""A grid's codecs as a forest: how much more its own message helps B than another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lpca.report.figures.page import LINE, PLOT, Block, page, wrapped
+from lpca.report.figures.style import FAINT, INK, MARKS, MUTED, picture
+
+EFFECT = "normal - shuffle"
+ROW, PADDING = 0.17, 0.1
+SPAN = (-1.02, 1.02)
+
+Codec = Mapping[str, Any]
+
+
+@picture
+def lab_figure(table: Mapping[str, Any]) -> Figure:
+    """Draw `normal - shuffle` of every codec of a grid's `table.json`, row by row, seed by seed.
+
+    Raises:
+        FigureError: the table is incomplete or broken.
+    """
+    groups: dict[tuple[str, int], list[Codec]] = {}
+    for codec in table["codecs"]:
+        groups.setdefault((codec["row"], codec["k"]), []).append(codec)
+    several = len({k for _, k in groups}) > 1
+    rows = [(name if not several else f"{name}, k = {k}", own) for (name, k), own in groups.items()]
+    height = sum(_height(own) for _, own in rows)
+    return page(
+        [
+            Block(LINE * 3.2, partial(_head, table), 0.1, True),
+            Block(height, partial(_draw, table, rows), 0.5),
+            Block(0.3, _key, wide=True),
+        ]
+    )
+
+
+def _height(codecs: Sequence[Codec]) -> float:
+    return ROW * len(codecs) + PADDING
+
+
+def _head(table: Mapping[str, Any], axes: Axes) -> None:
+    receiver = table["receiver"]
+    title = wrapped(f"{table['name']}: does this message help more than another?", 90, 1)[0]
+    axes.text(0.0, LINE * 0.9, title, size=11, weight="bold")
+    small = (
+        f"gate {table['gate']} · receiver {receiver['name']} ({receiver['dtype']}) · "
+        f"n = {table['n']} · answers {table['answers']} · scored by {table['score']}"
+    )
+    axes.text(0.0, LINE * 2.2, wrapped(small, 120, 1)[0], size=8, color=MUTED)
+
+
+def _draw(
+    table: Mapping[str, Any], rows: Sequence[tuple[str, Sequence[Codec]]], axes: Axes
+) -> None:
+    axes.set_xlim(*SPAN)
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−100", "−50", "0", "+50", "+100"])
+    axes.spines["left"].set_visible(False)
+    axes.axvline(0.0, color=MUTED, linewidth=0.8)
+    level = f"{table['confidence']:.0%}".replace("%", " %")
+    axes.set_xlabel(f"success, normal − shuffle, in points, with its paired {level} interval")
+    beside = axes.get_yaxis_transform()
+    top = 0.0
+    for name, codecs in rows:
+        label = wrapped(name, 30, len(codecs))
+        for index, line in enumerate(label):
+            y = top + PADDING / 2 + ROW * (index + 0.5)
+            axes.text(-0.12 / PLOT, y, line, transform=beside, ha="right", va="center", size=7.5)
+        for index, codec in enumerate(codecs):
+            _codec(axes, codec, top + PADDING / 2 + ROW * (index + 0.5))
+        top += _height(codecs)
+        axes.axhline(top, color=FAINT, linewidth=0.4)
+
+
+def _codec(axes: Axes, codec: Codec, y: float) -> None:
+    right: Any = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center", "size": 7}
+    x = 1 + 0.12 / PLOT
+    verdict, seed = codec["verdict"], codec["seed"]
+    effect = codec.get("effects", {}).get(EFFECT)
+    if verdict is None or effect is None:
+        axes.text(x, y, f"{seed}: {verdict or 'to be measured'}", color=MUTED, **right)
+        return
+    mark = MARKS[verdict]
+    low, high = (SPAN[0] if effect["low"] is None else effect["low"], effect["high"])
+    high = SPAN[1] if high is None else high
+    name = f"{codec['row']} k={codec['k']} seed {seed}"
+    axes.plot([low, high], [y, y], color=mark.colour, linewidth=1.6, label=f"interval {name}")
+    axes.plot(
+        effect["mean"],
+        y,
+        mark.marker,
+        color=mark.colour,
+        markerfacecolor=mark.colour if mark.filled else "white",
+        markersize=5,
+        label=f"estimate {name}",
+        zorder=4,
+    )
+    axes.text(x, y, f"{seed}: {verdict}, {codec['signature']}", color=INK, **right)
+
+
+def _key(axes: Axes) -> None:
+    note = (
+        "Filled circle: the gate passes; cross: it fails; hollow diamond: not decided. An interval "
+        "that reaches 0:\nnothing shows that B reads this message. On the right: training seed, "
+        "verdict, signature."
+    )
+    axes.text(0.0, 0.1, note, size=7, va="center", color=MUTED)

@@ -1,0 +1,36 @@
+"""The grids that are shipped can be run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lpca.gate_plan import sound_spec
+from lpca.lab.grid import gate_of, read_grid
+from lpca.spec.check import check_spec
+
+FOLDER = Path(__file__).parents[2] / "examples" / "lab"
+GRIDS = [path for path in sorted(FOLDER.glob("*.yaml")) if path.name != "gate_specs.yaml"]
+
+
+@pytest.mark.parametrize("path", GRIDS, ids=lambda path: path.stem)
+def test_a_grid_fits_its_spec(path):
+    grid = read_grid(path)
+    assert gate_of(grid, sound_spec(grid.spec)).name == grid.gate
+
+
+def test_the_labs_spec_has_no_findings():
+    assert check_spec(sound_spec(FOLDER / "gate_specs.yaml")) == []
+
+
+def test_its_test_episodes_are_not_the_projects():
+    project = sound_spec(FOLDER.parents[1] / "gate_specs.yaml")
+    assert sound_spec(FOLDER / "gate_specs.yaml").task.seed != project.task.seed
+
+
+def test_the_grids_of_one_spec_together_stay_within_what_it_pays_for():
+    grids = [read_grid(path) for path in GRIDS]
+    own = [one for one in grids if one.gate == "lab" and one.receiver != "stub"]
+    spec = sound_spec(FOLDER / "gate_specs.yaml")
+    assert sum(len(one.rows) * len(one.seeds) for one in own) <= spec.evaluation.checkpoints
