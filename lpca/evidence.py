@@ -21,7 +21,6 @@ from lpca.prompt_text import as_text
 from lpca.receivers.model import Receiver
 from lpca.records import Record
 from lpca.spec.model import Gate, Spec
-from lpca.stats import wilson
 from lpca.tasks import Episode
 
 FORMAT = 1
@@ -68,8 +67,7 @@ def compose(
         "beside": list(gate.beside),
         "checks": [asdict(check) for check in measurement.checks],
         "conditions": {
-            name: _condition(records, spec.evaluation.confidence)
-            for name, records in measurement.records.items()
+            name: dict(numbers) for name, numbers in measurement.numbers.items()
         },
         "receiver": {
             "name": receiver.name,
@@ -122,23 +120,6 @@ def _looks(gate: Gate, measurement: Measurement) -> dict[str, Any]:
 def command_line() -> list[str]:
     """The running command, its program by name only."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
-
-
-def _condition(records: Sequence[Record], confidence: float) -> dict[str, Any]:
-    n = len(records)
-    both = {
-        "likelihood": sum(record.likelihood_success for record in records),
-        "greedy": sum(record.greedy_success for record in records),
-    }
-    intervals = {name: wilson(count, n, confidence) for name, count in both.items()}
-    return {
-        "n": n,
-        "near_ties": sum(record.near_tie for record in records),
-        **{
-            name: {"successes": count, "interval": [intervals[name].low, intervals[name].high]}
-            for name, count in both.items()
-        },
-    }
 
 
 def _outcomes_hash(measurement: Measurement) -> str:

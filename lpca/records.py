@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lpca.receivers.tap import Given
@@ -17,7 +18,7 @@ class Record:
     """One outcome with what it rests on.
 
     `scores` are the options' summed log-probabilities, `said` what B generated greedily, until it
-    named an option or could no longer.
+    named an option or could no longer; `seconds` its part of the time its batch took.
     """
 
     seed: int
@@ -27,6 +28,7 @@ class Record:
     said: str
     named: int | None
     given: Given
+    seconds: float = field(default=math.nan, compare=False)
 
     @property
     def gap(self) -> float:
@@ -75,6 +77,7 @@ class Record:
                 norms=tuple(given["norms"]),
                 sha256=given["sha256"],
             ),
+            seconds=data["seconds"],
         )
 
 

@@ -7,17 +7,28 @@ from pathlib import Path
 
 from lpca.spec.load import SpecError
 from lpca.spec.model import Spec
-from lpca.tasks.base import MAX_TASK_SEED, Episode, EpisodeSet, Split, Task, TaskError
+from lpca.tasks.base import (
+    MAX_TASK_SEED,
+    Episode,
+    EpisodeSet,
+    Split,
+    Task,
+    TaskError,
+    ToldEpisode,
+)
 from lpca.tasks.episodes import Episodes
+from lpca.tasks.relay import Relay
 from lpca.tasks.trip import Trip
 
 __all__ = [
     "Episode",
     "EpisodeSet",
     "Episodes",
+    "Relay",
     "Split",
     "Task",
     "TaskError",
+    "ToldEpisode",
     "Trip",
     "make_task",
     "task_of",
@@ -30,9 +41,12 @@ def make_task(name: str, settings: Settings, folder: Path = Path()) -> Task:
     """Build the task a spec in `folder` names; TaskError on an unknown name or setting."""
     if name == Trip.name:
         return Trip.from_settings(settings)
+    if name == Relay.name:
+        return Relay.from_settings(settings)
     if name == Episodes.name:
         return Episodes.from_settings(settings, folder)
-    raise TaskError(f"unknown task {name[:60]!r}; allowed: {Trip.name}, {Episodes.name}", "name")
+    allowed = f"{Trip.name}, {Relay.name}, {Episodes.name}"
+    raise TaskError(f"unknown task {name[:60]!r}; allowed: {allowed}", "name")
 
 
 def task_of(spec: Spec) -> Task:
@@ -48,9 +62,21 @@ def task_of(spec: Spec) -> Task:
     except TaskError as error:
         place = task.places.get(error.setting or "", task.places["name"])
         raise SpecError(place, str(error)) from error
+    if not isinstance(made, Relay):
+        _refuse_facts(spec)
     if isinstance(made, Episodes):
         _draw(spec, made)
     return made
+
+
+def _refuse_facts(spec: Spec) -> None:
+    for gate in spec.gates.values():
+        if "p5" in gate.conditions:
+            raise SpecError(
+                gate.places.get("conditions", gate.position),
+                f"gate {gate.name} runs p5, and task {spec.task.name} has no facts to be told as "
+                f"structured text; allowed: task {Relay.name}",
+            )
 
 
 def _draw(spec: Spec, task: Episodes) -> None:
