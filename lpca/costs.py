@@ -20,6 +20,7 @@ from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.conditions import TEXTS, Setting
 from lpca.receivers.model import Receiver
+from lpca.receivers.tap import INJECTED
 from lpca.records import Record
 from lpca.stats import wilson
 
@@ -55,16 +56,9 @@ def condition_numbers(
     }
 
 
-def text_bytes(receiver: Receiver, record: Record) -> int:
-    """How many bytes of text stood in a record's slot, without the space before it."""
-    text = receiver.text(record.given.ids[record.given.start : record.given.stop])
-    return len(text.removeprefix(" ").encode())
-
-
-def capacity(channel: Channel) -> int:
-    """Bits that k vectors of the receiver's own type can hold."""
-    receiver = channel.receiver
-    return channel.k * receiver.d_model * torch.finfo(receiver.dtype).bits
+def capacity(receiver: Receiver, count: int) -> int:
+    """Bits that so many vectors of the receiver's own type can hold."""
+    return count * receiver.d_model * torch.finfo(receiver.dtype).bits
 
 
 def codec_bits(channel: Channel) -> float | None:
@@ -84,11 +78,13 @@ def codec_bits(channel: Channel) -> float | None:
 def _bits(condition: str, record: Record, setting: Setting) -> float:
     if condition == "p0":
         return 0.0
-    if condition in TEXTS:
-        return 8.0 * text_bytes(setting.receiver, record)
-    channel = setting.coded()
-    told = codec_bits(channel) if condition in ENCODED else None
-    return float(capacity(channel)) if told is None else told
+    receiver, given = setting.receiver, record.given
+    slot = given.ids[given.start : given.stop]
+    # vectors that are no tokens' are no text, wherever they stand
+    if condition in TEXTS and INJECTED not in slot:
+        return 8.0 * len(receiver.text(slot).removeprefix(" ").encode())
+    told = codec_bits(setting.coded()) if condition in ENCODED else None
+    return float(capacity(receiver, len(slot))) if told is None else told
 
 
 def missing_numbers(numbers: Mapping[str, Mapping[str, Any]], conditions: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import math
 from lpca.conditions import TEXTS
 from lpca.leaks.audit import Audit, Leak, Unknown
 from lpca.costs import missing_numbers
+from lpca.receivers.tap import INJECTED
 from lpca.spec.model import TRUNCATED
 
 
@@ -25,7 +26,7 @@ def numbers_reported(audit: Audit) -> str:
         _same(condition, "tokens", told["tokens"], sum(map(len, slots)) / len(slots))
         successes = sum(record.success(audit.score) for record in records)
         _same(condition, "successes", told[audit.score]["successes"], successes)
-        if condition in TEXTS:
+        if condition in TEXTS and not any(INJECTED in ids for ids in slots):
             texts = [audit.receiver.text(ids).removeprefix(" ") for ids in slots]
             sizes = [len(text.encode()) for text in texts]
             _same(condition, "bits", told["bits"], 8 * sum(sizes) / len(sizes))

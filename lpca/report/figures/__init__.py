@@ -2,6 +2,7 @@
 
 from lpca.report.figures.capability import capability_figure
 from lpca.report.figures.gate import gate_figure
+from lpca.report.figures.rates import rates_figure
 from lpca.report.figures.render import FORMATS, render, svg
 from lpca.report.figures.scales import scales_figure
 from lpca.report.figures.similarity import similarity_figure
@@ -13,6 +14,7 @@ __all__ = [
     "FigureError",
     "capability_figure",
     "gate_figure",
+    "rates_figure",
     "render",
     "scales_figure",
     "similarity_figure",
