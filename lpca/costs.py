@@ -35,7 +35,7 @@ def condition_numbers(
 ) -> dict[str, Any]:
     """Return what evidence reports of a condition: counts, intervals and mean cost a message.
 
-    Raises CodecError where the codec's `bits` are no positive number.
+    Raises CodecError where the codec's `bits` are no finite number from 0 on.
     """
     n = len(records)
     both = {
@@ -64,14 +64,14 @@ def capacity(receiver: Receiver, count: int) -> int:
 def codec_bits(channel: Channel) -> float | None:
     """Bits that the codec says a message takes; None where it says none.
 
-    Raises CodecError where it is no finite number above 0.
+    Raises CodecError where it is no finite number from 0 on.
     """
     bits = getattr(channel.codec, "bits", None)
     if bits is None:
         return None
     number = isinstance(bits, int | float) and not isinstance(bits, bool)
-    if not number or not math.isfinite(bits) or bits <= 0:
-        raise CodecError(f"the codec's bits are {bits!r:.60}; allowed: a number above 0")
+    if not number or not 0 <= bits < math.inf:
+        raise CodecError(f"the codec's bits are {bits!r:.60}; allowed: a finite number from 0 on")
     return float(bits)
 
 

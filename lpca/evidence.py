@@ -66,9 +66,7 @@ def compose(
         "required": [one.to_dict() for one in required],
         "beside": list(gate.beside),
         "checks": [asdict(check) for check in measurement.checks],
-        "conditions": {
-            name: dict(numbers) for name, numbers in measurement.numbers.items()
-        },
+        "conditions": {name: dict(numbers) for name, numbers in measurement.numbers.items()},
         "receiver": {
             "name": receiver.name,
             "device": receiver.device.type,

@@ -14,11 +14,11 @@ from lpca.codec.checkpoint import Identity
 from lpca.codec.foreign import OwnCodec
 from lpca.codec.store import DEFAULT_SEED, Obtained
 from lpca.conditions import Setting, build_slots
+from lpca.costs import condition_numbers
 from lpca.evaluate import Evaluated, evaluate
 from lpca.judge import OutcomeTable
 from lpca.leaks import Audit, run_checks
 from lpca.ledger import Past
-from lpca.costs import condition_numbers
 from lpca.receivers.model import Receiver
 from lpca.records import Record
 from lpca.spec.model import Answers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from lpca.conditions import TEXTS
-from lpca.leaks.audit import Audit, Leak, Unknown
 from lpca.costs import missing_numbers
+from lpca.leaks.audit import Audit, Leak, Unknown
 from lpca.receivers.tap import INJECTED
 from lpca.spec.model import TRUNCATED
 
@@ -32,9 +32,16 @@ def numbers_reported(audit: Audit) -> str:
             _same(condition, "bits", told["bits"], 8 * sum(sizes) / len(sizes))
             if condition in TRUNCATED and max(sizes) > TRUNCATED[condition]:
                 raise Leak(f"{condition}: {max(sizes)} bytes stood in a slot")
-        elif condition != "p0" and told["bits"] == 0:
-            raise Leak(f"{condition}: {told['tokens']:g} vectors are reported as no bits")
+        elif condition != "p0":
+            _same(condition, "bits", told["bits"], _bits_of_latents(audit, condition))
     return f"{len(audit.records)} conditions: success, interval, bits, tokens and seconds"
+
+
+def _bits_of_latents(audit: Audit, condition: str) -> float:
+    told = getattr(audit.setting.coded().codec, "bits", None)
+    if told is not None and condition in ("normal", "shuffle", "same_answer"):
+        return float(told)
+    return audit.k * audit.receiver.d_model * audit.receiver.dtype.itemsize * 8
 
 
 def _same(condition: str, what: str, told: float, counted: float) -> None:

@@ -36,7 +36,7 @@ def prompt_is_p0s(audit: Audit) -> str:
 
 
 def text_is_message(audit: Audit) -> str:
-    """In p0's prompt the slot holds the message, under p2 as much as its bytes allow; or p5's facts.
+    """The slot, in p0's prompt, holds the message; under p2 what its bytes allow, under p5 facts.
 
     What p2 gives is not cut again here: characters are added until the next one would not fit.
     """

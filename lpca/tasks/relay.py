@@ -136,7 +136,9 @@ class Relay:
         donors: dict[int, int] = {}
         for group in groups:
             count = len(group)
-            columns = {fact: cycle_of(fact_names(fact, split, stratum), count, rng) for fact in FACTS}
+            columns = {
+                fact: cycle_of(fact_names(fact, split, stratum), count, rng) for fact in FACTS
+            }
             first = len(positions)
             places = balanced([(first + i) % self.options for i in range(count)], count, rng)
             for i, index in enumerate(group):

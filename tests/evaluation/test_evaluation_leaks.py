@@ -71,9 +71,7 @@ class Run:
         setting = Setting(self.receiver, channel, self.episodes, static, typical)
         records = evaluate(setting, self.conditions, self.cache).records
         numbers = {c: condition_numbers(c, rs, 0.95, setting) for c, rs in records.items()}
-        return Audit(
-            setting, Trip(), records, self.hash, trained=self.trained, numbers=numbers
-        )
+        return Audit(setting, Trip(), records, self.hash, trained=self.trained, numbers=numbers)
 
     def train_on(self, seed: int) -> None:
         """Say that the codec was trained, which it need not be to be checked for."""

@@ -17,8 +17,8 @@ from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import TrainConfig
 from lpca.conditions import IMPLEMENTED, Setting
-from lpca.errors import RequestError
 from lpca.costs import condition_numbers
+from lpca.errors import RequestError
 from lpca.evaluate import evaluate
 from lpca.leaks import Audit, Leak, run_checks
 from lpca.leaks.episodes import donors_deranged, position_balanced
@@ -222,9 +222,7 @@ def test_every_check_passes_on_passages_and_questions(llama: Receiver, tmp_path:
     records = evaluate(setting, conditions, tmp_path).records
     trained = identify(llama, task, TOKEN_POOLER, K, 0, TrainConfig(steps=20))
     numbers = {name: condition_numbers(name, rs, 0.95, setting) for name, rs in records.items()}
-    audit = Audit(
-        setting, task, records, llama.state_hash(), trained=trained, numbers=numbers
-    )
+    audit = Audit(setting, task, records, llama.state_hash(), trained=trained, numbers=numbers)
     results = run_checks(audit)
     assert len(results) == len(CHECKS)
     assert [(r.id, r.detail) for r in results if r.passed is False] == []

@@ -119,7 +119,9 @@ class TestConditions:
 
     def test_a_task_without_facts_refuses_p5_in_one_line(self, llama: Receiver) -> None:
         setting = Setting(llama, None, Trip().evaluation_set("test", "seen", 4, 0))
-        with pytest.raises(TaskError, match=r"p5: episode \d+ has no facts .*; allowed: ") as caught:
+        with pytest.raises(
+            TaskError, match=r"p5: episode \d+ has no facts .*; allowed: "
+        ) as caught:
             build_slots("p5", setting)
         assert "\n" not in str(caught.value)
         empty = replace(Relay().training_batch(0, 1, 0)[0], facts=())
@@ -220,12 +222,12 @@ class TestCosts:
         told = {name: numbers["bits"] for name, numbers in numbers_of(setting, records).items()}
         assert told == {"normal": 30, "null": K * 32 * 32, "random": K * 32 * 32, "shuffle": 30}
 
-    @pytest.mark.parametrize("bits", [0, -1, math.nan, math.inf, True, "30"])
-    def test_bits_that_are_no_positive_number_are_refused(
+    @pytest.mark.parametrize("bits", [-1, math.nan, math.inf, True, "30"])
+    def test_bits_that_are_no_number_from_0_on_are_refused(
         self, llama: Receiver, bits: object
     ) -> None:
         setting = setting_of(llama, type("Wrong", (Coded,), {"bits": bits}))
-        with pytest.raises(CodecError, match=r"the codec's bits are .*; allowed: a number above 0"):
+        with pytest.raises(CodecError, match=r"the codec's bits are .*; allowed: a finite number"):
             codec_bits(setting.coded())
 
     def test_seconds_are_kept_with_the_outcomes(self, setting: Setting, tmp_path: Path) -> None:
@@ -305,7 +307,17 @@ class TestNumbersReported:
         numbers = numbers_of(setting, records)
         numbers["shuffle"]["bits"] = 0
         result = found(audit_of(setting, records, numbers), "numbers_reported")
-        assert "shuffle: 3 vectors are reported as no bits" in result.detail
+        assert "shuffle: bits are reported as 0, and 3072 were counted" in result.detail
+
+    def test_what_a_codec_says_is_believed_of_its_own_messages_only(
+        self, llama: Receiver, tmp_path: Path
+    ) -> None:
+        setting = setting_of(llama, Coded)
+        records = evaluate(setting, ("normal", "null", "shuffle"), tmp_path).records
+        numbers = numbers_of(setting, records)
+        assert found(audit_of(setting, records, numbers), "numbers_reported").passed
+        numbers["null"]["bits"] = 30
+        assert not found(audit_of(setting, records, numbers), "numbers_reported").passed
 
     def test_without_numbers_it_does_not_claim_to_have_looked(
         self, setting: Setting, records: dict[str, Any]

@@ -55,7 +55,7 @@ def capability_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def refuse_mixed(evidences: Sequence[Mapping[str, Any]]) -> None:
-    """Raise FigureError where evidence is not of one gate, task, score and receiver, with latents."""
+    """Raise FigureError where evidence is not of one gate, task, score and receiver."""
     for what in SAME:
         if len({repr(one[what]) for one in evidences}) > 1:
             values = ", ".join(sorted({str(one[what])[:40] for one in evidences}))

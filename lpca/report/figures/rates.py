@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, floor, log10
 from types import MappingProxyType
 from typing import Any
 
@@ -44,7 +45,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
         "facts": Look("structured text (p5)", SKY, "D", True, "-"),
         "nominal": Look("latents, at nominal capacity", INK, "o", True, "-"),
         "coded": Look("latents from a codebook", VERMILLION, "^", False, (0, (5, 2))),
-        "donor": Look("another's latents (shuffle)", MUTED, "x", True, (0, (3, 1.5))),
+        "donor": Look("another's latents (shuffle)", MUTED, "x", True, "none"),
     }
 )
 """By kind; what is drawn with one kind of mark is joined by its line."""
@@ -96,7 +97,7 @@ def rates_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
         loc="left",
         size=9,
     )
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
     return figure
 
 
@@ -105,8 +106,9 @@ def _points(evidence: Mapping[str, Any]) -> list[Point]:
     found = []
     for one in successes(evidence):
         kind = _kind(one.condition, evidence)
-        if kind is not None:
-            bits = float(numbers[one.condition]["bits"])
+        bits = float(numbers[one.condition]["bits"])
+        # no bits stand nowhere on a logarithmic axis
+        if kind is not None and bits > 0:
             label = _label(one.condition, evidence)
             found.append(Point(kind, bits, one.rate, one.interval, label))
     return found
@@ -151,8 +153,13 @@ def _series(axes: Axes, look: Look, points: Sequence[Point]) -> None:
         axes.plot([one.bits, one.bits], interval, color=look.colour, linewidth=1.6, zorder=3)
         if one.label:
             axes.annotate(
-                one.label, (one.bits, one.interval.high), (0, 3), textcoords="offset points",
-                ha="center", size=7, color=look.colour,
+                one.label,
+                (one.bits, one.interval.high),
+                (0, 3),
+                textcoords="offset points",
+                ha="center",
+                size=7,
+                color=look.colour,
             )
 
 
@@ -174,6 +181,10 @@ def _guessing(axes: Axes, evidences: Sequence[Mapping[str, Any]]) -> None:
 def _axes(axes: Axes, evidences: Sequence[Mapping[str, Any]]) -> None:
     axes.set_xscale("log", base=10)
     axes.margins(x=0.08)
+    low, high = axes.get_xlim()
+    decades = [10**power for power in range(floor(log10(low)) + 1, ceil(log10(high)))]
+    axes.set_xticks(decades, [f"{bits:,}" for bits in decades])
+    axes.set_xlim(low, high)
     axes.set_xlabel(
         "bits a message: 8 × bytes of text; k × log2 of a codebook; else k × d_model × bits of "
         "a number,\nan upper bound on what continuous latents hold, not what they carry"
