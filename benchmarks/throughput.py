@@ -17,8 +17,9 @@ from functools import partial
 import torch
 
 from lpca.codec.channel import Channel
+from lpca.codec.recipe import Recipe
 from lpca.codec.token_pooler import TokenPooler
-from lpca.codec.training import TrainConfig, Training
+from lpca.codec.training import Training
 from lpca.conditions import Setting, build_slots
 from lpca.evaluate import make_job, run_block
 from lpca.receivers.load import load_receiver
@@ -92,9 +93,9 @@ def training_rate(receiver: Receiver) -> tuple[float, float, str]:
     The frozen receiver needs two passes where gradients flow: forward, and back to the prefix.
     """
     training = Training(
-        receiver, Trip(), partial(TokenPooler, receiver, K), 0, TrainConfig(validation_every=10**6)
+        receiver, Trip(), partial(TokenPooler, receiver, K), 0, Recipe(validation_every=10**6)
     )
-    batch = training.task.training_batch(0, training.config.batch_size, 0)
+    batch = training.task.training_batch(0, training.recipe.batch_size, 0)
     seconds = median_seconds(receiver, training.advance)
     body, head = body_operations(receiver), head_operations(receiver)
     operations = sum(training_operations(receiver, episode, body, head) for episode in batch)

@@ -16,8 +16,7 @@ from typing import Any
 
 import torch
 
-from lpca.codec.base import CodecError
-from lpca.codec.channel import Channel
+from lpca.codec.base import bits_of
 from lpca.conditions import TEXTS, Setting
 from lpca.receivers.model import Receiver
 from lpca.receivers.tap import INJECTED
@@ -61,20 +60,6 @@ def capacity(receiver: Receiver, count: int) -> int:
     return count * receiver.d_model * torch.finfo(receiver.dtype).bits
 
 
-def codec_bits(channel: Channel) -> float | None:
-    """Bits that the codec says a message takes; None where it says none.
-
-    Raises CodecError where it is no finite number from 0 on.
-    """
-    bits = getattr(channel.codec, "bits", None)
-    if bits is None:
-        return None
-    number = isinstance(bits, int | float) and not isinstance(bits, bool)
-    if not number or not 0 <= bits < math.inf:
-        raise CodecError(f"the codec's bits are {bits!r:.60}; allowed: a finite number from 0 on")
-    return float(bits)
-
-
 def _bits(condition: str, record: Record, setting: Setting) -> float:
     if condition == "p0":
         return 0.0
@@ -83,7 +68,7 @@ def _bits(condition: str, record: Record, setting: Setting) -> float:
     # vectors that are no tokens' are no text, wherever they stand
     if condition in TEXTS and INJECTED not in slot:
         return 8.0 * len(receiver.text(slot).removeprefix(" ").encode())
-    told = codec_bits(setting.coded()) if condition in ENCODED else None
+    told = bits_of(setting.coded().codec) if condition in ENCODED else None
     return float(capacity(receiver, len(slot))) if told is None else told
 
 

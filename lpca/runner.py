@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from lpca.codec.architectures import STATIC_PREFIX
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
-from lpca.codec.checkpoint import config_of
+from lpca.codec.checkpoint import recipe_of
 from lpca.codec.foreign import OwnCodec, Source, obtain_own
+from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
-from lpca.codec.training import Progress, TrainConfig
+from lpca.codec.training import Progress
 from lpca.errors import RequestError
 from lpca.evidence import Origin, compose
 from lpca.files import StorageError, locked, read_json, write_json
@@ -227,10 +227,8 @@ class Runner:
 
         How long a user's own codec was trained is not known: by default then.
         """
-        config = TrainConfig()
-        if isinstance(codec, Obtained):
-            config = config_of(Path(codec.origin), codec.identity)
-        return self._obtained("control", Request(k, config=config, architecture=STATIC_PREFIX))
+        recipe = recipe_of(codec.identity) if isinstance(codec, Obtained) else Recipe.default()
+        return self._obtained("control", Request(k, recipe=recipe.control()))
 
     def _obtained(self, what: str, request: Request) -> Obtained:
         key = (request.k, what)
@@ -243,7 +241,7 @@ class Runner:
                 request,
                 self.options.cache,
                 lambda progress: self.console.training(
-                    progress, request.config.steps, f"{what} k={request.k}"
+                    progress, request.recipe.steps, f"{what} k={request.k}"
                 ),
                 self.console.tell,
             )

@@ -12,7 +12,7 @@ import torch
 from peft import PeftModel, PromptTuningConfig, TaskType, get_peft_model
 from torch import Tensor, nn
 
-from lpca.codec.training import answer_loss
+from lpca.codec.objectives.answer import answer_loss
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -20,7 +21,8 @@ class Codec(Protocol):
     """A latent channel's two ends; the rest of lpca asks for nothing else.
 
     One that lpca did not train may have a further attribute `trained_on`: the messages it was
-    trained on, which are then compared with those of the test.
+    trained on, which are then compared with those of the test. One whose latents hold a finite
+    number of bits per message says so by an attribute `bits`.
     """
 
     def encode(self, messages: Sequence[str]) -> Tensor:
@@ -30,6 +32,19 @@ class Codec(Protocol):
     def decode(self, latents: Tensor) -> Tensor:
         """Return prefix embeddings [batch, k, d_model] for the receiver."""
         ...
+
+
+def bits_of(codec: object) -> float | None:
+    """Return the bits per message that a codec declares; None where it declares none.
+
+    Raises CodecError when what it declares is no finite number from 0 on.
+    """
+    bits = getattr(codec, "bits", None)
+    if bits is None:
+        return None
+    if isinstance(bits, bool) or not isinstance(bits, int | float) or not 0 <= bits < math.inf:
+        raise CodecError(f"its bits are {bits!r:.60}; allowed: a finite number from 0 on")
+    return float(bits)
 
 
 class TrainableCodec(nn.Module, ABC):
@@ -42,3 +57,16 @@ class TrainableCodec(nn.Module, ABC):
     @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """As in `Codec`."""
+
+    @property
+    def bits(self) -> float | None:
+        """How many bits a message's latents hold; None where they are real numbers."""
+        return None
+
+    def auxiliary_loss(self) -> Tensor | None:
+        """Return what is minimised beside the objectives, of what was encoded last."""
+        return None
+
+    def measures(self) -> dict[str, float]:
+        """Return what is worth a look in what was encoded last, by name."""
+        return {}

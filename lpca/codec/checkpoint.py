@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from lpca.codec.architectures import ARCHITECTURES, code_of
+from lpca.codec.architectures import code_of, make_codec
 from lpca.codec.base import CodecError, TrainableCodec
-from lpca.codec.training import TrainConfig
+from lpca.codec.recipe import Recipe, RecipeError, read_recipe
 from lpca.files import StorageError, read_json, storage, write_file, write_json
 from lpca.hashing import hash_data, hash_file, hash_modules
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, Task
 
 WEIGHTS, MANIFEST = "codec.safetensors", "manifest.json"
-FORMAT = 2
-MAX_BATCH_SIZE, MAX_STEPS = 10_000, 10_000_000
+FORMAT = 3
 MAX_TRAINED = 100_000
 """How many of the episodes that a codec was trained on are looked at, at most."""
 
@@ -36,10 +34,19 @@ class Identity:
     receiver: str
     task: str
     code: str
-    config: dict[str, float]
-    architecture: str
+    recipe: dict[str, Any]
     k: int
     seed: int
+
+    @property
+    def architecture(self) -> str:
+        """The name of the codec's architecture."""
+        return recipe_of(self).architecture
+
+    @property
+    def budget(self) -> dict[str, float]:
+        """What a control must have been given too."""
+        return recipe_of(self).budget
 
     def hash(self) -> str:
         """SHA-256 of all of it."""
@@ -48,24 +55,25 @@ class Identity:
     def mismatches(self, other: Identity, ignoring: tuple[str, ...] = ()) -> list[str]:
         """Say what differs in `other`, one phrase per field."""
         mine, theirs = asdict(self), asdict(other)
+        for fields in (mine, theirs):
+            recipe = fields.pop("recipe")
+            if "recipe" not in ignoring:
+                fields.update(recipe)
         return [
-            f"{field} is {_short(theirs[field])}, wanted {_short(value)}"
-            for field, value in mine.items()
-            if field not in ignoring and theirs[field] != value
+            f"{field} is {_short(theirs.get(field))}, wanted {_short(mine.get(field))}"
+            for field in dict.fromkeys([*mine, *theirs])
+            if field not in ignoring and theirs.get(field) != mine.get(field)
         ]
 
 
-def identify(
-    receiver: Receiver, task: Task, architecture: str, k: int, seed: int, config: TrainConfig
-) -> Identity:
+def identify(receiver: Receiver, task: Task, k: int, seed: int, recipe: Recipe) -> Identity:
     """Name the training run of these arguments; data and code count by their content."""
-    first_batch = [asdict(e) for e in task.training_batch(0, int(config.batch_size), seed)]
+    first_batch = [asdict(e) for e in task.training_batch(0, recipe.batch_size, seed)]
     return Identity(
         receiver=receiver.weights_hash,
         task=hash_data([task.training_hash(), first_batch]),
-        code=hash_modules(code_of(architecture)),
-        config=asdict(config),
-        architecture=architecture,
+        code=hash_modules(code_of(recipe)),
+        recipe=recipe.content(),
         k=k,
         seed=seed,
     )
@@ -144,43 +152,28 @@ def read_identity(folder: Path) -> Identity:
         found = Identity(**read_manifest(folder)["identity"])
     except (KeyError, TypeError) as error:
         raise CodecError(f"{folder / MANIFEST}: its identity is incomplete: {error}") from error
-    if not isinstance(found.seed, int) or not isinstance(found.config, dict):
-        raise CodecError(f"{folder / MANIFEST}: its identity has no seed or no config")
-    if not isinstance(found.architecture, str) or found.architecture not in ARCHITECTURES:
-        raise CodecError(
-            f"{folder / MANIFEST}: architecture {found.architecture!r} is unknown; "
-            f"allowed: {', '.join(ARCHITECTURES)}"
-        )
+    if not isinstance(found.seed, int) or not isinstance(found.recipe, dict):
+        raise CodecError(f"{folder / MANIFEST}: its identity has no seed or no recipe")
+    recipe_of(found, str(folder / MANIFEST))
     return found
 
 
-def config_of(folder: Path, identity: Identity) -> TrainConfig:
-    """Return how long and how a codec was trained, where its identity does not say by default.
+def recipe_of(identity: Identity, place: str = "checkpoint") -> Recipe:
+    """Return how a codec was trained, where its identity does not say by default.
 
-    Raises CodecError where a value cannot be.
+    Raises CodecError, beginning with `place`, where a value cannot be.
     """
-    config = {**asdict(TrainConfig()), **identity.config}
-    for name, most in {"steps": MAX_STEPS, "batch_size": MAX_BATCH_SIZE}.items():
-        value = config[name]
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise CodecError(f"{folder / MANIFEST}: {name} is {value!r}; allowed: 1 to {most}")
-    known = [one.name for one in fields(TrainConfig)]
-    for name, value in config.items():
-        number = isinstance(value, int | float) and 0 < value <= sys.float_info.max
-        if name not in known or not number:
-            raise CodecError(
-                f"{folder / MANIFEST}: config {name} is {value!r}; allowed: a number above 0 for "
-                f"each of {', '.join(known)}"
-            )
-    return TrainConfig(**config)
+    try:
+        return read_recipe(identity.recipe, place)
+    except RecipeError as error:
+        raise CodecError(str(error)) from None
 
 
 def trained_episodes(identity: Identity, task: Task) -> list[Episode]:
     """Return the episodes a codec was trained on, the first `MAX_TRAINED` of them."""
-    config = {**asdict(TrainConfig()), **identity.config}
-    size = int(config["batch_size"])
-    steps = min(int(config["steps"]), -(-MAX_TRAINED // size))
-    batches = (task.training_batch(step, size, identity.seed) for step in range(steps))
+    recipe = recipe_of(identity)
+    steps = min(recipe.steps, -(-MAX_TRAINED // recipe.batch_size))
+    batches = (task.training_batch(i, recipe.batch_size, identity.seed) for i in range(steps))
     return [episode for batch in batches for episode in batch]
 
 
@@ -191,12 +184,12 @@ def load_codec(folder: Path, receiver: Receiver, k: int) -> TrainableCodec:
     the manifest names.
     """
     manifest, path = read_manifest(folder), folder / WEIGHTS
-    make = ARCHITECTURES[read_identity(folder).architecture]
+    recipe = recipe_of(read_identity(folder))
     try:
         if hash_file(path) != manifest.get("weights_sha256"):
             raise CodecError(f"{path}: its bytes are not the ones {MANIFEST} names")
         state = load_file(path)
-        codec = make(receiver, k)
+        codec = make_codec(receiver, k, recipe)
         codec.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:
         if isinstance(error, CodecError):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import lpca
-from lpca.codec.base import Codec, CodecError
+from lpca.codec.base import Codec, CodecError, bits_of
 from lpca.codec.store import DEFAULT_SEED
 from lpca.errors import RequestError
 from lpca.hashing import hash_data, hash_modules, hash_tensors
@@ -67,10 +67,11 @@ class OwnCodec:
             "task": None,
             "code": self.code_hash,
             "weights": self.weights_hash,
-            "config": None,
+            "recipe": None,
             "architecture": self.name,
             "k": self.k,
             "seed": None,
+            "bits": bits_of(self.codec),
             "history": [],
             "trained_on": None if self.trained_on is None else len(self.trained_on),
         }
@@ -120,7 +121,7 @@ def obtain_own(source: Source, receiver: Receiver, k: int) -> OwnCodec:
             "allowed: an object with encode(messages) and decode(latents)"
         )
     return OwnCodec(
-        codec=_Guarded(source.name, made, k),
+        codec=_Guarded(source.name, made, k, _bits(source.name, made)),
         name=source.name,
         receiver=receiver.weights_hash,
         k=k,
@@ -133,8 +134,8 @@ def obtain_own(source: Source, receiver: Receiver, k: int) -> OwnCodec:
 class _Guarded:
     """A user's codec whose mistakes become one line that says where they were made."""
 
-    def __init__(self, name: str, codec: Any, k: int) -> None:
-        self.name, self.codec, self.k = name, codec, k
+    def __init__(self, name: str, codec: Any, k: int, bits: float | None) -> None:
+        self.name, self.codec, self.k, self.bits = name, codec, k, bits
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         if isinstance(self.codec, nn.Module):
@@ -220,6 +221,13 @@ def _declared(name: str, codec: object) -> tuple[str, ...] | None:
             f"codec {name}: trained_on holds {_kind(strays[0])}; allowed: messages, each a str"
         )
     return tuple(declared)
+
+
+def _bits(name: str, codec: object) -> float | None:
+    try:
+        return bits_of(codec)
+    except CodecError as error:
+        raise RequestError(f"codec {name}: {error}") from None
 
 
 def _weights_hash(codec: object) -> str | None:

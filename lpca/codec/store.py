@@ -15,20 +15,22 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from lpca import __version__
-from lpca.codec.architectures import ARCHITECTURES, TOKEN_POOLER
+from lpca.codec.architectures import make_codec
 from lpca.codec.base import CodecError, TrainableCodec
 from lpca.codec.checkpoint import (
     Identity,
-    config_of,
     identify,
     load_codec,
     read_identity,
     read_manifest,
+    recipe_of,
     save_checkpoint,
     trained_episodes,
     write_tensors,
 )
-from lpca.codec.training import Progress, TrainConfig, Training
+from lpca.codec.choices import TOKEN_POOLER
+from lpca.codec.recipe import Recipe
+from lpca.codec.training import Progress, Training
 from lpca.errors import RequestError
 from lpca.files import locked
 from lpca.receivers.model import Receiver
@@ -55,8 +57,9 @@ class Obtained:
 
     def to_dict(self) -> dict[str, Any]:
         """As evidence has it."""
+        identity = {**asdict(self.identity), "architecture": self.identity.architecture}
         history = self.facts.get("history", [])
-        return {"origin": self.origin, **asdict(self.identity), "history": history}
+        return {"origin": self.origin, **identity, "bits": self.codec.bits, "history": history}
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,7 @@ class Request:
     seed: int | None = None
     checkpoint: Path | None = None
     retrain: bool = False
-    config: TrainConfig = field(default_factory=TrainConfig)
-    architecture: str = TOKEN_POOLER
+    recipe: Recipe = field(default_factory=Recipe.default)
 
 
 def obtain_codec(
@@ -87,10 +89,9 @@ def obtain_codec(
     wanted = identify(
         receiver,
         task,
-        request.architecture,
         request.k,
         DEFAULT_SEED if request.seed is None else request.seed,
-        request.config,
+        request.recipe,
     )
     if request.checkpoint is not None:
         return _given(request.checkpoint, receiver, task, request)
@@ -116,7 +117,7 @@ def shipped_folder(k: int, architecture: str = TOKEN_POOLER) -> Path:
 
 
 def _shipped(receiver: Receiver, request: Request) -> Path | None:
-    folder = shipped_folder(request.k, request.architecture)
+    folder = shipped_folder(request.k, request.recipe.architecture)
     return folder if receiver.name == "smollm2-135m" and folder.exists() else None
 
 
@@ -125,9 +126,8 @@ def _given(folder: Path, receiver: Receiver, task: Task, request: Request) -> Ob
         found = read_identity(folder)
         # How somebody trained their codec is theirs; what it was trained for must fit. Seed and
         # batch size also shape the batch by which a task is identified: theirs are taken.
-        config = config_of(folder, found)
-        wanted = identify(receiver, task, found.architecture, request.k, found.seed, config)
-        mismatches = wanted.mismatches(found, ignoring=("seed", "config", "code"))
+        wanted = identify(receiver, task, request.k, found.seed, recipe_of(found))
+        mismatches = wanted.mismatches(found, ignoring=("seed", "recipe", "code"))
         if mismatches:
             raise CodecError(f"checkpoint {folder} does not fit: {'; '.join(mismatches)}")
         codec = load_codec(folder, receiver, wanted.k)
@@ -195,8 +195,8 @@ def _train(
 
 
 def _training(receiver: Receiver, task: Task, identity: Identity, request: Request) -> Training:
-    make = partial(ARCHITECTURES[identity.architecture], receiver, identity.k)
-    return Training(receiver, task, make, identity.seed, request.config)
+    make = partial(make_codec, receiver, identity.k, request.recipe)
+    return Training(receiver, task, make, identity.seed, request.recipe)
 
 
 def _save_snapshot(training: Training, path: Path) -> None:

@@ -1,42 +1,40 @@
-"""Train a codec through the frozen receiver: fresh messages, loss on the answer's tokens."""
+"""Train a codec through the frozen receiver: fresh messages, a weighted sum of objectives."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from lpca.codec.base import TrainableCodec
+from lpca.codec.objectives import OBJECTIVES
+from lpca.codec.objectives.answer import cross_entropy
+from lpca.codec.objectives.batch import Batch
+from lpca.codec.recipe import Recipe
+from lpca.hashing import named_seed
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Slot, read_context
 from lpca.tasks import Episode, Task
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How a codec is trained; the learning rate warms up, then falls as a cosine to zero."""
-
-    steps: int = 120
-    batch_size: int = 24
-    learning_rate: float = 1e-3
-    warmup_steps: int = 5
-    validation_every: int = 10
-
-
-@dataclass(frozen=True)
 class Progress:
-    """One step's record: losses are mean negative log-likelihoods of answer tokens, in nats.
+    """One step's record.
 
-    `gap` is that of a shuffled message minus that of the right one, on validation episodes; it
-    is None on steps that did not measure it.
+    `loss` is what was minimised, `objectives` has each part's own value, without its weight. `gap`
+    is the answer's cross-entropy with a shuffled message minus that with the right one, in nats per
+    token on validation episodes, and `measures` is what the codec tells of itself there; both
+    stand only at the steps that measure them.
     """
 
     step: int
     loss: float
     gap: float | None
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Training:
@@ -51,37 +49,44 @@ class Training:
         task: Task,
         make: Callable[[], TrainableCodec],
         seed: int,
-        config: TrainConfig,
+        recipe: Recipe,
     ) -> None:
-        self.receiver, self.task, self.seed, self.config = receiver, task, seed, config
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        self.receiver, self.task, self.seed, self.recipe = receiver, task, seed, recipe
+        with _seeded(seed):
             self.codec = make()
-        self.optimiser = torch.optim.AdamW(self.codec.parameters(), lr=config.learning_rate)
+        self.optimiser = torch.optim.AdamW(self.codec.parameters(), lr=recipe.learning_rate)
         self.history: list[Progress] = []
-        validation = task.evaluation_set("validation", "seen", config.batch_size, seed)
+        validation = task.evaluation_set("validation", "seen", recipe.batch_size, seed)
         self._validation = list(validation)
         self._donors = [validation.donor(i) for i in range(len(validation))]
 
     def run(self, report: Callable[[Progress], None]) -> None:
         """Advance to the last step, reporting each."""
-        while len(self.history) < self.config.steps:
+        while len(self.history) < self.recipe.steps:
             report(self.advance())
 
     def advance(self) -> Progress:
         """Take one optimiser step on fresh episodes."""
-        step, config = len(self.history), self.config
+        step, recipe = len(self.history), self.recipe
         for group in self.optimiser.param_groups:
-            group["lr"] = config.learning_rate * _schedule(step, config)
-        episodes = self.task.training_batch(step, config.batch_size, self.seed)
+            group["lr"] = recipe.learning_rate * _schedule(step, recipe)
+        episodes = self.task.training_batch(step, recipe.batch_size, self.seed)
         self.codec.train()
-        loss = self._loss(episodes, episodes)
+        # by its own step, so that a training that goes on from a snapshot draws the same
+        with _seeded(named_seed("step", self.seed, step)):
+            loss, parts = self._loss(episodes, step)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.codec.parameters(), 1.0)
         self.optimiser.step()
-        measured = (step + 1) % config.validation_every == 0 or step + 1 == config.steps
-        progress = Progress(step + 1, float(loss.detach()), self.gap() if measured else None)
+        measured = (step + 1) % recipe.validation_every == 0 or step + 1 == recipe.steps
+        progress = Progress(
+            step=step + 1,
+            loss=float(loss.detach()),
+            gap=self.gap() if measured else None,
+            objectives=parts,
+            measures=self.codec.measures() if measured else {},
+        )
         self.history.append(progress)
         return progress
 
@@ -89,39 +94,36 @@ class Training:
     def gap(self) -> float:
         """Return how much worse the answer fares with another episode's message, in nats."""
         self.codec.eval()
-        right = self._loss(self._validation, self._validation)
-        return float(self._loss(self._validation, self._donors) - right)
+        shuffled = self._prefixes(self._donors)
+        batch = Batch(self.receiver, self._validation, self._prefixes(self._validation))
+        right = cross_entropy(batch, batch.normal)
+        return float(cross_entropy(batch, batch.injected(shuffled)) - right)
 
-    def _loss(self, episodes: Sequence[Episode], senders: Sequence[Episode]) -> Tensor:
-        prefixes = self.codec.decode(self.codec.encode([e.message for e in senders]))
-        return answer_loss(self.receiver, episodes, prefixes)
+    def _loss(self, episodes: Sequence[Episode], step: int) -> tuple[Tensor, dict[str, float]]:
+        batch = Batch(
+            self.receiver, episodes, self._prefixes(episodes), named_seed("draws", self.seed, step)
+        )
+        weights = self.recipe.stage_at(step).objective
+        parts = {name: OBJECTIVES[name](batch) for name, weight in weights.items() if weight}
+        loss = torch.stack([weights[name] * value for name, value in parts.items()]).sum()
+        auxiliary = self.codec.auxiliary_loss()
+        if auxiliary is not None:
+            loss, parts["auxiliary"] = loss + auxiliary, auxiliary
+        return loss, {name: float(value.detach()) for name, value in parts.items()}
 
-
-def answer_loss(receiver: Receiver, episodes: Sequence[Episode], prefixes: Tensor) -> Tensor:
-    """Cross-entropy over the whole vocabulary of the right answers' tokens, in nats per token.
-
-    Args:
-        receiver: the frozen model.
-        episodes: the batch; what stands before the slot is read without gradient.
-        prefixes: [batch, k, d_model], injected into the slots.
-    """
-    context = read_context(receiver, [receiver.prompt_start_ids(e.before) for e in episodes])
-    answers = [receiver.option_ids(e.right) for e in episodes]
-    afters = [
-        [*receiver.segment_ids(e.after), *ids[:-1]]
-        for e, ids in zip(episodes, answers, strict=True)
-    ]
-    slots = [Slot(vectors=prefix) for prefix in prefixes]
-    keep = max(map(len, answers))
-    logits = context.continuation_logits(slots, afters, keep)
-    targets = torch.full((len(answers), keep), -100)
-    for i, ids in enumerate(answers):
-        targets[i, keep - len(ids) :] = torch.tensor(ids)
-    return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten().to(logits.device))
+    def _prefixes(self, senders: Sequence[Episode]) -> Tensor:
+        return self.codec.decode(self.codec.encode([e.message for e in senders]))
 
 
-def _schedule(step: int, config: TrainConfig) -> float:
-    if step < config.warmup_steps:
-        return (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def _schedule(step: int, recipe: Recipe) -> float:
+    if step < recipe.warmup_steps:
+        return (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
     return 0.5 * (1 + math.cos(math.pi * done))

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from lpca.cli import UsageError
+from lpca.codec.choices import ARCHITECTURES, TOKEN_POOLER
+from lpca.codec.recipe import Recipe
 from lpca.exit_codes import ExitCode
 
 
@@ -19,9 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--architecture",
-        default="token_pooler",
-        choices=("token_pooler", "static_prefix"),
-        help="static_prefix is the control that never sees a message",
+        choices=tuple(ARCHITECTURES),
+        help="trained as by default (token_pooler); static_prefix never sees a message",
+    )
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        help="YAML file of an architecture, objectives or a curriculum, and numbers of steps",
     )
     parser.add_argument("--k", type=int, default=4, help="number of latents")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training")
@@ -44,17 +50,18 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         (k,) = parse_ks(str(arguments.k))
         parse_seed("--seed", arguments.seed)
         _refuse_to_overwrite(arguments.out, MANIFEST)
+        recipe = _recipe(arguments)
         spec = load_spec(arguments.spec)
         task = task_of(spec)
         receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
-        request = Request(k, arguments.seed, retrain=True, architecture=arguments.architecture)
+        request = Request(k, arguments.seed, retrain=True, recipe=recipe)
         with StderrConsole() as console:
             obtained = obtain_codec(
                 receiver,
                 task,
                 request,
                 cache_dir(),
-                lambda progress: console.training(progress, request.config.steps, f"codec k={k}"),
+                lambda progress: console.training(progress, recipe.steps, f"codec k={k}"),
                 console.tell,
             )
         kept = ("history", "trained")
@@ -64,6 +71,16 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         raise UsageError(error) from error
     print(f"checkpoint written to {arguments.out}")
     return ExitCode.PASS
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    from lpca.codec.recipe_file import load_recipe
+
+    if arguments.recipe is None:
+        return Recipe.default(arguments.architecture or TOKEN_POOLER)
+    if arguments.architecture is not None:
+        raise UsageError("--architecture and --recipe: both given; allowed: one of them")
+    return load_recipe(arguments.recipe)
 
 
 def _refuse_to_overwrite(folder: Path, manifest: str) -> None:

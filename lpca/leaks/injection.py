@@ -101,7 +101,7 @@ def static_is_static(audit: Audit) -> str:
         raise Leak(f"static injected {len(hashes)} different prefixes: it sees the message")
     own, control = audit.trained, audit.static_trained
     if own is not None and control is not None:
-        for name in ("receiver", "k", "config"):
+        for name in ("receiver", "k", "budget"):
             mine, theirs = getattr(own, name), getattr(control, name)
             if mine != theirs:
                 raise Leak(f"static was trained with another {name}: {theirs}, the codec {mine}")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lpca import conditions, evaluate
-from lpca.codec.training import answer_loss
+from lpca.codec.objectives.answer import answer_loss
 from lpca.conditions import Setting
 from lpca.evaluate import Job
 from lpca.receivers.model import Receiver
@@ -144,8 +143,9 @@ def static_sees(stage: Stage) -> None:
 @sabotage("building", "the static prefix was hardly trained", "static_is_static")
 def static_undertrained(stage: Stage) -> None:
     """A weak control makes a strong claim."""
-    config: dict[str, Any] = {**stage.control.identity.config, "steps": 3}
-    identity = replace(stage.control.identity, config=config)
+    short = [{"steps": 3, "objective": {"answer": 1.0}}]
+    recipe = {**stage.control.identity.recipe, "curriculum": short}
+    identity = replace(stage.control.identity, recipe=recipe)
     stage.control = replace(stage.control, identity=identity)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from unittest import mock
 
 import lpca.conditions
-from lpca.codec.architectures import STATIC_PREFIX
 from lpca.codec.base import Codec
 from lpca.codec.channel import Channel
+from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.conditions import Setting
@@ -189,7 +189,7 @@ class Theatre:
         """A sound run, with caches and a ledger of its own; what is changed on it is undone."""
         task = task_of(self.spec)
         codec = self._obtain(task, Request(k, train_seed))
-        control = self._obtain(task, Request(k, architecture=STATIC_PREFIX))
+        control = self._obtain(task, Request(k, recipe=Recipe.default().control()))
         with TemporaryDirectory() as scratch:
             own = Path(scratch) / "cache"
             kept = self.cache / "outcomes"

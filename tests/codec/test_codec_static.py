@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from lpca.codec.channel import Channel
+from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.static_prefix import StaticPrefix
-from lpca.codec.training import TrainConfig, Training
+from lpca.codec.training import Training
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
 
 K = 3
-CONFIG = TrainConfig(steps=12, batch_size=6, warmup_steps=2, validation_every=6)
+RECIPE = Recipe(stages=(Stage(12),), batch_size=6, warmup_steps=2, validation_every=6)
 
 
 def make(receiver: Receiver, seed: int = 0) -> StaticPrefix:
@@ -40,7 +41,7 @@ def test_another_seed_starts_elsewhere(llama: Receiver) -> None:
 
 
 def test_training_moves_it_and_lowers_the_loss(llama: Receiver) -> None:
-    training = Training(llama, Trip(), partial(StaticPrefix, llama, K), 0, CONFIG)
+    training = Training(llama, Trip(), partial(StaticPrefix, llama, K), 0, RECIPE)
     before = training.codec.encode(["Hi."]).detach().clone()
     training.run(lambda _: None)
     assert not torch.equal(before, training.codec.encode(["Hi."]))

@@ -13,16 +13,17 @@ from safetensors.torch import load_file, save_file
 
 from lpca.codec import store
 from lpca.codec.checkpoint import MANIFEST, WEIGHTS, identify, read_identity
+from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.token_pooler import TokenPooler
-from lpca.codec.training import Progress, TrainConfig, Training
+from lpca.codec.training import Progress, Training
 from lpca.errors import RequestError
 from lpca.hashing import hash_file
 from lpca.receivers.model import Receiver
 from lpca.tasks import Task, Trip
 
-CONFIG = TrainConfig(steps=5, batch_size=2, warmup_steps=2, validation_every=3)
-REQUEST = Request(2, seed=0, config=CONFIG)
+RECIPE = Recipe(stages=(Stage(5),), batch_size=2, warmup_steps=2, validation_every=3)
+REQUEST = Request(2, seed=0, recipe=RECIPE)
 
 
 class Desk:
@@ -43,10 +44,9 @@ class Desk:
         identity = identify(
             self.receiver,
             Trip(),
-            request.architecture,
             request.k,
             request.seed or 0,
-            request.config,
+            request.recipe,
         )
         return self.cache / "codecs" / identity.hash()
 
@@ -86,7 +86,7 @@ def test_it_trains_once_and_is_then_found(desk: Desk) -> None:
 
 
 def test_what_it_trains_is_what_training_gives(desk: Desk) -> None:
-    training = Training(desk.receiver, Trip(), partial(TokenPooler, desk.receiver, 2), 0, CONFIG)
+    training = Training(desk.receiver, Trip(), partial(TokenPooler, desk.receiver, 2), 0, RECIPE)
     training.run(lambda _: None)
     obtained = desk.ask()
     assert_same(state(obtained), dict(training.codec.state_dict()))
@@ -152,7 +152,7 @@ def test_retrain_trains_though_one_is_there(desk: Desk) -> None:
     [
         (replace(REQUEST, seed=1), Trip()),
         (replace(REQUEST, k=3), Trip()),
-        (replace(REQUEST, config=replace(CONFIG, learning_rate=1e-2)), Trip()),
+        (replace(REQUEST, recipe=replace(RECIPE, learning_rate=1e-2)), Trip()),
         (REQUEST, Trip(5)),
     ],
 )
@@ -222,12 +222,12 @@ class TestGiven:
         assert_same(state(obtained), state(desk.ask()))
 
     def test_how_it_was_trained_is_its_owners_affair(self, desk: Desk, given: Path) -> None:
-        edit(given, config={"steps": 9000, "batch_size": 2}, code="c" * 64)
+        edit(given, recipe={"steps": 9000, "batch_size": 2}, code="c" * 64)
         obtained = desk.ask(replace(REQUEST, checkpoint=given))
-        assert obtained.identity.config == {"steps": 9000, "batch_size": 2}
+        assert obtained.identity.recipe == {"steps": 9000, "batch_size": 2}
 
     def test_another_seed_and_batch_size_are_taken(self, desk: Desk, tmp_path: Path) -> None:
-        theirs = replace(REQUEST, seed=3, config=replace(CONFIG, batch_size=3))
+        theirs = replace(REQUEST, seed=3, recipe=replace(RECIPE, batch_size=3))
         trained = desk.ask(theirs)
         given = shutil.copytree(desk.folder(theirs), tmp_path / "seed3")
         obtained = desk.ask(replace(REQUEST, checkpoint=Path(given)))
@@ -317,7 +317,7 @@ def test_a_given_checkpoint_with_an_impossible_batch_size_is_refused(
     desk.ask()
     folder = desk.folder()
     manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["identity"]["config"]["batch_size"] = size
+    manifest["identity"]["recipe"]["batch_size"] = size
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(RequestError, match=r"batch_size is .*; allowed: 1 to"):
         desk.ask(replace(REQUEST, checkpoint=folder))

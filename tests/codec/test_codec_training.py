@@ -8,16 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from lpca.codec.objectives.answer import answer_loss
+from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.token_pooler import TokenPooler
-from lpca.codec.training import Progress, TrainConfig, Training, answer_loss
+from lpca.codec.training import Progress, Training
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
 
-SHORT = TrainConfig(steps=4, batch_size=3, warmup_steps=2, validation_every=2)
+SHORT = Recipe(stages=(Stage(4),), batch_size=3, warmup_steps=2, validation_every=2)
 
 
-def train(receiver: Receiver, seed: int = 0, config: TrainConfig = SHORT, k: int = 2) -> Training:
-    training = Training(receiver, Trip(), partial(TokenPooler, receiver, k), seed, config)
+def train(receiver: Receiver, seed: int = 0, recipe: Recipe = SHORT, k: int = 2) -> Training:
+    training = Training(receiver, Trip(), partial(TokenPooler, receiver, k), seed, recipe)
     training.run(lambda _: None)
     return training
 
@@ -77,7 +79,7 @@ def test_the_same_seed_gives_the_same_codec_bit_for_bit(receiver: Receiver) -> N
     assert first.history == second.history
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"config": replace(SHORT, learning_rate=1e-2)}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"recipe": replace(SHORT, learning_rate=1e-2)}])
 def test_another_seed_or_configuration_gives_another_codec(
     llama: Receiver, change: dict[str, object]
 ) -> None:
@@ -107,15 +109,17 @@ def test_the_receiver_stays_bit_for_bit_as_it_was(receiver: Receiver) -> None:
 
 
 def test_the_loss_goes_down(llama: Receiver) -> None:
-    config = TrainConfig(steps=30, batch_size=8, learning_rate=1e-2, validation_every=30)
-    history = train(llama, config=config, k=4).history
+    recipe = Recipe(stages=(Stage(30),), batch_size=8, learning_rate=1e-2, validation_every=30)
+    history = train(llama, recipe=recipe, k=4).history
     first, last = ([p.loss for p in part] for part in (history[:5], history[-5:]))
     assert sum(last) / 5 < sum(first) / 5 - 0.5
 
 
 def test_progress_counts_steps_and_measures_the_gap_now_and_at_the_end(llama: Receiver) -> None:
     reported: list[Progress] = []
-    training = Training(llama, Trip(), partial(TokenPooler, llama, 2), 0, replace(SHORT, steps=5))
+    training = Training(
+        llama, Trip(), partial(TokenPooler, llama, 2), 0, replace(SHORT, stages=(Stage(5),))
+    )
     training.run(reported.append)
     assert reported == training.history
     assert [p.step for p in reported] == [1, 2, 3, 4, 5]

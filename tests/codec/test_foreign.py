@@ -11,7 +11,7 @@ from gate_project import BASE, ROOT, Project
 from own_codec import CUT, OPEN
 from torch import nn
 
-from lpca.codec.base import CodecError
+from lpca.codec.base import CodecError, bits_of
 from lpca.codec.channel import Channel
 from lpca.codec.foreign import codec_given, codec_named, obtain_own
 from lpca.errors import RequestError
@@ -206,7 +206,23 @@ class TestContent:
         data = obtain_own(codec_given(Constant), llama, K).to_dict()
         assert json.loads(json.dumps(data)) == data
         unknown = {name for name, value in data.items() if value is None}
-        assert unknown == {"task", "weights", "config", "seed", "trained_on"}
+        assert unknown == {"task", "weights", "recipe", "bits", "seed", "trained_on"}
+
+
+class TestBits:
+    def test_what_is_declared_stands_in_the_evidence(self, llama):
+        codec = Constant(llama, K)
+        codec.bits = 12
+        own = obtain_own(codec_given(codec), llama, K)
+        assert own.to_dict()["bits"] == 12.0
+        assert bits_of(own.codec) == 12.0
+
+    @pytest.mark.parametrize("bits", ["many", -1, float("nan"), float("inf"), True])
+    def test_what_is_no_number_of_bits_is_refused(self, llama, bits):
+        codec = Constant(llama, K)
+        codec.bits = bits
+        with pytest.raises(RequestError, match=r"codec .*:Constant: its bits are .*; allowed: a"):
+            obtain_own(codec_given(codec), llama, K)
 
 
 class TestDeclared:

@@ -9,14 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from lpca.codec.architectures import ARCHITECTURES
 from lpca.codec.checkpoint import identify, read_identity
+from lpca.codec.choices import STATIC_PREFIX, TOKEN_POOLER
+from lpca.codec.recipe import Recipe
 from lpca.codec.store import DEFAULT_SEED, Request, obtain_codec, shipped_folder
-from lpca.codec.training import TrainConfig
 from lpca.receivers.load import load_receiver
 from lpca.spec.load import load_spec
 from lpca.tasks import task_of
 
+SHIPPED = (TOKEN_POOLER, STATIC_PREFIX)
 ROOT = Path(__file__).parents[2]
 SMOLLM2 = "3ac0c172da6bdd046b558c2f12d0adaa20eba5c9bd3bd656ecf4f7a2e6d30912"
 
@@ -26,11 +27,11 @@ def task():
     return task_of(load_spec(ROOT / "gate_specs.yaml"))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", SHIPPED)
 def test_it_fits_the_code_the_task_and_the_configuration(task, architecture):
     found = read_identity(shipped_folder(4, architecture))
     receiver = SimpleNamespace(weights_hash=SMOLLM2)
-    wanted = identify(receiver, task, architecture, 4, DEFAULT_SEED, TrainConfig())
+    wanted = identify(receiver, task, 4, DEFAULT_SEED, Recipe.default(architecture))
     assert wanted.mismatches(found) == []
 
 
@@ -39,21 +40,21 @@ def test_a_checkpoint_of_other_code_would_not_fit(task):
     assert replace(found, code="0" * 64).mismatches(found)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", SHIPPED)
 def test_it_is_small_and_says_how_it_was_trained(architecture):
     folder = shipped_folder(4, architecture)
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 5_000_000
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert len(manifest["history"]) == TrainConfig().steps
+    assert len(manifest["history"]) == Recipe.default().steps
     assert manifest["history"][-1]["gap"] is not None
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", SHIPPED)
 def test_the_default_receiver_takes_it(task, tmp_path, architecture):
     told = []
     receiver = load_receiver()
     assert receiver.weights_hash == SMOLLM2
-    request = Request(4, architecture=architecture)
+    request = Request(4, recipe=Recipe.default(architecture))
     obtained = obtain_codec(receiver, task, request, tmp_path, pytest.fail, told.append)
     assert (obtained.origin, told) == ("shipped", [])

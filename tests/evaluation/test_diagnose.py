@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from lpca.cli import main
-from lpca.codec.architectures import STATIC_PREFIX
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify, save_checkpoint
+from lpca.codec.recipe import Recipe
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
-from lpca.codec.training import TrainConfig
 from lpca.commands.diagnose import parse_scales
 from lpca.conditions import Setting
 from lpca.diagnose import scale_sweep
@@ -34,7 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     receiver, task = load_receiver("stub", "cpu"), task_of(load_spec(SPEC))
     folder = tmp_path_factory.mktemp("codec") / "untrained"
     codec = StaticPrefix(receiver, K)
-    identity = identify(receiver, task, STATIC_PREFIX, K, 0, TrainConfig())
+    identity = identify(receiver, task, K, 0, Recipe.default().control())
     save_checkpoint(folder, codec, identity, {"history": []})
     return folder
 

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 
 import lpca.conditions
 import lpca.evaluate
-from lpca.codec.architectures import TOKEN_POOLER
 from lpca.codec.base import Codec
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import Identity, identify
 from lpca.codec.foreign import codec_given, obtain_own
+from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
-from lpca.codec.training import TrainConfig
 from lpca.conditions import IMPLEMENTED, Setting
 from lpca.costs import condition_numbers
 from lpca.evaluate import Job, evaluate
@@ -75,8 +74,8 @@ class Run:
 
     def train_on(self, seed: int) -> None:
         """Say that the codec was trained, which it need not be to be checked for."""
-        config = TrainConfig(steps=20)
-        self.trained = identify(self.receiver, Trip(), TOKEN_POOLER, K, seed, config)
+        recipe = Recipe(stages=(Stage(20),))
+        self.trained = identify(self.receiver, Trip(), K, seed, recipe)
 
     def failing(self) -> set[str]:
         return failing(self.audit())

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from lpca.codec.architectures import TOKEN_POOLER
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify
+from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
-from lpca.codec.training import TrainConfig
 from lpca.conditions import IMPLEMENTED, Setting
 from lpca.costs import condition_numbers
 from lpca.errors import RequestError
@@ -220,7 +219,7 @@ def test_every_check_passes_on_passages_and_questions(llama: Receiver, tmp_path:
     setting = Setting(llama, channel, episodes, static, typical)
     conditions = [name for name in IMPLEMENTED if name not in ("same_answer", "p5")]
     records = evaluate(setting, conditions, tmp_path).records
-    trained = identify(llama, task, TOKEN_POOLER, K, 0, TrainConfig(steps=20))
+    trained = identify(llama, task, K, 0, Recipe(stages=(Stage(20),)))
     numbers = {name: condition_numbers(name, rs, 0.95, setting) for name, rs in records.items()}
     audit = Audit(setting, task, records, llama.state_hash(), trained=trained, numbers=numbers)
     results = run_checks(audit)

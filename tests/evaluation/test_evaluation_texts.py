@@ -18,7 +18,7 @@ from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.token_pooler import TokenPooler
 from lpca.conditions import TEXTS, Setting, beginning, build_slots, structured
-from lpca.costs import COSTS, codec_bits, condition_numbers
+from lpca.costs import COSTS, condition_numbers
 from lpca.evaluate import evaluate
 from lpca.leaks import Audit, run_checks
 from lpca.receivers.load import load_receiver
@@ -227,8 +227,8 @@ class TestCosts:
         self, llama: Receiver, bits: object
     ) -> None:
         setting = setting_of(llama, type("Wrong", (Coded,), {"bits": bits}))
-        with pytest.raises(CodecError, match=r"the codec's bits are .*; allowed: a finite number"):
-            codec_bits(setting.coded())
+        with pytest.raises(CodecError, match=r"its bits are .*; allowed: a finite number"):
+            condition_numbers("normal", [record_with((1,))], 0.95, setting)
 
     def test_seconds_are_kept_with_the_outcomes(self, setting: Setting, tmp_path: Path) -> None:
         computed = numbers_of(setting, evaluate(setting, READ, tmp_path).records)

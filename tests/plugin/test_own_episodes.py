@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 from gate_project import ROOT
 
+from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Request
-from lpca.codec.training import TrainConfig
 from lpca.exit_codes import ExitCode
 from lpca.tasks.episodes import split_of_group
 from lpca.tasks.rows import message_key
@@ -44,8 +44,8 @@ MAIN = """
 @pytest.fixture
 def own(project, monkeypatch):
     """The project, a file of episodes beside its spec, and a training that is short."""
-    config = TrainConfig(steps=30, batch_size=16)
-    monkeypatch.setattr("lpca.runner.Request", partial(Request, config=config))
+    recipe = Recipe(stages=(Stage(30),), batch_size=16)
+    monkeypatch.setattr("lpca.runner.Request", partial(Request, recipe=recipe))
     return project
 
 

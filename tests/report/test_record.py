@@ -181,7 +181,7 @@ def test_a_gate_without_codec_or_checks_has_a_page_too(record, folder, tmp_path)
 
 
 def test_what_is_not_known_of_a_codec_is_not_shown(record, folder, tmp_path):
-    codec = {"origin": "mine:make", "architecture": "Mine", "seed": None, "config": None}
+    codec = {"origin": "mine:make", "architecture": "Mine", "seed": None, "recipe": None}
     record(evidence(tmp_path, codec=codec))
     text = sections(folder / "main-attempt-01.md")["Configuration"]
     assert "| codec | architecture Mine, origin mine:make |" in text

@@ -33,10 +33,10 @@ SHORT = """
 import os, time
 import lpca.codec.store, lpca.evaluate, lpca.runner
 from functools import partial
-from lpca.codec.training import TrainConfig
+from lpca.codec.recipe import Recipe, Stage
 
-config = TrainConfig(steps=12, batch_size=4, validation_every=6)
-lpca.runner.Request = partial(lpca.codec.store.Request, config=config)
+recipe = Recipe(stages=(Stage(12),), batch_size=4, validation_every=6)
+lpca.runner.Request = partial(lpca.codec.store.Request, recipe=recipe)
 lpca.codec.store.SNAPSHOT_EVERY = 4
 lpca.evaluate.BLOCK = 8
 store = lpca.evaluate._store_block

@@ -26,20 +26,20 @@ from lpca.codec.checkpoint import (
     read_identity,
     save_checkpoint,
 )
+from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Request, obtain_codec
-from lpca.codec.training import TrainConfig
 from lpca.errors import RequestError
 from lpca.files import StorageError, write_file
 from lpca.hashing import hash_file
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
 
-CONFIG = TrainConfig(steps=4, batch_size=2, warmup_steps=2, validation_every=3)
+RECIPE = Recipe(stages=(Stage(4),), batch_size=2, warmup_steps=2, validation_every=3)
 ROOT = Path(__file__).parents[2]
 
 
 def ask(receiver: Receiver, cache: Path, told: list[str] | None = None, **changes: Any) -> Any:
-    request = Request(**{"k": 2, "seed": 0, "config": CONFIG, **changes})
+    request = Request(**{"k": 2, "seed": 0, "recipe": RECIPE, **changes})
     tell = (told if told is not None else []).append
     return obtain_codec(receiver, Trip(), request, cache, lambda _: None, tell)
 
@@ -73,9 +73,9 @@ def identity(folder: Path, **changes: object) -> None:
     edit(folder, identity=manifest["identity"] | changes)
 
 
-def config(folder: Path, **changes: object) -> None:
+def recipe(folder: Path, **changes: object) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
-    identity(folder, config=manifest["identity"]["config"] | changes)
+    identity(folder, recipe=manifest["identity"]["recipe"] | changes)
 
 
 def elsewhere(folder: Path) -> None:
@@ -112,8 +112,8 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: (f / MANIFEST).write_text('{"format": 1e999}'),
         "1e999 is not finite",
     ),
-    "an architecture that is a list": (lambda f: identity(f, architecture=[]), "is unknown"),
-    "a rate beyond all bounds": (lambda f: config(f, learning_rate=10**400), "learning_rate is"),
+    "an architecture that is a list": (lambda f: recipe(f, architecture=[]), "is unknown"),
+    "a rate beyond all bounds": (lambda f: recipe(f, learning_rate=10**400), "learning_rate is"),
     "a key of its own": (lambda f: identity(f, path="../../x"), "identity is incomplete"),
 }
 

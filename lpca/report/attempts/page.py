@@ -98,11 +98,24 @@ def _part(part: Mapping[str, Any] | None) -> str:
     """A codec's or a control's facts; its hashes stand among the artefacts."""
     if part is None:
         return "none"
-    config = part.get("config")
-    config = config if isinstance(config, Mapping) else {}
-    own = {key: part.get(key) for key in ("architecture", "origin", "seed")}
+    own = {key: part.get(key) for key in ("architecture", "origin", "seed", "bits")}
     known = {key: value for key, value in own.items() if value is not None}
-    return _listed({**known, **config})
+    return _listed({**known, **_recipe(part)})
+
+
+def _recipe(part: Mapping[str, Any]) -> dict[str, Any]:
+    """How it was trained; evidence of before there were recipes has it as `config`."""
+    recipe = part.get("recipe") or part.get("config")
+    if not isinstance(recipe, Mapping) or "curriculum" not in recipe:
+        return dict(recipe) if isinstance(recipe, Mapping) else {}
+    settings = {key: value for key, value in recipe["architecture"].items() if key != "name"}
+    stages = [f"{stage['steps']} steps of {_weights(stage)}" for stage in recipe["curriculum"]]
+    numbers = {key: one for key, one in recipe.items() if key not in ("architecture", "curriculum")}
+    return {**settings, "trained": ", then ".join(stages), **numbers}
+
+
+def _weights(stage: Mapping[str, Any]) -> str:
+    return " + ".join(f"{weight:g} {name}" for name, weight in stage["objective"].items())
 
 
 def _episodes(looks: Mapping[str, Any]) -> str:

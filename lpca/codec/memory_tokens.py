@@ -1,0 +1,79 @@
+"""k learned tokens behind the message, read by the frozen model itself."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from lpca.codec.packages import needed
+from lpca.codec.state_reader import StateReader
+from lpca.receivers.attention import causal_mask, left_padded
+from lpca.receivers.model import Receiver
+
+
+class MemoryTokens(StateReader):
+    """The frozen receiver reads the message and k memory tokens; their final states are latents.
+
+    As in Ge et al. 2023, arXiv:2307.06945 (ICAE). A linear map, at first the identity, brings them
+    to the input space. With `lora` above 0 the encoder has low-rank adapters of that rank (Hu et
+    al. 2021, arXiv:2106.09685) in every linear layer. They live in a copy of the model's modules
+    that shares its weights: the receiver itself, as B runs it, has none.
+    """
+
+    def __init__(self, receiver: Receiver, k: int, lora: int = 0) -> None:
+        super().__init__(receiver)
+        width, norm = receiver.d_model, receiver.mean_embedding_norm
+        self.memory = nn.Parameter(torch.randn(k, width) * norm / width**0.5)
+        self.norm = nn.LayerNorm(width)
+        self.project = nn.Linear(width, width, bias=False)
+        nn.init.eye_(self.project.weight)
+        model = receiver.model.base_model
+        self.adapter = nn.ParameterDict()
+        if lora:
+            model, self.adapter = _adapted(model, lora)
+        # in a list, so that the receiver's weights are none of the codec's
+        self._reader = [model]
+        self.to(receiver.device)
+
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        """Return latents [batch, k, d_model] in float32."""
+        receiver, k = self.receiver, len(self.memory)
+        rows = [receiver.message_ids(message) + [receiver.pad_id] * k for message in messages]
+        ids, real = left_padded(rows, receiver.pad_id, receiver.device)
+        memory = self.memory.to(receiver.dtype).expand(len(rows), k, -1)
+        inputs = torch.cat([receiver.embedding(ids[:, :-k]), memory], 1)
+        states = self._reader[0](
+            inputs_embeds=inputs,
+            attention_mask=causal_mask(real, ids.shape[1], receiver.dtype),
+            position_ids=(real.long().cumsum(1) - 1).clamp(min=0),
+            use_cache=False,
+        ).last_hidden_state
+        return torch.as_tensor(self.project(self.norm(states[:, -k:].float())))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the prefix [batch, k, d_model]: the latents' directions, scaled."""
+        width = latents.shape[-1]
+        return self.scaled(nn.functional.normalize(latents, dim=-1) * width**0.5)
+
+
+def _adapted(model: nn.Module, rank: int) -> tuple[nn.Module, nn.ParameterDict]:
+    """A copy with adapters, which shares the model's own tensors; and the adapters' weights."""
+    peft = needed("peft", "memory_tokens with lora")
+    own = [*model.parameters(), *model.buffers()]
+    twin = copy.deepcopy(model, {id(tensor): tensor for tensor in own})
+    assert isinstance(twin, PreTrainedModel)
+    config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
+    peft.inject_adapter_in_model(config, twin)
+    trained = {
+        name.replace(".", "-"): parameter
+        for name, parameter in twin.named_parameters()
+        if parameter.requires_grad
+    }
+    for parameter in trained.values():
+        parameter.data = parameter.data.float()
+    twin.train(False)
+    return twin, nn.ParameterDict(trained)

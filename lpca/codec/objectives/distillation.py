@@ -1,0 +1,47 @@
+"""Distillation: with the latents B must say what it says when it reads the message as text."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lpca.codec.objectives.batch import IGNORED, Batch
+from lpca.receivers.reading import Slot
+
+
+def kl_one_step(batch: Batch) -> Tensor:
+    """mean over episodes of KL(p_text || p_latents) at the answer's first token, in nats.
+
+    p_text: B's next-token distribution with the message as text in the slot; no gradient.
+    Source: Hinton, Vinyals and Dean 2015, arXiv:1503.02531, at temperature 1; as a channel's
+    objective, an earlier attempt.
+    """
+    starts = [batch.targets.shape[1] - len(ids) for ids in batch.answers]
+    return _divergences(batch)[range(len(starts)), starts].mean()
+
+
+def kl(batch: Batch) -> Tensor:
+    """The same at all of the right answers' tokens, each given those before it; mean over tokens.
+
+    Source: word-level distillation, Kim and Rush 2016, arXiv:1606.07947, section 3.1.
+    """
+    return _divergences(batch)[batch.targets != IGNORED].mean()
+
+
+def _divergences(batch: Batch) -> Tensor:
+    """KL(p_text || p_latents) at each position [batch, longest]."""
+
+    def computed() -> Tensor:
+        divergence = nn.functional.kl_div(
+            batch.normal.log_softmax(-1), _teacher(batch), reduction="none", log_target=True
+        )
+        return divergence.sum(-1)
+
+    return torch.as_tensor(batch.once("divergences", computed))
+
+
+@torch.no_grad()
+def _teacher(batch: Batch) -> Tensor:
+    """Log-probabilities [batch, longest, vocabulary] with the message as text."""
+    messages = [batch.receiver.message_ids(e.message) for e in batch.episodes]
+    return batch.logits([Slot(tuple(ids)) for ids in messages]).log_softmax(-1)

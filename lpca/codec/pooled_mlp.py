@@ -1,0 +1,48 @@
+"""The historic baseline: one pooled vector of the message, expanded to k latents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lpca.codec.state_reader import StateReader
+from lpca.receivers.model import Receiver
+
+WIDTH = 512
+
+
+class PooledMLP(StateReader):
+    """The last state and the mean of all, through an MLP to k vectors.
+
+    The decoder is the calibrated identity of an earlier attempt: a LayerNorm, the embedding
+    table's mean norm as the target, and a learned scale gate. What the tokens were is pooled away
+    before anything is learned.
+    """
+
+    def __init__(self, receiver: Receiver, k: int) -> None:
+        super().__init__(receiver)
+        width = receiver.d_model
+        self.k = k
+        self.expand = nn.Sequential(
+            nn.LayerNorm(2 * width),
+            nn.Linear(2 * width, WIDTH),
+            nn.GELU(),
+            nn.Linear(WIDTH, k * width),
+        )
+        self.calibrate = nn.LayerNorm(width)
+        self.to(receiver.device)
+
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        """Return latents [batch, k, d_model] in float32."""
+        states, real = self.states(messages)
+        lengths = real.sum(1)
+        last = states[torch.arange(len(states), device=states.device), lengths - 1]
+        mean = (states * real[..., None]).sum(1) / lengths[:, None]
+        expanded = self.expand(torch.cat([last, mean], 1))
+        return torch.as_tensor(expanded.view(len(messages), self.k, -1))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return the prefix [batch, k, d_model]: the latents, normalised and scaled."""
+        return self.scaled(self.calibrate(latents))

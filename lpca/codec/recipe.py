@@ -1,0 +1,286 @@
+"""A training recipe: which codec, by which objectives, for how long. Data only, without torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lpca.codec.choices import (
+    ANSWER,
+    ARCHITECTURES,
+    COMPARING,
+    OBJECTIVES,
+    STATIC_PREFIX,
+    TOKEN_POOLER,
+)
+from lpca.errors import RequestError
+from lpca.spec.fields import suggestion
+
+MAX_STEPS, MAX_BATCH_SIZE = 10_000_000, 10_000
+
+
+class RecipeError(RequestError):
+    """A recipe that cannot be; `keys` leads to the value at fault."""
+
+    def __init__(self, message: str, keys: Sequence[str | int] = ()) -> None:
+        super().__init__(message)
+        self.keys = tuple(keys)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """So many steps on a weighted sum of objectives; raises RecipeError where it cannot be."""
+
+    steps: int = 120
+    objective: Mapping[str, float] = field(default_factory=lambda: {ANSWER: 1.0})
+
+    def __post_init__(self) -> None:
+        _whole(self.steps, "steps", 1, MAX_STEPS)
+        if not isinstance(self.objective, Mapping) or not self.objective:
+            shown = _shown(self.objective)
+            raise RecipeError(
+                f"objective is {shown}; allowed: one or more of name: weight", ["objective"]
+            )
+        weights = {name: _weight(name, value) for name, value in self.objective.items()}
+        if not any(weights.values()):
+            raise RecipeError(
+                "objective: every weight is 0; allowed: at least one above 0", ["objective"]
+            )
+        object.__setattr__(self, "objective", weights)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a codec is made and trained; raises RecipeError where it cannot be.
+
+    The learning rate warms up, then falls as a cosine to zero, over all stages together.
+    `settings` are the architecture's own; those left out are at their defaults.
+    """
+
+    architecture: str = TOKEN_POOLER
+    settings: Mapping[str, int] = field(default_factory=dict)
+    stages: tuple[Stage, ...] = field(default_factory=lambda: (Stage(),))
+    batch_size: int = 24
+    learning_rate: float = 1e-3
+    warmup_steps: int = 5
+    validation_every: int = 10
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", _settings(self.architecture, self.settings))
+        if not self.stages:
+            raise RecipeError("curriculum is empty; allowed: one stage or more", ["curriculum"])
+        if self.steps > MAX_STEPS:
+            raise RecipeError(
+                f"curriculum: its steps are {self.steps}; allowed: 1 to {MAX_STEPS} in all",
+                ["curriculum"],
+            )
+        _whole(self.batch_size, "batch_size", 1, MAX_BATCH_SIZE)
+        _whole(self.warmup_steps, "warmup_steps", 0, MAX_STEPS)
+        _whole(self.validation_every, "validation_every", 1, MAX_STEPS)
+        rate = _number(self.learning_rate)
+        if rate is None or rate <= 0:
+            raise RecipeError(
+                f"learning_rate is {_shown(self.learning_rate)}; allowed: a finite number above 0",
+                ["learning_rate"],
+            )
+        object.__setattr__(self, "learning_rate", rate)
+        if self.batch_size == 1 and (alone := COMPARING.intersection(self.objectives)):
+            raise RecipeError(
+                f"batch_size is 1; allowed: from 2 on with the objective {min(alone)}, which "
+                "compares episodes",
+                ["batch_size"],
+            )
+
+    @classmethod
+    def default(cls, architecture: str = TOKEN_POOLER) -> Recipe:
+        """Return the training that gates use unless told otherwise."""
+        return cls(architecture)
+
+    @property
+    def steps(self) -> int:
+        """Number of steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Names of the objectives that weigh anything in any stage, in the registry's order."""
+        used = {name for one in self.stages for name, weight in one.objective.items() if weight}
+        return tuple(name for name in OBJECTIVES if name in used)
+
+    @property
+    def budget(self) -> dict[str, float]:
+        """What a control must have had too: steps, batch size and learning rate."""
+        return {
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "warmup_steps": self.warmup_steps,
+        }
+
+    def stage_at(self, step: int) -> Stage:
+        """Return the stage of a step, counted from 0; past the end it is the last."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
+
+    def control(self) -> Recipe:
+        """Return the recipe of the static prefix: the same budget, spent on the answer alone."""
+        return Recipe(
+            STATIC_PREFIX,
+            {},
+            (Stage(self.steps),),
+            self.batch_size,
+            self.learning_rate,
+            self.warmup_steps,
+            self.validation_every,
+        )
+
+    def content(self) -> dict[str, Any]:
+        """Return it as JSON-able values, in the form that `read_recipe` reads."""
+        stages = [{"steps": one.steps, "objective": dict(one.objective)} for one in self.stages]
+        return {
+            "architecture": {"name": self.architecture, **self.settings},
+            "curriculum": stages,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "warmup_steps": self.warmup_steps,
+            "validation_every": self.validation_every,
+        }
+
+
+_NUMBERS = ("batch_size", "learning_rate", "warmup_steps", "validation_every")
+_KEYS = ("architecture", "objective", "steps", "curriculum", *_NUMBERS)
+_STAGE_KEYS = ("steps", "objective")
+
+
+def read_recipe(mapping: object, place: str) -> Recipe:
+    """Read a recipe from plain values; what is left out is as by default.
+
+    Args:
+        mapping: `architecture` (a name, or a mapping of name and settings), either `objective` and
+            `steps` or `curriculum` (a list of both), and the numbers of `Recipe`.
+        place: where it stands, for messages.
+
+    Raises:
+        RecipeError: anything in it that is not as it must be; one line that begins with `place`.
+    """
+    try:
+        return _read(mapping)
+    except RecipeError as error:
+        raise RecipeError(f"{place}: {error}", error.keys) from None
+
+
+def _read(mapping: object) -> Recipe:
+    given = _mapping(mapping, "the recipe", _KEYS, ())
+    name, settings = _architecture(given.get("architecture", TOKEN_POOLER))
+    if "curriculum" not in given:
+        stages = [_stage({key: given[key] for key in _STAGE_KEYS if key in given}, ())]
+    elif both := [key for key in _STAGE_KEYS if key in given]:
+        raise RecipeError(
+            f"both curriculum and {both[0]} are given; allowed: a curriculum, or {both[0]} for "
+            "all steps",
+            ["curriculum"],
+        )
+    else:
+        stages = _curriculum(given["curriculum"])
+    numbers = {key: given[key] for key in _NUMBERS if key in given}
+    return Recipe(name, settings, tuple(stages), **numbers)
+
+
+def _architecture(given: object) -> tuple[Any, dict[str, Any]]:
+    if not isinstance(given, Mapping):
+        return given, {}
+    if "name" not in given:
+        raise RecipeError(
+            "architecture lacks its name; allowed: name, and settings of its own", ["architecture"]
+        )
+    return given["name"], {key: value for key, value in given.items() if key != "name"}
+
+
+def _curriculum(given: object) -> list[Stage]:
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise RecipeError(
+            f"curriculum is {_shown(given)}; allowed: a list of steps and objective",
+            ["curriculum"],
+        )
+    return [_stage(one, ("curriculum", index)) for index, one in enumerate(given)]
+
+
+def _stage(given: object, keys: tuple[str | int, ...]) -> Stage:
+    where = f"stage {int(keys[-1]) + 1} of the curriculum" if keys else "the recipe"
+    known = _mapping(given, where, _STAGE_KEYS, keys)
+    try:
+        return Stage(**known)
+    except RecipeError as error:
+        text = f"{where}: {error}" if keys else str(error)
+        raise RecipeError(text, [*keys, *error.keys]) from None
+
+
+def _mapping(
+    given: object, what: str, allowed: Sequence[str], keys: tuple[str | int, ...]
+) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise RecipeError(f"{what} is {_shown(given)}; allowed: a mapping", keys)
+    for key in given:
+        if key not in allowed:
+            hint = suggestion(str(key), allowed)
+            raise RecipeError(f"unknown key {_shown(key)} in {what}; {hint}", [*keys, key])
+    return dict(given)
+
+
+def _settings(architecture: object, given: Mapping[str, int]) -> dict[str, int]:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
+        hint = suggestion(str(architecture), ARCHITECTURES)
+        raise RecipeError(
+            f"architecture {_shown(architecture)} is unknown; {hint}", ["architecture", "name"]
+        )
+    own = ARCHITECTURES[architecture]
+    for key in given:
+        if key not in own:
+            hint = suggestion(str(key), own) if own else "allowed: none"
+            raise RecipeError(
+                f"architecture {architecture}: unknown setting {_shown(key)}; {hint}",
+                ["architecture", key],
+            )
+    filled = {key: given.get(key, setting.default) for key, setting in own.items()}
+    for key, value in filled.items():
+        _whole(value, key, own[key].low, own[key].high, ("architecture", key))
+    return filled
+
+
+def _weight(name: object, value: object) -> float:
+    if not isinstance(name, str) or name not in OBJECTIVES:
+        hint = suggestion(str(name), OBJECTIVES)
+        raise RecipeError(f"objective {_shown(name)} is unknown; {hint}", ["objective", str(name)])
+    weight = _number(value)
+    if weight is None or weight < 0:
+        raise RecipeError(
+            f"objective {name}: its weight is {_shown(value)}; allowed: a finite number from 0 on",
+            ["objective", name],
+        )
+    return weight
+
+
+def _whole(
+    value: object, name: str, low: int, high: int, keys: tuple[str | int, ...] | None = None
+) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise RecipeError(
+            f"{name} is {_shown(value)}; allowed: {low} to {high}", keys if keys else [name]
+        )
+
+
+def _number(value: object) -> float | None:
+    """A finite number as a float; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # nan, infinity, and a whole number too large for a float
+    return float(value) if abs(value) <= sys.float_info.max else None
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.60}"
