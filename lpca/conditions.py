@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -13,7 +14,8 @@ from lpca.codec.channel import Channel
 from lpca.hashing import named_seed
 from lpca.receivers.model import Receiver
 from lpca.receivers.reading import Slot
-from lpca.tasks import EpisodeSet, TaskError
+from lpca.spec.model import TRUNCATED
+from lpca.tasks import Episode, EpisodeSet, TaskError, ToldEpisode
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,17 @@ def _p0(setting: Setting) -> list[Slot]:
 
 def _p1(setting: Setting) -> list[Slot]:
     return [Slot(ids=tuple(setting.receiver.message_ids(e.message))) for e in setting.episodes]
+
+
+def _p2(size: int, setting: Setting) -> list[Slot]:
+    receiver = setting.receiver
+    texts = [beginning(e.message, size) for e in setting.episodes]
+    return [Slot(ids=tuple(receiver.message_ids(text))) for text in texts]
+
+
+def _p5(setting: Setting) -> list[Slot]:
+    receiver = setting.receiver
+    return [Slot(ids=tuple(receiver.message_ids(structured(e)))) for e in setting.episodes]
 
 
 def _embed(setting: Setting) -> list[Slot]:
@@ -102,6 +115,21 @@ def _same_answer(setting: Setting) -> list[Slot]:
     return [Slot(vectors=prefix) for prefix in prefixes]
 
 
+def beginning(message: str, size: int) -> str:
+    """Return the first characters of a message, as many as `size` bytes of UTF-8 hold whole."""
+    return message.encode()[:size].decode(errors="ignore")
+
+
+def structured(episode: Episode) -> str:
+    """Return what an episode's message tells, as `name: value` pairs; TaskError without facts."""
+    if not isinstance(episode, ToldEpisode) or not episode.facts:
+        raise TaskError(
+            f"p5: episode {episode.seed} has no facts to be told as structured text; allowed: a "
+            "task whose episodes have facts, such as relay"
+        )
+    return episode.structured
+
+
 def _with_norms_of(prefix: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(prefix.shape, generator=generator)
@@ -113,6 +141,8 @@ _SLOTS: Mapping[str, Callable[[Setting], list[Slot]]] = MappingProxyType(
     {
         "p0": _p0,
         "p1": _p1,
+        **{name: partial(_p2, size) for name, size in TRUNCATED.items()},
+        "p5": _p5,
         "embed": _embed,
         "normal": _normal,
         "null": _null,
@@ -124,6 +154,8 @@ _SLOTS: Mapping[str, Callable[[Setting], list[Slot]]] = MappingProxyType(
     }
 )
 IMPLEMENTED = tuple(_SLOTS)
+TEXTS = ("p1", *TRUNCATED, "p5", "embed")
+"""Conditions whose slot holds text, as tokens or as their embeddings."""
 
 
 def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:

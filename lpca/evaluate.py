@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -120,10 +121,14 @@ def run_block(
                 del tap.calls[1:]
                 afters = [receiver.segment_ids(episodes[i].after) for i in rows]
                 slots = [job.slots[i] for i in rows]
+                started = time.monotonic()
                 reading = context.read(slots, afters)
                 given = given_rows(receiver, tap.calls[0], tap.calls[1], [len(s) for s in slots])
                 batch = [episodes[i] for i in rows]
-                made[job.key].update(zip(rows, _records(reading, batch, given), strict=True))
+                records = _records(reading, batch, given)
+                share = (time.monotonic() - started) / len(rows)
+                timed = [replace(record, seconds=share) for record in records]
+                made[job.key].update(zip(rows, timed, strict=True))
     for job in jobs:
         yield job, tuple(made[job.key][i] for i in range(len(episodes)))
 

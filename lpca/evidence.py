@@ -21,7 +21,6 @@ from lpca.prompt_text import as_text
 from lpca.receivers.model import Receiver
 from lpca.records import Record
 from lpca.spec.model import Gate, Spec
-from lpca.stats import wilson
 from lpca.tasks import Episode
 
 FORMAT = 1
@@ -67,10 +66,7 @@ def compose(
         "required": [one.to_dict() for one in required],
         "beside": list(gate.beside),
         "checks": [asdict(check) for check in measurement.checks],
-        "conditions": {
-            name: _condition(records, spec.evaluation.confidence)
-            for name, records in measurement.records.items()
-        },
+        "conditions": {name: dict(numbers) for name, numbers in measurement.numbers.items()},
         "receiver": {
             "name": receiver.name,
             "device": receiver.device.type,
@@ -122,30 +118,6 @@ def _looks(gate: Gate, measurement: Measurement) -> dict[str, Any]:
 def command_line() -> list[str]:
     """The running command, its program by name only."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]]
-
-
-def _condition(records: Sequence[Record], confidence: float) -> dict[str, Any]:
-    n = len(records)
-    both = {
-        "likelihood": sum(record.likelihood_success for record in records),
-        "greedy": sum(record.greedy_success for record in records),
-    }
-    intervals = {name: wilson(count, n, confidence) for name, count in both.items()}
-    return {
-        "n": n,
-        "near_ties": sum(record.near_tie for record in records),
-        **{
-            name: {"successes": count, "interval": [intervals[name].low, intervals[name].high]}
-            for name, count in both.items()
-        },
-        **_mean_credit(records),
-    }
-
-
-def _mean_credit(records: Sequence[Record]) -> dict[str, float]:
-    """Partial credit of free answers: shown beside success, never judged."""
-    credits = [record.credit for record in records if record.credit is not None]
-    return {"credit": sum(credits) / len(credits)} if credits else {}
 
 
 def _outcomes_hash(measurement: Measurement) -> str:

@@ -78,4 +78,5 @@ def gate_looks(
         return passes(spec, name, table, count)
 
     sizes = look_sizes(gate.sequential, n) if gate.sequential else [n]
-    return Looks(sizes, spec.evaluation.score, decided, passing, past)
+    evaluation = spec.evaluation
+    return Looks(sizes, evaluation.score, decided, passing, past, evaluation.confidence)

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import Identity
 from lpca.codec.foreign import OwnCodec
 from lpca.codec.store import DEFAULT_SEED, Obtained
 from lpca.conditions import Setting, build_slots
+from lpca.costs import condition_numbers
 from lpca.evaluate import Evaluated, evaluate
 from lpca.judge import OutcomeTable
 from lpca.leaks import Audit, run_checks
@@ -41,7 +43,8 @@ class Measurement:
     """Everything a verdict rests on; `seconds` are by step of the work.
 
     `episodes` are those that were evaluated: all that are declared, or the first of them; `table`
-    holds their outcomes under the spec's score, ready to be judged.
+    holds their outcomes under the spec's score, ready to be judged; `numbers` are what evidence
+    reports of each condition.
     """
 
     episodes: EpisodeSet
@@ -49,6 +52,7 @@ class Measurement:
     table: OutcomeTable
     checks: tuple[CheckResult, ...]
     seconds: Mapping[str, float]
+    numbers: Mapping[str, Mapping[str, Any]]
 
     @property
     def records(self) -> Mapping[str, Sequence[Record]]:
@@ -66,7 +70,8 @@ class Looks:
     """After how many episodes outcomes are read, and what a verdict on them would be.
 
     `decided` tells whether they suffice as `score` has them, `passes(table, count)` whether the
-    gate passes with its alpha divided by a count, `past` what is known of earlier looks at them.
+    gate passes with its alpha divided by a count, `past` what is known of earlier looks at them;
+    `confidence` is that of the intervals of success rates.
     """
 
     sizes: Sequence[int]
@@ -74,6 +79,7 @@ class Looks:
     decided: Callable[[OutcomeTable], bool]
     passes: Callable[[OutcomeTable, int], bool] = lambda table, count: False
     past: Callable[[EpisodeSet], Past | None] = lambda episodes: None
+    confidence: float = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,13 +145,18 @@ def measure(
     measured = time.monotonic()
     encoding = subject.encoding_seconds
     checking()
-    checks = run_checks(_audit(subject, design, seen, evaluated, table, looks))
+    setting = subject.setting(seen)
+    numbers = {
+        condition: condition_numbers(condition, records, looks.confidence, setting)
+        for condition, records in evaluated.records.items()
+    }
+    checks = run_checks(_audit(subject, design, setting, evaluated, table, looks, numbers))
     seconds = {
         "encode": encoding,
         "evaluate": measured - started - encoding,
         "check": time.monotonic() - measured,
     }
-    return Measurement(seen, evaluated, table, tuple(checks), seconds)
+    return Measurement(seen, evaluated, table, tuple(checks), seconds, numbers)
 
 
 def episodes_for(task: Task, design: Design) -> EpisodeSet:
@@ -174,13 +185,14 @@ def _own_cache(subject: Subject, cache: Path) -> Path:
 def _audit(
     subject: Subject,
     design: Design,
-    seen: EpisodeSet,
+    setting: Setting,
     evaluated: Evaluated,
     table: OutcomeTable,
     looks: Looks,
+    numbers: Mapping[str, Mapping[str, Any]],
 ) -> Audit:
     return Audit(
-        setting=subject.setting(seen),
+        setting=setting,
         task=subject.task,
         records=evaluated.records,
         receiver_hash=subject.receiver_hash,
@@ -192,7 +204,8 @@ def _audit(
         trained=subject.trained,
         own=subject.codec if isinstance(subject.codec, OwnCodec) else None,
         static_trained=subject.control.identity if subject.control else None,
-        past=looks.past(seen),
+        past=looks.past(setting.episodes),
+        numbers=numbers,
         passes=lambda count: looks.passes(table, count),
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lpca.receivers.tap import Given
@@ -18,7 +19,7 @@ class Record:
 
     `scores` are the options' summed log-probabilities, `said` what B generated greedily, until it
     named an option or could no longer; `credit` how far that solves a problem whose answer is
-    free, 0 to 1, None where it is not.
+    free, 0 to 1, None where it is not; `seconds` its part of the time its batch took.
     """
 
     seed: int
@@ -29,6 +30,7 @@ class Record:
     named: int | None
     given: Given
     credit: float | None = None
+    seconds: float = field(default=math.nan, compare=False)
 
     @property
     def gap(self) -> float:
@@ -78,6 +80,7 @@ class Record:
                 sha256=given["sha256"],
             ),
             credit=data["credit"],
+            seconds=data["seconds"],
         )
 
 

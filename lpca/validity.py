@@ -50,7 +50,7 @@ CHECKS: tuple[Check, ...] = (
         after=("slow_path_agrees",),
     ),
     Check("prompt_is_p0s", "B's prompt is p0's but for the slot", ("p0",), _TRACED),
-    Check("text_is_message", "p1 is the message, in p0's prompt", ("p1",), _TRACED),
+    Check("text_is_message", "text is the message, p5 its facts, in p0's prompt", (), _TRACED),
     Check("prompt_ignores_message", "another message changes nothing around the slot", ("p0",)),
     Check(
         "latents_injected", "normal is what the codec makes of the message", ("normal",), _TRACED
@@ -82,6 +82,11 @@ CHECKS: tuple[Check, ...] = (
         "plumbing_logits",
         "injected embeddings of the message give its text's logits",
         ("p1", "embed"),
+    ),
+    Check(
+        "numbers_reported",
+        "every condition reports success, interval, bits, tokens and time",
+        after=_TRACED,
     ),
     Check("ledger_intact", "the ledger of looks is as it was written", ("normal",)),
     Check(

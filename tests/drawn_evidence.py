@@ -15,6 +15,7 @@ from lpca.stats import wilson
 N = 200
 RATES = {"p0": 50, "p1": 196, "normal": 120, "null": 52, "shuffle": 48, "static": 0}
 STEPS = {"p0": 1, "p1": 3, "normal": 7, "null": 9, "shuffle": 11, "static": 13}
+STEPS |= {"p2_16": 17, "p2_64": 19, "p2_256": 21, "p5": 23}
 CLAIMS = {
     "in_band": "0.15 < p0 < 0.35",
     "text": "p1 > 0.9",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -42,8 +43,8 @@ class Audit:
 
     `table` is what the gate is judged from, `declared` the episodes' seeds as the task and the
     spec have them, `sizes` after how many of them it may end. `trained` is the training run of a
-    codec of lpca's, `own` a codec of the user's. `passes(count)` tells whether the gate passes with
-    its alpha divided by a count.
+    codec of lpca's, `own` a codec of the user's, `numbers` what is reported of each condition.
+    `passes(count)` tells whether the gate passes with its alpha divided by a count.
     """
 
     setting: Setting
@@ -58,6 +59,7 @@ class Audit:
     own: OwnCodec | None = None
     static_trained: Identity | None = None
     past: Past | None = None
+    numbers: Mapping[str, Mapping[str, Any]] | None = None
     passes: Callable[[int], bool] = field(default=lambda _: False)
 
     @property

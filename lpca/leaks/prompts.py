@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lpca.conditions import build_slots
-from lpca.leaks.audit import Audit, Leak
+from lpca.leaks.audit import Audit, Leak, Unknown
 from lpca.leaks.disguises import hidden_option
 from lpca.leaks.own_prompts import no_answer_in_own_prompts
 from lpca.receivers.tap import Given, canonical_ids
-from lpca.tasks import Episode
+from lpca.spec.model import TRUNCATED
+from lpca.tasks import Episode, ToldEpisode
 
 RUN_LENGTH = 4
+_TEXTS = ("p1", *TRUNCATED, "p5")
 ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
 
 
@@ -34,15 +36,39 @@ def prompt_is_p0s(audit: Audit) -> str:
 
 
 def text_is_message(audit: Audit) -> str:
-    """Under p1 the slot holds the message, whole, in p0's prompt."""
-    for episode, record in zip(audit.episodes, audit.records["p1"], strict=True):
-        given = record.given
-        if around(given) != audit.prompt(episode):
-            raise Leak(f"p1, episode {episode.seed}: B's prompt is not that of p0")
-        message = canonical_ids(audit.receiver, audit.receiver.message_ids(episode.message))
-        if given.ids[given.start : given.stop] != message:
-            raise Leak(f"p1, episode {episode.seed}: the slot does not hold the message's text")
+    """The slot, in p0's prompt, holds the message; under p2 what its bytes allow, under p5 facts.
+
+    What p2 gives is not cut again here: characters are added until the next one would not fit.
+    """
+    evaluated = [condition for condition in _TEXTS if condition in audit.records]
+    if not evaluated:
+        raise Unknown(f"not evaluated: {', '.join(_TEXTS)}")
+    for condition in evaluated:
+        for episode, record in zip(audit.episodes, audit.records[condition], strict=True):
+            given = record.given
+            if around(given) != audit.prompt(episode):
+                raise Leak(f"{condition}, episode {episode.seed}: B's prompt is not that of p0")
+            text = _text_of(condition, episode)
+            wanted = canonical_ids(audit.receiver, audit.receiver.message_ids(text))
+            if given.ids[given.start : given.stop] != wanted:
+                what = "the message's text" if condition == "p1" else f"{text!r}"
+                raise Leak(f"{condition}, episode {episode.seed}: the slot does not hold {what}")
     return f"{len(audit.episodes)} slots hold the message's tokens, in p0's prompt"
+
+
+def _text_of(condition: str, episode: Episode) -> str:
+    if condition == "p5":
+        assert isinstance(episode, ToldEpisode)
+        for name, value in episode.facts:
+            if value not in episode.message:
+                raise Leak(f"p5, episode {episode.seed}: {name} {value!r} is not in the message")
+        return ", ".join(f"{name}: {value}" for name, value in episode.facts)
+    kept = ""
+    for character in episode.message:
+        if condition in TRUNCATED and len((kept + character).encode()) > TRUNCATED[condition]:
+            break
+        kept += character
+    return kept
 
 
 def prompt_ignores_message(audit: Audit) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from lpca.leaks import encoding, episodes, injection, memory, model_calls, prompts
+from lpca.leaks import cost, encoding, episodes, injection, memory, model_calls, prompts
 from lpca.leaks.audit import Audit, Leak, Unknown
 from lpca.leaks.form import form_gives_no_answer
 from lpca.validity import CHECKS, Check, CheckResult
@@ -37,6 +37,7 @@ _FINDERS: Mapping[str, Callable[[Audit], str]] = MappingProxyType(
             injection.mean_is_mean,
             injection.same_answer_agrees,
             encoding.encoding_repeatable,
+            cost.numbers_reported,
             memory.ledger_intact,
             memory.checkpoints_accounted,
             memory.looks_accounted,

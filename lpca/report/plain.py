@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from lpca.judge.report import advice
 from lpca.judge.results import CriterionResult
 from lpca.spec.claims import parse_claim
-from lpca.spec.model import Band, Claim, Difference, Equivalence
+from lpca.spec.model import TRUNCATED, Band, Claim, Difference, Equivalence
 from lpca.spec.wording import in_words, percent, points
 from lpca.stats import Truth, Verdict
 
 NOUNS = {
     "p0": "no message",
     "p1": "the message as text",
+    **{name: f"the message's first {size} bytes" for name, size in TRUNCATED.items()},
+    "p5": "the facts as structured text",
     "embed": "the injected text",
     "normal": "the codec's prefix",
     "null": "a prefix of zeros",

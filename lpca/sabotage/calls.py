@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lpca import evaluate
+from lpca import evaluate, measure
 from lpca.codec.store import Request
+from lpca.costs import condition_numbers
 from lpca.hashing import hash_data
 from lpca.receivers import reading
 from lpca.receivers.attention import causal_mask, copy_cache
@@ -191,6 +192,36 @@ def failures_touched_up(stage: Stage) -> None:
     spoil_records(stage, turned, ["normal", "shuffle", "null", "random"])
 
 
+@sabotage("building", "what a message costs is not reported", "numbers_reported")
+def cost_unreported(stage: Stage) -> None:
+    """Where latents are injected, evidence has no bits."""
+
+    def unreported(condition: str, told: dict[str, Any]) -> dict[str, Any]:
+        return {name: one for name, one in told.items() if name != "bits" or condition == "p1"}
+
+    spoil_numbers(stage, unreported)
+
+
+@sabotage("building", "latents are reported as fewer bits than they are", "numbers_reported")
+def cost_understated(stage: Stage) -> None:
+    """Each number counts as one bit, as if somebody had quantised it."""
+
+    def understated(condition: str, told: dict[str, Any]) -> dict[str, Any]:
+        return {**told, "bits": told["bits"] / 32 if condition == "normal" else told["bits"]}
+
+    spoil_numbers(stage, understated)
+
+
+def spoil_numbers(stage: Stage, spoil: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+    """Change what evidence reports of a condition."""
+    honest = condition_numbers
+
+    def spoilt(condition: str, *rest: Any) -> dict[str, Any]:
+        return spoil(condition, honest(condition, *rest))
+
+    stage.patch(measure, "condition_numbers", spoilt)
+
+
 CALLS = (
     receiver_tuned,
     receiver_in_training,
@@ -204,4 +235,6 @@ CALLS = (
     cached_by_name,
     answers_follow_choices,
     failures_touched_up,
+    cost_unreported,
+    cost_understated,
 )

@@ -91,6 +91,7 @@ def _gate(name: str, key: Scalar, section: Section, names: list[str]) -> Gate:
         family=family,
         any_k=any_k,
         controls=read_controls(fields.optional(section, "controls"), conditions),
+        reported=_reported(fields.optional(section, "reported"), conditions),
         places=fields.places(section),
     )
 
@@ -101,6 +102,10 @@ def _conditions(section: Section, what: str) -> tuple[str, ...]:
     if not conditions:
         raise SpecError(node.position, f"{what} runs no condition; name at least one")
     return conditions
+
+
+def _reported(node: Node | None, conditions: tuple[str, ...]) -> tuple[str, ...]:
+    return () if node is None else fields.as_names(node, "reported condition", conditions)
 
 
 def _answers(node: Node) -> Answers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 Relation = Literal[">", "<"]
@@ -11,8 +12,10 @@ Answers = Literal["seen", "unseen", "all"]
 Score = Literal["likelihood", "greedy"]
 SequentialRule = Literal["e-process", "obrien-fleming"]
 
+TRUNCATED: Mapping[str, int] = MappingProxyType({"p2_16": 16, "p2_64": 64, "p2_256": 256})
+"""Conditions in which B gets the beginning of the message as text, and how many bytes of it."""
 CONDITIONS: tuple[str, ...] = (
-    *("p0", "p1", "embed", "normal", "null", "random", "shuffle"),
+    *("p0", "p1", *TRUNCATED, "p5", "embed", "normal", "null", "random", "shuffle"),
     *("static", "mean", "same_answer"),
 )
 """Every condition a spec may name. `lpca.conditions` decides what each one gives B."""
@@ -170,6 +173,7 @@ class Gate:
     are (as in `lpca.stats.Truth`); `n` replaces that of the evaluation. `looks` are the numbers
     of episodes after which the data are read. `family` holds every k that is tried; with `any_k`
     one of them suffices. `controls` says how a control condition is made, where declared.
+    `reported` are the conditions that are run for their numbers alone.
     """
 
     name: str
@@ -190,6 +194,7 @@ class Gate:
     family: tuple[int, ...] = ()
     any_k: bool = False
     controls: dict[str, str] = field(default_factory=dict)
+    reported: tuple[str, ...] = ()
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -64,7 +64,7 @@ TASK = Table(
         Key(
             "name",
             TEXT,
-            "which task: `trip`, a family `s1`, `s2`, `s3`, or `episodes` for your own",
+            "which task: `trip`, `relay`, a family `s1`, `s2`, `s3`, or `episodes` for your own",
             REQUIRED,
             "[your own episodes](own-episodes.md)",
         ),
@@ -283,6 +283,14 @@ GATE = Table(
             "how a control is made: `{null: zeros}`. `decode(0)`, `mean` and `learned` are read "
             "and refused",
             None,
+        ),
+        Key(
+            "reported",
+            ListOf(Choice(CONDITIONS), distinct=True),
+            "conditions run for their numbers alone (success, bits, tokens, time), which no "
+            "criterion reads",
+            None,
+            "[Capability](capability.md)",
         ),
     )
 )

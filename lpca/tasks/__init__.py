@@ -7,9 +7,18 @@ from pathlib import Path
 
 from lpca.spec.load import SpecError
 from lpca.spec.model import Spec
-from lpca.tasks.base import MAX_TASK_SEED, Episode, EpisodeSet, Split, Task, TaskError
+from lpca.tasks.base import (
+    MAX_TASK_SEED,
+    Episode,
+    EpisodeSet,
+    Split,
+    Task,
+    TaskError,
+    ToldEpisode,
+)
 from lpca.tasks.episodes import Episodes
 from lpca.tasks.families import FAMILIES, FreeEpisode
+from lpca.tasks.relay import Relay
 from lpca.tasks.trip import Trip
 
 __all__ = [
@@ -17,9 +26,11 @@ __all__ = [
     "EpisodeSet",
     "Episodes",
     "FreeEpisode",
+    "Relay",
     "Split",
     "Task",
     "TaskError",
+    "ToldEpisode",
     "Trip",
     "make_task",
     "task_of",
@@ -32,11 +43,13 @@ def make_task(name: str, settings: Settings, folder: Path = Path()) -> Task:
     """Build the task a spec in `folder` names; TaskError on an unknown name or setting."""
     if name == Trip.name:
         return Trip.from_settings(settings)
+    if name == Relay.name:
+        return Relay.from_settings(settings)
     if name == Episodes.name:
         return Episodes.from_settings(settings, folder)
     if name in FAMILIES:
         return FAMILIES[name].from_settings(settings)
-    allowed = ", ".join((Trip.name, Episodes.name, *FAMILIES))
+    allowed = ", ".join((Trip.name, Relay.name, Episodes.name, *FAMILIES))
     raise TaskError(f"unknown task {name[:60]!r}; allowed: {allowed}", "name")
 
 
@@ -53,9 +66,21 @@ def task_of(spec: Spec) -> Task:
     except TaskError as error:
         place = task.places.get(error.setting or "", task.places["name"])
         raise SpecError(place, str(error)) from error
+    if not isinstance(made, Relay):
+        _refuse_facts(spec)
     if isinstance(made, Episodes):
         _draw(spec, made)
     return made
+
+
+def _refuse_facts(spec: Spec) -> None:
+    for gate in spec.gates.values():
+        if "p5" in gate.conditions:
+            raise SpecError(
+                gate.places.get("conditions", gate.position),
+                f"gate {gate.name} runs p5, and task {spec.task.name} has no facts to be told as "
+                f"structured text; allowed: task {Relay.name}",
+            )
 
 
 def _draw(spec: Spec, task: Episodes) -> None:

@@ -73,6 +73,18 @@ class Episode:
 
 
 @dataclass(frozen=True)
+class ToldEpisode(Episode):
+    """An episode whose task knows what its message tells: `facts`, by name."""
+
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def structured(self) -> str:
+        """The facts alone, such as `who: Hugo, where: Lima, when: May 12`."""
+        return ", ".join(f"{name}: {value}" for name, value in self.facts)
+
+
+@dataclass(frozen=True)
 class EpisodeSet:
     """Episodes evaluated together, with the donor of each: `donors[i]` is an index into `whole`.
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import random
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import TypeVar
 
 from lpca.hashing import hash_data, named_rng
 from lpca.spec.model import Answers
@@ -25,8 +22,7 @@ from lpca.tasks.base import (
     episode_seed,
     in_turn,
 )
-
-_T = TypeVar("_T")
+from lpca.tasks.draws import balanced, cycle_of, least_used, others
 
 TRAIN_NAMES, VALIDATION_NAMES = 560, 40
 
@@ -114,15 +110,15 @@ class Trip:
             raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
         rng = named_rng("trip", split, stratum, seed, self.options, n)
         names = city_names(split, stratum)
-        answers = _cycle_of_answers(names, n, rng)
-        positions = _balanced(range(self.options), n, rng)
-        wordings = _balanced_wordings(answers, split, stratum, rng)
+        answers = cycle_of(names, n, rng)
+        positions = balanced(range(self.options), n, rng)
+        wordings = least_used([_wordings(split, stratum, answer) for answer in answers], rng)
         episodes = []
         for i, (answer, position, wording) in enumerate(
             zip(answers, positions, wordings, strict=True)
         ):
             wrong = [answers[(i + 1) % n]]
-            wrong += _distractors(names, {answer, *wrong}, self.options - 2, rng)
+            wrong += others(names, {answer, *wrong}, self.options - 2, rng)
             rng.shuffle(wrong)
             own_seed = episode_seed(split, stratum, seed, i)
             episodes.append(
@@ -134,10 +130,10 @@ class Trip:
         """Return `size` fresh episodes with distinct answers where the names suffice."""
         rng = named_rng("trip", "train", seed, step, self.options)
         names = city_names("train", "seen")
-        answers = _cycle_of_answers(names, size, rng)
+        answers = cycle_of(names, size, rng)
         batch = []
         for i, answer in enumerate(answers):
-            wrong = _distractors(names, {answer}, self.options - 1, rng)
+            wrong = others(names, {answer}, self.options - 1, rng)
             own_seed = episode_seed("train", "seen", seed, step * size + i)
             wording = rng.choice(_wordings("train", "seen", answer))
             position = rng.randrange(self.options)
@@ -170,8 +166,8 @@ class Trip:
         position: int,
     ) -> Episode:
         options = [*wrong[:position], answer, *wrong[position:]]
-        others = [other for other in _wordings(split, stratum, answer) if other != wording]
-        rewording = named_rng("trip", "paraphrase", seed).choice(others)
+        rest = [other for other in _wordings(split, stratum, answer) if other != wording]
+        rewording = named_rng("trip", "paraphrase", seed).choice(rest)
         return Episode(
             seed=seed,
             stratum=stratum,
@@ -216,43 +212,3 @@ def _wordings(split: Split, stratum: Stratum, answer: str) -> tuple[str, ...]:
 @cache
 def _places() -> Mapping[str, int]:
     return {name: place for place, name in enumerate(_shuffled_names())}
-
-
-def _balanced_wordings(
-    answers: Sequence[str], split: Split, stratum: Stratum, rng: random.Random
-) -> list[str]:
-    """For each answer one of its wordings, of those the one that came least so far."""
-    counts: Counter[str] = Counter()
-    chosen = []
-    for answer in answers:
-        allowed = _wordings(split, stratum, answer)
-        fewest = min(counts[wording] for wording in allowed)
-        wording = rng.choice([one for one in allowed if counts[one] == fewest])
-        counts[wording] += 1
-        chosen.append(wording)
-    return chosen
-
-
-def _cycle_of_answers(names: Sequence[str], n: int, rng: random.Random) -> list[str]:
-    """Return n names of which no two neighbours, first and last included, are equal."""
-    answers: list[str] = []
-    while len(answers) < n:
-        order = rng.sample(names, len(names))
-        if answers and order[0] == answers[-1]:
-            order.reverse()
-        answers += order[: n - len(answers)]
-    if n > 1 and answers[-1] == answers[0]:
-        answers[-1] = _distractors(names, {answers[0], answers[-2]}, 1, rng)[0]
-    return answers
-
-
-def _distractors(
-    names: Sequence[str], taken: set[str], count: int, rng: random.Random
-) -> list[str]:
-    return rng.sample([name for name in names if name not in taken], count)
-
-
-def _balanced(values: Sequence[_T], n: int, rng: random.Random) -> list[_T]:
-    items = [values[i % len(values)] for i in range(n)]
-    rng.shuffle(items)
-    return items

@@ -122,7 +122,7 @@ def test_all_conditions_use_one_encoding_of_a_message(llama: Receiver) -> None:
     static = Channel(llama, StaticPrefix(llama, K), K)
     setting = Setting(llama, Channel(llama, Counting(llama, K), K), episodes, static, TYPICAL)
     for _ in range(2):
-        for condition in IMPLEMENTED:
+        for condition in sorted({*IMPLEMENTED} - {"p5"}):
             build_slots(condition, setting)
     wanted = [*TYPICAL, *(text for e in episodes for text in (e.message, e.paraphrase))]
     assert sorted(asked) == sorted(wanted)
@@ -172,7 +172,7 @@ def test_a_control_without_what_it_needs_is_refused(
 
 @pytest.mark.parametrize("name", ["nul", "", "statics", "P0", "means"])
 def test_an_unknown_condition_is_refused(setting: Setting, name: str) -> None:
-    with pytest.raises(ValueError, match=r"unknown condition .*; allowed: p0, p1, embed"):
+    with pytest.raises(ValueError, match=r"unknown condition .*; allowed: p0, p1, p2_16, p2_64"):
         build_slots(name, setting)
 
 

@@ -28,7 +28,7 @@ def test_json_gives_the_record_back(record: Record) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["seed", "answer", "scores", "said_ids", "said", "named", "given"]
+    "field", ["seed", "answer", "scores", "said_ids", "said", "named", "given", "seconds"]
 )
 def test_json_without_a_field_is_no_record(field: str) -> None:
     data = RECORD.to_json()

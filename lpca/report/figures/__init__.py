@@ -3,6 +3,7 @@
 from lpca.report.figures.capability import capability_figure
 from lpca.report.figures.gate import gate_figure
 from lpca.report.figures.lab import lab_figure
+from lpca.report.figures.rates import rates_figure
 from lpca.report.figures.render import FORMATS, render, svg
 from lpca.report.figures.scales import scales_figure
 from lpca.report.figures.similarity import similarity_figure
@@ -15,6 +16,7 @@ __all__ = [
     "capability_figure",
     "gate_figure",
     "lab_figure",
+    "rates_figure",
     "render",
     "scales_figure",
     "similarity_figure",

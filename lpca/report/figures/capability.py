@@ -31,7 +31,7 @@ def capability_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
             or fewer than two k.
     """
     ordered = sorted(evidences, key=lambda one: (one["k"] or 0, one["run"]))
-    _refuse_mixed(ordered)
+    refuse_mixed(ordered)
     readable = [one for one in ordered if one["verdict"] != "INVALID"]
     if len({one["k"] for one in readable}) < 2:
         raise FigureError("capability against k needs valid evidence at two k or more")
@@ -54,7 +54,8 @@ def capability_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _refuse_mixed(evidences: Sequence[Mapping[str, Any]]) -> None:
+def refuse_mixed(evidences: Sequence[Mapping[str, Any]]) -> None:
+    """Raise FigureError where evidence is not of one gate, task, score and receiver."""
     for what in SAME:
         if len({repr(one[what]) for one in evidences}) > 1:
             values = ", ".join(sorted({str(one[what])[:40] for one in evidences}))

@@ -13,10 +13,12 @@ from lpca.files import read_json, write_file
 from lpca.judge.measured import is_evidence
 from lpca.report.figures.capability import capability_figure
 from lpca.report.figures.gate import gate_figure
+from lpca.report.figures.rates import rates_figure
 from lpca.report.figures.render import render
 from lpca.report.figures.similarity import similarity_figure
 from lpca.report.figures.style import FigureError
 from lpca.report.figures.training import training_figure
+from lpca.spec.model import TRUNCATED
 
 
 def write_pictures(files: Sequence[Path], out: Path, format: str) -> list[Path]:
@@ -64,6 +66,15 @@ def _pictures(evidences: Mapping[Path, Mapping[str, Any]]) -> Iterator[tuple[str
     readable = [one for one in evidences.values() if one.get("verdict") != "INVALID"]
     if len({one.get("k") for one in readable}) > 1:
         yield f"{readable[0]['gate']}-capability", capability_figure(list(evidences.values()))
+    if readable and all(map(_has_rates, evidences.values())):
+        yield f"{readable[0]['gate']}-rates", rates_figure(list(evidences.values()))
+
+
+def _has_rates(evidence: Mapping[str, Any]) -> bool:
+    """Whether latents and text cut short, or facts, are there with their bits."""
+    held = evidence.get("conditions", {})
+    texts = {*TRUNCATED, "p5"} & held.keys()
+    return bool(texts) and "normal" in held and all("bits" in one for one in held.values())
 
 
 def _allowed(evidence: Mapping[str, Any]) -> dict[str, Callable[[Mapping[str, Any]], Figure]]:

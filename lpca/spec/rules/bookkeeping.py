@@ -72,6 +72,7 @@ def _unused_condition(spec: Spec) -> Iterator[Fault]:
             for one in other.criteria
             for name in conditions_of(one.claim)
         }
+        used.update(gate.reported)
         unused = [name for name in gate.conditions if name not in used]
         if unused:
             yield Fault(

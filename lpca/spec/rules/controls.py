@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from lpca.spec.model import (
+    TRUNCATED,
     BoundsComparison,
     Claim,
     Difference,
@@ -21,8 +22,8 @@ from lpca.stats import Truth
 
 CARRIERS = frozenset({"normal", "same_answer"})
 """Conditions whose prefix comes from a message with the episode's answer."""
-TEXTS = frozenset({"p1", "embed"})
-"""Conditions in which B has the message in words."""
+TEXTS = frozenset({"p1", *TRUNCATED, "p5", "embed"})
+"""Conditions in which B has the message in words, or what fits of it."""
 INERT_SHARE = 0.10
 """How much of a bound an inert message may meet before retention is misleading."""
 

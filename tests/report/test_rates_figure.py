@@ -1,0 +1,129 @@
+"""The picture of success against bits, read back from what is drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from drawn_evidence import RATES, N, evidence, invalid
+from matplotlib.figure import Figure
+
+from lpca.report.figures import FigureError, rates_figure, svg
+from lpca.report.figures.files import write_pictures
+from lpca.report.figures.rates import LOOKS
+
+TEXTS = {"p2_16": (128.0, 60), "p2_64": (480.0, 120), "p1": (640.0, 150), "p5": (304.0, 160)}
+PER_LATENT = 128 * 32
+
+
+def run(k: int, normal: int, bits: float | None = None, **changes: Any) -> dict[str, Any]:
+    """Evidence at one k; `bits` are what a codec with a codebook says."""
+    counts = {name: count for name, (_, count) in TEXTS.items()}
+    made = evidence({}, {**RATES, **counts, "normal": normal}, k=k, verdict="PASS", **changes)
+    for name, numbers in made["conditions"].items():
+        latents = k * PER_LATENT if bits is None or name not in ("normal", "shuffle") else bits
+        numbers["bits"] = 0.0 if name == "p0" else TEXTS.get(name, (latents,))[0]
+    return made
+
+
+RUNS = [run(8, 170), run(1, 80), run(2, 110), run(1, 70, 10.0), run(2, 90, 20.0)]
+
+
+def series(figure: Figure, kind: str) -> list[tuple[float, float]]:
+    """The points of one kind of message."""
+    [line] = [one for one in figure.axes[0].lines if one.get_label() == LOOKS[kind].label]
+    return [(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)]
+
+
+def test_every_kind_of_message_stands_at_its_bits() -> None:
+    figure = rates_figure(RUNS)
+    assert series(figure, "cut") == [(128.0, 60 / N), (480.0, 120 / N)]
+    assert series(figure, "text") == [(640.0, 150 / N)]
+    assert series(figure, "facts") == [(304.0, 160 / N)]
+    assert series(figure, "nominal") == [
+        (PER_LATENT, 80 / N),
+        (2 * PER_LATENT, 110 / N),
+        (8 * PER_LATENT, 170 / N),
+    ]
+    assert series(figure, "coded") == [(10.0, 70 / N), (20.0, 90 / N)]
+    assert figure.axes[0].get_xscale() == "log"
+
+
+def test_every_point_has_its_interval() -> None:
+    axes = rates_figure(RUNS).axes[0]
+    spans = {
+        (float(line.get_xdata()[0]), *map(float, line.get_ydata()))
+        for line in axes.lines
+        if len(line.get_xdata()) == 2 and line.get_xdata()[0] == line.get_xdata()[1]
+    }
+    for one in RUNS:
+        for name in (*TEXTS, "normal", "shuffle"):
+            numbers = one["conditions"][name]
+            assert (numbers["bits"], *numbers["likelihood"]["interval"]) in spans
+
+
+def test_latents_are_called_by_their_k_and_text_by_its_bytes() -> None:
+    labels = [one.get_text() for one in rates_figure(RUNS).axes[0].texts]
+    assert sorted(labels) == sorted(["16 B", "64 B", "k=1", "k=2", "k=8", "k=1", "k=2"])
+
+
+def test_nothing_sent_is_a_line_and_no_point() -> None:
+    figure = rates_figure(RUNS)
+    [line] = [one for one in figure.axes[0].lines if "p0" in str(one.get_label())]
+    assert {float(y) for y in line.get_ydata()} == {RATES["p0"] / N}
+
+
+def test_kinds_differ_without_colour() -> None:
+    shapes = [(look.marker, look.filled, str(look.dashes)) for look in LOOKS.values()]
+    assert len(set(shapes)) == len(LOOKS)
+
+
+def test_what_must_not_be_read_is_left_out_and_counted() -> None:
+    bad = {**invalid(), "k": 4}
+    for numbers in bad["conditions"].values():
+        numbers["bits"] = 4 * PER_LATENT
+    figure = rates_figure([*RUNS, bad])
+    assert 4 * PER_LATENT not in [x for x, _ in series(figure, "nominal")]
+    assert "1 INVALID, not drawn" in figure.axes[0].get_title(loc="left")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"gate": "other"}, "different gate"),
+        ({"score": "greedy"}, "different score"),
+        ({"task": {"name": "relay", "seed": 6}}, "different task"),
+        ({"receiver": {"name": "mine", "dtype": "float32"}}, "different receivers"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(FigureError, match=says):
+        rates_figure([RUNS[0], {**RUNS[1], **changes}])
+
+
+def test_evidence_without_bits_is_refused_in_one_line() -> None:
+    with pytest.raises(FigureError, match="incomplete or broken"):
+        rates_figure([evidence()])
+    with pytest.raises(FigureError, match="two rates or more"):
+        rates_figure([{**RUNS[0], "verdict": "INVALID"}])
+
+
+def test_the_order_of_files_changes_no_byte() -> None:
+    first, again = svg(rates_figure(RUNS)), svg(rates_figure(RUNS[::-1]))
+    assert first == again
+    assert ElementTree.fromstring(first).tag.endswith("svg")
+
+
+def test_plot_draws_it_where_text_and_latents_have_bits(tmp_path: Path) -> None:
+    files = []
+    for index, one in enumerate(RUNS):
+        files.append(tmp_path / f"{index}.json")
+        files[-1].write_text(json.dumps(one))
+    written = {path.name for path in write_pictures(files, tmp_path / "out", "svg")}
+    assert "-rates.svg" in {name[len(str(RUNS[0]["gate"])) :] for name in written}
+    without = tmp_path / "old.json"
+    without.write_text(json.dumps(evidence()))
+    assert not [p for p in write_pictures([without], tmp_path / "old", "svg") if "rates" in p.name]
