@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from lpca import __version__
 from lpca.codec.architectures import make_codec
-from lpca.codec.base import CodecError, TrainableCodec
+from lpca.codec.base import CodecError, TrainableCodec, bits_of
 from lpca.codec.checkpoint import (
     Identity,
     identify,
@@ -59,7 +59,7 @@ class Obtained:
         """As evidence has it."""
         identity = {**asdict(self.identity), "architecture": self.identity.architecture}
         history, trained = self.facts.get("history", []), self.facts.get("trained")
-        known = {"bits": self.codec.bits, "history": history, "trained": trained}
+        known = {"bits": bits_of(self.codec), "history": history, "trained": trained}
         return {"origin": self.origin, **identity, **known}
 
 
