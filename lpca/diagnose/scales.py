@@ -96,5 +96,6 @@ def confirm_scale(
 
 
 def scaled(slots: Sequence[Slot], scale: float) -> list[Slot]:
-    """Return slots of vectors times a factor."""
-    return [Slot(vectors=scale * slot.vectors) for slot in slots if slot.vectors is not None]
+    """Return slots of vectors times a factor; times 0 they are what null is."""
+    # plus 0: a negative number times 0 is -0, which is another content
+    return [Slot(vectors=scale * slot.vectors + 0.0) for slot in slots if slot.vectors is not None]

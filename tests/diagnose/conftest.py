@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 from known_codecs import SEED, K, N, Noise
 
 from lpca.codec.channel import Channel
-from lpca.codec.recipe import Recipe
+from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Training
@@ -26,7 +24,7 @@ def stub() -> Receiver:
 @pytest.fixture(scope="session")
 def trained(stub: Receiver) -> Channel:
     """The default codec after a short training: it carries messages."""
-    recipe = replace(Recipe.default(), steps=50)
+    recipe = Recipe(stages=(Stage(50),))
     training = Training(stub, Trip(), lambda: TokenPooler(stub, K), 0, recipe)
     training.run(lambda progress: None)
     return Channel(stub, training.codec, K)
