@@ -1,8 +1,8 @@
 """What a subset chosen by null's own failures claims for a random prefix, on real outcomes.
 
-The stub receiver, validation episodes of the task trip, a checkpoint's k and norms. Greedy and
-likelihood outcomes have no noise of their own: the second run of null, which screens, reads the
-same episodes with their options in another order, as does a third, which stands for null.
+The stub receiver, validation episodes of the task trip, random vectors of a checkpoint's norms.
+Outcomes of a receiver have no noise of their own: each of the three runs (random, null, and null
+again, which screens) lists the options in an order of its own.
 """
 
 from __future__ import annotations

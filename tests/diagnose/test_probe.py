@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from known_codecs import SEED
+from known_codecs import SEED, K, Noise
+from torch import Tensor
 
 from lpca.codec.channel import Channel
 from lpca.diagnose import probe as module
 from lpca.diagnose.probe import ProbeError, probe
+from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Trip
 
 
@@ -56,6 +59,27 @@ def test_latents_that_could_only_be_memorised_are_at_chance(
         found = probe(noise, episodes, 0.95)
         assert found["interval"][0] < 0.25 < found["interval"][1]
         assert found["p"] > 0.05
+
+
+def test_no_answer_is_learned_by_heart_from_its_other_messages(
+    stub: Receiver, many: EpisodeSet
+) -> None:
+    """Each answer comes four times, its latents all the same noise."""
+    rows = tuple(
+        replace(e, message=f"{e.message} ({turn})", seed=e.seed + 3000 * turn)
+        for turn in range(4)
+        for e in many.episodes[:30]
+    )
+    episodes = EpisodeSet(rows, tuple((i + 1) % 30 for i in range(120)))
+
+    class OfAnswer(Noise):
+        def encode(self, messages: Sequence[str]) -> Tensor:
+            return super().encode([message.split(" (")[0] for message in messages])
+
+    found = probe(Channel(stub, OfAnswer(stub.d_model), K), episodes, 0.95)
+    assert (found["grouped_by"], found["groups"]) == ("answer", 30)
+    assert found["p"] > 0.05
+    assert found["successes"] / 120 < 0.5
 
 
 def test_few_answers_are_classes(

@@ -59,6 +59,28 @@ def test_different_prefixes_that_hold_nothing_are_no_magic_prompt_but_at_chance(
     assert any(text.startswith("shuffle is as good as normal") for text in texts)
 
 
+def magic(cosine: float = 0.99, low: float = -0.1, p: float = 0.5) -> bool:
+    difference = {"difference": low + 0.1, "interval": [low, low + 0.2]}
+    episodes = {
+        "differences": {"normal - shuffle": difference, "p1 - p0": difference},
+        "reversed": {"n": 4, "reversed": 0, "interval": [0.0, 0.5], "ties": 0, "by": {}},
+    }
+    probed = {"p": p, "interval": [0.4, 0.6], "chance": 0.25, "successes": 2, "n": 4}
+    parts = {
+        "similarity": {"between": cosine},
+        "episodes": episodes,
+        "probe": {**probed, "control": {"mean": 0.25}},
+    }
+    return "magic" in reading.sentences(parts)[0].text
+
+
+def test_a_magic_prompt_needs_all_three_signs() -> None:
+    assert magic()
+    assert not magic(cosine=reading.ALIKE - 0.01)
+    assert not magic(low=0.01)
+    assert not magic(p=reading.PROBE_P)
+
+
 def test_a_part_that_fails_is_told_and_the_others_go_on(trained: Channel) -> None:
     found, said = told(trained, probed=3)
     assert list(found["failed"]) == ["probe"]
