@@ -188,13 +188,15 @@ def _forward(
     keep: int,
 ) -> Tensor:
     positions = (visible.long().cumsum(1) - 1).clamp(min=0)[:, -columns:]
+    # as indices, which copy: of a slice the head makes one product per row, its weights copied
+    kept = torch.arange(columns - keep, columns, device=receiver.device)
     output = receiver.model(
         **inputs,
         attention_mask=causal_mask(visible, columns, receiver.dtype),
         position_ids=positions,
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=keep,
+        logits_to_keep=kept,
     )
     return torch.as_tensor(output.logits).float()
 
