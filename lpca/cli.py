@@ -23,7 +23,7 @@ COMMANDS = {
     "doctor": "what is installed, what is missing, and how to mend it",
     "record": "turn evidence into an attempt's page, and index all attempts",
     "compare": "compare two attempts on the episodes they share",
-    "diagnose": "try a codec's prefix at several scales, on validation episodes",
+    "diagnose": "look inside a codec, on validation episodes: what to mend, no verdict",
     "plot": "draw pictures of a gate's evidence",
     "sabotage": "plant every known fault in a sound run, and show what catches it",
 }

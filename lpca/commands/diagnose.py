@@ -1,18 +1,27 @@
-"""`lpca diagnose`: a checkpoint's prefix at several scales, on validation episodes."""
+"""`lpca diagnose`: what to look at inside a checkpoint's codec, on validation episodes."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lpca.cli import UsageError
 from lpca.exit_codes import ExitCode
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lpca.diagnose.whole import Subject
+    from lpca.report.console import StderrConsole
+
 SCALES = "0,0.25,0.5,0.75,1,1.25,1.5"
 MOST_SCALES, LARGEST_SCALE = 50, 1000.0
 MOST_EPISODES = 10_000
+MOST_STEPS = 100_000
+FORMAT = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,36 +35,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scales", default=SCALES, help=f"factors of the prefix ({SCALES})")
     parser.add_argument("--n", type=int, default=100, help="number of validation episodes (100)")
+    parser.add_argument(
+        "--probe-n", type=int, default=400, help="messages that the probe reads (400)"
+    )
     parser.add_argument("--answers", default="seen", choices=("seen", "unseen"))
+    parser.add_argument(
+        "--oracle", action="store_true", help="optimise k vectors per episode, without an encoder"
+    )
+    parser.add_argument("--oracle-steps", type=int, default=100, help="of that search (100)")
+    parser.add_argument("--oracle-n", type=int, default=40, help="episodes of that search (40)")
     parser.add_argument("--batch-size", type=int, default=32, help="episodes at a time (32)")
     parser.add_argument("--out", type=Path, default=Path(".lpca/diagnose"), help="folder to fill")
     parser.add_argument("--format", default="svg", choices=("svg", "pdf", "png"))
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Measure, write numbers and picture, print the table."""
+    """Measure, write numbers, pictures and summary, print the summary."""
     from lpca.errors import RunError
-    from lpca.files import write_file, write_json
-    from lpca.report.figures import render, scales_figure
+    from lpca.report.console import StderrConsole
     from lpca.spec.load import SpecError
 
     scales = parse_scales(arguments.scales)
-    for name, value, most in (
-        ("--n", arguments.n, MOST_EPISODES),
-        ("--batch-size", arguments.batch_size, MOST_EPISODES),
-    ):
-        if not 1 <= value <= most:
-            raise UsageError(f"{name} {value}: out of range; allowed: 1 to {most}")
+    _check(arguments)
     try:
-        sweep = _measured(arguments, scales)
-        name = f"{sweep['checkpoint']}-scales"
-        picture = render(scales_figure(sweep), arguments.format)
-        numbers, drawn = (arguments.out / f"{name}.{kind}" for kind in ("json", arguments.format))
-        write_json(numbers, sweep, indent=1)
-        write_file(drawn, lambda part: part.write_bytes(picture))
+        with StderrConsole() as console:
+            text = _diagnosed(arguments, scales, console)
     except (RunError, SpecError) as error:
         raise UsageError(error) from error
-    print("\n".join([*_table(sweep), "", f"{numbers}", f"{drawn}"]))
+    print("\n".join(text))
     return ExitCode.PASS
 
 
@@ -74,19 +81,75 @@ def parse_scales(text: str) -> list[float]:
     return scales
 
 
-def _measured(arguments: argparse.Namespace, scales: Sequence[float]) -> dict[str, Any]:
+def _check(arguments: argparse.Namespace) -> None:
+    for name, value, most in (
+        ("--n", arguments.n, MOST_EPISODES),
+        ("--probe-n", arguments.probe_n, MOST_EPISODES),
+        ("--oracle-n", arguments.oracle_n, MOST_EPISODES),
+        ("--oracle-steps", arguments.oracle_steps, MOST_STEPS),
+        ("--batch-size", arguments.batch_size, MOST_EPISODES),
+    ):
+        if not 1 <= value <= most:
+            raise UsageError(f"{name} {value}: out of range; allowed: 1 to {most}")
+
+
+def _diagnosed(
+    arguments: argparse.Namespace, scales: Sequence[float], console: StderrConsole
+) -> list[str]:
+    from lpca.diagnose import scale_sweep
+    from lpca.diagnose.show import summary
+    from lpca.diagnose.whole import diagnose
+    from lpca.files import write_file, write_json
+    from lpca.report.figures import render, scales_figure
+
+    subject, about = _subject(arguments, console)
+    episodes = subject.episodes
+    swept = scale_sweep(
+        subject.channel,
+        episodes,
+        scales,
+        subject.confidence,
+        arguments.batch_size,
+        console.evaluating("scales"),
+        subject.outcomes,
+    )
+    sweep = {**swept, **about, "episodes": episodes.hash()}
+    found = {
+        "format": FORMAT,
+        **about,
+        **diagnose(subject, sweep, console.evaluating, console.tell),
+    }
+    name = sweep["checkpoint"]
+    folder, kind = arguments.out / name, arguments.format
+    written = [arguments.out / f"{name}-scales.json", arguments.out / f"{name}-scales.{kind}"]
+    write_json(written[0], sweep, indent=1)
+    figures: dict[Path, Figure] = {written[1]: scales_figure(sweep)}
+    figures |= {folder / f"{one}.{kind}": drawn for one, drawn in _figures(found, sweep)}
+    for path, figure in figures.items():
+        write_file(path, partial(Path.write_bytes, data=render(figure, kind)))
+    text = [*summary(found), "", *_table(sweep)]
+    words = "\n".join(text) + "\n"
+    write_file(folder / "summary.txt", lambda part: part.write_text(words, encoding="utf-8"))
+    last = folder / "diagnose.json"
+    write_json(last, {**found, "sweep": sweep}, indent=1)
+    paths = [*figures, folder / "summary.txt", written[0], last]
+    return [*text, "", *map(str, paths)]
+
+
+def _subject(
+    arguments: argparse.Namespace, console: StderrConsole
+) -> tuple[Subject, dict[str, Any]]:
     from lpca.codec.channel import Channel
     from lpca.codec.checkpoint import read_identity
     from lpca.codec.store import Request, obtain_codec
-    from lpca.diagnose import scale_sweep
+    from lpca.diagnose.outcomes import Outcomes
+    from lpca.diagnose.whole import Subject
     from lpca.errors import RequestError
     from lpca.files import cache_dir
     from lpca.receivers.load import load_receiver
-    from lpca.report.console import StderrConsole
     from lpca.spec.load import load_spec
     from lpca.tasks import task_of
 
-    console = StderrConsole()
     spec = load_spec(arguments.spec)
     task = task_of(spec)
     k = read_identity(arguments.checkpoint).k
@@ -97,18 +160,20 @@ def _measured(arguments: argparse.Namespace, scales: Sequence[float]) -> dict[st
     obtained = obtain_codec(
         receiver, task, request, cache_dir(), lambda progress: None, console.tell
     )
-    channel = Channel(receiver, obtained.codec, k)
-    episodes = task.evaluation_set("validation", arguments.answers, arguments.n, spec.task.seed)
-    return {
-        **scale_sweep(
-            channel,
-            episodes,
-            scales,
-            spec.evaluation.confidence,
-            arguments.batch_size,
-            console.evaluating("scales"),
-        ),
+    subject = Subject(
+        channel=Channel(receiver, obtained.codec, k),
+        task=task,
+        answers=arguments.answers,
+        seed=spec.task.seed,
+        n=arguments.n,
+        probed=arguments.probe_n,
+        confidence=spec.evaluation.confidence,
+        outcomes=Outcomes(receiver, arguments.batch_size),
+        oracle=(arguments.oracle_n, arguments.oracle_steps) if arguments.oracle else None,
+    )
+    about = {
         "checkpoint": arguments.checkpoint.resolve().name,
+        "k": k,
         "codec": obtained.facts["weights_sha256"],
         "receiver": {
             "name": receiver.name,
@@ -118,11 +183,28 @@ def _measured(arguments: argparse.Namespace, scales: Sequence[float]) -> dict[st
         "task": {"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
         "split": "validation",
         "answers": arguments.answers,
-        "episodes": episodes.hash(),
+        "confidence": spec.evaluation.confidence,
     }
+    return subject, about
+
+
+def _figures(found: Mapping[str, Any], sweep: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
+    from lpca.report.figures import noise_figure, reversals_figure, similarity_figure
+
+    name, parts = f"{sweep['checkpoint']}, k = {sweep['k']}", found["parts"]
+    title = f"{name}: {sweep['n']} validation episodes, no verdict"
+    if "similarity" in parts:
+        evidence = {**found, "gate": sweep["checkpoint"], "similarity": parts["similarity"]}
+        yield "similarity", similarity_figure(evidence)
+    if "episodes" in parts:
+        yield "reversals", reversals_figure(parts["episodes"], title)
+    if "noise" in parts:
+        yield "noise", noise_figure(parts["noise"], title)
 
 
 def _table(sweep: Mapping[str, Any]) -> Iterator[str]:
+    from lpca.diagnose.show import cell
+
     n = sweep["n"]
     yield (
         f"{sweep['checkpoint']}, k={sweep['k']}, receiver {sweep['receiver']['name']}: prefix "
@@ -132,14 +214,9 @@ def _table(sweep: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield f"{'':<8}{'normal':>22}{'nats':>8}{'shuffle':>22}{'nats':>8}"
     for name, one in sweep["references"].items():
-        yield f"{name:<8}{_cell(one, n)}"
+        yield f"{name:<8}{cell(one, n)}"
     for one in sweep["scales"]:
-        yield f"x {one['scale']:<6g}{_cell(one['normal'], n)}{_cell(one['shuffle'], n)}"
+        yield f"x {one['scale']:<6g}{cell(one['normal'], n)}{cell(one['shuffle'], n)}"
     yield ""
     yield "nats: -log p of the right answer. No verdict: a scale picked here looks better than it"
     yield "is. To gate it, declare best_of with a confirm_seed: fresh test episodes decide."
-
-
-def _cell(one: Mapping[str, Any], n: int) -> str:
-    low, high = one["interval"]
-    return f"{one['successes'] / n:>7.1%}  [{low:.3f},{high:.3f}]{one['nll']:>8.2f}"

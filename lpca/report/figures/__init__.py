@@ -1,6 +1,7 @@
 """Pictures from evidence. Importing this imports matplotlib: do so only where one is drawn."""
 
 from lpca.report.figures.capability import capability_figure
+from lpca.report.figures.diagnosis import noise_figure, reversals_figure
 from lpca.report.figures.gate import gate_figure
 from lpca.report.figures.lab import lab_figure
 from lpca.report.figures.rates import rates_figure
@@ -16,8 +17,10 @@ __all__ = [
     "capability_figure",
     "gate_figure",
     "lab_figure",
+    "noise_figure",
     "rates_figure",
     "render",
+    "reversals_figure",
     "scales_figure",
     "similarity_figure",
     "svg",

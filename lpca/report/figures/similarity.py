@@ -31,7 +31,7 @@ def similarity_figure(evidence: Mapping[str, Any]) -> Figure:
     count = len(found["seeds"])
     _matrix(left, found["right"], f"right messages: {_mean(found['between'])} off the diagonal")
     image = _matrix(right, found["donor"], f"and donors': {_mean(found['own_donor'])} to its own")
-    left.set_ylabel(f"the first {count} test episodes")
+    left.set_ylabel(f"the first {count} {evidence.get('split', 'test')} episodes")
     left.set_xlabel("the same episodes")
     right.set_xlabel("their donors (the messages of shuffle)")
     bar = figure.colorbar(image, ax=[left, right], shrink=0.85)

@@ -1,0 +1,121 @@
+"""NLL of the right answer per episode and condition, and which kinds of episodes reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lpca.conditions import Setting
+from lpca.diagnose.outcomes import Outcomes, Report, difference, measured, nll, numbers, silent
+from lpca.receivers.model import Receiver
+from lpca.records import NEAR_TIE, Record
+from lpca.stats import wilson
+from lpca.tasks import Episode
+
+CONDITIONS = ("normal", "null", "shuffle", "random", "p0", "p1")
+PAIRS = (("normal", "shuffle"), ("normal", "p0"), ("p1", "p0"))
+MOST_KINDS = 4
+
+
+def by_episode(
+    outcomes: Outcomes, setting: Setting, confidence: float, report: Report = silent
+) -> dict[str, Any]:
+    """Return each condition's numbers, each episode's NLLs, and the reversals.
+
+    An episode reverses where the donor's message makes the right answer more likely than its own
+    message does: NLL shuffle < NLL normal by more than `NEAR_TIE` nats.
+    """
+    records = measured(outcomes, setting, CONDITIONS, report)
+    episodes = setting.episodes.episodes
+    return {
+        "n": len(episodes),
+        "conditions": {name: numbers(rows, confidence) for name, rows in records.items()},
+        "differences": {
+            f"{one} - {other}": difference(records[one], records[other], confidence)
+            for one, other in PAIRS
+        },
+        "reversed": reversals(setting.receiver, episodes, records, confidence),
+        "episodes": [
+            {
+                "seed": episode.seed,
+                "message": episode.message,
+                "right": episode.right,
+                "reversed": gap(records, i) < -NEAR_TIE,
+                "nll": {name: round(nll(rows[i]), 6) for name, rows in records.items()},
+                "success": {name: rows[i].likelihood_success for name, rows in records.items()},
+            }
+            for i, episode in enumerate(episodes)
+        ],
+    }
+
+
+def reversals(
+    receiver: Receiver,
+    episodes: Sequence[Episode],
+    records: Mapping[str, Sequence[Record]],
+    confidence: float,
+) -> dict[str, Any]:
+    """Count reversed episodes, whole and by kind; ties count as not reversed, and are told."""
+    gaps = [gap(records, i) for i in range(len(episodes))]
+    turned = [one < -NEAR_TIE for one in gaps]
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for name, kind_of in _kinds(receiver, episodes).items():
+        named = [kind_of(episode) for episode in episodes]
+        kinds[name] = [
+            {"kind": kind, **_count([turned[i] for i in where], confidence)}
+            for kind in dict.fromkeys(sorted(named, key=_in_order))
+            if (where := [i for i, own in enumerate(named) if own == kind])
+        ]
+    return {
+        **_count(turned, confidence),
+        "ties": sum(abs(one) <= NEAR_TIE for one in gaps),
+        "by": kinds,
+    }
+
+
+def gap(records: Mapping[str, Sequence[Record]], index: int) -> float:
+    """NLL with the donor's message minus NLL with its own, in nats; negative: reversed."""
+    return nll(records["shuffle"][index]) - nll(records["normal"][index])
+
+
+def _kinds(receiver: Receiver, episodes: Sequence[Episode]) -> dict[str, Callable[[Episode], str]]:
+    def answer_tokens(episode: Episode) -> int:
+        return len(receiver.option_ids(episode.right))
+
+    def message_tokens(episode: Episode) -> int:
+        return len(receiver.message_ids(episode.message))
+
+    return {
+        "stratum": lambda episode: episode.stratum,
+        "answer tokens": _binned(answer_tokens, episodes),
+        "message tokens": _binned(message_tokens, episodes),
+        "place of the right option": lambda episode: str(episode.answer + 1),
+    }
+
+
+def _binned(
+    size: Callable[[Episode], int], episodes: Sequence[Episode]
+) -> Callable[[Episode], str]:
+    """Name a size as it is where sizes are few, else by the quarter of the episodes it is in."""
+    sizes = sorted(map(size, episodes))
+    if len(set(sizes)) <= MOST_KINDS:
+        return lambda episode: str(size(episode))
+    cuts = sorted({sizes[len(sizes) * i // MOST_KINDS] for i in range(1, MOST_KINDS)})
+    lows = [sizes[0], *(cut for cut in cuts if cut > sizes[0])]
+
+    def quarter(episode: Episode) -> str:
+        at = max(i for i, low in enumerate(lows) if size(episode) >= low)
+        high = lows[at + 1] - 1 if at + 1 < len(lows) else sizes[-1]
+        return str(lows[at]) if lows[at] == high else f"{lows[at]}-{high}"
+
+    return quarter
+
+
+def _in_order(kind: str) -> tuple[int, str]:
+    first = kind.split("-")[0]
+    return (int(first), "") if first.isdigit() else (0, kind)
+
+
+def _count(turned: Sequence[bool], confidence: float) -> dict[str, Any]:
+    interval = wilson(sum(turned), len(turned), confidence)
+    return {"n": len(turned), "reversed": sum(turned), "interval": [interval.low, interval.high]}
