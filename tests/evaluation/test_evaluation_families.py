@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from lpca import evaluate as evaluation
-from lpca.codec.architectures import TOKEN_POOLER
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify
+from lpca.codec.recipe import Recipe
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
-from lpca.codec.training import TrainConfig
 from lpca.conditions import IMPLEMENTED, Setting
 from lpca.evaluate import evaluate
 from lpca.leaks import Audit, run_checks
@@ -36,7 +35,7 @@ def audit_of(receiver: Receiver, family: Family, episodes: EpisodeSet, cache: Pa
     typical = tuple(e.message for e in family.training_batch(0, 20, 0))
     setting = Setting(receiver, channel, episodes, static, typical)
     records = evaluate(setting, IMPLEMENTED, cache).records
-    trained = identify(receiver, family, TOKEN_POOLER, K, 0, TrainConfig(steps=20))
+    trained = identify(receiver, family, K, 0, Recipe.default())
     return Audit(setting, family, records, receiver.state_hash(), "greedy", trained=trained)
 
 
