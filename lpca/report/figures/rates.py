@@ -11,8 +11,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lpca.report.figures.capability import BITS, refuse_mixed
-from lpca.report.figures.readings import Success, successes
+from lpca.report.figures.capability import finite_bits, refuse_mixed
+from lpca.report.figures.readings import Success, receiver_of, successes
 from lpca.report.figures.style import (
     BLUE,
     FAINT,
@@ -86,12 +86,13 @@ def rates_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
     axes = figure.add_subplot()
     _guessing(axes, readable)
     for kind, look in LOOKS.items():
-        _series(axes, look, _once(point for point in points if point.kind == kind))
+        label = look.label + (_uncut(readable) if kind == "text" else "")
+        _series(axes, look, label, _once(point for point in points if point.kind == kind))
     _axes(axes, readable)
     left = len(ordered) - len(readable)
     first = readable[0]
     axes.set_title(
-        f"{first['gate']}: {first['title']}\nreceiver {first['receiver']['name']}, answers "
+        f"{first['gate']}: {first['title']}\nreceiver {receiver_of(first)}, answers "
         f"{first['answers']}, n = {first['looks']['used']}"
         + (f"; {left} INVALID, not drawn" if left else ""),
         loc="left",
@@ -116,9 +117,7 @@ def _points(evidence: Mapping[str, Any]) -> list[Point]:
 
 def _kind(condition: str, evidence: Mapping[str, Any]) -> str | None:
     if condition == "normal":
-        receiver, bits = evidence["receiver"], evidence["conditions"]["normal"]["bits"]
-        capacity = evidence["k"] * receiver["d_model"] * BITS[receiver["dtype"]]
-        return "nominal" if bits == capacity else "coded"
+        return "nominal" if finite_bits(evidence) is None else "coded"
     return "donor" if condition == "shuffle" else TEXTS.get(condition)
 
 
@@ -128,12 +127,27 @@ def _label(condition: str, evidence: Mapping[str, Any]) -> str:
     return f"{TRUNCATED[condition]} B" if condition in TRUNCATED else ""
 
 
+def _uncut(evidences: Sequence[Mapping[str, Any]]) -> str:
+    """The sizes that cut no message short: as many bits as the whole, so the same point."""
+    sizes = [
+        f"{size} B"
+        for name, size in TRUNCATED.items()
+        if all(_bits(one, name) == _bits(one, "p1") is not None for one in evidences)
+    ]
+    return f"; {', '.join(sizes)} cut nothing" if sizes else ""
+
+
+def _bits(evidence: Mapping[str, Any], condition: str) -> float | None:
+    bits = evidence["conditions"].get(condition, {}).get("bits")
+    return None if bits is None else float(bits)
+
+
 def _once(points: Iterable[Point]) -> list[Point]:
     """By rising bits, each different point once."""
     return sorted(set(points), key=lambda one: (one.bits, one.rate, one.label))
 
 
-def _series(axes: Axes, look: Look, points: Sequence[Point]) -> None:
+def _series(axes: Axes, look: Look, label: str, points: Sequence[Point]) -> None:
     if not points:
         return
     axes.plot(
@@ -145,7 +159,7 @@ def _series(axes: Axes, look: Look, points: Sequence[Point]) -> None:
         markersize=6,
         linewidth=1,
         linestyle=look.dashes,
-        label=look.label,
+        label=label,
         zorder=4,
     )
     for one in points:
@@ -154,10 +168,9 @@ def _series(axes: Axes, look: Look, points: Sequence[Point]) -> None:
         if one.label:
             axes.annotate(
                 one.label,
-                (one.bits, one.interval.high),
-                (0, 3),
+                (one.bits, one.rate),
+                (5, -8),  # beneath a line that rises or runs level
                 textcoords="offset points",
-                ha="center",
                 size=7,
                 color=look.colour,
             )
