@@ -112,11 +112,6 @@ def _point(axes: Axes, evidence: Mapping[str, Any]) -> None:
         label=f"normal, gate {evidence['verdict']}",
         zorder=4,
     )
-    # of a codebook the upper axis does not hold
-    if (bits := finite_bits(evidence)) is not None:
-        axes.annotate(
-            f"{bits:g} bits", (k, success.rate), (6, -3), textcoords="offset points", size=7
-        )
 
 
 def _axes(axes: Axes, evidences: Sequence[Mapping[str, Any]]) -> None:

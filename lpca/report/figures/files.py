@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lpca.files import read_json, write_file
 from lpca.judge.measured import is_evidence
-from lpca.report.figures.capability import capability_figure
+from lpca.report.figures.capability import capability_figure, finite_bits
 from lpca.report.figures.gate import gate_figure
 from lpca.report.figures.rates import rates_figure
 from lpca.report.figures.render import render
@@ -21,7 +21,6 @@ from lpca.report.figures.similarity import similarity_figure
 from lpca.report.figures.style import FigureError
 from lpca.report.figures.training import training_figure
 from lpca.spec.model import TRUNCATED
-
 
 TABLE = "table.json"
 """What makes a folder a lab's: it names each codec's evidence."""
@@ -108,11 +107,27 @@ def _pictures(evidences: Mapping[Source, Mapping[str, Any]]) -> Iterator[tuple[s
                 yield f"{source.name}-{name}", draw(evidence)
             except FigureError as error:
                 raise FigureError(f"{source.path}: {error}") from error
-    readable = [one for one in evidences.values() if one.get("verdict") != "INVALID"]
-    if len({one.get("k") for one in readable}) > 1:
-        yield f"{readable[0]['gate']}-capability", capability_figure(list(evidences.values()))
+    curve = _of_one_curve(list(evidences.values()))
+    if len({one.get("k") for one in _readable(curve)}) > 1:
+        yield f"{curve[0]['gate']}-capability", capability_figure(curve)
+    readable = _readable(evidences.values())
     if readable and all(map(_has_rates, evidences.values())):
         yield f"{readable[0]['gate']}-rates", rates_figure(list(evidences.values()))
+
+
+def _readable(evidences: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [one for one in evidences if one.get("verdict") != "INVALID"]
+
+
+def _of_one_curve(evidences: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Against k: without the codecs of a finite rate, where others are there."""
+    rated = map(_has_rates, evidences)
+    nominal = [
+        one
+        for one, has_rates in zip(evidences, rated, strict=True)
+        if not has_rates or finite_bits(one) is None
+    ]
+    return nominal or evidences
 
 
 def _has_rates(evidence: Mapping[str, Any]) -> bool:

@@ -36,6 +36,7 @@ class Look:
     marker: str
     filled: bool
     dashes: Any
+    """"none" where neighbours may be of different rows: no line joins them."""
 
 
 LOOKS: Mapping[str, Look] = MappingProxyType(
@@ -44,7 +45,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
         "text": Look("the whole text (p1)", BLUE, "s", True, "-"),
         "facts": Look("structured text (p5)", SKY, "D", True, "-"),
         "nominal": Look("latents, at nominal capacity", INK, "o", True, "-"),
-        "coded": Look("latents from a codebook", VERMILLION, "^", False, (0, (5, 2))),
+        "coded": Look("latents from a codebook", VERMILLION, "^", False, "none"),
         "donor": Look("another's latents (shuffle)", MUTED, "x", True, "none"),
     }
 )
@@ -162,15 +163,18 @@ def _series(axes: Axes, look: Look, label: str, points: Sequence[Point]) -> None
         label=label,
         zorder=4,
     )
+    # text soon gains all there is: above a point its line would cross the label
+    is_steep = look is LOOKS["cut"]
     for one in points:
         interval = [one.interval.low, one.interval.high]
         axes.plot([one.bits, one.bits], interval, color=look.colour, linewidth=1.6, zorder=3)
         if one.label:
             axes.annotate(
                 one.label,
-                (one.bits, one.rate),
-                (5, -8),  # beneath a line that rises or runs level
+                (one.bits, one.rate if is_steep else one.interval.high),
+                (5, -8) if is_steep else (0, 3),
                 textcoords="offset points",
+                ha="left" if is_steep else "center",
                 size=7,
                 color=look.colour,
             )
