@@ -50,7 +50,9 @@ def main() -> None:
         }
         seconds = interleaved(works, given.repeats)
         heavy = {
-            "lpca check": loaded(project, "from lpca.cli import main; main(['check', 'many.yaml'])"),
+            "lpca check": loaded(
+                project, "from lpca.cli import main; main(['check', 'many.yaml'])"
+            ),
             "pytest --collect-only gates/": loaded(
                 project, "import pytest; pytest.main(['--collect-only', '-q', 'gates'])"
             ),
@@ -105,7 +107,9 @@ def run(project: Path, arguments: list[str], environment: dict[str, str] | None)
         [sys.executable, *given], cwd=where, env=environment, capture_output=True, text=True
     )
     if found.returncode:
-        raise SystemExit(f"{' '.join(given)} ended with {found.returncode}\n{found.stdout}{found.stderr}")
+        raise SystemExit(
+            f"{' '.join(given)} ended with {found.returncode}\n{found.stdout}{found.stderr}"
+        )
     return found.stdout
 
 
