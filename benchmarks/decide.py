@@ -3,8 +3,9 @@
 Gate 1 of the default spec, with the gate it requires, on 1,000 to 1,000,000 simulated episodes.
 `decide` is from the outcome table to the verdict; `table` makes and checks that table from Python
 outcomes before. The yardstick is numpy counting each condition's successes over the same outcomes.
-"A claim undecided" sets the codec's rate where one criterion stays open: then the n that would
-decide it is looked for as well. `lpca plan` runs in a process of its own, imports included.
+"A claim undecided" sets the codec's rate where one criterion stays open (`open` counts them): then
+the n that would decide it is looked for as well, unless that is beyond 100,000. `lpca plan` runs
+in a process of its own, imports included.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from measured import ROOT, Spread, interleaved, parser, publish
 from lpca.judge import OutcomeTable, judge
 from lpca.spec.load import load_spec
 from lpca.spec.model import Spec
+from lpca.stats import Verdict
 
-SIZES = (1_000, 10_000, 100_000, 1_000_000)
+SIZES = (1_000, 10_000, 50_000, 100_000, 1_000_000)
 GATE, SEED = "gate1", 20260122
 GOALS = {100_000: 0.05, "lpca plan": 2.0}
 """Seconds."""
@@ -57,7 +59,9 @@ def row(spec: Spec, n: int, undecided: bool, repeats: int) -> dict[str, object]:
     return {
         "what": "a claim undecided" if undecided else "all claims clear",
         "episodes": n,
-        "verdict": str(judge(spec, GATE, tables[0]).verdict),
+        "open": sum(
+            one.verdict is Verdict.INCONCLUSIVE for one in judge(spec, GATE, tables[0]).criteria
+        ),
         "table, s": seconds["table"],
         "decide, s": seconds["decide"],
         "both, s": whole,
