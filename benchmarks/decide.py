@@ -15,7 +15,7 @@ import sys
 from functools import partial
 
 import numpy as np
-from measured import ROOT, Spread, interleaved, parser, publish
+from measured import ENVIRONMENT, ROOT, Spread, interleaved, parser, publish
 
 from lpca.judge import OutcomeTable, judge
 from lpca.spec.load import load_spec
@@ -85,7 +85,8 @@ def outcomes(spec: Spec, n: int, undecided: bool) -> dict[str, np.ndarray]:
 
 def plan(repeats: int) -> dict[str, object]:
     def run(*arguments: str) -> None:
-        subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=True)
+        command = [sys.executable, *arguments]
+        subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, check=True)
 
     seconds = interleaved(
         {

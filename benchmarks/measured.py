@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("lpca", "torch", "transformers", "numpy", "scipy", "pytest")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile", "asimd", "bf16")
 """Processor flags that decide how fast matrix products run."""
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+"""For processes whose start is timed: compiled files are kept, as where nobody forbids it."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ fewer plugins than a developer's: run it in both.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import yaml
-from measured import ROOT, interleaved, parser, publish
+from measured import ENVIRONMENT, ROOT, interleaved, parser, publish
 
 CRITERIA = 100
 GOALS = {"lpca check": 0.3, "pytest --collect-only gates/": 1.0}
@@ -35,7 +34,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
         make_project(project)
-        bare = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        bare = {**ENVIRONMENT, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         commands = {
             "python -c pass": (["-c", "pass"], None),
             "lpca check": (["-m", "lpca", "check", "many.yaml"], None),
@@ -90,7 +89,9 @@ def many_criteria() -> str:
     base, pattern = spec["gates"]["gate0"], spec["gates"]["gate1"]
     gates, left = {"gate0": base}, CRITERIA - len(base["criteria"])
     while left:
-        criteria = pattern["criteria"][:left]
+        criteria = pattern["criteria"]
+        # cut so that every condition is still read
+        criteria = criteria if left > len(criteria) else criteria[:1] + criteria[1 - left :]
         expect = {**pattern["expect"], "normal": round(0.95 - 0.01 * len(gates), 2)}
         gate = {**pattern, "criteria": criteria, "expect": expect, "beside": []}
         gates[f"gate1_{len(gates)}"] = gate
@@ -104,7 +105,11 @@ def run(project: Path, arguments: list[str], environment: dict[str, str] | None)
     where = project / "empty" if arguments[-1] == "empty" else project
     given = [*arguments[:-1], "."] if arguments[-1] == "empty" else arguments
     found = subprocess.run(
-        [sys.executable, *given], cwd=where, env=environment, capture_output=True, text=True
+        [sys.executable, *given],
+        cwd=where,
+        env=environment or ENVIRONMENT,
+        capture_output=True,
+        text=True,
     )
     if found.returncode:
         raise SystemExit(
