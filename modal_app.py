@@ -129,7 +129,7 @@ def main(
     """Train, evaluate and gate; the evidence is written below `.lpca/evidence` of this machine."""
     from lpca.files import write_json
     from lpca.gate_plan import EVIDENCE, evidence_path
-    from lpca.pytest_verdicts import EXIT_CODES
+    from lpca.judge.results import exit_code
     from lpca.report.terminal import gate_lines
     from lpca.stats import Verdict
 
@@ -141,7 +141,7 @@ def main(
     write_json(evidence_path(Path(EVIDENCE), name, k), evidence)
     verdict = Verdict(evidence["verdict"])
     print("\n".join(gate_lines(evidence, verdict)))
-    sys.exit(EXIT_CODES[verdict])
+    sys.exit(exit_code(verdict))
 
 
 def _home() -> Path:
