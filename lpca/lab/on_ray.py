@@ -6,6 +6,7 @@ twice is therefore kept once, and what was kept is not computed again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from lpca.lab.results import Named, Results
 from lpca.lab.work import Pace
 from lpca.ledger import Ledger, past_of
 from lpca.runner import Console
+from lpca.stats import Verdict
 
 ENGINE = "ray"
 LOSSES = 3
@@ -52,7 +54,7 @@ def cluster(engine: str) -> Iterator[Cluster]:
             f"--engine {engine}: the package ray is not installed; pip install 'lpca[ray]'"
         ) from error
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         # whatever the network, the address or another version of Ray makes of it
         reason = " ".join(str(error).split())
@@ -158,7 +160,7 @@ class RayWork:
         limit = self.results.spec.evaluation.checkpoints
         for look in outcome.looks:
             past = past_of(Ledger(self.ledger), look, limit)
-            if look.verdict != "INVALID" and (past.altered or len(past.channels()) > limit):
+            if look.verdict != Verdict.INVALID and (past.altered or len(past.channels()) > limit):
                 return True
         return False
 

@@ -22,7 +22,7 @@ from lpca.lab.grid import Cell, Grid, read_grid
 from lpca.lab.results import Named, name_cells
 from lpca.lab.work import Bench, without_beside
 from lpca.ledger import Ledger, Look
-from lpca.receivers.load import load_receiver
+from lpca.receivers.load import SHIPPED, load_receiver
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
 from lpca.spec.model import Spec
@@ -69,6 +69,9 @@ def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, bat
                 "allowed on other machines: a file below it"
             )
         files[name] = (home / name).read_bytes()
+    if receiver not in SHIPPED and Path(receiver).exists():
+        # other machines work in other folders
+        receiver = str(Path(receiver).resolve())
     return Order(
         Path(grid.file).read_bytes(), grid.spec.read_bytes(), files, receiver, device, batch
     )

@@ -33,7 +33,11 @@ class Nodes:
         self.caches = [folder / "first", folder / "second"]
         self.cluster = Cluster()
         self.nodes = [
-            self.cluster.add_node(num_cpus=1, env_vars={"LPCA_CACHE": str(cache)})
+            self.cluster.add_node(
+                num_cpus=1,
+                object_store_memory=100_000_000,
+                env_vars={"LPCA_CACHE": str(cache), "PYTHONPATH": str(ROOT)},
+            )
             for cache in self.caches
         ]
         self.cluster.wait_for_nodes()
