@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +79,7 @@ def _measured(arguments: argparse.Namespace, grid: Grid, spec: Spec, out: Path) 
     from lpca.lab.work import without_beside
     from lpca.report.console import StderrConsole
 
-    begin = _here if arguments.engine == LOCAL else _on_ray
+    begin: Callable[..., Work | RayWork] = _here if arguments.engine == LOCAL else _on_ray
     with StderrConsole() as console, ExitStack() as held:
         work = begin(arguments, grid, without_beside(spec, grid.gate), out, console, held)
         try:

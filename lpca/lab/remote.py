@@ -60,7 +60,8 @@ def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, bat
     Raises RequestError for a file of the task's outside of the spec's folder: it would have no
     place elsewhere.
     """
-    home, files = grid.spec.resolve().parent, {}
+    home = grid.spec.resolve().parent
+    files: dict[str, bytes] = {}
     for setting in task.contents():
         name = str(spec.task.settings[setting])
         if not (home / name).resolve().is_relative_to(home):
