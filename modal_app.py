@@ -137,7 +137,7 @@ def main(
     same = {"k": k, "epochs": epochs, "seed": seed, "receiver": receiver, "dtype": dtype}
     print(train.with_options(gpu=gpu).remote(**same, spec=text))
     evaluate.with_options(gpu=gpu).remote(name, **same, spec=text)
-    evidence = gate.with_options(gpu=gpu).remote(name, **same, spec=text)
+    evidence = gate.with_options(gpu=gpu, max_containers=1).remote(name, **same, spec=text)
     write_json(evidence_path(Path(EVIDENCE), name, k), evidence)
     verdict = Verdict(evidence["verdict"])
     print("\n".join(gate_lines(evidence, verdict)))
