@@ -6,6 +6,7 @@ adds to the ledger. The machine that asked is the only one that keeps them.
 
 from __future__ import annotations
 
+import json
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -33,10 +34,14 @@ GRID, SPEC, LEDGER = "grid.yaml", "gate_specs.yaml", "ledger"
 
 @dataclass(frozen=True)
 class Order:
-    """A grid as another machine needs it; `files` by their path from the spec's folder."""
+    """A grid as another machine needs it.
+
+    `files` are by their path from the spec's folder; `place` is where the spec stands here.
+    """
 
     grid: bytes
     spec: bytes
+    place: str
     files: Mapping[str, bytes]
     receiver: str
     device: str
@@ -74,7 +79,13 @@ def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, bat
         # other machines work in other folders
         receiver = str(Path(receiver).resolve())
     return Order(
-        Path(grid.file).read_bytes(), grid.spec.read_bytes(), files, receiver, device, batch
+        Path(grid.file).read_bytes(),
+        grid.spec.read_bytes(),
+        spec.file,
+        files,
+        receiver,
+        device,
+        batch,
     )
 
 
@@ -111,6 +122,8 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
         if reason is not None:
             return Outcome(machine, reason=f"{reason} (on {machine})")
         evidence = evidence_path(folder, grid.gate, cell.k).read_text(encoding="utf-8")
+        # a criterion names its line, in a file that its reader has
+        evidence = evidence.replace(_quoted(folder / SPEC), _quoted(order.place))
         added = tuple(look for look in _looks(books) if look not in before)
         return Outcome(machine, evidence, looks=added)
 
@@ -118,6 +131,11 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
 def ledger_texts(folder: Path) -> dict[str, str]:
     """The files of a ledger, to be sent along."""
     return {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.jsonl")}
+
+
+def _quoted(path: object) -> str:
+    """As it stands within a text in JSON."""
+    return json.dumps(str(path))[1:-1]
 
 
 def _looks(books: Path) -> list[Look]:

@@ -51,6 +51,8 @@ def without_time(evidence):
     dropped = ("written", "seconds", "machine", "command", "cache")
     kept = {name: value for name, value in evidence.items() if name not in dropped}
     kept["codec"] = {**kept["codec"], "trained": None, "origin": None}
+    for numbers in kept["conditions"].values():
+        del numbers["seconds"]
     return kept
 
 
