@@ -21,7 +21,7 @@ pytestmark = [
         importlib.util.find_spec("ray") is None, reason="ray is not installed: lpca[ray]"
     ),
 ]
-STEPS = 60
+STEPS = 40
 
 
 class Nodes:
