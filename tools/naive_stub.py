@@ -11,13 +11,14 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from naive_subset import show
+
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import load_codec, read_identity
 from lpca.conditions import Setting, build_slots
 from lpca.diagnose.outcomes import Outcomes
 from lpca.hashing import named_rng
 from lpca.receivers.load import load_receiver
-from lpca.stats import PairedTable, tango
 from lpca.stats.screening import screen
 from lpca.tasks import Episode, EpisodeSet, Trip
 
@@ -48,12 +49,7 @@ def main() -> None:
         slots = build_slots(condition, Setting(receiver, channel, rows))
         records = outcomes.measure(rows.episodes, {run: slots})[run]
         runs[run] = [one.likelihood_success for one in records]
-    found = screen(runs["prefix"], runs["null"], runs["again"])
-    print("| episodes | n | random - null | 95 % interval |\n|---|---|---|---|")
-    for name in ("whole", "naive", "screened"):
-        table: PairedTable = getattr(found, name)
-        low, high = vars(tango(table)).values()
-        print(f"| {name} | {table.n} | {table.difference:+.3f} | [{low:+.3f}, {high:+.3f}] |")
+    show(screen(runs["prefix"], runs["null"], runs["again"]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from lpca.stats import PairedTable, tango
-from lpca.stats.screening import screen
+from lpca.stats.screening import Screened, screen
 
 SEED, EPISODES, HIGHEST_RATE = 5, 4000, 0.5
 
@@ -19,7 +19,11 @@ def main() -> None:
     generator = np.random.default_rng(SEED)
     rate = generator.uniform(0.0, HIGHEST_RATE, EPISODES)
     prefix, null, again = ((generator.random(EPISODES) < rate).tolist() for _ in range(3))
-    found = screen(prefix, null, again)
+    show(screen(prefix, null, again))
+
+
+def show(found: Screened) -> None:
+    """Print the table of a difference on the three sets of episodes."""
     print("| episodes | n | random - null | 95 % interval |\n|---|---|---|---|")
     for name in ("whole", "naive", "screened"):
         table: PairedTable = getattr(found, name)

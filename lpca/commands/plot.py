@@ -12,7 +12,10 @@ from lpca.exit_codes import ExitCode
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     parser.add_argument(
-        "evidence", type=Path, nargs="+", help="files of .lpca/evidence, of one gate"
+        "evidence",
+        type=Path,
+        nargs="+",
+        help="files of .lpca/evidence, or folders that lpca lab filled, of one gate",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to fill")
     parser.add_argument("--format", default="svg", choices=("svg", "pdf", "png"))

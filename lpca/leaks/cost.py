@@ -23,7 +23,8 @@ def numbers_reported(audit: Audit) -> str:
     for condition, records in audit.records.items():
         told = audit.numbers[condition]
         slots = [record.given.ids[record.given.start : record.given.stop] for record in records]
-        _same(condition, "tokens", told["tokens"], sum(map(len, slots)) / len(slots))
+        positions = sum(map(len, slots)) / len(slots)
+        _same(condition, "tokens", told["tokens"], positions)
         successes = sum(record.success(audit.score) for record in records)
         _same(condition, "successes", told[audit.score]["successes"], successes)
         if condition in TEXTS and not any(INJECTED in ids for ids in slots):
@@ -33,15 +34,15 @@ def numbers_reported(audit: Audit) -> str:
             if condition in TRUNCATED and max(sizes) > TRUNCATED[condition]:
                 raise Leak(f"{condition}: {max(sizes)} bytes stood in a slot")
         elif condition != "p0":
-            _same(condition, "bits", told["bits"], _bits_of_latents(audit, condition))
+            _same(condition, "bits", told["bits"], _bits_of_vectors(audit, condition, positions))
     return f"{len(audit.records)} conditions: success, interval, bits, tokens and seconds"
 
 
-def _bits_of_latents(audit: Audit, condition: str) -> float:
+def _bits_of_vectors(audit: Audit, condition: str, positions: float) -> float:
     told = getattr(audit.setting.coded().codec, "bits", None)
     if told is not None and condition in ("normal", "shuffle", "same_answer"):
         return float(told)
-    return audit.k * audit.receiver.d_model * audit.receiver.dtype.itemsize * 8
+    return positions * audit.receiver.d_model * audit.receiver.dtype.itemsize * 8
 
 
 def _same(condition: str, what: str, told: float, counted: float) -> None:

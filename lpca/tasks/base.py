@@ -30,6 +30,15 @@ class TaskError(RequestError):
         self.setting = setting
 
 
+def only_options(task: str, settings: Mapping[str, object]) -> None:
+    """Refuse, as a TaskError, every setting of a task but `options`."""
+    unknown = sorted(set(settings) - {"options"})
+    if unknown:
+        raise TaskError(
+            f"task {task}: unknown setting {unknown[0]!r}; allowed: options", unknown[0]
+        )
+
+
 @dataclass(frozen=True)
 class Episode:
     """One seed's problem.

@@ -1,13 +1,40 @@
-"""Seeded draws that tasks of lists of options share: balanced, and fit for donors."""
+"""Names, wordings and seeded draws that tasks of lists of options share."""
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from types import MappingProxyType
 from typing import TypeVar
 
+from lpca.tasks.base import Split
+
 _T = TypeVar("_T")
+
+SHARES: Mapping[Split, tuple[int, ...]] = MappingProxyType(
+    {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
+)
+"""Each split's share of the pairs of a seen answer and a training wording, in fifths."""
+
+
+def listed(file: str) -> list[str]:
+    """Return the lines of one of the tasks' data files; those that begin with `#` are comments."""
+    text = files("lpca.tasks").joinpath("data", file).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def hash_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names in an order of no meaning that never changes: that of their SHA-256."""
+    return tuple(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest()))
+
+
+def own_share(wordings: Sequence[str], split: Split, shift: int) -> tuple[str, ...]:
+    """Return the wordings a split may tell one answer in; `shift` is the answer's own number."""
+    parts = sum(map(len, SHARES.values()))
+    return tuple(w for i, w in enumerate(wordings) if (shift + i) % parts in SHARES[split])
 
 
 def least_used(allowed: Sequence[Sequence[str]], rng: random.Random) -> list[str]:

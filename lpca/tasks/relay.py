@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from types import MappingProxyType
 
 from lpca.hashing import hash_data, named_rng
@@ -22,8 +21,18 @@ from lpca.tasks.base import (
     ToldEpisode,
     episode_seed,
     in_turn,
+    only_options,
 )
-from lpca.tasks.draws import balanced, cycle_of, least_used, others
+from lpca.tasks.draws import (
+    SHARES,
+    balanced,
+    cycle_of,
+    hash_order,
+    least_used,
+    listed,
+    others,
+    own_share,
+)
 from lpca.tasks.trip import city_names
 
 TRAIN_WORDINGS = (
@@ -61,10 +70,6 @@ AFTERS: Mapping[str, str] = MappingProxyType(
     }
 )
 FACTS = tuple(LIST_LEADS)
-SHARES: Mapping[Split, tuple[int, ...]] = MappingProxyType(
-    {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
-)
-"""Each split's share of the pairs of seen facts and a training wording, in fifths."""
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
@@ -100,11 +105,7 @@ class Relay:
     @classmethod
     def from_settings(cls, settings: Mapping[str, int | float | str | bool]) -> Relay:
         """Build from a spec's `task:` entries; raises TaskError on an unknown or wrong one."""
-        unknown = sorted(set(settings) - {"options"})
-        if unknown:
-            raise TaskError(
-                f"task relay: unknown setting {unknown[0]!r}; allowed: options", unknown[0]
-            )
+        only_options(cls.name, settings)
         return cls(**settings)  # type: ignore[arg-type]
 
     def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
@@ -241,9 +242,8 @@ def _shuffled(fact: str) -> tuple[str, ...]:
     if fact == "when":
         names = [f"{month} {day}" for month in MONTHS for day in DAYS]
     else:
-        text = files("lpca.tasks").joinpath("data/people.txt").read_text(encoding="utf-8")
-        names = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return tuple(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest()))
+        names = listed("people.txt")
+    return hash_order(names)
 
 
 def _wordings(split: Split, stratum: Stratum, told: Mapping[str, str]) -> tuple[str, ...]:
@@ -252,6 +252,4 @@ def _wordings(split: Split, stratum: Stratum, told: Mapping[str, str]) -> tuple[
     if stratum == "unseen":
         return TRAIN_WORDINGS + extra
     digest = hashlib.sha256("\n".join(told[fact] for fact in FACTS).encode()).digest()
-    shift, parts = digest[0], sum(map(len, SHARES.values()))
-    own = [w for i, w in enumerate(TRAIN_WORDINGS) if (shift + i) % parts in SHARES[split]]
-    return (*own, *extra)
+    return (*own_share(TRAIN_WORDINGS, split, digest[0]), *extra)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from types import MappingProxyType
 
 from lpca.hashing import hash_data, named_rng
 from lpca.spec.model import Answers
@@ -21,8 +18,18 @@ from lpca.tasks.base import (
     TaskError,
     episode_seed,
     in_turn,
+    only_options,
 )
-from lpca.tasks.draws import balanced, cycle_of, least_used, others
+from lpca.tasks.draws import (
+    SHARES,
+    balanced,
+    cycle_of,
+    hash_order,
+    least_used,
+    listed,
+    others,
+    own_share,
+)
 
 TRAIN_NAMES, VALIDATION_NAMES = 560, 40
 
@@ -46,10 +53,6 @@ TEST_WORDINGS = (
 )
 LIST_LEAD = "Candidate cities: "
 AFTER = "\nQuestion: Where does the trip go?\nAnswer: The trip goes to"
-SHARES: Mapping[Split, tuple[int, ...]] = MappingProxyType(
-    {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
-)
-"""Each split's share of the pairs of a seen name and a training wording, in fifths."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,7 @@ class Trip:
     @classmethod
     def from_settings(cls, settings: Mapping[str, int | float | str | bool]) -> Trip:
         """Build from a spec's `task:` entries; raises TaskError on an unknown or wrong one."""
-        unknown = sorted(set(settings) - {"options"})
-        if unknown:
-            raise TaskError(
-                f"task trip: unknown setting {unknown[0]!r}; allowed: options", unknown[0]
-            )
+        only_options(cls.name, settings)
         return cls(**settings)  # type: ignore[arg-type]
 
     def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
@@ -194,9 +193,7 @@ def city_names(split: Split, stratum: Stratum) -> tuple[str, ...]:
 
 @cache
 def _shuffled_names() -> tuple[str, ...]:
-    text = files("lpca.tasks").joinpath("data/cities.txt").read_text(encoding="utf-8")
-    names = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return tuple(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest()))
+    return hash_order(listed("cities.txt"))
 
 
 def _wordings(split: Split, stratum: Stratum, answer: str) -> tuple[str, ...]:
@@ -204,9 +201,7 @@ def _wordings(split: Split, stratum: Stratum, answer: str) -> tuple[str, ...]:
     extra = {"train": (), "validation": VALIDATION_WORDINGS, "test": TEST_WORDINGS}[split]
     if stratum == "unseen":
         return TRAIN_WORDINGS + extra
-    shift, parts = _places()[answer], sum(map(len, SHARES.values()))
-    own = [w for i, w in enumerate(TRAIN_WORDINGS) if (shift + i) % parts in SHARES[split]]
-    return (*own, *extra)
+    return (*own_share(TRAIN_WORDINGS, split, _places()[answer]), *extra)
 
 
 @cache

@@ -59,9 +59,20 @@ RULES = (
         "the default receiver takes minutes and 93 MB",
     ),
     Rule(
+        r"^(lpca diagnose (?!.*--receiver).*)$",
+        r"\1 --receiver stub",
+        "the codec beside it was trained for the stub",
+    ),
+    Rule(
         r"^lpca lab examples/lab/(?!stub).*$",
         "lpca lab examples/lab/stub.yaml",
         "the documented grids take hours on the default receiver; this one is short",
+    ),
+    Rule(
+        r"^lpca lab examples/relay/(reader\S*)\.yaml.*$",
+        r"sed -i 's/steps: .*}/steps: 2}/; s/^k: .*/k: [1, 2]/' examples/relay/\1.yaml && "
+        r"lpca lab examples/relay/\1.yaml",
+        "eighteen codecs of 600 steps take half an hour; these are six of two steps",
     ),
     Rule(
         r"^python -m pytest tests -m \"not slow\"",
@@ -98,7 +109,8 @@ OPEN = """
       - {id: above_null, claim: normal - null > 0}
       - {id: above_shuffle, claim: normal - shuffle > 0}
 """
-SPEC = gate_project.HEAD + (gate_project.BASE + gate_project.MAIN + OPEN).replace(
+SECOND = gate_project.MAIN.replace("  main:", "  gate2:")
+SPEC = gate_project.HEAD + (gate_project.BASE + gate_project.MAIN + OPEN + SECOND).replace(
     "  base:", "  gate0:"
 ).replace("  main:", "  gate1:").replace("[base]", "[gate0]")
 LEFT_OUT = shutil.ignore_patterns(

@@ -16,6 +16,7 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
 from lpca.conditions import IMPLEMENTED, Setting
+from lpca.costs import condition_numbers
 from lpca.evaluate import evaluate
 from lpca.leaks import Audit, run_checks
 from lpca.receivers.model import Receiver
@@ -34,9 +35,18 @@ def audit_of(receiver: Receiver, family: Family, episodes: EpisodeSet, cache: Pa
         static = Channel(receiver, StaticPrefix(receiver, K), K)
     typical = tuple(e.message for e in family.training_batch(0, 20, 0))
     setting = Setting(receiver, channel, episodes, static, typical)
-    records = evaluate(setting, IMPLEMENTED, cache).records
+    conditions = [name for name in IMPLEMENTED if name != "p5"]  # no facts to tell by name
+    records = evaluate(setting, conditions, cache).records
     trained = identify(receiver, family, K, 0, Recipe.default())
-    return Audit(setting, family, records, receiver.state_hash(), "greedy", trained=trained)
+    return Audit(
+        setting,
+        family,
+        records,
+        receiver.state_hash(),
+        "greedy",
+        trained=trained,
+        numbers={c: condition_numbers(c, rs, 0.95, setting) for c, rs in records.items()},
+    )
 
 
 def found(audit: Audit) -> dict[str, str]:

@@ -10,11 +10,17 @@ from lpca.gate_plan import sound_spec
 from lpca.lab.grid import gate_of, read_grid
 from lpca.spec.check import check_spec
 
-FOLDER = Path(__file__).parents[2] / "examples" / "lab"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FOLDER = EXAMPLES / "lab"
 GRIDS = [path for path in sorted(FOLDER.glob("*.yaml")) if path.name != "gate_specs.yaml"]
+RELAY = [
+    path
+    for path in sorted((EXAMPLES / "relay").glob("*.yaml"))
+    if not path.name.endswith("_specs.yaml")
+]
 
 
-@pytest.mark.parametrize("path", GRIDS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*GRIDS, *RELAY], ids=lambda path: path.stem)
 def test_a_grid_fits_its_spec(path):
     grid = read_grid(path)
     assert gate_of(grid, sound_spec(grid.spec)).name == grid.gate
@@ -34,3 +40,17 @@ def test_the_grids_of_one_spec_together_stay_within_what_it_pays_for():
     own = [one for one in grids if one.gate == "lab" and one.receiver != "stub"]
     spec = sound_spec(FOLDER / "gate_specs.yaml")
     assert sum(len(one.rows) * len(one.seeds) for one in own) <= spec.evaluation.checkpoints
+
+
+@pytest.mark.parametrize("receiver", ["reader", "smollm2"])
+def test_relays_grids_of_one_receiver_stay_within_what_their_spec_pays_for(receiver):
+    grids = [read_grid(path) for path in RELAY if path.name.startswith(receiver)]
+    [file] = {one.spec for one in grids}
+    spec = sound_spec(file)
+    assert check_spec(spec) == []
+    assert sum(len(one.rows) * len(one.seeds) for one in grids) <= spec.evaluation.checkpoints
+
+
+def test_relays_specs_have_test_episodes_of_their_own():
+    seeds = [sound_spec(one).task.seed for one in (EXAMPLES / "relay").glob("*_specs.yaml")]
+    assert len(seeds) == len(set(seeds)) == 3

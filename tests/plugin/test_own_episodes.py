@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from dataclasses import replace
 
 import pytest
 from gate_project import ROOT
@@ -45,7 +45,12 @@ MAIN = """
 def own(project, monkeypatch):
     """The project, a file of episodes beside its spec, and a training that is short."""
     recipe = Recipe(stages=(Stage(30),), batch_size=16)
-    monkeypatch.setattr("lpca.runner.Request", partial(Request, recipe=recipe))
+
+    def short(*arguments, **named):
+        request = Request(*arguments, **named)
+        return replace(request, recipe=recipe) if request.recipe == Recipe.default() else request
+
+    monkeypatch.setattr("lpca.runner.Request", short)
     return project
 
 

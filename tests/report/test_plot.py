@@ -102,3 +102,47 @@ def test_files_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plot", str(tmp_path / "no.json"), "--out", str(tmp_path / "p")]) == 4
     assert "no.json: cannot be read" in capsys.readouterr().err
+
+
+def lab(folder: Path, *codecs: tuple[str, int, Any]) -> str:
+    """A lab's folder: rows and seeds hold files of one name."""
+    rows = []
+    for index, (row, seed, found) in enumerate(codecs):
+        place = f"evidence/{index}"
+        (folder / place).mkdir(parents=True)
+        write(folder / place, "main-k4", found)
+        rows.append({"row": row, "k": 4, "seed": seed, "evidence": f"{place}/main-k4.json"})
+    rows.append({"row": "later", "k": 4, "seed": 0, "verdict": None})
+    write(folder, "table", {"codecs": rows})
+    return str(folder)
+
+
+def test_a_labs_folder_stands_for_every_codec_measured(tmp_path: Path) -> None:
+    bare = evidence(codec=None, similarity=None)
+    folder = lab(tmp_path / "lab", ("VQ 64", 0, bare), ("VQ 64", 1, bare), ("MSE + ../x", 0, bare))
+    assert main(["plot", folder, "--out", str(tmp_path / "p")]) == 0
+    assert sorted(one.name for one in (tmp_path / "p").iterdir()) == [
+        "main-k4-mse-x-seed0-glance.svg",
+        "main-k4-vq-64-seed0-glance.svg",
+        "main-k4-vq-64-seed1-glance.svg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (None, "no table.json is there"),
+        ([1], "no table of lpca lab"),
+        ({"codecs": [{"row": 1, "seed": 0, "evidence": "x"}]}, "no table of lpca lab"),
+        ({"codecs": [{"row": "a", "verdict": None}]}, "no codec of it is measured yet"),
+    ],
+)
+def test_another_folder_is_refused_in_one_line(
+    table: Any, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if table is not None:
+        write(tmp_path, "table", table)
+    assert main(["plot", str(tmp_path), "--out", str(tmp_path / "p")]) == 4
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 from drawn_evidence import RATES, N, evidence, invalid
 from matplotlib.figure import Figure
 
-from lpca.report.figures import FigureError, rates_figure, svg
-from lpca.report.figures.files import write_pictures
+from lpca.report.figures import FigureError, capability_figure, rates_figure, svg
+from lpca.report.figures.files import _of_one_curve, write_pictures
 from lpca.report.figures.rates import LOOKS
 
 TEXTS = {"p2_16": (128.0, 60), "p2_64": (480.0, 120), "p1": (640.0, 150), "p5": (304.0, 160)}
@@ -127,3 +128,33 @@ def test_plot_draws_it_where_text_and_latents_have_bits(tmp_path: Path) -> None:
     without = tmp_path / "old.json"
     without.write_text(json.dumps(evidence()))
     assert not [p for p in write_pictures([without], tmp_path / "old", "svg") if "rates" in p.name]
+
+
+def test_against_k_a_codebook_does_not_stand_beside_continuous_latents() -> None:
+    assert {one["k"] for one in _of_one_curve(RUNS)} == {1, 2, 8}
+    assert len(_of_one_curve(RUNS)) == 3
+    assert _of_one_curve(RUNS[3:]) == RUNS[3:]
+
+
+def test_a_size_that_cuts_nothing_is_said_to() -> None:
+    whole = [copy.deepcopy(one) for one in RUNS]
+    for one in whole:
+        one["conditions"]["p2_256"] = copy.deepcopy(one["conditions"]["p1"])
+    labels = [str(line.get_label()) for line in rates_figure(whole).axes[0].lines]
+    assert "the whole text (p1); 256 B cut nothing" in labels
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("/home/me/reader", "reader"),
+        ("examples/relay/reader/", "reader"),
+        ("./m.gguf", "m.gguf"),
+        ("smollm2-135m", "smollm2-135m"),
+        ("Qwen/Qwen2.5-3B-Instruct", "Qwen/Qwen2.5-3B-Instruct"),
+    ],
+)
+def test_a_receivers_folder_is_not_shown(name: str, shown: str) -> None:
+    runs = [{**one, "receiver": {**one["receiver"], "name": name}} for one in RUNS]
+    for draw in (rates_figure, capability_figure):
+        assert f"receiver {shown}, " in draw(runs).axes[0].get_title(loc="left")

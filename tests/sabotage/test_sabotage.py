@@ -104,7 +104,9 @@ def test_no_other_room_knows_of_sabotage() -> None:
         if "sabotage" in path.relative_to(PACKAGE).as_posix():
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [alias.name for alias in getattr(node, "names", ())]
+            if not isinstance(node, ast.Import | ast.ImportFrom):
+                continue
+            names = [alias.name for alias in node.names]
             imported = [*names, getattr(node, "module", None) or ""]
             assert not [name for name in imported if "sabotage" in name], path
 

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lpca.report.figures.readings import Success, successes
+from lpca.report.figures.readings import Success, receiver_of, successes
 from lpca.report.figures.style import BLUE, FAINT, INK, MARKS, MUTED, PURPLE, FigureError, picture
 
 BITS: Mapping[str, int] = MappingProxyType({"float32": 32, "bfloat16": 16, "float16": 16})
@@ -43,10 +43,9 @@ def capability_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
         _point(axes, one)
     _axes(axes, readable)
     first = readable[0]
-    receiver = first["receiver"]
     axes.set_title(
         f"{first['gate']}: {first['title']}\n"
-        f"receiver {receiver['name']}, answers {first['answers']}{_left_out(ordered)}",
+        f"receiver {receiver_of(first)}, answers {first['answers']}{_left_out(ordered)}",
         loc="left",
         size=9,
     )
@@ -65,6 +64,15 @@ def refuse_mixed(evidences: Sequence[Mapping[str, Any]]) -> None:
     for one in evidences:
         if one["k"] is None or "normal" not in one["conditions"]:
             raise FigureError(f"{one['gate']}: without k or the condition normal there is no curve")
+
+
+def finite_bits(evidence: Mapping[str, Any]) -> float | None:
+    """Bits a message by the codec's own word; None where `normal` has the nominal capacity."""
+    receiver, bits = evidence["receiver"], evidence["conditions"]["normal"].get("bits")
+    if bits is None or "d_model" not in receiver or receiver["dtype"] not in BITS:
+        return None
+    nominal = evidence["k"] * receiver["d_model"] * BITS[receiver["dtype"]]
+    return None if bits == nominal else float(bits)
 
 
 def _success(evidence: Mapping[str, Any], name: str) -> Success:

@@ -1,8 +1,10 @@
-"""Evidence files in, pictures out."""
+"""Evidence files, or the folder of a lab, in; pictures out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lpca.files import read_json, write_file
 from lpca.judge.measured import is_evidence
-from lpca.report.figures.capability import capability_figure
+from lpca.report.figures.capability import capability_figure, finite_bits
 from lpca.report.figures.gate import gate_figure
 from lpca.report.figures.rates import rates_figure
 from lpca.report.figures.render import render
@@ -20,20 +22,34 @@ from lpca.report.figures.style import FigureError
 from lpca.report.figures.training import training_figure
 from lpca.spec.model import TRUNCATED
 
+TABLE = "table.json"
+"""What makes a folder a lab's: it names each codec's evidence."""
 
-def write_pictures(files: Sequence[Path], out: Path, format: str) -> list[Path]:
-    """Write every picture that evidence files of one gate allow, and return where they stand.
+
+@dataclass(frozen=True)
+class Source:
+    """An evidence file; its pictures' names begin with `name`."""
+
+    path: Path
+    name: str
+
+
+def write_pictures(paths: Sequence[Path], out: Path, format: str) -> list[Path]:
+    """Write every picture that evidence of one gate allows, and return where they stand.
+
+    A path is an evidence file or a folder that `lpca lab` filled: every codec of its table.
 
     Raises:
-        FigureError: a file is not evidence, they are of several gates or of one name, or the
-            format is unknown.
+        FigureError: a file is not evidence, a folder is no lab's, they are of several gates or of
+            one name, or the format is unknown.
         StorageError: a file cannot be read or written.
     """
-    evidences = {path: _evidence(path) for path in files}
+    sources = [one for path in paths for one in _sources(path)]
+    evidences = {one: _evidence(one.path) for one in sources}
     gates = sorted({str(one["gate"]) for one in evidences.values()})
     if len(gates) > 1:
         raise FigureError(f"evidence of several gates: {', '.join(gates)}; allowed: one at a time")
-    if len({path.stem for path in evidences}) < len(files):
+    if len({one.name for one in evidences}) < len(sources):
         raise FigureError("two files of one name would share their pictures; rename one")
     # all are drawn before one is written: a fault leaves no half a set
     pictures = {
@@ -42,6 +58,34 @@ def write_pictures(files: Sequence[Path], out: Path, format: str) -> list[Path]:
     for path, content in pictures.items():
         write_file(path, partial(_write, content))
     return list(pictures)
+
+
+def _sources(path: Path) -> list[Source]:
+    if not path.is_dir():
+        return [Source(path, path.stem)]
+    table = path / TABLE
+    if not table.exists():
+        raise FigureError(
+            f"{path}: no {TABLE} is there; allowed: evidence files, a folder that lpca lab filled"
+        )
+    try:
+        sources = [_of_codec(path, one) for one in read_json(table)["codecs"] if _is_measured(one)]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise FigureError(f"{table}: this is no table of lpca lab") from error
+    if not sources:
+        raise FigureError(f"{table}: no codec of it is measured yet")
+    return sources
+
+
+def _is_measured(codec: Mapping[str, Any]) -> bool:
+    return codec.get("evidence") is not None
+
+
+def _of_codec(folder: Path, codec: Mapping[str, Any]) -> Source:
+    """Rows and seeds have files of one name, in different folders."""
+    file = folder / codec["evidence"]
+    row = re.sub(r"\W+", "-", codec["row"].lower()).strip("-")
+    return Source(file, f"{file.stem}-{row}-seed{codec['seed']}")
 
 
 def _write(content: bytes, path: Path) -> None:
@@ -56,18 +100,34 @@ def _evidence(path: Path) -> Mapping[str, Any]:
     return evidence
 
 
-def _pictures(evidences: Mapping[Path, Mapping[str, Any]]) -> Iterator[tuple[str, Figure]]:
-    for path, evidence in evidences.items():
+def _pictures(evidences: Mapping[Source, Mapping[str, Any]]) -> Iterator[tuple[str, Figure]]:
+    for source, evidence in evidences.items():
         for name, draw in _allowed(evidence).items():
             try:
-                yield f"{path.stem}-{name}", draw(evidence)
+                yield f"{source.name}-{name}", draw(evidence)
             except FigureError as error:
-                raise FigureError(f"{path}: {error}") from error
-    readable = [one for one in evidences.values() if one.get("verdict") != "INVALID"]
-    if len({one.get("k") for one in readable}) > 1:
-        yield f"{readable[0]['gate']}-capability", capability_figure(list(evidences.values()))
+                raise FigureError(f"{source.path}: {error}") from error
+    curve = _of_one_curve(list(evidences.values()))
+    if len({one.get("k") for one in _readable(curve)}) > 1:
+        yield f"{curve[0]['gate']}-capability", capability_figure(curve)
+    readable = _readable(evidences.values())
     if readable and all(map(_has_rates, evidences.values())):
         yield f"{readable[0]['gate']}-rates", rates_figure(list(evidences.values()))
+
+
+def _readable(evidences: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [one for one in evidences if one.get("verdict") != "INVALID"]
+
+
+def _of_one_curve(evidences: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Against k: without the codecs of a finite rate, where others are there."""
+    rated = map(_has_rates, evidences)
+    nominal = [
+        one
+        for one, has_rates in zip(evidences, rated, strict=True)
+        if not has_rates or finite_bits(one) is None
+    ]
+    return nominal or evidences
 
 
 def _has_rates(evidence: Mapping[str, Any]) -> bool:

@@ -11,8 +11,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lpca.report.figures.capability import BITS, refuse_mixed
-from lpca.report.figures.readings import Success, successes
+from lpca.report.figures.capability import finite_bits, refuse_mixed
+from lpca.report.figures.readings import Success, receiver_of, successes
 from lpca.report.figures.style import (
     BLUE,
     FAINT,
@@ -36,6 +36,7 @@ class Look:
     marker: str
     filled: bool
     dashes: Any
+    """"none" where neighbours may be of different rows: no line joins them."""
 
 
 LOOKS: Mapping[str, Look] = MappingProxyType(
@@ -44,7 +45,7 @@ LOOKS: Mapping[str, Look] = MappingProxyType(
         "text": Look("the whole text (p1)", BLUE, "s", True, "-"),
         "facts": Look("structured text (p5)", SKY, "D", True, "-"),
         "nominal": Look("latents, at nominal capacity", INK, "o", True, "-"),
-        "coded": Look("latents from a codebook", VERMILLION, "^", False, (0, (5, 2))),
+        "coded": Look("latents from a codebook", VERMILLION, "^", False, "none"),
         "donor": Look("another's latents (shuffle)", MUTED, "x", True, "none"),
     }
 )
@@ -86,12 +87,13 @@ def rates_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
     axes = figure.add_subplot()
     _guessing(axes, readable)
     for kind, look in LOOKS.items():
-        _series(axes, look, _once(point for point in points if point.kind == kind))
+        label = look.label + (_uncut(readable) if kind == "text" else "")
+        _series(axes, look, label, _once(point for point in points if point.kind == kind))
     _axes(axes, readable)
     left = len(ordered) - len(readable)
     first = readable[0]
     axes.set_title(
-        f"{first['gate']}: {first['title']}\nreceiver {first['receiver']['name']}, answers "
+        f"{first['gate']}: {first['title']}\nreceiver {receiver_of(first)}, answers "
         f"{first['answers']}, n = {first['looks']['used']}"
         + (f"; {left} INVALID, not drawn" if left else ""),
         loc="left",
@@ -116,9 +118,7 @@ def _points(evidence: Mapping[str, Any]) -> list[Point]:
 
 def _kind(condition: str, evidence: Mapping[str, Any]) -> str | None:
     if condition == "normal":
-        receiver, bits = evidence["receiver"], evidence["conditions"]["normal"]["bits"]
-        capacity = evidence["k"] * receiver["d_model"] * BITS[receiver["dtype"]]
-        return "nominal" if bits == capacity else "coded"
+        return "nominal" if finite_bits(evidence) is None else "coded"
     return "donor" if condition == "shuffle" else TEXTS.get(condition)
 
 
@@ -128,12 +128,27 @@ def _label(condition: str, evidence: Mapping[str, Any]) -> str:
     return f"{TRUNCATED[condition]} B" if condition in TRUNCATED else ""
 
 
+def _uncut(evidences: Sequence[Mapping[str, Any]]) -> str:
+    """The sizes that cut no message short: as many bits as the whole, so the same point."""
+    sizes = [
+        f"{size} B"
+        for name, size in TRUNCATED.items()
+        if all(_bits(one, name) == _bits(one, "p1") is not None for one in evidences)
+    ]
+    return f"; {', '.join(sizes)} cut nothing" if sizes else ""
+
+
+def _bits(evidence: Mapping[str, Any], condition: str) -> float | None:
+    bits = evidence["conditions"].get(condition, {}).get("bits")
+    return None if bits is None else float(bits)
+
+
 def _once(points: Iterable[Point]) -> list[Point]:
     """By rising bits, each different point once."""
     return sorted(set(points), key=lambda one: (one.bits, one.rate, one.label))
 
 
-def _series(axes: Axes, look: Look, points: Sequence[Point]) -> None:
+def _series(axes: Axes, look: Look, label: str, points: Sequence[Point]) -> None:
     if not points:
         return
     axes.plot(
@@ -145,19 +160,21 @@ def _series(axes: Axes, look: Look, points: Sequence[Point]) -> None:
         markersize=6,
         linewidth=1,
         linestyle=look.dashes,
-        label=look.label,
+        label=label,
         zorder=4,
     )
+    # text soon gains all there is: above a point its line would cross the label
+    is_steep = look is LOOKS["cut"]
     for one in points:
         interval = [one.interval.low, one.interval.high]
         axes.plot([one.bits, one.bits], interval, color=look.colour, linewidth=1.6, zorder=3)
         if one.label:
             axes.annotate(
                 one.label,
-                (one.bits, one.interval.high),
-                (0, 3),
+                (one.bits, one.rate if is_steep else one.interval.high),
+                (5, -8) if is_steep else (0, 3),
                 textcoords="offset points",
-                ha="center",
+                ha="left" if is_steep else "center",
                 size=7,
                 color=look.colour,
             )

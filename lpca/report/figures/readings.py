@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -70,11 +71,18 @@ def name_of(evidence: Mapping[str, Any]) -> str:
     return str(evidence["gate"]) if k is None else f"{evidence['gate']}, k = {k}"
 
 
+def receiver_of(evidence: Mapping[str, Any]) -> str:
+    """The receiver's name; of a path its last part."""
+    name = str(evidence["receiver"]["name"])
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name
+
+
 def setting_of(evidence: Mapping[str, Any]) -> str:
     """Receiver, episodes and codec in a line."""
     receiver, codec, looks = evidence["receiver"], evidence["codec"], evidence["looks"]
     parts = [
-        f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']})",
+        f"receiver {receiver_of(evidence)} ({receiver['dtype']}, {receiver['device']})",
         f"n = {looks['used']}",
         f"answers {evidence['answers']}",
         f"scored by {evidence['score']}",
