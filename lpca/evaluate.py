@@ -30,6 +30,7 @@ CODE = (
     "lpca.records",
     "lpca.receivers.reading",
     "lpca.receivers.attention",
+    "lpca.receivers.tree",
     "lpca.receivers.tap",
     "lpca.receivers.model",
     "lpca.tasks.families.arithmetic",
@@ -122,9 +123,11 @@ def run_block(
                 afters = [receiver.segment_ids(episodes[i].after) for i in rows]
                 slots = [job.slots[i] for i in rows]
                 started = time.monotonic()
-                reading = context.read(slots, afters)
-                given = given_rows(receiver, tap.calls[0], tap.calls[1], [len(s) for s in slots])
                 batch = [episodes[i] for i in rows]
+                options = [[receiver.option_ids(o) for o in e.options] for e in batch]
+                reading = context.read(slots, afters, options)
+                lengths, width = [len(slot) for slot in slots], reading.at.shape[1] - 1
+                given = given_rows(receiver, tap.calls[0], tap.calls[1], lengths, width)
                 records = _records(reading, batch, given)
                 share = (time.monotonic() - started) / len(rows)
                 timed = [replace(record, seconds=share) for record in records]

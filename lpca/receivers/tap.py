@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -40,7 +41,7 @@ class Call:
 
     ids: Tensor | None
     embeddings: Tensor | None
-    visible: Tensor
+    mask: Tensor
 
     @property
     def columns(self) -> int:
@@ -49,13 +50,19 @@ class Call:
         assert given is not None
         return int(given.shape[1])
 
+    def seen_from(self, column: int) -> tuple[Tensor, Tensor]:
+        """What a position of this call looks at, bool: in what came before it, and in the call."""
+        seen = self.mask[:, 0, column] == 0
+        return seen[:, : -self.columns], seen[:, -self.columns :]
+
 
 class Tap:
-    """While open, keeps the inputs of every forward pass of a receiver's model."""
+    """While open, keeps the inputs of every forward pass of a receiver's model by its thread."""
 
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
         self.calls: list[Call] = []
+        self._thread = threading.get_ident()
 
     def __enter__(self) -> Tap:
         hook = self.receiver.model.register_forward_pre_hook(self._keep, with_kwargs=True)
@@ -71,25 +78,27 @@ class Tap:
         self._handle.remove()
 
     def _keep(self, _module: torch.nn.Module, _args: Any, inputs: dict[str, Any]) -> None:
-        mask = inputs["attention_mask"]
-        self.calls.append(
-            Call(inputs.get("input_ids"), inputs.get("inputs_embeds"), mask[:, 0, -1] == 0)
-        )
+        if threading.get_ident() == self._thread:
+            self.calls.append(
+                Call(inputs.get("input_ids"), inputs.get("inputs_embeds"), inputs["attention_mask"])
+            )
 
 
-def given_rows(receiver: Receiver, context: Call, prompt: Call, slots: list[int]) -> list[Given]:
+def given_rows(
+    receiver: Receiver, context: Call, prompt: Call, slots: list[int], options: int = 0
+) -> list[Given]:
     """Compose what each row was given from the call up to the slot and the one after it.
 
     `slots` are the numbers of positions each row's slot should take; they directly follow the
-    context. Positions the last query cannot see are padding and left out.
+    context. The prompt ends before the last `options` positions of its call; what it cannot see
+    from there is padding, or no part of it, and left out.
     """
     rows = []
+    past, rest = prompt.seen_from(prompt.columns - options - 1)
     for i, length in enumerate(slots):
-        past = prompt.visible[i, : -prompt.columns]
-        before = _ids(receiver, context, i, past)
-        rest = prompt.visible[i, -prompt.columns :]
-        after = _ids(receiver, prompt, i, rest)
-        norms, sha = _vectors(prompt, i, rest, length)
+        before = _ids(receiver, context, i, past[i])
+        after = _ids(receiver, prompt, i, rest[i])
+        norms, sha = _vectors(prompt, i, rest[i], length)
         start = len(before)
         rows.append(Given((*before, *after), start, start + length, norms, sha))
     return rows
