@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,12 +56,11 @@ class Call:
 
 
 class Tap:
-    """While open, keeps the inputs of every forward pass of a receiver's model by its thread."""
+    """While open, keeps the inputs of every forward pass of a receiver's model."""
 
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
         self.calls: list[Call] = []
-        self._thread = threading.get_ident()
 
     def __enter__(self) -> Tap:
         hook = self.receiver.model.register_forward_pre_hook(self._keep, with_kwargs=True)
@@ -78,10 +76,9 @@ class Tap:
         self._handle.remove()
 
     def _keep(self, _module: torch.nn.Module, _args: Any, inputs: dict[str, Any]) -> None:
-        if threading.get_ident() == self._thread:
-            self.calls.append(
-                Call(inputs.get("input_ids"), inputs.get("inputs_embeds"), inputs["attention_mask"])
-            )
+        self.calls.append(
+            Call(inputs.get("input_ids"), inputs.get("inputs_embeds"), inputs["attention_mask"])
+        )
 
 
 def given_rows(
