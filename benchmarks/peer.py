@@ -46,7 +46,7 @@ BATCHES, TRIAL, K = (16, 32, 64), 64, 4
 
 @dataclass(frozen=True)
 class Case:
-    """Episodes under some conditions; requests are (context ids, option ids), episode by episode."""
+    """Episodes under some conditions."""
 
     name: str
     setting: Setting
@@ -55,7 +55,9 @@ class Case:
     def part(self, n: int) -> Case:
         """The same with the first n episodes."""
         s = self.setting
-        return Case(self.name, Setting(s.receiver, s.channel, s.episodes.part(0, n)), self.conditions)
+        return Case(
+            self.name, Setting(s.receiver, s.channel, s.episodes.part(0, n)), self.conditions
+        )
 
     def requests(self) -> list[tuple[tuple[str, str], list[int], list[int]]]:
         receiver = self.setting.receiver
@@ -125,7 +127,9 @@ def _row(case: Case, given: argparse.Namespace) -> Mapping[str, Any]:
         ours = _Ours(case, Path(folder))
         theirs = _Theirs(case)
         trial = case.part(min(TRIAL, len(case.setting.episodes)))
-        ours.batch = min(BATCHES, key=lambda b: repeated(lambda: ours.run(trial, b), 1, 0, wait).median)
+        ours.batch = min(
+            BATCHES, key=lambda b: repeated(lambda: ours.run(trial, b), 1, 0, wait).median
+        )
         theirs.batch = min(
             BATCHES, key=lambda b: repeated(lambda: theirs.run(trial, b), 1, 0, wait).median
         )
