@@ -71,9 +71,8 @@ def _normal(setting: Setting) -> list[Slot]:
 
 def _null(setting: Setting) -> list[Slot]:
     channel = setting.coded()
-    return [
-        Slot(vectors=torch.zeros(channel.k, channel.receiver.d_model)) for _ in setting.episodes
-    ]
+    zeros = torch.zeros(channel.k, channel.receiver.d_model)
+    return [Slot(vectors=zeros) for _ in setting.episodes]
 
 
 def _random(setting: Setting) -> list[Slot]:

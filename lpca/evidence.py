@@ -106,13 +106,17 @@ def compose(
 
 
 def _looks(gate: Gate, measurement: Measurement) -> dict[str, Any]:
-    """How many of the declared episodes were used; with a stopping rule, at which look it ended."""
+    """How many of the declared episodes were used; with a stopping rule, where it ended.
+
+    `saved` are the declared episodes that the rule did not need.
+    """
     used, declared = len(measurement.episodes), len(measurement.episodes.whole)
     counts = {"used": used, "declared": declared}
     if gate.sequential is None:
         return counts
     sizes = look_sizes(gate.sequential, declared)
-    return {**counts, "rule": gate.sequential.rule, "sizes": sizes, "look": sizes.index(used) + 1}
+    look = {"sizes": sizes, "look": sizes.index(used) + 1, "saved": declared - used}
+    return {**counts, "rule": gate.sequential.rule, **look}
 
 
 def command_line() -> list[str]:

@@ -38,8 +38,8 @@ class OutcomeTable:
     def __post_init__(self) -> None:
         if not self.seeds or not self.outcomes:
             raise OutcomeError("there is no outcome: no episode or no condition is given")
-        repeated = [seed for seed, count in Counter(self.seeds).items() if count > 1]
-        if repeated:
+        if len(set(self.seeds)) < self.n:
+            repeated = [seed for seed, count in Counter(self.seeds).items() if count > 1]
             raise OutcomeError(f"episodes stand twice: {shown(repeated)}; one row each is allowed")
         if self.answers is not None and len(self.answers) != self.n:
             raise OutcomeError(f"{len(self.answers)} strata for {self.n} episodes")
@@ -52,14 +52,16 @@ class OutcomeTable:
                 f"{condition} has {len(values)} outcomes for {self.n} episodes; "
                 "every episode needs one under every condition"
             )
-        wrong = [
-            seed for seed, value in zip(self.seeds, values, strict=True) if value not in (0, 1)
-        ]
-        if wrong:
+        try:
+            binary(values)
+        except ValueError:
+            wrong = [
+                seed for seed, value in zip(self.seeds, values, strict=True) if value not in (0, 1)
+            ]
             raise OutcomeError(
                 f"{condition} is neither true nor false in episodes {shown(wrong)}; "
                 "allowed: true, false, 1, 0"
-            )
+            ) from None
 
     @cached_property
     def packed(self) -> Mapping[str, bytes]:
@@ -73,7 +75,7 @@ class OutcomeTable:
 
     def rate(self, condition: str) -> float:
         """Share of episodes that succeed under a condition."""
-        return self.packed[condition].count(1) / self.n
+        return int.from_bytes(self.packed[condition], "big").bit_count() / self.n
 
     def head(self, n: int) -> OutcomeTable:
         """The first n episodes."""

@@ -113,7 +113,9 @@ def _subject(evidence: Mapping[str, Any], width: int) -> list[str]:
     asked = f"answers {evidence['answers']}; scored by {evidence['score']}"
     if "rule" in looks:
         look = f"look {looks['look']} of {len(looks['sizes'])} ({looks['rule']})"
-        told.append(f"{looks['used']} of {looks['declared']} episodes: ended at {look}")
+        saved = looks["declared"] - looks["used"]
+        tail = f", {saved} saved" if saved else ""
+        told.append(f"{looks['used']} of {looks['declared']} episodes: ended at {look}{tail}")
         told.append(asked)
     else:
         told.append(f"{looks['used']} episodes; {asked}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lpca.stats._normal import one_sided_z, upper_tail
@@ -27,6 +28,7 @@ class LookSchedule:
     p: tuple[float, ...]
 
 
+@lru_cache(maxsize=64)
 def obrien_fleming(looks: int, alpha: float = 0.025) -> LookSchedule:
     """Boundaries for `looks` equally spaced looks, crossed with probability alpha in all.
 

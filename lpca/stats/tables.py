@@ -44,8 +44,9 @@ class PairedTable:
         if len(first) != len(second):
             raise ValueError(f"outcomes must be paired: {len(first)} first, {len(second)} second")
         one, two = binary(first), binary(second)
-        both = (int.from_bytes(one, "big") & int.from_bytes(two, "big")).bit_count()
-        b, c = one.count(1) - both, two.count(1) - both
+        left, right = int.from_bytes(one, "big"), int.from_bytes(two, "big")
+        both = (left & right).bit_count()
+        b, c = left.bit_count() - both, right.bit_count() - both
         return cls(both, b, c, len(one) - both - b - c)
 
     @property

@@ -48,8 +48,9 @@ def test_a_clear_gate_ends_at_the_first_look_that_decides_it(project):
     assert looks["used"] == looks["sizes"][looks["look"] - 1] == len(evidence["episodes"])
     assert {numbers["n"] for numbers in evidence["conditions"].values()} == {looks["used"]}
     assert all(check["passed"] is not False for check in evidence["checks"])
+    assert looks["saved"] == 120 - looks["used"]
     shown = f"*{looks['used']} of 120 episodes: ended at look {looks['look']} of 6 (e-process)"
-    result.stdout.fnmatch_lines([shown])
+    result.stdout.fnmatch_lines([f"{shown}, {looks['saved']} saved"])
 
 
 def test_a_fixed_gate_uses_every_episode_it_declares(project):
@@ -72,9 +73,11 @@ def test_the_first_look_holds_the_first_of_the_declared_episodes(project):
     ("rule", "look"), [(BLOCKS, 6), ("sequential: {rule: obrien-fleming, looks: 4}", 4)]
 )
 def test_an_equivalence_keeps_the_gate_to_its_declared_number(project, rule, look):
-    assert run(project, gate("equal", rule, EQUAL), "-m", "equal").ret == 0
+    result = run(project, gate("equal", rule, EQUAL), "-m", "equal")
+    assert result.ret == 0
     looks = project.evidence("equal")["looks"]
-    assert (looks["used"], looks["look"]) == (120, look)
+    assert (looks["used"], looks["look"], looks["saved"]) == (120, look, 0)
+    result.stdout.no_fnmatch_line("*saved*")
 
 
 def test_a_gate_waits_for_what_it_requires(project):
