@@ -37,7 +37,12 @@ class Nodes:
             self.cluster.add_node(
                 num_cpus=1,
                 object_store_memory=100_000_000,
-                env_vars={"LPCA_CACHE": str(cache), "PYTHONPATH": str(ROOT)},
+                env_vars={
+                    "LPCA_CACHE": str(cache),
+                    "PYTHONPATH": str(ROOT),
+                    # others may be at work on this machine
+                    "RAY_worker_niceness": "0",
+                },
             )
             for cache in self.caches
         ]
