@@ -7,6 +7,7 @@ twice is therefore kept once, and what was kept is not computed again.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -54,7 +55,10 @@ def cluster(engine: str) -> Iterator[Cluster]:
             f"--engine {engine}: the package ray is not installed; pip install 'lpca[ray]'"
         ) from error
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        with warnings.catch_warnings():
+            # what it warns of is then raised, and told once
+            warnings.simplefilter("ignore")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         # whatever the network, the address or another version of Ray makes of it
         reason = " ".join(str(error).split())

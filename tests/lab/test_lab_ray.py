@@ -62,16 +62,19 @@ def nodes(tmp_path):
     made.cluster.shutdown()
 
 
-@pytest.fixture
-def lab(tmp_path):
-    folder = tmp_path / "project"
+def project(folder, cache):
     folder.mkdir()
-    made = Lab(folder, tmp_path / "own")
+    made = Lab(folder, cache)
     grid = folder / "grid.yaml"
     grid.write_text(
         grid.read_text().replace("steps: 12", f"steps: {STEPS}").replace(", steps: 6", "")
     )
     return made
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return project(tmp_path / "project", tmp_path / "own")
 
 
 def start(lab, *engine, address=None):
@@ -101,6 +104,15 @@ def looks(lab):
     return [json.loads(line) for line in book.read_text().splitlines()]
 
 
+def decided(lab):
+    """What each codec's evidence says, by its key."""
+    made = {path.parent.name: json.loads(path.read_text()) for path in lab.evidence()}
+    return {
+        key: [one["verdict"], one["criteria"], one["episodes"], one["hashes"]]
+        for key, one in made.items()
+    }
+
+
 def test_a_killed_node_is_made_up_for(lab, nodes):
     first, second = nodes.caches
     process = start(lab, "--engine", "ray", address=nodes.cluster.address)
@@ -128,7 +140,7 @@ def test_a_killed_node_is_made_up_for(lab, nodes):
     assert not (lab.cache / "codecs").exists(), "this machine trained none"
 
 
-def test_a_killed_driver_goes_on(lab, nodes):
+def test_a_killed_driver_goes_on(lab, nodes, tmp_path):
     process = start(lab, "--engine", "ray", address=nodes.cluster.address)
     code, err = lab.killed_when(process, "codec 2 of 4")
     assert code < 0, err
@@ -138,3 +150,16 @@ def test_a_killed_driver_goes_on(lab, nodes):
     assert code == ExitCode.PASS, err
     assert {path: lab.evidence()[path] for path in done} == done
     assert len(looks(lab)) == 4
+
+    one = project(tmp_path / "alone", tmp_path / "its own")
+    code, _, err = one.finish(start(one))
+    assert code == ExitCode.PASS, err
+    assert decided(one) == decided(lab), "a cluster decides as this machine does"
+
+
+def test_a_cluster_that_does_not_answer_is_one_line(lab):
+    process = start(lab, "--engine", "ray://127.0.0.1:1")
+    code, out, err = lab.finish(process)
+    assert (code, out) == (ExitCode.USAGE_ERROR, "")
+    (line,) = err.splitlines()
+    assert line.startswith("--engine ray://127.0.0.1:1: no cluster can be joined: ")
