@@ -8,87 +8,139 @@ element-wise work are left out, so the share is a lower bound. All rates come fr
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
+from measured import interleaved, parser, publish
+from torch import Tensor
 
 from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe
 from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Training
 from lpca.conditions import Setting, build_slots
-from lpca.evaluate import make_job, run_block
+from lpca.evaluate import Job, make_job, run_block
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
+from lpca.receivers.tree import tree_of
 from lpca.records import Record
 from lpca.tasks import Episode, Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
-EPISODES, REPEATS, K = 32, 3, 4
+EPISODES, BATCH, K = 100, 32, 4
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Operations really needed by one call of `work`, which makes `amount` of a unit."""
+
+    work: Callable[[], object]
+    operations: float
+    amount: int
+    unit: str
+    columns: Mapping[str, float] = field(default_factory=dict)
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = parser(__doc__, repeats=3)
     arguments.add_argument("--receiver", default="smollm2-135m")
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--dtype", default="auto")
     given = arguments.parse_args()
     receiver = load_receiver(given.receiver, given.device, given.dtype)
-    product = matrix_product_rate(receiver)
-    print(
-        f"receiver {receiver.name}, {receiver.dtype}, {receiver.device}, "
-        f"{torch.get_num_threads()} threads, medians of {REPEATS}"
-    )
-    print(f"matrix product     {product / 1e9:8.1f} GFLOP/s")
-    for name, rate in (("evaluation", evaluation_rate), ("training", training_rate)):
-        achieved, per_second, unit = rate(receiver)
-        print(
-            f"{name:<18} {achieved / 1e9:8.1f} GFLOP/s  {achieved / product:5.2f} of the product"
-            f"  {per_second:7.2f} {unit}/s"
-        )
+    wait = torch.cuda.synchronize if receiver.device.type == "cuda" else lambda: None
+    rates = {"evaluation": evaluation_rate(receiver), "training": training_rate(receiver)}
+    product, operations = matrix_product(receiver)
+    works = {"product": product, **{name: rate.work for name, rate in rates.items()}}
+    seconds = interleaved(works, given.repeats, wait=wait)
+    limit = seconds["product"].rate(operations)
+    rows = [
+        {
+            "of": name,
+            "GFLOP/s": seconds[name].rate(rate.operations / 1e9),
+            "of a matrix product": seconds[name].rate(rate.operations).per(limit),
+            f"{rate.unit}/s": seconds[name].rate(rate.amount),
+            **rate.columns,
+        }
+        for name, rate in rates.items()
+    ]
+    settings = {
+        "receiver": receiver.name,
+        "dtype": str(receiver.dtype),
+        "k": K,
+        "product GFLOP/s": round(limit.median / 1e9, 1),
+    }
+    publish("throughput", rows, given.out, settings, str(receiver.device))
 
 
-def matrix_product_rate(receiver: Receiver, size: int = 2048) -> float:
-    """Operations per second of a large square product at the receiver's dtype."""
+def matrix_product(receiver: Receiver, size: int = 2048) -> tuple[Callable[[], object], float]:
+    """Return large square products at the receiver's dtype, and their operations."""
     matrix = torch.randn(size, size).to(receiver.device, receiver.dtype)
-    return 2 * size**3 / median_seconds(receiver, lambda: matrix @ matrix)
+    times = 8
+
+    def work() -> None:
+        for _ in range(times):
+            matrix @ matrix
+
+    return work, times * 2 * size**3
 
 
-def evaluation_rate(receiver: Receiver) -> tuple[float, float, str]:
-    """Operations per second, and outcomes per second, of all conditions on one batch."""
+def evaluation_rate(receiver: Receiver) -> Rate:
+    """All conditions on one block; `padding` is the share of positions computed in vain."""
     episodes = Trip().evaluation_set("validation", "seen", EPISODES, seed=1)
     setting = Setting(receiver, Channel(receiver, TokenPooler(receiver, K), K), episodes)
     jobs = [
         make_job(receiver, condition, episodes.episodes, build_slots(condition, setting))
         for condition in CONDITIONS
     ]
-    records = dict(run_block(receiver, jobs, EPISODES))
-    tokens, reads = 0, 0
+    records = dict(run_block(receiver, jobs, BATCH))
+    computed = _computed(receiver, jobs)
+    tokens = sum(len(receiver.prompt_start_ids(e.before)) for e in episodes)
+    reads = 0
     for job, rows in records.items():
         for episode, record in zip(job.episodes, rows, strict=True):
             more, read = continuation(receiver, episode, record)
             tokens, reads = tokens + more, reads + read
-    tokens += sum(len(receiver.prompt_start_ids(e.before)) for e in episodes)
-    seconds = median_seconds(receiver, lambda: list(run_block(receiver, jobs, EPISODES)))
-    operations = tokens * body_operations(receiver) + reads * head_operations(receiver)
-    return operations / seconds, len(jobs) * EPISODES / seconds, "outcomes"
+    return Rate(
+        work=lambda: list(run_block(receiver, jobs, BATCH)),
+        operations=tokens * body_operations(receiver) + reads * head_operations(receiver),
+        amount=len(jobs) * EPISODES,
+        unit="outcomes",
+        columns={"padding": 1 - tokens / computed},
+    )
+
+
+def _computed(receiver: Receiver, jobs: Sequence[Job]) -> int:
+    """Positions that the model really computes for these jobs, padding among them."""
+    count = 0
+
+    def counting(_module: torch.nn.Module, _args: object, inputs: dict[str, Tensor]) -> None:
+        nonlocal count
+        rows = inputs.get("input_ids", inputs.get("inputs_embeds"))
+        assert rows is not None
+        count += rows.shape[0] * rows.shape[1]
+
+    handle = receiver.model.register_forward_pre_hook(counting, with_kwargs=True)
+    list(run_block(receiver, jobs, BATCH))
+    handle.remove()
+    return count
 
 
 def continuation(receiver: Receiver, episode: Episode, record: Record) -> tuple[int, int]:
-    """Tokens after the shared context, and positions whose logits are read."""
+    """Tokens after the shared context, and positions whose logits are read.
+
+    What B says beside its options is left out.
+    """
     slot = record.given.stop - record.given.start
     prompt = slot + len(receiver.segment_ids(episode.after))
-    options = sum(len(receiver.option_ids(option)) - 1 for option in episode.options)
-    generated = max(0, len(record.said_ids) - 1)
-    return prompt + options + generated, 1 + options + generated
+    nodes = len(tree_of([receiver.option_ids(option) for option in episode.options]))
+    return prompt + nodes, 1 + nodes
 
 
-def training_rate(receiver: Receiver) -> tuple[float, float, str]:
-    """Operations per second, and steps per second, of the codec's training.
+def training_rate(receiver: Receiver) -> Rate:
+    """Steps of the codec's training.
 
     The frozen receiver needs two passes where gradients flow: forward, and back to the prefix.
     """
@@ -96,10 +148,9 @@ def training_rate(receiver: Receiver) -> tuple[float, float, str]:
         receiver, Trip(), partial(TokenPooler, receiver, K), 0, Recipe(validation_every=10**6)
     )
     batch = training.task.training_batch(0, training.recipe.batch_size, 0)
-    seconds = median_seconds(receiver, training.advance)
     body, head = body_operations(receiver), head_operations(receiver)
     operations = sum(training_operations(receiver, episode, body, head) for episode in batch)
-    return operations / seconds, 1 / seconds, "steps"
+    return Rate(training.advance, operations, 1, "steps")
 
 
 def training_operations(receiver: Receiver, episode: Episode, body: float, head: float) -> float:
@@ -125,18 +176,6 @@ def body_operations(receiver: Receiver) -> float:
 def head_operations(receiver: Receiver) -> float:
     """Operations per position whose logits are read."""
     return 2.0 * receiver.embedding.weight.numel()
-
-
-def median_seconds(receiver: Receiver, work: Callable[[], object]) -> float:
-    """Median time of `work` after one call to warm up."""
-    times = []
-    for _ in range(REPEATS + 1):
-        started = time.perf_counter()
-        work()
-        if receiver.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ CODE = (
     "lpca.records",
     "lpca.receivers.reading",
     "lpca.receivers.attention",
+    "lpca.receivers.tree",
     "lpca.receivers.tap",
     "lpca.receivers.model",
     "lpca.tasks.families.arithmetic",
@@ -113,24 +114,41 @@ def run_block(
     befores = [receiver.prompt_start_ids(e.before) for e in episodes]
     order = sorted(range(len(episodes)), key=lambda i: (len(befores[i]), i))
     made: dict[str, dict[int, Record]] = {job.key: {} for job in jobs}
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        with Tap(receiver) as tap:
-            context = read_context(receiver, [befores[i] for i in rows])
-            for job in jobs:
-                del tap.calls[1:]
-                afters = [receiver.segment_ids(episodes[i].after) for i in rows]
-                slots = [job.slots[i] for i in rows]
-                started = time.monotonic()
-                reading = context.read(slots, afters)
-                given = given_rows(receiver, tap.calls[0], tap.calls[1], [len(s) for s in slots])
-                batch = [episodes[i] for i in rows]
-                records = _records(reading, batch, given)
-                share = (time.monotonic() - started) / len(rows)
-                timed = [replace(record, seconds=share) for record in records]
-                made[job.key].update(zip(rows, timed, strict=True))
+    for rows in _batches(order, batch_size):
+        found = _run_batch(receiver, jobs, rows, [befores[i] for i in rows])
+        for job, records in zip(jobs, found, strict=True):
+            made[job.key].update(zip(rows, records, strict=True))
     for job in jobs:
         yield job, tuple(made[job.key][i] for i in range(len(episodes)))
+
+
+def _batches(order: Sequence[int], most: int) -> list[Sequence[int]]:
+    """Divide evenly: no last batch of a few rows, which take as long as many."""
+    count = -(-len(order) // most)
+    return [order[len(order) * i // count : len(order) * (i + 1) // count] for i in range(count)]
+
+
+def _run_batch(
+    receiver: Receiver, jobs: Sequence[Job], rows: Sequence[int], befores: list[list[int]]
+) -> list[list[Record]]:
+    """Records of some rows, by job; `befores` are what stands before their slots."""
+    batch = [jobs[0].episodes[i] for i in rows]
+    afters = [receiver.segment_ids(e.after) for e in batch]
+    options = [[receiver.option_ids(option) for option in e.options] for e in batch]
+    made = []
+    with Tap(receiver) as tap:
+        context = read_context(receiver, befores)
+        for job in jobs:
+            del tap.calls[1:]
+            slots = [job.slots[i] for i in rows]
+            started = time.monotonic()
+            reading = context.read(slots, afters, options)
+            lengths, width = [len(slot) for slot in slots], reading.at.shape[1] - 1
+            given = given_rows(receiver, tap.calls[0], tap.calls[1], lengths, width)
+            records = _records(reading, batch, given)
+            share = (time.monotonic() - started) / len(rows)
+            made.append([replace(record, seconds=share) for record in records])
+    return made
 
 
 def make_job(

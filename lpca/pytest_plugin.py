@@ -147,6 +147,16 @@ def _picked_by_hand(config: pytest.Config) -> bool:
     return bool(named or config.option.keyword or config.option.deselect)
 
 
+def _share_cores(config: pytest.Config) -> None:
+    """Divide torch's threads among the workers that measure at the same time."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    busy = min(workers, len(config.stash[ASKED]))
+    if busy > 1:
+        import torch
+
+        torch.set_num_threads(max(1, torch.get_num_threads() // busy))
+
+
 @pytest.fixture(scope="session")
 def lpca_runner(request: pytest.FixtureRequest) -> Runner:
     """What loads, trains and measures, once for the session."""
@@ -171,6 +181,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         ledger=config.rootpath / LEDGER,
         codec=codec_named(option.codec, folders) if option.codec else None,
     )
+    _share_cores(config)
     config.stash[DISPLAY] = display = Display(config)
     origin = Origin(config.stash[RUN], config.stash[COMMAND])
     return Runner(config.stash[SPEC], options, origin, display.console)

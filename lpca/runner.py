@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -131,25 +131,37 @@ class Runner:
         Of several processes that judge several codecs one computes them; the others wait. The
         codec is trained before, by each its own. Raises RunError as `evidence` does.
         """
-        gate = self.spec.gates[name]
+        shared = [c for c in gate_conditions(self.spec, name) if c not in ENCODED]
+        self._evaluate(name, k, shared, "shared")
+
+    def evaluate_all(self, name: str, k: int | None) -> int:
+        """Evaluate all conditions of a gate, and keep their outcomes; return how many there are.
+
+        Nothing is read from them, and nothing enters the ledger. Raises RunError as `evidence`
+        does.
+        """
+        return self._evaluate(name, k, gate_conditions(self.spec, name), "all")
+
+    def _evaluate(self, name: str, k: int | None, conditions: Sequence[str], what: str) -> int:
+        gate, options = self.spec.gates[name], self.options
         design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
         episodes = episodes_for(self._task, design)
-        refuse_too_long(self._receiver, episodes, k)
-        subject, options = self._subject(name, k), self.options
-        shared = [c for c in gate_conditions(self.spec, name) if c not in ENCODED]
-        label = f"{label_of(name, k)}: {', '.join(shared)}"
-        key = hash_data([subject.receiver_hash, episodes.hash(), k, shared])
+        refuse_too_long(self._receiver, episodes, k or 0)
+        subject = self._subject(name, k)
+        label = f"{label_of(name, k)}: {', '.join(conditions)}"
+        key = hash_data([subject.receiver_hash, episodes.hash(), k, list(conditions)])
         with locked(
-            options.cache / "outcomes" / f"shared-{key[:16]}",
+            options.cache / "outcomes" / f"{what}-{key[:16]}",
             lambda: self.console.tell(f"{label} are evaluated by another process; waiting"),
         ):
             evaluate(
                 subject.setting(episodes),
-                shared,
+                conditions,
                 options.cache,
                 options.batch_size,
                 _unless_all_there(self.console.evaluating(label)),
             )
+        return len(episodes) * len(conditions)
 
     def _measure_beside(self, name: str, k: int | None) -> None:
         """A gate shown beside another takes nothing from it, also where it cannot be measured."""

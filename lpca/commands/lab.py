@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,13 @@ from lpca.exit_codes import ExitCode, worst
 
 if TYPE_CHECKING:
     from lpca.lab.grid import Grid
+    from lpca.lab.on_ray import RayWork
     from lpca.lab.table import Table
+    from lpca.lab.work import Work
+    from lpca.runner import Console
     from lpca.spec.model import Spec
 
-OUT = ".lpca/lab"
+OUT, LOCAL = ".lpca/lab", "local"
 MOST_EPISODES = 10_000
 
 
@@ -25,6 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--receiver", help="in place of the grid's")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--batch-size", type=int, default=32, help="episodes at a time (32)")
+    parser.add_argument(
+        "--engine",
+        default=LOCAL,
+        metavar=f"{LOCAL}|ray[://HOST:PORT]",
+        help="where codecs are measured: this process, or a Ray cluster (lpca[ray])",
+    )
     parser.add_argument("--out", type=Path, help=f"folder to fill ({OUT}/NAME of the grid)")
 
 
@@ -64,37 +74,19 @@ def _codes(table: Table) -> Iterator[ExitCode]:
 
 
 def _measured(arguments: argparse.Namespace, grid: Grid, spec: Spec, out: Path) -> Table:
-    from lpca.evidence import command_line
-    from lpca.files import cache_dir
-    from lpca.gate_plan import LEDGER
     from lpca.lab.files import FILES, table_of, write_table
     from lpca.lab.show import text
-    from lpca.lab.work import Work, without_beside
-    from lpca.receivers.load import load_receiver
+    from lpca.lab.work import without_beside
     from lpca.report.console import StderrConsole
-    from lpca.tasks import task_of
 
-    with StderrConsole() as console:
-        name = arguments.receiver or grid.receiver
-        console.tell(f"loading receiver {name}")
-        receiver = load_receiver(name, arguments.device, grid.dtype)
-        work = Work(
-            grid,
-            without_beside(spec, grid.gate),
-            task_of(spec),
-            receiver,
-            out,
-            cache_dir(),
-            grid.spec.resolve().parent / LEDGER,
-            arguments.batch_size,
-            tuple(command_line()),
-            console,
-        )
+    begin: Callable[..., Work | RayWork] = _here if arguments.engine == LOCAL else _on_ray
+    with StderrConsole() as console, ExitStack() as held:
+        work = begin(arguments, grid, without_beside(spec, grid.gate), out, console, held)
         try:
-            table = table_of(work)
+            table = table_of(work.results)
             write_table(table, out)
             for _ in work.cells():
-                table = table_of(work)
+                table = table_of(work.results)
                 write_table(table, out)
         except KeyboardInterrupt:
             console.close()
@@ -102,3 +94,54 @@ def _measured(arguments: argparse.Namespace, grid: Grid, spec: Spec, out: Path) 
             raise
     print("\n".join([*text(table), "", *(str(out / name) for name in FILES)]))
     return table
+
+
+def _here(
+    arguments: argparse.Namespace,
+    grid: Grid,
+    spec: Spec,
+    out: Path,
+    console: Console,
+    held: ExitStack,
+) -> Work:
+    from lpca.evidence import command_line
+    from lpca.files import cache_dir
+    from lpca.lab.results import Results, name_cells
+    from lpca.lab.work import Bench, Work
+    from lpca.receivers.load import load_receiver
+    from lpca.tasks import task_of
+
+    name = arguments.receiver or grid.receiver
+    console.tell(f"loading receiver {name}")
+    receiver = load_receiver(name, arguments.device, grid.dtype)
+    results = Results(grid, spec, out, name_cells(grid, spec, task_of(spec), receiver))
+    size, command = arguments.batch_size, tuple(command_line())
+    return Work(results, Bench(spec, receiver, cache_dir(), _ledger(grid), size, command, console))
+
+
+def _on_ray(
+    arguments: argparse.Namespace,
+    grid: Grid,
+    spec: Spec,
+    out: Path,
+    console: Console,
+    held: ExitStack,
+) -> RayWork:
+    """The cluster is left when `held` is closed."""
+    from lpca.lab.on_ray import RayWork, cluster
+    from lpca.lab.remote import order_of
+    from lpca.lab.results import Results
+    from lpca.tasks import task_of
+
+    name = arguments.receiver or grid.receiver
+    order = order_of(grid, spec, task_of(spec), name, arguments.device, arguments.batch_size)
+    joined = held.enter_context(cluster(arguments.engine))
+    console.tell(f"loading receiver {name} on the cluster")
+    results = Results(grid, spec, out, joined.name(order))
+    return RayWork(results, order, _ledger(grid), console, joined)
+
+
+def _ledger(grid: Grid) -> Path:
+    from lpca.gate_plan import LEDGER
+
+    return grid.spec.resolve().parent / LEDGER

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lpca.files import write_file, write_json
+from lpca.lab.results import Results
 from lpca.lab.show import as_csv, markdown
 from lpca.lab.table import Entry, Table
-from lpca.lab.work import Work
 from lpca.report.figures import lab_figure, svg
 
 FILES = ("table.md", "table.csv", "forest.svg", "table.json")
@@ -29,9 +29,9 @@ def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def table_of(work: Work) -> Table:
+def table_of(results: Results) -> Table:
     """A grid's table as far as it is measured."""
-    grid, spec, receiver = work.grid, work.spec, work.receiver
+    grid, spec = results.grid, results.spec
     gate = spec.gates[grid.gate]
     about: dict[str, Any] = {
         "name": grid.name,
@@ -42,11 +42,7 @@ def table_of(work: Work) -> Table:
         "score": spec.evaluation.score,
         "confidence": spec.evaluation.confidence,
         "announced": spec.evaluation.checkpoints,
-        "receiver": {
-            "name": receiver.name,
-            "device": receiver.device.type,
-            "dtype": str(receiver.dtype).removeprefix("torch."),
-        },
+        "receiver": dict(results.named.receiver),
         "recipes": {row.name: row.recipe.content() for row in grid.rows},
     }
     entries = [
@@ -54,8 +50,8 @@ def table_of(work: Work) -> Table:
             cell.row.name,
             cell.k,
             cell.seed,
-            str(work.evidence(cell).relative_to(work.folder)),
-            work.reading(cell),
+            str(results.evidence(cell).relative_to(results.folder)),
+            results.reading(cell),
         )
         for cell in grid.in_order()
     ]

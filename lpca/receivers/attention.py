@@ -32,6 +32,24 @@ def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
     return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
 
 
+def with_tree(mask: Tensor, visible: Tensor, behind: Tensor) -> Tensor:
+    """Extend a causal mask by the columns of a tree that stands behind each row.
+
+    Args:
+        mask: additive [batch, 1, columns, total].
+        visible: bool [batch, total]; what every node of the tree may look at.
+        behind: bool [batch, width, width]; which nodes each node may look at, itself among them.
+
+    Returns:
+        [batch, 1, columns + width, total + width]; no column of the mask sees the tree.
+    """
+    batch, width, _ = behind.shape
+    unseen = torch.finfo(mask.dtype).min
+    above = mask.new_full((batch, 1, mask.shape[2], width), unseen)
+    below = torch.cat([visible[:, None].expand(-1, width, -1), behind], dim=2)
+    return torch.cat([torch.cat([mask, above], dim=3), additive(below, mask.dtype)], dim=2)
+
+
 def copy_cache(cache: DynamicCache) -> DynamicCache:
     """Return a cache that starts from the same keys and values and grows apart.
 
@@ -43,6 +61,19 @@ def copy_cache(cache: DynamicCache) -> DynamicCache:
         assert layer.keys is not None
         assert layer.values is not None
         fresh.update(layer.keys, layer.values, index)
+    return fresh
+
+
+def part_of_cache(cache: DynamicCache, rows: list[int], columns: int) -> DynamicCache:
+    """Return a cache that starts from the first `columns` of some rows of another."""
+    index = torch.tensor(rows)
+    fresh = DynamicCache()
+    for number, layer in enumerate(cache.layers):
+        assert isinstance(layer, DynamicLayer)
+        assert layer.keys is not None
+        assert layer.values is not None
+        at = index.to(layer.keys.device)
+        fresh.update(layer.keys[at, :, :columns], layer.values[at, :, :columns], number)
     return fresh
 
 

@@ -40,7 +40,7 @@ class Call:
 
     ids: Tensor | None
     embeddings: Tensor | None
-    visible: Tensor
+    mask: Tensor
 
     @property
     def columns(self) -> int:
@@ -48,6 +48,11 @@ class Call:
         given = self.ids if self.embeddings is None else self.embeddings
         assert given is not None
         return int(given.shape[1])
+
+    def seen_from(self, column: int) -> tuple[Tensor, Tensor]:
+        """What a position of this call looks at, bool: in what came before it, and in the call."""
+        seen = self.mask[:, 0, column] == 0
+        return seen[:, : -self.columns], seen[:, -self.columns :]
 
 
 class Tap:
@@ -71,25 +76,26 @@ class Tap:
         self._handle.remove()
 
     def _keep(self, _module: torch.nn.Module, _args: Any, inputs: dict[str, Any]) -> None:
-        mask = inputs["attention_mask"]
         self.calls.append(
-            Call(inputs.get("input_ids"), inputs.get("inputs_embeds"), mask[:, 0, -1] == 0)
+            Call(inputs.get("input_ids"), inputs.get("inputs_embeds"), inputs["attention_mask"])
         )
 
 
-def given_rows(receiver: Receiver, context: Call, prompt: Call, slots: list[int]) -> list[Given]:
+def given_rows(
+    receiver: Receiver, context: Call, prompt: Call, slots: list[int], options: int = 0
+) -> list[Given]:
     """Compose what each row was given from the call up to the slot and the one after it.
 
     `slots` are the numbers of positions each row's slot should take; they directly follow the
-    context. Positions the last query cannot see are padding and left out.
+    context. The prompt ends before the last `options` positions of its call; what it cannot see
+    from there is padding, or no part of it, and left out.
     """
     rows = []
+    past, rest = prompt.seen_from(prompt.columns - options - 1)
     for i, length in enumerate(slots):
-        past = prompt.visible[i, : -prompt.columns]
-        before = _ids(receiver, context, i, past)
-        rest = prompt.visible[i, -prompt.columns :]
-        after = _ids(receiver, prompt, i, rest)
-        norms, sha = _vectors(prompt, i, rest, length)
+        before = _ids(receiver, context, i, past[i])
+        after = _ids(receiver, prompt, i, rest[i])
+        norms, sha = _vectors(prompt, i, rest[i], length)
         start = len(before)
         rows.append(Given((*before, *after), start, start + length, norms, sha))
     return rows

@@ -14,7 +14,7 @@ from lpca.codec.store import Request
 from lpca.costs import condition_numbers
 from lpca.hashing import hash_data
 from lpca.receivers import reading
-from lpca.receivers.attention import causal_mask, copy_cache
+from lpca.receivers.attention import part_of_cache
 from lpca.receivers.model import Receiver
 from lpca.receivers.reading import Reading
 from lpca.receivers.tap import Given
@@ -88,7 +88,8 @@ def _forced(read: Reading, answers: Sequence[Sequence[int]]) -> list[list[int]]:
     rows = [[*ids, *[receiver.pad_id] * (width - len(ids))] for ids in answers]
     visible = torch.cat([read.visible, read.visible.new_ones((len(rows), width))], dim=1)
     step = {"input_ids": torch.tensor(rows, device=receiver.device)}
-    later = reading._forward(receiver, copy_cache(read.cache), visible, width, step, width)
+    cache = part_of_cache(read.cache, list(range(len(rows))), read.visible.shape[1])
+    later = reading._forward(receiver, cache, visible, step, width)
     best = torch.cat([read.logits[:, None], later[:, :-1]], dim=1).argmax(-1)
     return [best[i, : len(ids)].tolist() for i, ids in enumerate(answers)]
 
@@ -123,27 +124,12 @@ def batch_noise(stage: Stage) -> None:
 def padding_counted(stage: Stage) -> None:
     """Rows shorter than the longest of their batch have their positions stretched."""
 
-    def counting(
-        receiver: Receiver,
-        cache: Any,
-        visible: Tensor,
-        columns: int,
-        inputs: dict[str, Tensor],
-        keep: int,
-    ) -> Tensor:
+    def counting(visible: Tensor, columns: int) -> Tensor:
         places = torch.arange(visible.shape[1], device=visible.device).expand_as(visible)
         stretched = places * (2 + (~visible).sum(1, keepdim=True)) // 2
-        output = receiver.model(
-            **inputs,
-            attention_mask=causal_mask(visible, columns, receiver.dtype),
-            position_ids=stretched[:, -columns:],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=keep,
-        )
-        return torch.as_tensor(output.logits).float()
+        return torch.as_tensor(stretched[:, -columns:])
 
-    stage.patch_evaluation(reading, "_forward", counting)
+    stage.patch_evaluation(reading, "_positions", counting)
 
 
 @sabotage(

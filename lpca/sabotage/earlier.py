@@ -119,7 +119,7 @@ def generation_forgets(stage: Stage) -> None:
                 break
             alone = torch.ones((len(said), 1), dtype=torch.bool, device=best.device)
             step = {"input_ids": best[:, None]}
-            logits = reading._forward(self.receiver, DynamicCache(), alone, 1, step, 1)[:, -1]
+            logits = reading._forward(self.receiver, DynamicCache(), alone, step, 1)[:, -1]
         return said
 
     stage.patch_evaluation(reading.Reading, "greedy", forgetful)

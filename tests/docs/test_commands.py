@@ -80,6 +80,16 @@ RULES = (
         "these are the tests that run this one: a short one stands for all",
     ),
     Rule(
+        r"^python -m pip install 'lpca\[(ray|modal)\]'$",
+        r"grep -q '^\1 = ' pyproject.toml",
+        "fetches packages; here: the extra exists",
+    ),
+    Rule(
+        r"^modal (setup|run modal_app.py).*",
+        "test -f modal_app.py",
+        "needs an account; `tests/modal_app` runs the functions here",
+    ),
+    Rule(
         r"^lpca sabotage.*",
         "lpca sabotage --only order_gives_answer",
         "all faults take half an hour, and `tests/sabotage` plants each",

@@ -90,8 +90,9 @@ class TestRecords:
             slots = build_slots(condition, setting)
             for episode, slot, record in zip(setting.episodes, slots, records, strict=True):
                 context = read_context(receiver, [receiver.prompt_start_ids(episode.before)])
-                reading = context.read([slot], [receiver.segment_ids(episode.after)])
                 options = [receiver.option_ids(option) for option in episode.options]
+                after = receiver.segment_ids(episode.after)
+                reading = context.read([slot], [after], [options])
                 assert record.scores == pytest.approx(reading.option_scores([options])[0], abs=1e-4)
                 longest = reading.greedy(20)[0]
                 assert list(record.said_ids) == longest[: len(record.said_ids)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
 import torch
-from gate_project import BASE, HEAD
+from gate_project import BASE, HEAD, ROOT
 
 from lpca import conditions
 from lpca.receivers.reading import Slot
@@ -301,3 +302,27 @@ def test_a_checkpoint_of_another_k_is_a_usage_error(project, shared_cache):
     result = project.run("-m", "main", "--k", "8", "--checkpoint", str(folder))
     assert result.ret == 4
     result.stdout.fnmatch_lines(["*does not fit: k is 4, wanted 8*"])
+
+
+TELLING = """
+import os, sys
+from pathlib import Path
+
+def pytest_sessionfinish(session):
+    worker = getattr(session.config, "workerinput", {}).get("workerid")
+    if worker and "torch" in sys.modules:
+        Path(f"threads-{worker}").write_text(str(sys.modules["torch"].get_num_threads()))
+"""
+
+
+@pytest.mark.parametrize(("picked", "threads"), [("main", 2), ("main or base", 1)])
+def test_workers_that_measure_at_the_same_time_share_the_cores(
+    project, pytester, monkeypatch, picked, threads
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
+    pytester.makepyfile(telling=TELLING)
+    assert project.run("-m", picked, "-n", "2", "-p", "telling", subprocess=True).ret == 0
+    told = [path.read_text() for path in pytester.path.glob("threads-*")]
+    assert told
+    assert set(told) == {str(min(threads, os.cpu_count()))}

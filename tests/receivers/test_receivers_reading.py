@@ -73,7 +73,7 @@ def plain_greedy(receiver: Receiver, prompt: Tensor, limit: int) -> list[int]:
 def test_option_scores_are_summed_log_probabilities(receiver: Receiver, kind: str) -> None:
     befores, afters, options = rows(receiver)
     slots = make_slots(receiver, kind)
-    scores = read_context(receiver, befores).read(slots, afters).option_scores(options)
+    scores = read_context(receiver, befores).read(slots, afters, options).option_scores(options)
     assert {len(ids) for row in options for ids in row} >= {1, 4, 8}
     for before, slot, after, row, found in zip(
         befores, slots, afters, options, scores, strict=True
@@ -87,7 +87,7 @@ def test_options_of_one_token_each(receiver: Receiver) -> None:
     befores, afters, _ = rows(receiver)
     slots = make_slots(receiver, "vectors")
     options = [[[5], [9]], [[9]], [[7], [5]], [[3], [4], [5]]]
-    scores = read_context(receiver, befores).read(slots, afters).option_scores(options)
+    scores = read_context(receiver, befores).read(slots, afters, options).option_scores(options)
     for before, slot, after, row, found in zip(
         befores, slots, afters, options, scores, strict=True
     ):
@@ -98,13 +98,14 @@ def test_options_of_one_token_each(receiver: Receiver) -> None:
 
 def test_an_option_scores_the_same_whatever_stands_beside_it(receiver: Receiver) -> None:
     befores, afters, options = rows(receiver)
-    reading = read_context(receiver, befores).read(make_slots(receiver, "tokens"), afters)
-    together = reading.option_scores(options)
-    reversed_ = reading.option_scores([row[::-1] for row in options])
-    alone = [
-        [reading.option_scores([[o]] * len(options))[i][0] for o in row]
-        for i, row in enumerate(options)
-    ]
+    context, slots = read_context(receiver, befores), make_slots(receiver, "tokens")
+
+    def scored(rows: list[list[list[int]]]) -> list[list[float]]:
+        return context.read(slots, afters, rows).option_scores(rows)
+
+    together = scored(options)
+    reversed_ = scored([row[::-1] for row in options])
+    alone = [[scored([[o]] * len(options))[i][0] for o in row] for i, row in enumerate(options)]
     for a, b, c in zip(together, reversed_, alone, strict=True):
         assert a == pytest.approx(b[::-1], abs=1e-4)
         assert a == pytest.approx(c, abs=1e-4)
@@ -128,12 +129,12 @@ def test_scoring_leaves_the_reading_as_it_was(receiver: Receiver) -> None:
     context = read_context(receiver, befores)
     slots = make_slots(receiver, "vectors")
     untouched = context.read(slots, afters).greedy(6)
-    reading = context.read(slots, afters)
+    reading = context.read(slots, afters, options)
     first = reading.option_scores(options)
     assert reading.greedy(6) == untouched
     assert reading.option_scores(options) == first
     context.read(make_slots(receiver, "nothing"), afters).greedy(6)
-    assert context.read(slots, afters).option_scores(options) == first
+    assert context.read(slots, afters, options).option_scores(options) == first
 
 
 def test_injected_embeddings_read_like_their_tokens(receiver: Receiver) -> None:
@@ -153,9 +154,9 @@ def test_a_row_does_not_depend_on_its_neighbours(
 ) -> None:
     befores, afters, options = rows(receiver)
     slots = make_slots(receiver, kind)
-    whole = read_context(receiver, befores).read(slots, afters)
+    whole = read_context(receiver, befores).read(slots, afters, options)
     part = read_context(receiver, [befores[i] for i in order]).read(
-        [slots[i] for i in order], [afters[i] for i in order]
+        [slots[i] for i in order], [afters[i] for i in order], [options[i] for i in order]
     )
     torch.testing.assert_close(part.logits, whole.logits[list(order)], atol=1e-4, rtol=0)
     scores = whole.option_scores(options)
@@ -254,9 +255,54 @@ class TestStopping:
         assert tap.calls == []
 
 
-def test_a_batch_is_scored_in_three_passes_however_many_options(llama: Receiver) -> None:
+def test_a_batch_is_scored_in_two_passes_however_many_options(llama: Receiver) -> None:
     befores, afters, options = rows(llama)
     with Tap(llama) as tap:
-        reading = read_context(llama, befores).read(make_slots(llama, "tokens"), afters)
-        reading.option_scores(options)
-    assert len(tap.calls) == 3
+        slots = make_slots(llama, "tokens")
+        read_context(llama, befores).read(slots, afters, options).option_scores(options)
+    assert len(tap.calls) == 2
+
+
+class TestFollowingTheTree:
+    """What B says is the same whatever options were read with its prompt."""
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("kept", [0, 1, 3, 10])
+    def test_an_option_that_b_says_changes_nothing(
+        self, receiver: Receiver, kind: str, kept: int
+    ) -> None:
+        befores, afters, options = rows(receiver)
+        slots = make_slots(receiver, kind)
+        context = read_context(receiver, befores)
+        said = context.read(slots, afters).greedy(10)
+        # the first options go the way B goes, some of them and some of the way
+        ways = [[[*ids[:kept], 5, 6], *row] for ids, row in zip(said, options, strict=True)]
+        assert context.read(slots, afters, ways).greedy(10) == said
+
+    def test_what_stands_in_the_tree_is_not_computed_again(self, llama: Receiver) -> None:
+        befores, afters, _ = rows(llama)
+        context, slots = read_context(llama, befores), make_slots(llama, "tokens")
+        said = context.read(slots, afters).greedy(6)
+        assert all(len(ids) == 6 for ids in said)
+        with Tap(llama) as tap:
+            assert context.read(slots, afters, [[ids] for ids in said]).greedy(6) == said
+            assert len(tap.calls) == 1
+            context.read(slots, afters, [[ids[:5]] for ids in said]).greedy(6)
+            assert len(tap.calls) == 3
+
+    def test_options_that_begin_alike_stand_there_once(self, llama: Receiver) -> None:
+        befores, afters, _ = rows(llama)
+        options = [[[3, 4, 5], [3, 4, 6, 7], [3, 9]], [[1, 2]], [[8]], [[2, 2, 2]]]
+        with Tap(llama) as tap:
+            slots = make_slots(llama, "tokens")
+            reading = read_context(llama, befores).read(slots, afters, options)
+        widest = max(len(s) + len(a) for s, a in zip(slots, afters, strict=True))
+        assert tap.calls[1].columns == widest + 3
+        assert reading.at.shape[1] == 1 + 3
+
+
+def test_an_option_that_was_not_read_has_no_score(llama: Receiver) -> None:
+    befores, afters, options = rows(llama)
+    reading = read_context(llama, befores).read(make_slots(llama, "tokens"), afters, options)
+    with pytest.raises(KeyError):
+        reading.option_scores([[[71, 72, 73]]] * len(options))

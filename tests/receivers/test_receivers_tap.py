@@ -16,6 +16,9 @@ BEFORES = ([11, 12, 13], [14], [15, 16, 17, 18, 19])
 AFTERS = ([21, 22], [23, 24, 25], [26])
 
 
+OPTIONS = ([[41, 42, 43], [44, 45]], [[46]], [[47, 48]])
+
+
 def given(receiver: Receiver, slots: list[Slot]) -> list[Given]:
     with Tap(receiver) as tap:
         read_context(receiver, BEFORES).read(slots, AFTERS)
@@ -47,6 +50,18 @@ def test_injected_embeddings_are_recognised_as_their_tokens(receiver: Receiver) 
     for before, slot, after, row in zip(BEFORES, ids, AFTERS, rows, strict=True):
         assert row.ids == (*before, *slot, *after)
         assert len(row.norms) == len(slot)
+
+
+@pytest.mark.parametrize("injected", [False, True])
+def test_options_behind_a_prompt_are_no_part_of_what_b_was_given(
+    receiver: Receiver, injected: bool
+) -> None:
+    ids = [(31, 32), (33,), (34, 35, 36)]
+    slots = [Slot(vectors=receiver.embed(row)) if injected else Slot(ids=row) for row in ids]
+    with Tap(receiver) as tap:
+        read_context(receiver, BEFORES).read(slots, AFTERS, OPTIONS)
+    found = given_rows(receiver, *tap.calls, slots=[2, 1, 3], options=3)
+    assert found == given(receiver, slots)
 
 
 def test_a_vector_just_beside_an_embedding_is_not_its_token(llama: Receiver) -> None:

@@ -1,0 +1,130 @@
+"""A codec measured from an order gives the evidence that this machine would have written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from lpca.cli import main
+from lpca.errors import RequestError
+from lpca.exit_codes import ExitCode
+from lpca.gate_plan import LEDGER, sound_spec
+from lpca.lab.grid import read_grid
+from lpca.lab.on_ray import RayWork, address_of
+from lpca.lab.remote import Outcome, ledger_texts, measure_there, name_there, order_of
+from lpca.lab.results import Results
+from lpca.lab.work import without_beside
+from lpca.ledger import Ledger, Look
+from lpca.tasks import task_of
+
+
+class Quiet:
+    def tell(self, text):
+        pass
+
+
+@pytest.fixture
+def here(lab, monkeypatch):
+    monkeypatch.setenv("LPCA_CACHE", str(lab.cache))
+    monkeypatch.chdir(lab.path)
+    return lab
+
+
+@pytest.fixture
+def order(here):
+    grid = read_grid("grid.yaml")
+    spec = sound_spec(grid.spec)
+    return order_of(grid, spec, task_of(spec), "stub", "cpu", 32)
+
+
+def work_on(order, named):
+    grid = read_grid("grid.yaml")
+    spec = without_beside(sound_spec(grid.spec), grid.gate)
+    out = Results(grid, spec, grid.spec.resolve().parent / "out", named)
+    return RayWork(out, order, grid.spec.resolve().parent / LEDGER, Quiet(), SimpleNamespace())
+
+
+def without_time(evidence):
+    dropped = ("written", "seconds", "machine", "command", "cache")
+    kept = {name: value for name, value in evidence.items() if name not in dropped}
+    kept["codec"] = {**kept["codec"], "trained": None, "origin": None}
+    for numbers in kept["conditions"].values():
+        del numbers["seconds"]
+    return kept
+
+
+def test_the_evidence_is_the_one_of_a_local_run(here, order, whole, tmp_path, monkeypatch):
+    named = name_there(order)
+    key = named.keys["prefix, k=4, seed 1"]
+    monkeypatch.setenv("LPCA_CACHE", str(tmp_path / "elsewhere"))
+    outcome = measure_there(order, 3, key, {})
+    assert outcome.reason == ""
+    local = whole.out / "evidence" / key[:16] / "main-k4.json"
+    found, wanted = json.loads(outcome.evidence), json.loads(local.read_text())
+    for one in (found, wanted):
+        # how many looks came before is the one thing that the order of a grid changes
+        one["checks"] = [c for c in one["checks"] if c["id"] != "ledger_intact"]
+    assert without_time(found) == without_time(wanted)
+    assert [look.run for look in outcome.looks] == [key]
+    assert not (here.path / LEDGER).exists(), "the machine that measures keeps nothing"
+
+    work = work_on(order, named)
+    cell = work.results.grid.cells()[3]
+    for _ in range(2):
+        work._keep(cell, outcome)
+    assert work.results.reading(cell).verdict == "INCONCLUSIVE"
+    (book,) = (here.path / LEDGER).glob("*.jsonl")
+    assert len(book.read_text().splitlines()) == 1, "a result that comes twice counts once"
+    again = measure_there(order, 3, key, ledger_texts(here.path / LEDGER))
+    assert again.looks == ()
+
+
+def test_a_machine_that_would_compute_another_codec_does_not(order):
+    outcome = measure_there(order, 0, "0" * 64, {})
+    assert "would compute another codec" in outcome.reason
+    assert outcome.evidence == ""
+
+
+def test_codecs_that_others_left_no_place_for_are_judged_anew(here, order):
+    work = work_on(order, name_there(order))
+    look = Look("t" * 64, "r", 4, (1.0, 0.0), "main", 60, "e", "c", "PASS", "run")
+    for index in range(8):
+        assert not work._overdrawn(Outcome("there", "{}", looks=(look,))), index
+        Ledger(work.ledger).add(replace(look, fingerprint=(0.0, 1.0 + index)))
+    assert work._overdrawn(Outcome("there", "{}", looks=(look,)))
+    refused = replace(look, verdict="INVALID")
+    assert not work._overdrawn(Outcome("there", "{}", looks=(refused,)))
+
+
+def test_engines_have_names():
+    assert address_of("ray") is None
+    assert address_of("ray://head:10001") == "ray://head:10001"
+    for wrong in ("spark", "ray:", "ray://", "raysomething"):
+        with pytest.raises(RequestError, match="allowed: local, ray, ray://HOST:PORT"):
+            address_of(wrong)
+
+
+def test_without_ray_one_line_says_what_to_install(here, monkeypatch, capsys):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    assert main(["lab", "grid.yaml", "--engine", "ray"]) == ExitCode.USAGE_ERROR
+    error = capsys.readouterr().err
+    assert error == ("--engine ray: the package ray is not installed; pip install 'lpca[ray]'\n")
+    assert main(["lab", "grid.yaml", "--engine", "spark"]) == ExitCode.USAGE_ERROR
+    assert "allowed: local, ray" in capsys.readouterr().err
+
+
+def test_a_task_file_outside_of_the_project_has_no_place_elsewhere(here):
+    grid = read_grid("grid.yaml")
+    spec = sound_spec(grid.spec)
+    rows = [{"message": "m", "context": "c {message}", "answer": "a"}]
+    (here.path.parent / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    task = SimpleNamespace(contents=lambda: {"file": "hash"})
+    outside = replace(spec, task=replace(spec.task, settings={"file": "../rows.jsonl"}))
+    with pytest.raises(RequestError, match="stands outside of the spec's folder"):
+        order_of(grid, outside, task, "stub", "cpu", 32)
+    (here.path / "rows.jsonl").write_text("{}")
+    inside = replace(spec, task=replace(spec.task, settings={"file": "rows.jsonl"}))
+    assert order_of(grid, inside, task, "stub", "cpu", 32).files == {"rows.jsonl": b"{}"}
