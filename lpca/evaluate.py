@@ -86,22 +86,31 @@ def evaluate(
     Blocks whose key is in `cache` are read from there; the rest is computed, and kept there as
     soon as a block is whole. `report(done, total)` counts episodes times conditions.
     """
-    jobs = [job for condition in conditions for job in _jobs(setting, condition)]
-    found = {job.key: stored for job in jobs if (stored := load_block(cache, job)) is not None}
-    total = sum(len(job.episodes) for job in jobs)
-    done = sum(len(job.episodes) for job in jobs if job.key in found)
-    report(done, total)
+    # a block at a time: the slots of all episodes under all conditions may not fit in memory
+    blocks = _blocks(setting)
+    keys: dict[str, list[str]] = {condition: [] for condition in conditions}
+    found: dict[str, tuple[Record, ...]] = {}
+    for block in blocks:
+        for condition in conditions:
+            job = _job(block, condition)
+            keys[condition].append(job.key)
+            if job.key not in found and (stored := load_block(cache, job)) is not None:
+                found[job.key] = stored
     cached = frozenset(found)
-    for group in _by_block([job for job in jobs if job.key not in found]):
-        for job, records in run_block(setting.receiver, group, batch_size):
+    total = len(setting.episodes) * len(conditions)
+    done = sum(len(found.get(key, ())) for own in keys.values() for key in own)
+    report(done, total)
+    for place, block in enumerate(blocks):
+        missing = [c for c in conditions if keys[c][place] not in cached]
+        jobs = [_job(block, condition) for condition in missing]
+        for job, records in run_block(setting.receiver, jobs, batch_size) if jobs else ():
             _store_block(cache, job, records)
             found[job.key] = records
             done += len(records)
             report(done, total)
-    by_condition = {c: [job for job in jobs if job.condition == c] for c in conditions}
     return Evaluated(
-        {c: tuple(r for job in own for r in found[job.key]) for c, own in by_condition.items()},
-        {c: tuple(job.key for job in own) for c, own in by_condition.items()},
+        {c: tuple(r for key in own for r in found[key]) for c, own in keys.items()},
+        {c: tuple(own) for c, own in keys.items()},
         cached,
     )
 
@@ -204,20 +213,17 @@ def _code_hash() -> str:
     return hash_modules(CODE)
 
 
-def _jobs(setting: Setting, condition: str) -> list[Job]:
-    slots = build_slots(condition, setting)
-    episodes = setting.episodes.episodes
+def _blocks(setting: Setting) -> list[Setting]:
+    n = len(setting.episodes)
     return [
-        make_job(setting.receiver, condition, episodes[i : i + BLOCK], slots[i : i + BLOCK])
-        for i in range(0, len(episodes), BLOCK)
+        replace(setting, episodes=setting.episodes.part(start, min(start + BLOCK, n)))
+        for start in range(0, n, BLOCK)
     ]
 
 
-def _by_block(jobs: Sequence[Job]) -> list[list[Job]]:
-    groups: dict[int, list[Job]] = {}
-    for job in jobs:
-        groups.setdefault(job.episodes[0].seed, []).append(job)
-    return list(groups.values())
+def _job(block: Setting, condition: str) -> Job:
+    slots = build_slots(condition, block)
+    return make_job(block.receiver, condition, block.episodes.episodes, slots)
 
 
 def _records(reading: Reading, episodes: Sequence[Episode], given: Sequence[Given]) -> list[Record]:
