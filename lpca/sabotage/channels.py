@@ -166,8 +166,11 @@ def shuffle_of_others(stage: Stage) -> None:
     """Of an episode whose answer is none of the options: B then guesses, and is not misled."""
 
     def others(setting: Setting) -> list[Slot]:
-        normal = conditions._normal(setting)
-        return [*normal[7:], *normal[:7]]
+        whole = setting.episodes.whole.episodes
+        place = {episode.seed: i for i, episode in enumerate(whole)}
+        senders = [whole[(place[e.seed] + 7) % len(whole)] for e in setting.episodes]
+        prefixes = setting.coded().prefixes([sender.message for sender in senders])
+        return [Slot(vectors=prefix) for prefix in prefixes]
 
     stage.condition("shuffle", others)
 
