@@ -178,6 +178,21 @@ def parser(about: str | None, repeats: int) -> argparse.ArgumentParser:
     return found
 
 
+def receiver_parser(about: str | None, repeats: int, dtype: str) -> argparse.ArgumentParser:
+    """The same, and which receiver is measured, where and in which dtype."""
+    found = parser(about, repeats)
+    found.add_argument("--receiver", default="smollm2-135m")
+    found.add_argument("--device", default="auto")
+    found.add_argument("--dtype", default=dtype)
+    return found
+
+
+def waiting(device: str) -> Callable[[], None]:
+    """Return what waits until a device has done what it was given."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.synchronize if torch and device.startswith("cuda") else lambda: None
+
+
 def _cell(value: Any) -> str:
     if isinstance(value, Spread):
         return f"{_cell(value.median)} ({_cell(value.low)} to {_cell(value.high)})"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from measured import interleaved, parser, publish
+from measured import interleaved, publish, receiver_parser, waiting
 
 from lpca.codec.channel import Channel
 from lpca.codec.token_pooler import TokenPooler
@@ -29,13 +29,9 @@ FEW, MANY, K, BATCH = 8, 96, 4, 32
 
 
 def main() -> None:
-    arguments = parser(__doc__, repeats=3)
-    arguments.add_argument("--receiver", default="smollm2-135m")
-    arguments.add_argument("--device", default="auto")
-    arguments.add_argument("--dtype", default="float32")
-    given = arguments.parse_args()
+    given = receiver_parser(__doc__, repeats=3, dtype="float32").parse_args()
     receiver = load_receiver(given.receiver, given.device, given.dtype)
-    wait = torch.cuda.synchronize if receiver.device.type == "cuda" else lambda: None
+    wait = waiting(str(receiver.device))
     episodes = Trip().evaluation_set("validation", "seen", MANY, seed=1)
     channel = Channel(receiver, TokenPooler(receiver, K), K)
     whole = Setting(receiver, channel, episodes)

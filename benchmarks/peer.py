@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
-from measured import interleaved, parser, publish, repeated
+from measured import interleaved, publish, receiver_parser, repeated, waiting
 
 from lpca.codec.channel import Channel
 from lpca.codec.token_pooler import TokenPooler
@@ -74,10 +74,7 @@ class Case:
 
 
 def main() -> None:
-    arguments = parser(__doc__, repeats=3)
-    arguments.add_argument("--receiver", default="smollm2-135m")
-    arguments.add_argument("--device", default="auto")
-    arguments.add_argument("--dtype", default="float32")
+    arguments = receiver_parser(__doc__, repeats=3, dtype="float32")
     arguments.add_argument("--episodes", type=int, default=96)
     given = arguments.parse_args()
     receiver = load_receiver(given.receiver, given.device, given.dtype)
@@ -122,7 +119,7 @@ def one_token_episodes(receiver: Receiver, n: int) -> EpisodeSet:
 
 def _row(case: Case, given: argparse.Namespace) -> Mapping[str, Any]:
     receiver = case.setting.receiver
-    wait = torch.cuda.synchronize if receiver.device.type == "cuda" else lambda: None
+    wait = waiting(str(receiver.device))
     with tempfile.TemporaryDirectory() as folder:
         ours = _Ours(case, Path(folder))
         theirs = _Theirs(case)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from measured import interleaved, parser, publish
+from measured import interleaved, publish, receiver_parser, waiting
 from torch import Tensor
 
 from lpca.codec.channel import Channel
@@ -44,13 +44,9 @@ class Rate:
 
 
 def main() -> None:
-    arguments = parser(__doc__, repeats=3)
-    arguments.add_argument("--receiver", default="smollm2-135m")
-    arguments.add_argument("--device", default="auto")
-    arguments.add_argument("--dtype", default="auto")
-    given = arguments.parse_args()
+    given = receiver_parser(__doc__, repeats=3, dtype="auto").parse_args()
     receiver = load_receiver(given.receiver, given.device, given.dtype)
-    wait = torch.cuda.synchronize if receiver.device.type == "cuda" else lambda: None
+    wait = waiting(str(receiver.device))
     rates = {"evaluation": evaluation_rate(receiver), "training": training_rate(receiver)}
     product, operations = matrix_product(receiver)
     works = {"product": product, **{name: rate.work for name, rate in rates.items()}}
