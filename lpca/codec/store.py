@@ -29,10 +29,10 @@ from lpca.codec.checkpoint import (
     write_tensors,
 )
 from lpca.codec.choices import TOKEN_POOLER
+from lpca.codec.processes import Processes
 from lpca.codec.recipe import Recipe
 from lpca.codec.training import Progress, Training
 from lpca.errors import RequestError
-from lpca.files import locked
 from lpca.receivers.model import Receiver
 from lpca.receivers.window import refuse_too_long
 from lpca.tasks import Task
@@ -84,6 +84,7 @@ def obtain_codec(
 ) -> Obtained:
     """Return the codec asked for, training it where none fits.
 
+    Processes among which the receiver is divided all call this; each gets the same codec.
     A given checkpoint that does not fit is a RequestError. A shipped or cached one that does not is
     named through `tell` with its mismatch, and the codec is trained anew.
     """
@@ -101,7 +102,8 @@ def obtain_codec(
         if shipped is not None and (found := _fitting(shipped, receiver, wanted, "shipped", tell)):
             return found
     folder = cache / "codecs" / wanted.hash()
-    with locked(folder, lambda: tell("another process trains this codec; waiting for it")):
+    waiting = partial(tell, "another process trains this codec; waiting for it")
+    with Processes(receiver).locked(folder, waiting):
         if (
             not request.retrain
             and folder.exists()
@@ -162,6 +164,7 @@ def _train(
     tell: Callable[[str], None],
 ) -> Obtained:
     refuse_too_long(receiver, trained_episodes(identity, task), request.k)
+    processes = Processes(receiver)
     training = _training(receiver, task, identity, request)
     snapshot = folder.with_name(folder.name + ".snapshot")
     try:
@@ -171,9 +174,11 @@ def _train(
         tell(f"the snapshot {snapshot.name} cannot be read: {reason}; training from the start")
         training = _training(receiver, task, identity, request)
     started, already = time.monotonic(), len(training.history)
+    processes.agree_on(already)
 
     def step(progress: Progress) -> None:
-        if progress.step % SNAPSHOT_EVERY == 0:
+        processes.align(training.codec)
+        if processes.main and progress.step % SNAPSHOT_EVERY == 0:
             _save_snapshot(training, snapshot)
         report(progress)
 
@@ -185,13 +190,16 @@ def _train(
             "resumed_at_step": already,
             "dtype": str(receiver.dtype),
             "device": receiver.device.type,
+            "processes": processes.count,
             "receiver": receiver.name,
             "lpca": __version__,
             "torch": torch.__version__,
         },
     }
-    save_checkpoint(folder, training.codec, identity, facts)
-    snapshot.unlink(missing_ok=True)
+    if processes.main:
+        save_checkpoint(folder, training.codec, identity, facts)
+        snapshot.unlink(missing_ok=True)
+    processes.wait()
     return Obtained(training.codec, identity, "trained", read_manifest(folder))
 
 

@@ -41,6 +41,7 @@ class VectorQuantised(TokenPooler):
             threshold_ema_dead_code=DEAD,
             commitment_weight=COMMITMENT,
             rotation_trick=False,
+            sync_codebook=False,  # where several processes train, each sees every message
         )
         self._bits = k * quantisers * math.log2(codebook)
         self._commitment: Tensor | None = None

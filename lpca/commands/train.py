@@ -37,11 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Train, or go on where an interrupted training stopped, and write the checkpoint."""
     from lpca.codec.checkpoint import MANIFEST, save_checkpoint
+    from lpca.codec.processes import Processes
     from lpca.codec.store import Request, obtain_codec
+    from lpca.codec.training import Progress
     from lpca.errors import RunError
     from lpca.files import cache_dir
     from lpca.pytest_cases import parse_ks, parse_seed
-    from lpca.receivers.load import load_receiver
+    from lpca.receivers.data_parallel import load_among_processes
     from lpca.report.console import StderrConsole
     from lpca.spec.load import SpecError, load_spec
     from lpca.tasks import task_of
@@ -53,23 +55,28 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         recipe = _recipe(arguments)
         spec = load_spec(arguments.spec)
         task = task_of(spec)
-        receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
+        receiver = load_among_processes(arguments.receiver, arguments.device, arguments.dtype)
+        processes = Processes(receiver)
         request = Request(k, arguments.seed, retrain=True, recipe=recipe)
         with StderrConsole() as console:
-            obtained = obtain_codec(
-                receiver,
-                task,
-                request,
-                cache_dir(),
-                lambda progress: console.training(progress, recipe.steps, f"codec k={k}"),
-                console.tell,
-            )
-        kept = ("history", "trained")
-        facts = {name: obtained.facts[name] for name in kept}
-        save_checkpoint(arguments.out, obtained.codec, obtained.identity, facts)
+
+            def report(progress: Progress) -> None:
+                if processes.main:
+                    console.training(progress, recipe.steps, f"codec k={k}")
+
+            def tell(text: str) -> None:
+                if processes.main:
+                    console.tell(text)
+
+            obtained = obtain_codec(receiver, task, request, cache_dir(), report, tell)
+        if processes.main:
+            kept = ("history", "trained")
+            facts = {name: obtained.facts[name] for name in kept}
+            save_checkpoint(arguments.out, obtained.codec, obtained.identity, facts)
+            print(f"checkpoint written to {arguments.out}")
+        processes.end()
     except (RunError, SpecError, ValueError) as error:
         raise UsageError(error) from error
-    print(f"checkpoint written to {arguments.out}")
     return ExitCode.PASS
 
 

@@ -120,6 +120,14 @@ class Receiver:
             rows = self.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
         return torch.as_tensor(rows)
 
+    def own_rows(self, whole: Tensor) -> Tensor:
+        """The rows of a batch that this process computes: here, all of them."""
+        return whole
+
+    def all_rows(self, own: Tensor, batch: int) -> Tensor:
+        """The rows of the whole batch, of what was computed of `own_rows`."""
+        return own
+
     def state_hash(self) -> str:
         """SHA-256 of the model as it is in memory now.
 

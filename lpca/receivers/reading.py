@@ -208,14 +208,14 @@ def _forward(
     # as indices, which copy: of a slice the head makes one product per row, its weights copied
     kept = torch.arange(columns - keep, columns + width, device=receiver.device)
     output = receiver.model(
-        **inputs,
-        attention_mask=mask,
-        position_ids=positions,
+        **{name: receiver.own_rows(rows) for name, rows in inputs.items()},
+        attention_mask=receiver.own_rows(mask),
+        position_ids=receiver.own_rows(positions),
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=kept,
     )
-    return torch.as_tensor(output.logits).float()
+    return receiver.all_rows(output.logits, len(visible)).float()
 
 
 def _positions(visible: Tensor, columns: int) -> Tensor:

@@ -32,11 +32,11 @@ def hidden_states(
         mask[i, : len(row)] = 1
     with _stop_after(receiver, layer) as caught, torch.no_grad(), suppress(_LayerReached):
         receiver.model(
-            input_ids=ids.to(receiver.device),
-            attention_mask=mask.to(receiver.device),
+            input_ids=receiver.own_rows(ids.to(receiver.device)),
+            attention_mask=receiver.own_rows(mask.to(receiver.device)),
             use_cache=False,
         )
-    for state, row in zip(caught[0], rows, strict=True):
+    for state, row in zip(receiver.all_rows(caught[0], len(rows)), rows, strict=True):
         yield state[: len(row)]
 
 
