@@ -59,6 +59,17 @@ RULES = (
         "the default receiver takes minutes and 93 MB",
     ),
     Rule(
+        r"^accelerate launch --multi_gpu --num_processes 4 (-m lpca train .*)$",
+        r"python -m torch.distributed.run --standalone --nproc-per-node 2 \1 --receiver stub "
+        "--device cpu",
+        "needs GPUs; processes of a CPU are started in another way",
+    ),
+    Rule(
+        r"^torchrun (.* -m lpca train .*)$",
+        r"python -m torch.distributed.run --standalone \1 --receiver stub",
+        "the same module, found beside this interpreter; the default receiver takes minutes",
+    ),
+    Rule(
         r"^(lpca diagnose (?!.*--receiver).*)$",
         r"\1 --receiver stub",
         "the codec beside it was trained for the stub",
