@@ -6,7 +6,6 @@ has them. Whether all came to the same codec, bit for bit, is shown beside.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from measured import ENVIRONMENT, Spread, publish, receiver_parser
 
-from lpca.hashing import hash_file
+from lpca.codec.checkpoint import read_manifest
 
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 
@@ -59,8 +58,8 @@ def train(
     files = ["--recipe", str(folder / "recipe.yaml"), "--out", str(folder / "codec")]
     environment = {**ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
     subprocess.run([sys.executable, *command, *files], env=environment, check=True)
-    manifest = json.loads((folder / "codec" / "manifest.json").read_text())
-    return manifest["trained"]["seconds"], hash_file(folder / "codec" / "codec.safetensors")
+    manifest = read_manifest(folder / "codec")
+    return manifest["trained"]["seconds"], manifest["weights_sha256"]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.pop("GITHUB_ACTIONS", None)  # else inner runs report to the outer job
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,17 @@ def llama(tiny_receivers: dict[str, Receiver]) -> Receiver:
 def receiver(request: pytest.FixtureRequest, tiny_receivers: dict[str, Receiver]) -> Receiver:
     """Each receiver in turn."""
     return tiny_receivers[request.param]
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: small models wait for others longer than they compute."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ is nothing to average.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import torch
@@ -36,12 +36,7 @@ class DataParallelReceiver(Receiver):
     def of(cls, receiver: Receiver, state: PartialState) -> Self:
         """The same receiver, divided among these processes."""
         return cls(
-            name=receiver.name,
-            model=receiver.model,
-            tokenizer=receiver.tokenizer,
-            weights_hash=receiver.weights_hash,
-            loaded_hash=receiver.loaded_hash,
-            state=state,
+            **{one.name: getattr(receiver, one.name) for one in fields(receiver)}, state=state
         )
 
     def own_rows(self, whole: Tensor) -> Tensor:

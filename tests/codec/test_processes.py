@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +17,12 @@ import torch
 from safetensors.torch import load_file
 
 from lpca.cli import main
+from lpca.codec.checkpoint import WEIGHTS, read_manifest
 from lpca.receivers.data_parallel import DataParallelReceiver
 from lpca.receivers.model import Receiver
 
+# as each of several processes has it: sums over another number of threads round otherwise
+pytestmark = pytest.mark.usefixtures("one_thread")
 SPEC = Path(__file__).parents[2] / "gate_specs.yaml"
 UNEVEN = "{batch_size: 5, steps: 12, warmup_steps: 2}"
 COMPARING = """
@@ -32,15 +33,6 @@ curriculum:
 batch_size: 6
 """
 READING = "{architecture: memory_tokens, objective: {answer: 1, mse: 1}, batch_size: 3, steps: 6}"
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """As each of several processes has it: sums over another number of threads round otherwise."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def arguments(folder: Path, recipe: str) -> list[str]:
@@ -75,11 +67,11 @@ def alone(folder: Path, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "out" / "manifest.json").read_text()))
+    return read_manifest(folder / "out")
 
 
 def assert_same(one: Path, other: Path) -> None:
-    first, second = (load_file(folder / "out" / "codec.safetensors") for folder in (one, other))
+    first, second = (load_file(folder / "out" / WEIGHTS) for folder in (one, other))
     for name, value in first.items():
         torch.testing.assert_close(second[name], value, rtol=1e-5, atol=1e-6)
     histories = [manifest(folder)["history"] for folder in (one, other)]
@@ -98,7 +90,6 @@ def assert_same(one: Path, other: Path) -> None:
         pytest.param(READING, 2, id="reading", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.usefixtures("one_thread")
 def test_several_processes_train_the_codec_that_one_trains(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, count: int
 ) -> None:
@@ -112,7 +103,6 @@ def test_several_processes_train_the_codec_that_one_trains(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_thread")
 def test_where_one_process_is_killed_all_go_on_from_the_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

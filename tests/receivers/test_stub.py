@@ -2,13 +2,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-import torch
 
 from lpca.conditions import Setting
 from lpca.evaluate import evaluate
@@ -22,13 +20,7 @@ FOLDER = Path(str(files("lpca.receivers").joinpath("stub")))
 TOOL = Path(__file__).parents[2] / "tools" / "make_stub.py"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    # On a model this small, threads that wait for a busy core cost more than they compute.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
