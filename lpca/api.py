@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lpca.base.registry import suggestion
 from lpca.codec.foreign import Source, codec_given, codec_named
 from lpca.errors import RequestError
 from lpca.evidence import Origin
@@ -22,7 +23,6 @@ from lpca.report.console import StderrConsole
 from lpca.report.notebook import gate_html
 from lpca.report.terminal import gate_lines
 from lpca.runner import Console, Options, Runner
-from lpca.spec.fields import suggestion
 from lpca.spec.model import Spec
 from lpca.stats import Verdict
 from lpca.validity import CheckResult

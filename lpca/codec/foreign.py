@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 import lpca
+from lpca.base.registry import suggestion
 from lpca.codec.base import Codec, CodecError, bits_of
 from lpca.codec.store import DEFAULT_SEED
 from lpca.errors import RequestError
 from lpca.hashing import hash_data, hash_modules, hash_tensors
 from lpca.pytest_cases import parse_codec
 from lpca.receivers.model import Receiver
-from lpca.spec.fields import suggestion
 
 Factory = Callable[[Receiver, int], object]
 """Makes a ready codec from a receiver and k."""

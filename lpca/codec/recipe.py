@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lpca.base.registry import suggestion
 from lpca.codec.choices import (
     ANSWER,
     ARCHITECTURES,
@@ -16,7 +17,6 @@ from lpca.codec.choices import (
     TOKEN_POOLER,
 )
 from lpca.errors import RequestError
-from lpca.spec.fields import suggestion
 
 MAX_STEPS, MAX_BATCH_SIZE = 10_000_000, 10_000
 

@@ -59,7 +59,7 @@ def _gates(spec: Spec, name: str | None) -> list[Gate]:
         beside = {other for gate in spec.gates.values() for other in gate.beside}
         return [gate for gate in spec.gates.values() if gate.name not in beside]
     if name not in spec.gates:
-        from lpca.spec.fields import suggestion
+        from lpca.base.registry import suggestion
 
         raise UsageError(f"{spec.file}: unknown gate {name[:60]!r}; {suggestion(name, spec.gates)}")
     return [spec.gates[name]]

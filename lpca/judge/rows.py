@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lpca.base.registry import suggestion
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
-from lpca.spec.fields import suggestion
 from lpca.spec.model import CONDITIONS
 
 NAMES = ("seed", "episode")

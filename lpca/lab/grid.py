@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from lpca.base.registry import suggestion
 from lpca.codec.recipe import Recipe
 from lpca.codec.recipe_file import recipe_of
 from lpca.gate_plan import declares, gate_conditions, needs_codec
@@ -178,9 +179,7 @@ def gate_of(grid: Grid, spec: Spec) -> Gate:
     """
     place = grid.places["gate"]
     if grid.gate not in spec.gates:
-        raise SpecError(
-            place, f"gate {grid.gate[:60]!r}; {fields.suggestion(grid.gate, spec.gates)}"
-        )
+        raise SpecError(place, f"gate {grid.gate[:60]!r}; {suggestion(grid.gate, spec.gates)}")
     gate = spec.gates[grid.gate]
     missing = [name for name in NEEDED if name not in gate_conditions(spec, gate.name)]
     if missing or not needs_codec(spec, gate.name):

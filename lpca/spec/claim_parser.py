@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NoReturn
 
-from lpca.spec.fields import suggestion
+from lpca.base.registry import suggestion
 from lpca.spec.linear import Linear, Quotient, Wrapper
 
 MAX_LENGTH = 200

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import NoReturn
 
+from lpca.base.registry import suggestion
 from lpca.spec.document import Entry, Items, Node, Scalar, Section, SpecError, describe
 from lpca.spec.kinds import MAX_INTEGER
 from lpca.spec.model import Position
@@ -14,21 +15,8 @@ from lpca.spec.schema_model import EPISODES, IDENTIFIER, LEVEL, NEAREST, RESERVE
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,13}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_LONGEST_WORD = 60
 _IDENTIFIER = re.compile(IDENTIFIER)
 _BOOLEANS = {"true": True, "false": False}
-
-
-def suggestion(word: str, allowed: Iterable[str]) -> str:
-    """`did you mean 'x'? allowed: x, y` for a word that is none of the allowed ones."""
-    from difflib import get_close_matches
-
-    names = list(allowed)
-    word = word[:_LONGEST_WORD]
-    by_lower = {name.lower(): name for name in names}
-    close = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
-    hint = f"did you mean {by_lower[close[0]]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(names)}"
 
 
 def check_keys(section: Section, what: str, allowed: Collection[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import cast
 
+from lpca.base.registry import suggestion
 from lpca.spec import fields
 from lpca.spec.document import Node, Scalar, Section, SpecError
 from lpca.spec.model import Filter, Sequential, SequentialRule, Sweep
@@ -50,7 +51,7 @@ def _outcome(
     if condition not in conditions:
         raise SpecError(
             scalar.position,
-            f"unknown condition {condition!r} in where; {fields.suggestion(condition, conditions)}",
+            f"unknown condition {condition!r} in where; {suggestion(condition, conditions)}",
         )
     if word is None:
         return condition, not negated

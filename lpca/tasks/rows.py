@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lpca.spec.fields import suggestion
+from lpca.base.registry import suggestion
 from lpca.tasks.base import MAX_OPTIONS, MIN_OPTIONS, TaskError
 
 MARK = "{message}"
