@@ -127,8 +127,8 @@ def main(
     spec: str = "gate_specs.yaml",
 ) -> None:
     """Train, evaluate and gate; the evidence is written below `.lpca/evidence` of this machine."""
-    from lpca.files import write_json
-    from lpca.gate_plan import EVIDENCE, evidence_path
+    from lpca.base.files import write_json
+    from lpca.gate.plan import EVIDENCE, evidence_path
     from lpca.judge.results import exit_code
     from lpca.report.terminal import gate_lines
     from lpca.stats import Verdict
@@ -167,9 +167,9 @@ def _recipe(epochs: int) -> Any:
 
 def _spec(text: str) -> Any:
     """The spec, from a file of its own in the volume: its hash names it."""
-    from lpca.files import write_file
-    from lpca.gate_plan import sound_spec
-    from lpca.hashing import hash_data
+    from lpca.base.files import write_file
+    from lpca.base.hashing import hash_data
+    from lpca.gate.plan import sound_spec
 
     text = text or (HERE / "gate_specs.yaml").read_text(encoding="utf-8")
     path = _home() / "specs" / hash_data(text)[:16] / "gate_specs.yaml"
@@ -185,8 +185,8 @@ def _console() -> Any:
 
 
 def _runner(spec: Any, epochs: int, seed: int, receiver: str, dtype: str, console: Any) -> Any:
-    from lpca.evidence import Origin
-    from lpca.runner import Options, Runner
+    from lpca.gate.evidence import Origin
+    from lpca.gate.runner import Options, Runner
 
     run = uuid.uuid4().hex
     options = Options(

@@ -21,7 +21,7 @@ from measured import parser, publish
 from lpca.codec.recipe import Recipe
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.receivers.tree import tree_of
+from lpca.receivers.option_tree import tree_of
 from lpca.tasks import Episode, Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle", "static")

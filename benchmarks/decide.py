@@ -17,9 +17,9 @@ from functools import partial
 import numpy as np
 from measured import ENVIRONMENT, ROOT, Spread, interleaved, parser, publish
 
+from lpca.gatespec.load import load_spec
+from lpca.gatespec.model import Spec
 from lpca.judge import OutcomeTable, judge
-from lpca.spec.load import load_spec
-from lpca.spec.model import Spec
 from lpca.stats import Verdict
 
 SIZES = (1_000, 10_000, 50_000, 100_000, 1_000_000)

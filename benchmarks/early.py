@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from measured import ROOT, parser, publish
 
+from lpca.gatespec.load import load_spec
+from lpca.gatespec.model import Equivalence, Gate, Sequential, Spec
 from lpca.judge import CriterionResult, OutcomeTable, is_decided, judge, judge_gate, look_sizes
-from lpca.spec.load import load_spec
-from lpca.spec.model import Equivalence, Gate, Sequential, Spec
 from lpca.stats import Truth, Verdict, wilson
 from lpca.stats.truth import joint, ties_of
 

@@ -1,4 +1,4 @@
-"""How time and peak memory of `lpca.evaluate` grow with episodes, latents and options.
+"""How time and peak memory of `lpca.evaluation.evaluate` grow with episodes, latents and options.
 
 On the stub receiver, seven conditions, nothing cached, a fresh process for each point. `seconds`
 is evaluation alone, `processor` the time that its threads ran, which other processes disturb less;
@@ -94,8 +94,8 @@ def point(setting: dict[str, int]) -> dict[str, float]:
 def measure(n: int, k: int, options: int) -> dict[str, float]:
     from lpca.codec.channel import Channel
     from lpca.codec.token_pooler import TokenPooler
-    from lpca.conditions import Setting
-    from lpca.evaluate import evaluate
+    from lpca.evaluation.conditions import Setting
+    from lpca.evaluation.evaluate import evaluate
     from lpca.receivers.load import load_receiver
     from lpca.tasks import Trip
 

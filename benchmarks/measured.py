@@ -20,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from lpca.files import write_json
+from lpca.base.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("lpca", "torch", "transformers", "numpy", "scipy", "pytest")

@@ -16,11 +16,11 @@ from measured import interleaved, publish, receiver_parser, waiting
 
 from lpca.codec.channel import Channel
 from lpca.codec.token_pooler import TokenPooler
-from lpca.conditions import Setting, build_slots
-from lpca.evaluate import evaluate
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.evaluate import evaluate
+from lpca.evaluation.outcome import Record, named_option
+from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
-from lpca.receivers.reading import Slot
-from lpca.records import Record, named_option
 from lpca.tasks import Episode, Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")

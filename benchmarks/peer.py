@@ -27,15 +27,15 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from measured import interleaved, publish, receiver_parser, repeated, waiting
 
+from lpca.base.hashing import named_rng
 from lpca.codec.channel import Channel
 from lpca.codec.token_pooler import TokenPooler
-from lpca.conditions import Setting, build_slots
-from lpca.evaluate import Evaluated, evaluate
-from lpca.hashing import named_rng
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.evaluate import Evaluated, evaluate
+from lpca.evaluation.outcome import NEAR_TIE, Record
+from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Slot
-from lpca.records import NEAR_TIE, Record
 from lpca.tasks import Episode, EpisodeSet, Trip
 from lpca.tasks.trip import AFTER, LIST_LEAD, TRAIN_WORDINGS, city_names
 

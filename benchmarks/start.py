@@ -50,7 +50,7 @@ def main() -> None:
         seconds = interleaved(works, given.repeats)
         heavy = {
             "lpca check": loaded(
-                project, "from lpca.cli import main; main(['check', 'many.yaml'])"
+                project, "from lpca.commands.cli import main; main(['check', 'many.yaml'])"
             ),
             "pytest --collect-only gates/": loaded(
                 project, "import pytest; pytest.main(['--collect-only', '-q', 'gates'])"

@@ -20,12 +20,12 @@ from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe
 from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Training
-from lpca.conditions import Setting, build_slots
-from lpca.evaluate import Job, make_job, run_block
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.evaluate import Job, make_job, run_block
+from lpca.evaluation.outcome import Record
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.receivers.tree import tree_of
-from lpca.records import Record
+from lpca.receivers.option_tree import tree_of
 from lpca.tasks import Episode, Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lpca.base.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from lpca.api import GateRun as GateRun
     from lpca.api import run_gate as run_gate
     from lpca.receivers.load import load_receiver as load_receiver
 
-__version__ = "0.1.0"
 _LAZY = {
     "GateRun": "lpca.api",
     "run_gate": "lpca.api",

@@ -2,7 +2,7 @@
 
 import sys
 
-from lpca.cli import main
+from lpca.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lpca.base.errors import RequestError
+from lpca.base.files import cache_dir, write_json
 from lpca.base.registry import suggestion
-from lpca.codec.foreign import Source, codec_given, codec_named
-from lpca.errors import RequestError
-from lpca.evidence import Origin
-from lpca.files import cache_dir, write_json
-from lpca.gate_plan import EVIDENCE, LEDGER, ks_of, needs_codec, sound_spec
+from lpca.codec.user_codec import Source, codec_given, codec_named
+from lpca.gate.evidence import Origin
+from lpca.gate.plan import EVIDENCE, LEDGER, ks_of, needs_codec, sound_spec
+from lpca.gate.runner import Console, Options, Runner
+from lpca.gatespec.model import Spec
 from lpca.judge import CriterionResult, GateResult
-from lpca.pytest_cases import parse_ks
+from lpca.pytest_plugin.cases import parse_ks
 from lpca.receivers.load import DEFAULT
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
 from lpca.report.notebook import gate_html
 from lpca.report.terminal import gate_lines
-from lpca.runner import Console, Options, Runner
-from lpca.spec.model import Spec
 from lpca.stats import Verdict
-from lpca.validity import CheckResult
+from lpca.validity.catalogue import CheckResult
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,10 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
+from lpca.gatespec.claims import parse_claim
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Position
 from lpca.judge import OutcomeTable, judge_gate
 from lpca.judge.decide import not_measured
-from lpca.spec.claims import parse_claim
-from lpca.spec.model import Criterion, Evaluation, Gate, Position
 from lpca.stats import wilson
 
 N = 200

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lpca.base.hashing import named_seed
 from lpca.codec.channel import Channel
-from lpca.hashing import named_seed
 
 K, N, SEED = 4, 40, 5
 

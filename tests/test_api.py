@@ -15,11 +15,11 @@ from own_codec import CUT, OPEN
 
 import lpca
 from lpca.api import GateRun, run_gate
-from lpca.errors import RequestError
+from lpca.base.errors import RequestError
+from lpca.gatespec.load import SpecError
 from lpca.report.notebook import COLOURS
-from lpca.spec.load import SpecError
 from lpca.stats import Verdict
-from lpca.validity import CHECKS
+from lpca.validity.catalogue import CHECKS
 
 K = 16
 

@@ -41,7 +41,7 @@ Harness = Callable[[bytes], None]
 
 def spec_harness(folder: Path) -> Harness:
     """A spec file of any bytes."""
-    from lpca.spec.load import SpecError, load_spec
+    from lpca.gatespec.load import SpecError, load_spec
     from lpca.tasks import task_of
 
     path = folder / "spec.yaml"

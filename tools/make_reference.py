@@ -1,4 +1,4 @@
-"""Write what is generated from `lpca.spec.schema_model`: the key tables of the spec reference and
+"""Write what is generated from `lpca.gatespec.schema_model`: the tables of the spec reference and
 the shipped JSON Schema.
 
     python tools/make_reference.py
@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lpca.spec import schema_model
-from lpca.spec.json_schema import schema_text
-from lpca.spec.kinds import (
+from lpca.gatespec import schema_model
+from lpca.gatespec.json_schema import schema_text
+from lpca.gatespec.kinds import (
     MAX_INTEGER,
     REQUIRED,
     Choice,
@@ -29,7 +29,7 @@ from lpca.spec.kinds import (
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "spec-reference.md"
-SCHEMA = ROOT / "lpca" / "spec" / "gate_specs.schema.json"
+SCHEMA = ROOT / "lpca" / "gatespec" / "gate_specs.schema.json"
 _TABLE = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.S)
 _FORMS = {
     "identifier": "name",

@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lpca.conditions import Setting, beginning, structured
-from lpca.evaluate import evaluate
-from lpca.hashing import named_rng
+from lpca.base.hashing import named_rng
+from lpca.evaluation.conditions import Setting, beginning, structured
+from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.load import load_receiver
 from lpca.tasks import Episode, Relay
 

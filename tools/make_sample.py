@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from lpca.hashing import named_rng
+from lpca.base.hashing import named_rng
 from lpca.tasks.trip import AFTER, LIST_LEAD, city_names
 
 TARGET = Path(__file__).parents[1] / "lpca" / "templates" / "episodes.jsonl"

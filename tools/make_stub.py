@@ -27,9 +27,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from lpca.conditions import Setting
-from lpca.evaluate import evaluate
-from lpca.hashing import named_rng
+from lpca.base.hashing import named_rng
+from lpca.evaluation.conditions import Setting
+from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.load import load_receiver
 from lpca.tasks.trip import AFTER, LIST_LEAD, TRAIN_WORDINGS, Trip, city_names
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from naive_subset import show
 
+from lpca.base.hashing import named_rng
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import load_codec, read_identity
-from lpca.conditions import Setting, build_slots
 from lpca.diagnose.outcomes import Outcomes
-from lpca.hashing import named_rng
+from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.load import load_receiver
 from lpca.stats.screening import screen
 from lpca.tasks import Episode, EpisodeSet, Trip

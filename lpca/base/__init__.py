@@ -1,1 +1,1 @@
-"""What every other room may use, and what uses none of them."""
+"""What every room may use: errors, exit codes, files, hashes, the version."""

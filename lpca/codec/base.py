@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from lpca.errors import RunError
+from lpca.base.errors import RunError
 
 
 class CodecError(RunError):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lpca.base.hashing import named_seed
 from lpca.codec.base import Codec, CodecError
-from lpca.hashing import named_seed
 from lpca.receivers.model import Receiver
 
 ENCODING_BATCH = 64

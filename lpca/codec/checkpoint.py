@@ -13,11 +13,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from lpca.base.files import StorageError, read_json, storage, write_file, write_json
+from lpca.base.hashing import hash_data, hash_file, hash_modules
 from lpca.codec.architectures import code_of, make_codec
 from lpca.codec.base import CodecError, TrainableCodec
 from lpca.codec.recipe import Recipe, RecipeError, read_recipe
-from lpca.files import StorageError, read_json, storage, write_file, write_json
-from lpca.hashing import hash_data, hash_file, hash_modules
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, Task
 

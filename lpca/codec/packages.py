@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from lpca.errors import RequestError
+from lpca.base.errors import RequestError
 
 
 def needed(module: str, what: str) -> Any:

@@ -10,8 +10,8 @@ import torch
 from accelerate.utils import broadcast, gather
 from torch import nn
 
-from lpca.errors import RunError
-from lpca.files import locked
+from lpca.base.errors import RunError
+from lpca.base.files import locked
 from lpca.receivers.data_parallel import DataParallelReceiver
 from lpca.receivers.model import Receiver
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lpca.base.errors import RequestError
 from lpca.base.registry import suggestion
 from lpca.codec.choices import (
     ANSWER,
@@ -16,7 +17,6 @@ from lpca.codec.choices import (
     STATIC_PREFIX,
     TOKEN_POOLER,
 )
-from lpca.errors import RequestError
 
 MAX_STEPS, MAX_BATCH_SIZE = 10_000_000, 10_000
 

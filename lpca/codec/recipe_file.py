@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 from lpca.codec.recipe import Recipe, RecipeError, read_recipe
-from lpca.spec.document import Items, Node, Scalar, Section, SpecError, read_document
-from lpca.spec.fields import as_setting
-from lpca.spec.model import Position
+from lpca.gatespec.document import Items, Node, Scalar, Section, SpecError, read_document
+from lpca.gatespec.fields import as_setting
+from lpca.gatespec.model import Position
 
 
 def load_recipe(path: str | os.PathLike[str]) -> Recipe:

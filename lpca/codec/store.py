@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from lpca import __version__
+from lpca.base.errors import RequestError
+from lpca.base.version import __version__
 from lpca.codec.architectures import make_codec
 from lpca.codec.base import CodecError, TrainableCodec, bits_of
 from lpca.codec.checkpoint import (
@@ -32,9 +33,8 @@ from lpca.codec.choices import TOKEN_POOLER
 from lpca.codec.processes import Processes
 from lpca.codec.recipe import Recipe
 from lpca.codec.training import Progress, Training
-from lpca.errors import RequestError
+from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.model import Receiver
-from lpca.receivers.window import refuse_too_long
 from lpca.tasks import Task
 
 DEFAULT_SEED = 0

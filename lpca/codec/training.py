@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from lpca.base.hashing import named_seed
 from lpca.codec.base import TrainableCodec
 from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.objectives.answer import cross_entropy
 from lpca.codec.objectives.batch import Batch
 from lpca.codec.recipe import Recipe
-from lpca.hashing import named_seed
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, Task
 

@@ -6,11 +6,11 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from lpca.cli import UsageError
-from lpca.exit_codes import ExitCode
+from lpca.base.exit_codes import ExitCode
+from lpca.checker.check import Finding, check_spec, has_errors
+from lpca.commands.cli import UsageError
+from lpca.gatespec.load import SpecError, load_spec
 from lpca.report.annotations import annotation
-from lpca.spec.check import Finding, check_spec, has_errors
-from lpca.spec.load import SpecError, load_spec
 from lpca.tasks import task_of
 
 UNREADABLE = "unreadable"

@@ -8,10 +8,10 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
-from lpca.cli import UsageError
-from lpca.compare import CONFIDENCE, Compared, Comparison, compare
-from lpca.exit_codes import ExitCode
-from lpca.gate_plan import label_of
+from lpca.base.exit_codes import ExitCode
+from lpca.commands.cli import UsageError
+from lpca.gate.plan import label_of
+from lpca.report.attempts.compare import CONFIDENCE, Compared, Comparison, compare
 from lpca.report.attempts.kept import RECORD, RecordError, read
 
 EXPLORATORY = (

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpca.cli import UsageError
-from lpca.exit_codes import ExitCode
+from lpca.base.exit_codes import ExitCode
+from lpca.commands.cli import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Measure, write numbers, pictures and summary, print the summary."""
-    from lpca.errors import RunError
+    from lpca.base.errors import RunError
+    from lpca.gatespec.load import SpecError
     from lpca.report.console import StderrConsole
-    from lpca.spec.load import SpecError
 
     scales = parse_scales(arguments.scales)
     _check(arguments)
@@ -96,10 +96,10 @@ def _check(arguments: argparse.Namespace) -> None:
 def _diagnosed(
     arguments: argparse.Namespace, scales: Sequence[float], console: StderrConsole
 ) -> list[str]:
+    from lpca.base.files import write_file, write_json
     from lpca.diagnose import scale_sweep
     from lpca.diagnose.show import summary
     from lpca.diagnose.whole import diagnose
-    from lpca.files import write_file, write_json
     from lpca.report.figures import render, scales_figure
 
     subject, about = _subject(arguments, console)
@@ -139,15 +139,15 @@ def _diagnosed(
 def _subject(
     arguments: argparse.Namespace, console: StderrConsole
 ) -> tuple[Subject, dict[str, Any]]:
+    from lpca.base.errors import RequestError
+    from lpca.base.files import cache_dir
     from lpca.codec.channel import Channel
     from lpca.codec.checkpoint import read_identity
     from lpca.codec.store import Request, obtain_codec
     from lpca.diagnose.outcomes import Outcomes
     from lpca.diagnose.whole import Subject
-    from lpca.errors import RequestError
-    from lpca.files import cache_dir
+    from lpca.gatespec.load import load_spec
     from lpca.receivers.load import load_receiver
-    from lpca.spec.load import load_spec
     from lpca.tasks import task_of
 
     spec = load_spec(arguments.spec)

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lpca.base.exit_codes import ExitCode, worst
 from lpca.doctor.devices import devices_section
 from lpca.doctor.finding import Finding, Section, counted
 from lpca.doctor.packages import extras_section, packages_section, python_section
 from lpca.doctor.project import project_section
 from lpca.doctor.storage import receivers_section, storage_section
-from lpca.exit_codes import ExitCode, worst
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

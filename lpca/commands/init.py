@@ -6,10 +6,10 @@ import argparse
 import shlex
 from pathlib import Path
 
-from lpca.cli import UsageError
-from lpca.errors import RequestError
-from lpca.exit_codes import ExitCode
-from lpca.scaffold import places, write_project
+from lpca.base.errors import RequestError
+from lpca.base.exit_codes import ExitCode
+from lpca.commands.cli import UsageError
+from lpca.commands.scaffold import places, write_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

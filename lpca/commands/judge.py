@@ -7,8 +7,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lpca.cli import UsageError
-from lpca.exit_codes import ExitCode, worst
+from lpca.base.exit_codes import ExitCode, worst
+from lpca.checker.check import check_spec
+from lpca.commands.cli import UsageError
+from lpca.gatespec.load import SpecError, load_spec
+from lpca.gatespec.model import Gate, Spec
 from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_family
 from lpca.judge.attempts import Attempt
 from lpca.judge.decide import not_measured
@@ -16,11 +19,8 @@ from lpca.judge.files import read_outcomes
 from lpca.judge.marginals import Marginals, pairing_range
 from lpca.judge.measured import Measured
 from lpca.report.layout import fitting, wrapped
-from lpca.report.plain import closing, standing
+from lpca.report.sentences import closing, standing
 from lpca.report.terminal import criteria_lines, success_table
-from lpca.spec.check import check_spec
-from lpca.spec.load import SpecError, load_spec
-from lpca.spec.model import Gate, Spec
 from lpca.stats import Verdict
 
 

@@ -8,16 +8,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lpca.cli import UsageError
-from lpca.exit_codes import ExitCode, worst
+from lpca.base.exit_codes import ExitCode, worst
+from lpca.commands.cli import UsageError
 
 if TYPE_CHECKING:
+    from lpca.gate.runner import Console
+    from lpca.gatespec.model import Spec
     from lpca.lab.grid import Grid
     from lpca.lab.on_ray import RayWork
     from lpca.lab.table import Table
     from lpca.lab.work import Work
-    from lpca.runner import Console
-    from lpca.spec.model import Spec
 
 OUT, LOCAL = ".lpca/lab", "local"
 MOST_EPISODES = 10_000
@@ -43,10 +43,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     Else INVALID or NOT_MEASURED, whatever the verdicts are: a grid is no gate.
     """
-    from lpca.errors import RunError
-    from lpca.gate_plan import sound_spec
+    from lpca.base.errors import RunError
+    from lpca.gate.plan import sound_spec
+    from lpca.gatespec.load import SpecError
     from lpca.lab.grid import gate_of, read_grid
-    from lpca.spec.load import SpecError
 
     if not 1 <= arguments.batch_size <= MOST_EPISODES:
         raise UsageError(
@@ -104,8 +104,8 @@ def _here(
     console: Console,
     held: ExitStack,
 ) -> Work:
-    from lpca.evidence import command_line
-    from lpca.files import cache_dir
+    from lpca.base.files import cache_dir
+    from lpca.gate.evidence import command_line
     from lpca.lab.results import Results, name_cells
     from lpca.lab.work import Bench, Work
     from lpca.receivers.load import load_receiver
@@ -142,6 +142,6 @@ def _on_ray(
 
 
 def _ledger(grid: Grid) -> Path:
-    from lpca.gate_plan import LEDGER
+    from lpca.gate.plan import LEDGER
 
     return grid.spec.resolve().parent / LEDGER

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from lpca.cli import UsageError
-from lpca.exit_codes import ExitCode
-from lpca.spec.load import SpecError, load_spec
-from lpca.spec.methods import levels_of, method_of, passing_levels
-from lpca.spec.model import Criterion, Gate, Spec
-from lpca.spec.wording import conditions_of
+from lpca.base.exit_codes import ExitCode
+from lpca.commands.cli import UsageError
+from lpca.gatespec.load import SpecError, load_spec
+from lpca.gatespec.methods import levels_of, method_of, passing_levels
+from lpca.gatespec.model import Criterion, Gate, Spec
+from lpca.gatespec.wording import conditions_of
 from lpca.stats import Truth, gate_power, power, required_n
 
 SIZES = (50, 100, 200, 400, 800, 1600)

@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lpca.cli import UsageError
-from lpca.errors import RunError
-from lpca.exit_codes import ExitCode
+from lpca.base.errors import RunError
+from lpca.base.exit_codes import ExitCode
+from lpca.commands.cli import UsageError
+from lpca.gatespec.load import SpecError, load_spec
 from lpca.report.attempts.folder import Folder, Recorded
 from lpca.report.attempts.kept import RecordError, read
-from lpca.spec.load import SpecError, load_spec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

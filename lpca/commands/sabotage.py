@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lpca.cli import UsageError
-from lpca.exit_codes import ExitCode
+from lpca.base.exit_codes import ExitCode
+from lpca.commands.cli import UsageError
 
 if TYPE_CHECKING:
     from lpca.sabotage.base import Sabotage
@@ -24,12 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print the matrix; FAIL where a fault is not caught as it must be, or a sound run accused."""
-    from lpca.errors import RunError
-    from lpca.files import cache_dir, write_file
+    from lpca.base.errors import RunError
+    from lpca.base.files import cache_dir, write_file
     from lpca.receivers.load import load_receiver
     from lpca.report.console import StderrConsole
     from lpca.sabotage import matrix, sound
-    from lpca.sabotage.stage import Theatre
+    from lpca.sabotage.faulty_run import Theatre
 
     chosen = _chosen(arguments.only)
     if arguments.sound < 0:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lpca.cli import UsageError
-from lpca.exit_codes import ExitCode
-from lpca.files import StorageError, write_file
-from lpca.spec.json_schema import schema_text
+from lpca.base.exit_codes import ExitCode
+from lpca.base.files import StorageError, write_file
+from lpca.commands.cli import UsageError
+from lpca.gatespec.json_schema import schema_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

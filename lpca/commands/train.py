@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lpca.cli import UsageError
+from lpca.base.exit_codes import ExitCode
 from lpca.codec.choices import ARCHITECTURES, TOKEN_POOLER
 from lpca.codec.recipe import Recipe
-from lpca.exit_codes import ExitCode
+from lpca.commands.cli import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,16 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Train, or go on where an interrupted training stopped, and write the checkpoint."""
+    from lpca.base.errors import RunError
+    from lpca.base.files import cache_dir
     from lpca.codec.checkpoint import MANIFEST, save_checkpoint
     from lpca.codec.processes import Processes
     from lpca.codec.store import Request, obtain_codec
     from lpca.codec.training import Progress
-    from lpca.errors import RunError
-    from lpca.files import cache_dir
-    from lpca.pytest_cases import parse_ks, parse_seed
+    from lpca.gatespec.load import SpecError, load_spec
+    from lpca.pytest_plugin.cases import parse_ks, parse_seed
     from lpca.receivers.data_parallel import load_among_processes
     from lpca.report.console import StderrConsole
-    from lpca.spec.load import SpecError, load_spec
     from lpca.tasks import task_of
 
     try:

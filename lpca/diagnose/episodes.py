@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lpca.conditions import Setting
 from lpca.diagnose.outcomes import Outcomes, Report, difference, measured, nll, numbers, silent
+from lpca.evaluation.conditions import Setting
+from lpca.evaluation.outcome import NEAR_TIE, Record
 from lpca.receivers.model import Receiver
-from lpca.records import NEAR_TIE, Record
 from lpca.stats import wilson
 from lpca.tasks import Episode
 

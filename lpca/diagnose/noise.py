@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from lpca.conditions import Setting, build_slots
+from lpca.base.hashing import named_seed
 from lpca.diagnose.outcomes import Outcomes, Report, difference, numbers, silent
-from lpca.hashing import named_seed
-from lpca.receivers.reading import Slot
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.receivers.forward import Slot
 from lpca.tasks import Episode
 
 SIZES = (0.0, 0.1, 0.25, 0.5, 1.0)

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lpca.base.hashing import named_rng
 from lpca.codec.objectives.batch import Batch
 from lpca.diagnose.outcomes import Outcomes, Report, numbers, silent
-from lpca.hashing import named_rng
+from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Slot
 from lpca.tasks import Episode, EpisodeSet
 
 LEARNING_RATE = 0.1

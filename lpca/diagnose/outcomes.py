@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lpca.conditions import Setting, build_slots
-from lpca.evaluate import BLOCK, Job, make_job, run_block
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.evaluate import BLOCK, Job, make_job, run_block
+from lpca.evaluation.outcome import Record
+from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Slot
-from lpca.records import Record
 from lpca.stats import PairedTable, tango, wilson
 from lpca.tasks import Episode
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lpca.base.errors import RunError
+from lpca.base.hashing import named_rng, named_seed
 from lpca.codec.channel import Channel
 from lpca.diagnose.outcomes import Report, share, silent
-from lpca.errors import RunError
-from lpca.hashing import named_rng, named_seed
 from lpca.tasks import Episode, EpisodeSet
 
 if TYPE_CHECKING:

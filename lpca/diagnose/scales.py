@@ -7,9 +7,9 @@ from typing import Any
 
 from lpca.codec.channel import Channel
 from lpca.codec.similarity import similarity
-from lpca.conditions import Setting, build_slots
 from lpca.diagnose.outcomes import Outcomes, difference, measured, numbers
-from lpca.receivers.reading import Slot
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.receivers.forward import Slot
 from lpca.tasks import EpisodeSet
 
 FORMAT = 1

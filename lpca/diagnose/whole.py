@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lpca.base.errors import RunError
 from lpca.codec.channel import Channel
 from lpca.codec.similarity import similarity
-from lpca.conditions import Setting
 from lpca.diagnose.episodes import by_episode
 from lpca.diagnose.latents import nearest_tokens, norm_ratios
 from lpca.diagnose.noise import noise_sweep
 from lpca.diagnose.oracle import cram
 from lpca.diagnose.outcomes import Outcomes, Report
 from lpca.diagnose.probe import probe
-from lpca.diagnose.reading import sentences
 from lpca.diagnose.scales import confirm_scale
-from lpca.errors import RunError
-from lpca.spec.model import Answers
+from lpca.diagnose.sentences import sentences
+from lpca.evaluation.conditions import Setting
+from lpca.gatespec.model import Answers
 from lpca.tasks import EpisodeSet, Task
 from lpca.tasks.base import MAX_TASK_SEED
 

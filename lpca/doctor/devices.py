@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lpca.base.exit_codes import ExitCode
 from lpca.doctor.finding import Finding, Section, counted, first_line
 from lpca.doctor.packages import again
-from lpca.exit_codes import ExitCode
 
 _GIB = 1 << 30
 

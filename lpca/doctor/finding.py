@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lpca.exit_codes import ExitCode
+from lpca.base.exit_codes import ExitCode
 
 
 @dataclass(frozen=True)

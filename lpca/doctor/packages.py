@@ -12,8 +12,8 @@ from pathlib import Path
 from shlex import quote
 
 import lpca
+from lpca.base.exit_codes import ExitCode
 from lpca.doctor.finding import Finding, Section
-from lpca.exit_codes import ExitCode
 
 _WRITTEN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(\[.*?\])?\s*(?P<allowed>[^;]*?)\s*(;.*)?")
 _EXTRA = re.compile(r"""extra\s*==\s*['"](?P<name>[^'"]+)['"]""")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lpca.base.exit_codes import ExitCode
 from lpca.doctor.finding import Finding, Section, counted, first_line
-from lpca.exit_codes import ExitCode
 
 SPEC = "gate_specs.yaml"
 
@@ -19,8 +19,8 @@ def _spec(path: Path) -> Finding:
     if not path.exists():
         return Finding(f"{SPEC:18} none here", mend="lpca init", is_absent=True)
     try:
-        from lpca.spec.check import check_spec, has_errors
-        from lpca.spec.load import SpecError, load_spec
+        from lpca.checker.check import check_spec, has_errors
+        from lpca.gatespec.load import SpecError, load_spec
         from lpca.tasks import task_of
     except ImportError as error:
         return Finding(f"{SPEC:18} not looked at: {first_line(error)}", ExitCode.FAIL)

@@ -8,8 +8,8 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
+from lpca.base.exit_codes import ExitCode
 from lpca.doctor.finding import Finding, Section, first_line
-from lpca.exit_codes import ExitCode
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -17,7 +17,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 def storage_section() -> Section:
     """Where the cache is, what is in it, and whether more may be put there."""
     try:
-        from lpca.files import cache_dir
+        from lpca.base.files import cache_dir
     except ImportError as error:
         return Section("cache", [Finding(f"not looked at: {first_line(error)}", ExitCode.FAIL)])
     folder = cache_dir()

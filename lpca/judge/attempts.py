@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lpca.gatespec.model import CONDITIONS
 from lpca.judge.marginals import Marginals, marginals_of
 from lpca.judge.outcomes import OutcomeError, clipped, printable
-from lpca.spec.model import CONDITIONS
 
 
 @dataclass(frozen=True)

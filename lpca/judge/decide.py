@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from lpca.judge.outcomes import OutcomeTable
-from lpca.judge.report import message, needed_n
-from lpca.judge.results import CriterionResult, GateResult
-from lpca.judge.sequential import sequential_verdicts
-from lpca.spec.methods import levels_of, method_of
-from lpca.spec.model import (
+from lpca.gatespec.methods import levels_of, method_of
+from lpca.gatespec.model import (
     Band,
     Claim,
     Criterion,
@@ -22,7 +18,11 @@ from lpca.spec.model import (
     Ratio,
     Spec,
 )
-from lpca.spec.wording import conditions_of, margins_of
+from lpca.gatespec.wording import conditions_of, margins_of
+from lpca.judge.messages import message, needed_n
+from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.results import CriterionResult, GateResult
+from lpca.judge.sequential import sequential_verdicts
 from lpca.stats import (
     AnyOf,
     Assessment,

@@ -10,13 +10,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lpca.gatespec.model import CONDITIONS
+from lpca.gatespec.schema_model import EPISODES
 from lpca.judge.attempts import Attempt, attempts_of
 from lpca.judge.marginals import Marginals, is_counts, marginals_of
 from lpca.judge.measured import Measured, is_evidence, measured_of
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 from lpca.judge.rows import Row, table_of
-from lpca.spec.model import CONDITIONS
-from lpca.spec.schema_model import EPISODES
 
 Contents = OutcomeTable | Measured | Marginals | tuple[Attempt, ...]
 

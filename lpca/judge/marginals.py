@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lpca.judge.outcomes import OutcomeError
-from lpca.spec.methods import levels_of
-from lpca.spec.model import (
+from lpca.gatespec.methods import levels_of
+from lpca.gatespec.model import (
     Band,
     Criterion,
     Difference,
@@ -23,7 +22,8 @@ from lpca.spec.model import (
     Rate,
     Ratio,
 )
-from lpca.spec.wording import conditions_of
+from lpca.gatespec.wording import conditions_of
+from lpca.judge.outcomes import OutcomeError
 from lpca.stats import (
     Assessment,
     Interval,

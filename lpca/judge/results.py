@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lpca.exit_codes import ExitCode
-from lpca.spec.model import Position
+from lpca.base.exit_codes import ExitCode
+from lpca.gatespec.model import Position
 from lpca.stats import Interval, PairedTable, Verdict
 
 _EXIT_CODES = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpca.base.registry import suggestion
+from lpca.gatespec.model import CONDITIONS
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
-from lpca.spec.model import CONDITIONS
 
 NAMES = ("seed", "episode")
 STRATUM = "answers"

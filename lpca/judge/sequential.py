@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lpca.gatespec.methods import levels_of
+from lpca.gatespec.model import Criterion, Equivalence, Evaluation, Gate, Sequential
 from lpca.judge.outcomes import OutcomeTable
-from lpca.spec.methods import levels_of
-from lpca.spec.model import Criterion, Equivalence, Evaluation, Gate, Sequential
 from lpca.stats import Verdict, assess, decide_anytime, evidence, obrien_fleming
 
 

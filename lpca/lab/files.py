@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lpca.files import write_file, write_json
+from lpca.base.files import write_file, write_json
 from lpca.lab.results import Results
 from lpca.lab.show import as_csv, markdown
 from lpca.lab.table import Entry, Table

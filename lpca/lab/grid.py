@@ -11,12 +11,12 @@ from typing import TypeVar
 from lpca.base.registry import suggestion
 from lpca.codec.recipe import Recipe
 from lpca.codec.recipe_file import recipe_of
-from lpca.gate_plan import declares, gate_conditions, needs_codec
+from lpca.gate.plan import declares, gate_conditions, needs_codec
+from lpca.gatespec import fields
+from lpca.gatespec.document import Node, Scalar, Section, SpecError, read_document
+from lpca.gatespec.model import Gate, Position, Spec
+from lpca.gatespec.schema_model import VERSION, K
 from lpca.lab.signature import NEEDED
-from lpca.spec import fields
-from lpca.spec.document import Node, Scalar, Section, SpecError, read_document
-from lpca.spec.model import Gate, Position, Spec
-from lpca.spec.schema_model import VERSION, K
 
 KEYS = ("version", "gate", "spec", "receiver", "dtype", "k", "seeds", "defaults", "rows")
 DTYPES = ("auto", "float32", "bfloat16", "float16")

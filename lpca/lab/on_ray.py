@@ -15,15 +15,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lpca.errors import RequestError, RunError
-from lpca.files import locked, write_file
+from lpca.base.errors import RequestError, RunError
+from lpca.base.files import locked, write_file
+from lpca.gate.runner import Console
 from lpca.lab.grid import Cell
 from lpca.lab.remote import Order, Outcome, ledger_texts, measure_there, name_there
 from lpca.lab.results import Named, Results
 from lpca.lab.work import Pace
-from lpca.ledger import Ledger, past_of
-from lpca.runner import Console
 from lpca.stats import Verdict
+from lpca.validity.ledger import Ledger, past_of
 
 ENGINE = "ray"
 LOSSES = 3

@@ -15,19 +15,19 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
-from lpca.errors import RequestError
-from lpca.evidence import command_line
-from lpca.files import StorageError, cache_dir
-from lpca.gate_plan import evidence_path, sound_spec
+from lpca.base.errors import RequestError
+from lpca.base.files import StorageError, cache_dir
+from lpca.gate.evidence import command_line
+from lpca.gate.plan import evidence_path, sound_spec
+from lpca.gatespec.model import Spec
 from lpca.lab.grid import Cell, Grid, read_grid
 from lpca.lab.results import Named, name_cells
 from lpca.lab.work import Bench, without_beside
-from lpca.ledger import Ledger, Look
 from lpca.receivers.load import SHIPPED, load_receiver
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
-from lpca.spec.model import Spec
 from lpca.tasks import Task, task_of
+from lpca.validity.ledger import Ledger, Look
 
 GRID, SPEC, LEDGER = "grid.yaml", "gate_specs.yaml", "ledger"
 

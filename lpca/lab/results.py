@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import lpca.judge
-import lpca.leaks
 import lpca.stats
-from lpca import __version__
+import lpca.validity
+from lpca.base.files import StorageError, read_json, write_json
+from lpca.base.hashing import hash_data, hash_file, hash_modules
+from lpca.base.version import __version__
 from lpca.codec.checkpoint import identify
-from lpca.evaluate import CODE
-from lpca.files import StorageError, read_json, write_json
-from lpca.gate_plan import evidence_path
-from lpca.hashing import hash_data, hash_file, hash_modules
+from lpca.evaluation.evaluate import CODE
+from lpca.gate.plan import evidence_path
+from lpca.gatespec.model import Spec
 from lpca.lab.grid import Cell, Grid
-from lpca.lab.reading import Reading, not_measured, read
+from lpca.lab.summary import Reading, not_measured, read
 from lpca.receivers.model import Receiver
-from lpca.spec.model import Spec
 from lpca.tasks import Task
 
 EVIDENCE, BROKEN = "evidence", "broken.json"
@@ -109,13 +109,21 @@ class Results:
 @cache
 def _deciding_code() -> str:
     """SHA-256 of what makes outcomes, checks and verdicts."""
-    packages = (lpca.judge, lpca.leaks, lpca.stats)
+    packages = (lpca.judge, lpca.validity, lpca.stats)
     modules = [
         f"{package.__name__}.{found.name}"
         for package in packages
         for found in pkgutil.iter_modules(package.__path__)
     ]
-    return hash_modules([*modules, *CODE, "lpca.conditions", "lpca.measure", "lpca.evidence"])
+    return hash_modules(
+        [
+            *modules,
+            *CODE,
+            "lpca.evaluation.conditions",
+            "lpca.gate.measure",
+            "lpca.gate.evidence",
+        ]
+    )
 
 
 def _stored(path: Path) -> dict[str, Any] | None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from io import StringIO
 from typing import Any
 
-from lpca.lab.reading import Effect, Reading
 from lpca.lab.signature import signature, why
+from lpca.lab.summary import Effect, Reading
 from lpca.lab.table import Entry, Spread, Summary, Table
 from lpca.report.markdown import code, plain, table
 

@@ -13,7 +13,7 @@ All intervals are paired and at the spec's confidence. In this order:
 
 from __future__ import annotations
 
-from lpca.lab.reading import Effect, Reading
+from lpca.lab.summary import Effect, Reading
 from lpca.stats import Verdict
 
 TRANSMITS, PARTLY = "transmits", "partly transmits"

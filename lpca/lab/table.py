@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lpca.gate_plan import ENCODED
-from lpca.lab.reading import Rate, Reading
+from lpca.gate.plan import ENCODED
 from lpca.lab.signature import signature, why
+from lpca.lab.summary import Rate, Reading
 from lpca.stats import Verdict
 
 FORMAT = 1

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lpca.evidence import Origin
-from lpca.files import StorageError, claimed
+from lpca.base.files import StorageError, claimed
+from lpca.gate.evidence import Origin
+from lpca.gate.runner import Console, Options, Runner
+from lpca.gatespec.model import Spec
 from lpca.lab.grid import Cell
 from lpca.lab.results import Results
 from lpca.receivers.model import Receiver
-from lpca.runner import Console, Options, Runner
-from lpca.spec.model import Spec
 
 PATIENCE = 1.0
 """Seconds between looks at what other processes measure."""

@@ -16,7 +16,7 @@ from accelerate import PartialState
 from accelerate.utils import gather
 from torch import Tensor
 
-from lpca.errors import RequestError
+from lpca.base.errors import RequestError
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from lpca.files import StorageError
-from lpca.hashing import hash_file
+from lpca.base.files import StorageError
+from lpca.base.hashing import hash_file
 from lpca.receivers.model import ReceiverError
 
 CHUNK = 1 << 20

@@ -14,9 +14,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from lpca.errors import RequestError
-from lpca.hashing import hash_tensors
-from lpca.memory import keep_freed_memory
+from lpca.base.errors import RequestError
+from lpca.base.hashing import hash_tensors
+from lpca.receivers.memory import keep_freed_memory
 from lpca.receivers.model import Receiver, freeze
 from lpca.receivers.smollm2 import smollm2_folder
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lpca.errors import RunError
-from lpca.hashing import hash_data, hash_tensors
+from lpca.base.errors import RunError
+from lpca.base.hashing import hash_data, hash_tensors
 
 
 class ReceiverError(RunError):

@@ -7,8 +7,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from lpca.files import locked, write_json
-from lpca.hashing import hash_file
+from lpca.base.files import locked, write_json
+from lpca.base.hashing import hash_file
 from lpca.receivers.download import fetch_wheel
 from lpca.receivers.model import ReceiverError
 from lpca.receivers.pinned import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lpca.spec.model import Position
+from lpca.gatespec.model import Position
 
 Level = Literal["error", "warning", "notice"]
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lpca.gatespec.claims import parse_claim
 from lpca.judge import CriterionResult
-from lpca.judge.report import scale_of, shown
+from lpca.judge.messages import scale_of, shown
 from lpca.report.layout import WIDTH, table, wrapped
-from lpca.report.plain import closing, sentence, standing
-from lpca.spec.claims import parse_claim
+from lpca.report.sentences import closing, sentence, standing
 from lpca.stats import Verdict, wilson
 
 _VERDICTS = re.compile(f"({'|'.join(Verdict)}|FAILED)")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from lpca.sabotage.stage import Result, Stage
+from lpca.sabotage.faulty_run import Result, Stage
 
 Source = Literal["earlier", "field", "building"]
 """Who met the fault: the earlier attempts, others in the field, or we while building this."""

@@ -9,19 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lpca import evaluate, measure
+from lpca.base.hashing import hash_data
 from lpca.codec.store import Request
-from lpca.costs import condition_numbers
-from lpca.hashing import hash_data
-from lpca.receivers import reading
+from lpca.evaluation import evaluate
+from lpca.evaluation.condition_numbers import condition_numbers
+from lpca.evaluation.outcome import Record, named_option
+from lpca.gate import measure
+from lpca.receivers import forward as reading
 from lpca.receivers.attention import part_of_cache
+from lpca.receivers.forward import Reading
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Reading
-from lpca.receivers.tap import Given
-from lpca.records import Record, named_option
+from lpca.receivers.observed_input import Given
 from lpca.sabotage.base import sabotage
+from lpca.sabotage.faulty_run import Stage
 from lpca.sabotage.parts import Wrapped, noise, spoil_records
-from lpca.sabotage.stage import Stage
 from lpca.tasks import Episode, Trip
 
 

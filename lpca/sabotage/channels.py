@@ -8,16 +8,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lpca import conditions, evaluate
 from lpca.codec.objectives.answer import answer_loss
-from lpca.conditions import Setting
-from lpca.evaluate import Job
+from lpca.evaluation import conditions, evaluate
+from lpca.evaluation.conditions import Setting
+from lpca.evaluation.evaluate import Job
+from lpca.evaluation.outcome import Record
+from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Slot
-from lpca.records import Record
 from lpca.sabotage.base import sabotage
+from lpca.sabotage.faulty_run import Stage
 from lpca.sabotage.parts import Lookup, SpoiltTask, Wrapped, noise
-from lpca.sabotage.stage import Stage
 
 LABEL_STEPS, LABEL_BATCH, LABEL_RATE = 200, 32, 2e-2
 

@@ -10,15 +10,15 @@ import torch
 from torch import nn
 from transformers import DynamicCache
 
-from lpca import conditions
-from lpca.conditions import Setting
-from lpca.receivers import reading
-from lpca.receivers.reading import Reading, Slot
-from lpca.records import Record
+from lpca.evaluation import conditions
+from lpca.evaluation.conditions import Setting
+from lpca.evaluation.outcome import Record
+from lpca.receivers import forward as reading
+from lpca.receivers.forward import Reading, Slot
 from lpca.sabotage.base import sabotage
+from lpca.sabotage.faulty_run import Stage
 from lpca.sabotage.parts import Dropped, noise, spoil_prompts, spoil_records
 from lpca.sabotage.pooled import train_pooled
-from lpca.sabotage.stage import Stage
 
 PLACEHOLDER_RATE = 0.3
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lpca import measure
 from lpca.codec.checkpoint import trained_episodes
-from lpca.evaluate import Evaluated, evaluate
+from lpca.evaluation.evaluate import Evaluated, evaluate
+from lpca.gate import measure
+from lpca.gate.measure import Looks, Subject
+from lpca.gatespec.model import Filter
 from lpca.judge import OutcomeTable
-from lpca.measure import Looks, Subject
 from lpca.sabotage.base import sabotage
+from lpca.sabotage.faulty_run import Stage
 from lpca.sabotage.parts import SpoiltTask
-from lpca.sabotage.stage import Stage
-from lpca.spec.model import Filter
 from lpca.tasks import Episode, EpisodeSet
 
 EVERY = 10

@@ -6,10 +6,10 @@ from functools import partial
 
 import torch
 
+from lpca.gatespec.model import Difference, Sweep
 from lpca.sabotage.base import sabotage
+from lpca.sabotage.faulty_run import Stage
 from lpca.sabotage.parts import Wrapped, noise
-from lpca.sabotage.stage import Stage
-from lpca.spec.model import Difference, Sweep
 from lpca.stats import Verdict
 
 MARGINS = (0.8, 0.78, 0.75, 0.73)

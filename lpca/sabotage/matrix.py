@@ -10,9 +10,9 @@ from lpca.sabotage.calls import CALLS
 from lpca.sabotage.channels import CHANNELS
 from lpca.sabotage.earlier import EARLIER
 from lpca.sabotage.episodes import EPISODES
+from lpca.sabotage.faulty_run import Result, Theatre
 from lpca.sabotage.history import HISTORY
 from lpca.sabotage.inference import INFERENCE
-from lpca.sabotage.stage import Result, Theatre
 from lpca.sabotage.text import TEXT
 
 SABOTAGES: tuple[Sabotage, ...] = (

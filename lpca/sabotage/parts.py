@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lpca import evaluate
 from lpca.codec.base import Codec
-from lpca.evaluate import Job
+from lpca.evaluation import evaluate
+from lpca.evaluation.evaluate import Job
+from lpca.evaluation.outcome import Record
+from lpca.gatespec.model import Answers
 from lpca.receivers.model import Receiver
-from lpca.records import Record
-from lpca.sabotage.stage import Stage
-from lpca.spec.model import Answers
+from lpca.sabotage.faulty_run import Stage
 from lpca.tasks import Episode, EpisodeSet, Split, Task
 
 Change = Callable[[Episode, int], Episode]
@@ -146,7 +146,7 @@ def spoil_records(
     stage: Stage, change: Callable[[Record], Record], conditions: Sequence[str] = ("normal",)
 ) -> None:
     """Change records after they were measured."""
-    from lpca import measure
+    from lpca.gate import measure
 
     honest = evaluate.evaluate
 

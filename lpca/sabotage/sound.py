@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from lpca.sabotage.stage import Result, Stage, Theatre
-from lpca.spec.model import Answers
+from lpca.gatespec.model import Answers
+from lpca.sabotage.faulty_run import Result, Stage, Theatre
 from lpca.tasks import task_of
 
 STRATA: tuple[Answers, ...] = ("seen", "unseen", "all")

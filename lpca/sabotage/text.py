@@ -6,8 +6,8 @@ import base64
 from dataclasses import replace
 
 from lpca.sabotage.base import sabotage
+from lpca.sabotage.faulty_run import Stage
 from lpca.sabotage.parts import SpoiltTask, reordered, spoil_prompts, told
-from lpca.sabotage.stage import Stage
 from lpca.tasks import Episode
 
 
@@ -110,8 +110,8 @@ def p0_crippled(stage: Stage) -> None:
 @sabotage("field", "P1 is crippled, so that retention looks high", "text_is_message")
 def p1_crippled(stage: Stage) -> None:
     """Text, and its embeddings with it, lose the last three tokens of the message."""
-    from lpca.conditions import Setting
-    from lpca.receivers.reading import Slot
+    from lpca.evaluation.conditions import Setting
+    from lpca.receivers.forward import Slot
 
     def cut(setting: Setting) -> list[tuple[int, ...]]:
         rows = [setting.receiver.message_ids(e.message) for e in setting.episodes]

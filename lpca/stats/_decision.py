@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lpca.spec.model import Band, Claim, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.gatespec.model import Band, Claim, Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats._normal import z_value
 from lpca.stats.gain import gain_support, gain_value
 from lpca.stats.paired import tango_excess, tango_variance

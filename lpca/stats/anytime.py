@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lpca.spec.model import Band, Claim, Criterion, Difference, Gain, Rate, Ratio
+from lpca.gatespec.model import Band, Claim, Criterion, Difference, Gain, Rate, Ratio
 from lpca.stats._normal import OneSided
 from lpca.stats.gain import gain_value
 from lpca.stats.sequential import log_betting_evalue, log_mean_exp

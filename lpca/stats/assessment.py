@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from lpca.spec.model import Band, Claim, Criterion, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.gatespec.model import Band, Claim, Criterion, Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats._normal import OneSided
 from lpca.stats.gain import ValueCounts, gain_counts, gain_interval, gain_test
 from lpca.stats.paired import tango, tango_test, tost

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lpca.spec.model import Claim, Criterion
+from lpca.gatespec.model import Claim, Criterion
 from lpca.stats._decision import Decision, decision
 from lpca.stats._multinomial import Counts
 from lpca.stats.assessment import CONFIDENCE, EQUIVALENCE_CONFIDENCE

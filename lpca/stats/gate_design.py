@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from lpca.spec.model import Criterion
+from lpca.gatespec.model import Criterion
 from lpca.stats._decision import decision
 from lpca.stats.assessment import CONFIDENCE, EQUIVALENCE_CONFIDENCE
 from lpca.stats.truth import Truth, joint, ties_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from lpca.spec.model import Band, Claim, Criterion, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.gatespec.model import Band, Claim, Criterion, Difference, Equivalence, Gain, Rate, Ratio
 
 Ties = Mapping[str, tuple[str, float]]
 """By condition: another one, and the probability that the two differ on an episode."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lpca.spec.load import SpecError
-from lpca.spec.model import Spec
+from lpca.gatespec.load import SpecError
+from lpca.gatespec.model import Spec
 from lpca.tasks.base import (
     MAX_TASK_SEED,
     Episode,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol
 
-from lpca.errors import RequestError
-from lpca.hashing import hash_data
-from lpca.spec.model import Answers
+from lpca.base.errors import RequestError
+from lpca.base.hashing import hash_data
+from lpca.gatespec.model import Answers
 
 Split = Literal["train", "validation", "test"]
 Stratum = Literal["seen", "unseen"]

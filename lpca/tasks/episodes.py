@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lpca.hashing import hash_data, named_rng
-from lpca.spec.model import Answers
+from lpca.base.hashing import hash_data, named_rng
+from lpca.gatespec.model import Answers
 from lpca.tasks.base import (
     MAX_OPTIONS,
     MIN_OPTIONS,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 
-from lpca.hashing import hash_data, named_rng
-from lpca.spec.model import Answers
+from lpca.base.hashing import hash_data, named_rng
+from lpca.gatespec.model import Answers
 from lpca.tasks.base import (
     MAX_OPTIONS,
     MIN_OPTIONS,

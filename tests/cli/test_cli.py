@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lpca.cli import main
+from lpca.commands.cli import main
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = str(ROOT / "gate_specs.yaml")
@@ -205,7 +205,7 @@ def test_the_published_attempts_are_replayed(capsys):
 def test_check_and_judge_import_no_heavy_module(tmp_path):
     heavy = "torch transformers scipy.stats statsmodels"
     code = (
-        "import sys; from lpca.cli import main; code = main(sys.argv[1:]); "
+        "import sys; from lpca.commands.cli import main; code = main(sys.argv[1:]); "
         f"print([m for m in '{heavy}'.split() if m in sys.modules], file=sys.stderr); "
         "sys.exit(code)"
     )

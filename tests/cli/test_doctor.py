@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lpca.cli import main
+from lpca.commands.cli import main
 from lpca.receivers.pinned import MANIFEST, smollm2_place
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ class Blocked:
             raise OSError(f"lib{name}.so: cannot open shared object file")
 
 sys.meta_path.insert(0, Blocked())
-from lpca.cli import main
+from lpca.commands.cli import main
 sys.exit(main(["doctor"]))
 """
 
@@ -82,7 +82,7 @@ def test_where_nothing_is_missing_a_gate_can_run(place, capsys):
 
 def test_the_doctor_imports_no_model_code(place):
     code = (
-        "import sys; from lpca.cli import main; main(['doctor']); "
+        "import sys; from lpca.commands.cli import main; main(['doctor']); "
         "print([m for m in ('transformers', 'scipy', 'pytest', 'accelerate') if m in sys.modules])"
     )
     done = bare(code=code)

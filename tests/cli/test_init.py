@@ -10,9 +10,9 @@ import pytest
 import yaml
 from installed import plain_environment
 
-from lpca import scaffold
-from lpca.cli import main
-from lpca.scaffold import places, project_files
+from lpca.commands import scaffold
+from lpca.commands.cli import main
+from lpca.commands.scaffold import places, project_files
 
 ROOT = Path(__file__).parents[2]
 

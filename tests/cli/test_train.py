@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from lpca.cli import main
+from lpca.commands.cli import main
 
 SPEC = Path(__file__).parents[2] / "gate_specs.yaml"
 RECIPE = """

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lpca.base.errors import RequestError
 from lpca.codec.architectures import CODECS, code_of, make_codec
 from lpca.codec.base import Codec, TrainableCodec
 from lpca.codec.checkpoint import identify, load_codec, save_checkpoint
@@ -17,7 +18,6 @@ from lpca.codec.memory_tokens import MemoryTokens
 from lpca.codec.pooled_mlp import PooledMLP
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.vector_quantised import VectorQuantised
-from lpca.errors import RequestError
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip

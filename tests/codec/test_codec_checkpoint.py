@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lpca.base.hashing import hash_file
 from lpca.codec import checkpoint
 from lpca.codec.architectures import code_of
 from lpca.codec.base import CodecError
@@ -28,7 +29,6 @@ from lpca.codec.checkpoint import (
 from lpca.codec.choices import STATIC_PREFIX
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.token_pooler import TokenPooler
-from lpca.hashing import hash_file
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
 
@@ -167,7 +167,7 @@ class TestIdentity:
     def test_other_code_is_named(
         self, llama: Receiver, identity: Identity, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(checkpoint, "code_of", lambda _: ("lpca.files",))
+        monkeypatch.setattr(checkpoint, "code_of", lambda _: ("lpca.base.files",))
         other = identify(llama, Trip(), K, 0, Recipe.default())
         [mismatch] = identity.mismatches(other)
         assert mismatch.startswith("code is ")

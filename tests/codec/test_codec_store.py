@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lpca.base.errors import RequestError
+from lpca.base.hashing import hash_file
 from lpca.codec import store
 from lpca.codec.checkpoint import MANIFEST, WEIGHTS, identify, read_identity
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Progress, Training
-from lpca.errors import RequestError
-from lpca.hashing import hash_file
 from lpca.receivers.model import Receiver
 from lpca.tasks import Task, Trip
 

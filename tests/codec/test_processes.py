@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lpca.cli import main
 from lpca.codec.checkpoint import WEIGHTS, read_manifest
+from lpca.commands.cli import main
 from lpca.receivers.data_parallel import DataParallelReceiver
 from lpca.receivers.model import Receiver
 

@@ -11,7 +11,7 @@ import pytest
 from lpca.codec.choices import ARCHITECTURES, OBJECTIVES
 from lpca.codec.recipe import Recipe, RecipeError, Stage, read_recipe
 from lpca.codec.recipe_file import load_recipe
-from lpca.spec.load import SpecError
+from lpca.gatespec.load import SpecError
 
 DEFAULT: dict[str, Any] = {
     "architecture": {"name": "token_pooler"},

@@ -13,8 +13,8 @@ from lpca.codec.checkpoint import identify, read_identity
 from lpca.codec.choices import STATIC_PREFIX, TOKEN_POOLER
 from lpca.codec.recipe import Recipe
 from lpca.codec.store import DEFAULT_SEED, Request, obtain_codec, shipped_folder
+from lpca.gatespec.load import load_spec
 from lpca.receivers.load import load_receiver
-from lpca.spec.load import load_spec
 from lpca.tasks import task_of
 
 SHIPPED = (TOKEN_POOLER, STATIC_PREFIX)

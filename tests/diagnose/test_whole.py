@@ -7,15 +7,16 @@ from typing import Any
 import pytest
 from known_codecs import K, N
 
-from lpca.cli import main
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify, save_checkpoint
 from lpca.codec.recipe import Recipe
-from lpca.diagnose import reading, scale_sweep
+from lpca.commands.cli import main
+from lpca.diagnose import scale_sweep
+from lpca.diagnose import sentences as reading
 from lpca.diagnose.outcomes import Outcomes
 from lpca.diagnose.whole import Subject, diagnose
+from lpca.gatespec.load import load_spec
 from lpca.receivers.model import Receiver
-from lpca.spec.load import load_spec
 from lpca.tasks import Trip, task_of
 from lpca.tasks.base import split_of
 

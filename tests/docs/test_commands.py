@@ -20,8 +20,8 @@ import pytest
 import yaml
 from pages import ROOT, blocks, commands
 
+from lpca.gatespec.load import load_spec
 from lpca.lab.grid import read_grid
-from lpca.spec.load import load_spec
 
 
 @dataclass(frozen=True)

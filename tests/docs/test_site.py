@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lpca.spec.model import CONDITIONS
-from lpca.validity import CHECKS
+from lpca.gatespec.model import CONDITIONS
+from lpca.validity.catalogue import CHECKS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

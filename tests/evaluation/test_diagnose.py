@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 import torch
 
-from lpca.cli import main
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify, save_checkpoint
 from lpca.codec.recipe import Recipe
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
+from lpca.commands.cli import main
 from lpca.commands.diagnose import parse_scales
-from lpca.conditions import Setting
 from lpca.diagnose import scale_sweep
-from lpca.evaluate import evaluate
+from lpca.evaluation.conditions import Setting
+from lpca.evaluation.evaluate import evaluate
+from lpca.gatespec.load import load_spec
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.spec.load import load_spec
 from lpca.tasks import Trip, task_of
 from lpca.tasks.base import split_of
 

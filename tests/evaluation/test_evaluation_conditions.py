@@ -9,7 +9,7 @@ from torch import Tensor
 from lpca.codec.channel import Channel
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
-from lpca.conditions import IMPLEMENTED, Setting, build_slots
+from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, TaskError, Trip
 

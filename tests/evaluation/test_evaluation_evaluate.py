@@ -10,18 +10,18 @@ import pytest
 import torch
 from tiny import save_tiny
 
-import lpca.evaluate
+import lpca.evaluation.evaluate
+from lpca.base.hashing import hash_data
 from lpca.codec.channel import Channel
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
-from lpca.conditions import IMPLEMENTED, Setting, build_slots
-from lpca.evaluate import Evaluated, evaluate
-from lpca.hashing import hash_data
+from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
+from lpca.evaluation.evaluate import Evaluated, evaluate
+from lpca.gatespec.model import TRUNCATED
+from lpca.receivers.forward import read_context
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver, ReceiverError
-from lpca.receivers.reading import read_context
-from lpca.receivers.tap import Tap
-from lpca.spec.model import TRUNCATED
+from lpca.receivers.observed_input import Tap
 from lpca.tasks import EpisodeSet, Trip
 
 K, N = 3, 10
@@ -47,7 +47,7 @@ def setting_of(receiver: Receiver, k: int = K, codec_seed: int = 0) -> Setting:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lpca.evaluate, "BLOCK", 4)
+    monkeypatch.setattr(lpca.evaluation.evaluate, "BLOCK", 4)
 
 
 @pytest.fixture

@@ -9,21 +9,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from lpca import evaluate as evaluation
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify
 from lpca.codec.recipe import Recipe
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
-from lpca.conditions import IMPLEMENTED, Setting
-from lpca.costs import condition_numbers
-from lpca.evaluate import evaluate
-from lpca.leaks import Audit, run_checks
+from lpca.evaluation import evaluate as evaluation
+from lpca.evaluation.condition_numbers import condition_numbers
+from lpca.evaluation.conditions import IMPLEMENTED, Setting
+from lpca.evaluation.evaluate import evaluate
+from lpca.evaluation.outcome import Record
 from lpca.receivers.model import Receiver
-from lpca.records import Record
 from lpca.tasks import EpisodeSet, FreeEpisode
 from lpca.tasks.families import Family, family_named
-from lpca.validity import CHECKS
+from lpca.validity.audit import Audit
+from lpca.validity.catalogue import CHECKS
+from lpca.validity.run_checks import run_checks
 
 K, N = 3, 12
 

@@ -10,24 +10,25 @@ from typing import Any
 
 import pytest
 
+from lpca.base.errors import RequestError
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
-from lpca.conditions import IMPLEMENTED, Setting
-from lpca.costs import condition_numbers
-from lpca.errors import RequestError
-from lpca.evaluate import evaluate
-from lpca.leaks import Audit, Leak, run_checks
-from lpca.leaks.episodes import donors_deranged, position_balanced
-from lpca.leaks.form import form_gives_no_answer
-from lpca.leaks.prompts import no_answer_outside_options
+from lpca.evaluation.condition_numbers import condition_numbers
+from lpca.evaluation.conditions import IMPLEMENTED, Setting
+from lpca.evaluation.evaluate import evaluate
+from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.model import Receiver
-from lpca.receivers.window import refuse_too_long
 from lpca.tasks import Episodes
 from lpca.tasks.trip import city_names
-from lpca.validity import CHECKS
+from lpca.validity.audit import Audit, Leak
+from lpca.validity.catalogue import CHECKS
+from lpca.validity.episodes import donors_deranged, position_balanced
+from lpca.validity.form import form_gives_no_answer
+from lpca.validity.prompts import no_answer_outside_options
+from lpca.validity.run_checks import run_checks
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "own_episodes"

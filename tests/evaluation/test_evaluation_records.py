@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lpca.receivers.tap import INJECTED, Given
-from lpca.records import NEAR_TIE, Record, named_option
+from lpca.evaluation.outcome import NEAR_TIE, Record, named_option
+from lpca.receivers.observed_input import INJECTED, Given
 
 RECORD = Record(
     seed=17,

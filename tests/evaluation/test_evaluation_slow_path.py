@@ -9,10 +9,10 @@ import torch
 
 from lpca.codec.channel import Channel
 from lpca.codec.token_pooler import TokenPooler
-from lpca.conditions import Setting, build_slots
-from lpca.evaluate import evaluate
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.evaluate import evaluate
+from lpca.evaluation.slow_path import next_token_scores, option_score
 from lpca.receivers.model import Receiver
-from lpca.slow_path import next_token_scores, option_score
 from lpca.tasks import Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")

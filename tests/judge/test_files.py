@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeError, OutcomeTable
 from lpca.judge.files import read_outcomes
 from lpca.judge.marginals import Marginals, pairing_range
-from lpca.spec.load import load_spec
 from lpca.stats import PairedTable, Verdict, assess_difference
 
 ROOT = Path(__file__).parents[2]
@@ -218,8 +218,8 @@ def test_a_range_holds_every_pairing_and_no_other():
     ],
 )
 def test_ranges_of_every_kind_of_claim(claim, counts, verdicts):
-    from lpca.spec.claims import parse_claim
-    from lpca.spec.model import Criterion, Evaluation, Position
+    from lpca.gatespec.claims import parse_claim
+    from lpca.gatespec.model import Criterion, Evaluation, Position
 
     criterion = Criterion("x", parse_claim(claim), claim, "", Position("s.yaml", 1, 1))
     evaluation = Evaluation(50, "likelihood", 0.95, 0.90)

@@ -12,11 +12,11 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import norm
 
+from lpca.checker.check import check_spec
+from lpca.gatespec.load import load_spec
+from lpca.gatespec.model import Gain
 from lpca.judge import OutcomeTable, judge
 from lpca.judge.results import CriterionResult
-from lpca.spec.check import check_spec
-from lpca.spec.load import load_spec
-from lpca.spec.model import Gain
 from lpca.stats import Verdict
 
 ROOT = Path(__file__).parents[2]

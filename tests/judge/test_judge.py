@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_gate, passes
-from lpca.spec.claims import parse_claim
-from lpca.spec.load import load_spec
-from lpca.spec.model import (
+from lpca.gatespec.claims import parse_claim
+from lpca.gatespec.load import load_spec
+from lpca.gatespec.model import (
     Criterion,
     Evaluation,
     Filter,
@@ -19,6 +18,7 @@ from lpca.spec.model import (
     Sweep,
     TaskSpec,
 )
+from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_gate, passes
 from lpca.stats import Verdict
 
 EVALUATION = Evaluation(n=50, score="likelihood", confidence=0.95, equivalence_confidence=0.90)

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
+from lpca.gatespec.claims import parse_claim
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Position, Sequential
 from lpca.judge import OutcomeTable, judge_family, judge_gate, look_sizes
-from lpca.spec.claims import parse_claim
-from lpca.spec.model import Criterion, Evaluation, Gate, Position, Sequential
 from lpca.stats import Verdict
 
 HERE = Position("spec.yaml", 1, 1)

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lpca.leaks.audit import Leak
-from lpca.leaks.memory import checkpoints_accounted
-from lpca.ledger import Look, Past
+from lpca.validity.audit import Leak
+from lpca.validity.ledger import Look, Past
+from lpca.validity.ledger_checks import checkpoints_accounted
 
 NOW = Look("t" * 64, "receiver", 4, (1.0, -2.0, 0.5), "lab", 60, "episodes", "criteria")
 OTHERS = [replace(NOW, fingerprint=(9.0 * i, 7.0, -float(i))) for i in range(1, 9)]

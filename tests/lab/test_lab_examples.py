@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lpca.gate_plan import sound_spec
+from lpca.checker.check import check_spec
+from lpca.gate.plan import sound_spec
 from lpca.lab.grid import gate_of, read_grid
-from lpca.spec.check import check_spec
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDER = EXAMPLES / "lab"

@@ -8,11 +8,11 @@ import sys
 import pytest
 from lab_project import GRID, SPEC
 
-from lpca.cli import main
-from lpca.exit_codes import ExitCode
+from lpca.base.exit_codes import ExitCode
+from lpca.commands.cli import main
+from lpca.gatespec.document import SpecError
+from lpca.gatespec.load import load_spec
 from lpca.lab.grid import gate_of, read_grid
-from lpca.spec.document import SpecError
-from lpca.spec.load import load_spec
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_a_mistake_is_one_line(folder, monkeypatch, capsys, arguments, says):
 def test_a_wrong_grid_is_refused_without_loading_torch(folder):
     written(folder, GRID.replace("k: 4", "k: 0"))
     code = (
-        "import sys; from lpca.cli import main; code = main(['lab', 'grid.yaml']); "
+        "import sys; from lpca.commands.cli import main; code = main(['lab', 'grid.yaml']); "
         "print(code, 'torch' in sys.modules)"
     )
     done = subprocess.run(

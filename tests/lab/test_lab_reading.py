@@ -7,8 +7,8 @@ import statistics
 import pytest
 from lab_evidence import N, evidence
 
-from lpca.lab.reading import Bits, not_measured, read
 from lpca.lab.signature import MAGIC_PROMPT, NOTHING, PARTLY, TRANSMITS, moved, signature, why
+from lpca.lab.summary import Bits, not_measured, read
 from lpca.stats import PairedTable, Verdict, mean_difference, tango
 
 FLAT = [2.0, 2.2, 1.8, 2.1, 1.9] * 8

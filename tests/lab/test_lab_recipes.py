@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lpca.cli import main
-from lpca.exit_codes import ExitCode
+from lpca.base.exit_codes import ExitCode
+from lpca.commands.cli import main
 
 FOLDER = Path(__file__).parents[2] / "examples" / "lab"
 

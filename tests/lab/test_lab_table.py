@@ -12,8 +12,8 @@ import pytest
 from lab_evidence import N, evidence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from lpca.lab.reading import not_measured, read
 from lpca.lab.show import as_csv, markdown, text
+from lpca.lab.summary import not_measured, read
 from lpca.lab.table import Entry, Table
 from lpca.report.figures import lab_figure, svg
 

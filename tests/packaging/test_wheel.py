@@ -26,10 +26,10 @@ from lpca.codec.store import shipped_folder
 from lpca.codec.checkpoint import read_identity
 for architecture in ("token_pooler", "static_prefix"):
     assert read_identity(shipped_folder(4, architecture)).k == 4
-from lpca.scaffold import places, project_files
+from lpca.commands.scaffold import places, project_files
 assert len(places()) == 3
 assert ".github/workflows/gates.yml" in project_files()
-import lpca.commands.doctor, lpca.commands.init, lpca.pytest_plugin, lpca.runner
+import lpca.commands.doctor, lpca.commands.init, lpca.pytest_plugin, lpca.gate.runner
 print("read")
 """
 
@@ -102,7 +102,7 @@ def test_the_version_stands_once(metadata):
 def test_the_plugin_is_no_entry_point(unpacked):
     (info,) = unpacked.glob("*.dist-info")
     assert (info / "entry_points.txt").read_text().split() == [
-        *("[console_scripts]", "lpca", "=", "lpca.cli:main")
+        *("[console_scripts]", "lpca", "=", "lpca.commands.cli:main")
     ]
 
 
@@ -120,7 +120,7 @@ def test_everything_it_reads_is_in_the_wheel(unpacked, tmp_path):
 def test_without_what_it_needs_the_doctor_says_so(unpacked, tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(unpacked)!r}); "
-        "from lpca.cli import main; sys.exit(main(['doctor']))"
+        "from lpca.commands.cli import main; sys.exit(main(['doctor']))"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True

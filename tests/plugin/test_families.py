@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lpca import runner
+from lpca.gate import runner
 
 GATE = """
   main:

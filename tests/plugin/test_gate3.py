@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from gate_project import Project
 
-import lpca.measure
-from lpca.exit_codes import ExitCode
+import lpca.gate.measure
+from lpca.base.exit_codes import ExitCode
 
 GATE3 = """
   gate3:
@@ -41,14 +41,14 @@ def test_a_run_that_reports_everything_passes(project):
 
 @pytest.mark.parametrize("number", ["bits", "tokens", "seconds"])
 def test_a_run_that_lacks_a_number_is_invalid(project, monkeypatch, number):
-    honest = lpca.measure.condition_numbers
+    honest = lpca.gate.measure.condition_numbers
 
     def lacking(*arguments):
         told = honest(*arguments)
         del told[number]
         return told
 
-    monkeypatch.setattr(lpca.measure, "condition_numbers", lacking)
+    monkeypatch.setattr(lpca.gate.measure, "condition_numbers", lacking)
     result = project.run("-m", "gate3")
     assert result.ret == ExitCode.INVALID
     evidence = project.evidence("gate3")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lpca.measure import Design, episodes_for
+from lpca.gate.measure import Design, episodes_for
 from lpca.tasks.trip import Trip
 
 HEAD = """

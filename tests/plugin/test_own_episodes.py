@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from gate_project import ROOT
 
+from lpca.base.exit_codes import ExitCode
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Request
-from lpca.exit_codes import ExitCode
 from lpca.tasks.episodes import split_of_group
 from lpca.tasks.rows import message_key
 
@@ -50,7 +50,7 @@ def own(project, monkeypatch):
         request = Request(*arguments, **named)
         return replace(request, recipe=recipe) if request.recipe == Recipe.default() else request
 
-    monkeypatch.setattr("lpca.runner.Request", short)
+    monkeypatch.setattr("lpca.gate.runner.Request", short)
     return project
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gate_project import BASE, MAIN
 
-from lpca.cli import main
 from lpca.codec.similarity import FIRST
+from lpca.commands.cli import main
 from lpca.receivers.load import load_receiver
 
 

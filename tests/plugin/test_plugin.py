@@ -9,9 +9,9 @@ import pytest
 import torch
 from gate_project import BASE, HEAD, ROOT
 
-from lpca import conditions
-from lpca.receivers.reading import Slot
-from lpca.runner import Runner
+from lpca.evaluation import conditions
+from lpca.gate.runner import Runner
+from lpca.receivers.forward import Slot
 
 WRONG = """
   wrong:

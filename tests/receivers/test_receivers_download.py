@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lpca.files import StorageError
+from lpca.base.files import StorageError
 from lpca.receivers.download import _address, fetch_wheel
 from lpca.receivers.model import ReceiverError
 

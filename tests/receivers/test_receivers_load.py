@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import ARCHITECTURES, save_tiny
 
-from lpca.errors import RequestError
+from lpca.base.errors import RequestError
+from lpca.receivers.forward import Slot, read_context
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Slot, read_context
 
 WEIGHTS = "model.safetensors"
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lpca.receivers.forward import Slot, read_context
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Slot, read_context
-from lpca.receivers.tap import Tap
+from lpca.receivers.observed_input import Tap
 
 BEFORES = ("List: Rome, Oslo.", "L", "List: Santiago, Rio, Lima, Accra.", "abc")
 MESSAGES = ("We go to Rome.", "x", "I am moving to Santiago, friend.", "no")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from tiny import save_tiny
 
+from lpca.receivers.forward import Slot, read_context
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Slot, read_context
-from lpca.receivers.tap import INJECTED, Given, Tap, canonical_ids, given_rows
+from lpca.receivers.observed_input import INJECTED, Given, Tap, canonical_ids, given_rows
 
 BEFORES = ([11, 12, 13], [14], [15, 16, 17, 18, 19])
 AFTERS = ([21, 22], [23, 24, 25], [26])

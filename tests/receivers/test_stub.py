@@ -8,9 +8,9 @@ from types import ModuleType
 
 import pytest
 
-from lpca.conditions import Setting
-from lpca.evaluate import evaluate
-from lpca.hashing import named_rng
+from lpca.base.hashing import named_rng
+from lpca.evaluation.conditions import Setting
+from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.tasks.base import Stratum

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lpca.pytest_cases import Case
-from lpca.spec.model import Criterion, Difference, Gate, Position
+from lpca.gatespec.model import Criterion, Difference, Gate, Position
+from lpca.pytest_plugin.cases import Case
 
 CRITERION = Criterion(
     id="above_null",

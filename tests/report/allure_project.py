@@ -6,9 +6,6 @@ import json
 
 from gate_project import ROOT, Project
 
-import lpca.report.figures
-import lpca.runner  # noqa: F401 - what pytester unloads after a run cannot be loaded twice
-
 GATES = """
   base:
     title: The task is valid

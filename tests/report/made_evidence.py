@@ -7,11 +7,11 @@ import json
 
 from gate_project import BASE, HEAD, MAIN
 
-from lpca.hashing import hash_data
+from lpca.base.hashing import hash_data
+from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeTable, judge
-from lpca.spec.load import load_spec
 from lpca.stats import wilson
-from lpca.validity import CHECKS
+from lpca.validity.catalogue import CHECKS
 
 RATES = {"p0": 25, "p1": 90, "embed": 90, "normal": 95}
 RATES |= {"null": 25, "random": 25, "shuffle": 5, "static": 25}

@@ -12,9 +12,9 @@ from allure_commons import model2
 from allure_commons.model2 import Status, StatusDetails
 from allure_evidence import CASE, CHECK, CRITERION, GATE, evidence
 
-from lpca.report.allure_attachments import attachments_of, episode_table, glance, prompts
-from lpca.report.allure_files import CATEGORIES, environment, executor
-from lpca.report.allure_results import (
+from lpca.pytest_plugin.allure_attachments import attachments_of, episode_table, glance, prompts
+from lpca.pytest_plugin.allure_files import CATEGORIES, environment, executor
+from lpca.pytest_plugin.allure_results import (
     Outcome,
     Subject,
     criterion_numbers,
@@ -23,7 +23,7 @@ from lpca.report.allure_results import (
     outcome_of,
     verdict_result,
 )
-from lpca.report.allure_steps import steps_of
+from lpca.pytest_plugin.allure_steps import steps_of
 from lpca.stats import Verdict
 
 SUBJECT = Subject("stub", "trip", 5)

@@ -9,8 +9,8 @@ from fractions import Fraction
 import pytest
 from made_evidence import evidence, outcomes, save, signed
 
-from lpca.cli import main
-from lpca.compare import compare
+from lpca.commands.cli import main
+from lpca.report.attempts.compare import compare
 from lpca.report.attempts.kept import RecordError, compact
 from lpca.stats import tango_test
 

@@ -370,5 +370,7 @@ def test_an_unknown_format_is_refused() -> None:
 
 
 def test_pictures_are_loaded_only_to_be_drawn() -> None:
-    code = "import sys, lpca.cli, lpca.pytest_plugin; assert 'matplotlib' not in sys.modules"
+    code = (
+        "import sys, lpca.commands.cli, lpca.pytest_plugin; assert 'matplotlib' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

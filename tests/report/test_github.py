@@ -8,13 +8,19 @@ import pytest
 from gate_project import BASE, HEAD, MAIN, ROOT, Project
 from made_evidence import evidence, outcomes, save
 
-from lpca.gate_plan import evidence_path
-from lpca.pytest_cases import Case
-from lpca.pytest_verdicts import VerdictReporter
+from lpca.gate.plan import evidence_path
+from lpca.gatespec.load import load_spec
+from lpca.gatespec.model import Position
+from lpca.pytest_plugin.cases import Case
+from lpca.pytest_plugin.github import (
+    LEVELS,
+    Places,
+    annotation_lines,
+    github_reporter,
+    summary_lines,
+)
+from lpca.pytest_plugin.verdicts import VerdictReporter
 from lpca.report.annotations import annotation
-from lpca.report.github import LEVELS, Places, annotation_lines, github_reporter, summary_lines
-from lpca.spec.load import load_spec
-from lpca.spec.model import Position
 from lpca.stats import Verdict
 
 WRONG = """

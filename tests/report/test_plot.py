@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from drawn_evidence import evidence, invalid
 
-from lpca.cli import main
+from lpca.commands.cli import main
 
 
 def write(folder: Path, name: str, found: Any) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from lpca.prompt_text import as_text
-from lpca.receivers.reading import Slot, read_context
-from lpca.receivers.tap import INJECTED, Given, Tap, given_rows
+from lpca.evaluation.prompt_text import as_text
+from lpca.receivers.forward import Slot, read_context
+from lpca.receivers.observed_input import INJECTED, Given, Tap, given_rows
 
 
 def given(receiver, slot):

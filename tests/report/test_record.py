@@ -9,12 +9,12 @@ import pytest
 from gate_project import BASE, ROOT
 from made_evidence import SECRET, evidence, outcomes, save, signed
 
-from lpca.cli import main
+from lpca.commands.cli import main
 from lpca.report.attempts.kept import RECORD
 from lpca.report.attempts.next_steps import next_steps
 from lpca.report.figures import gate_figure, svg
 from lpca.report.markdown import code, plain
-from lpca.validity import CHECKS
+from lpca.validity.catalogue import CHECKS
 
 PUBLISHED = str(ROOT / "examples" / "attempts.json")
 SPEC = str(ROOT / "gate_specs.yaml")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from lpca.gatespec.claims import parse_claim
+from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeTable, judge
-from lpca.pytest_families import family_verdict
+from lpca.pytest_plugin.families import family_verdict
 from lpca.report.layout import fitting, wrapped
-from lpca.report.plain import meaning
+from lpca.report.sentences import meaning
 from lpca.report.terminal import coloured, gate_lines
-from lpca.spec.claims import parse_claim
-from lpca.spec.load import load_spec
 from lpca.stats import Verdict, wilson
 
 SPEC = """

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lpca.receivers.load import load_receiver
-from lpca.sabotage.stage import Theatre
+from lpca.sabotage.faulty_run import Theatre
 
 
 @pytest.fixture(scope="session")

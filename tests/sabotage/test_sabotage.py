@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import lpca
-from lpca.cli import main
+from lpca.checker.rules import RULES
+from lpca.commands.cli import main
 from lpca.sabotage import matrix
 from lpca.sabotage.base import Sabotage
+from lpca.sabotage.faulty_run import Result, Theatre
 from lpca.sabotage.matrix import SABOTAGES
 from lpca.sabotage.sound import SoundRun, sound_run, sound_runs
-from lpca.sabotage.stage import Result, Theatre
-from lpca.spec.rules import RULES
-from lpca.validity import CHECKS
+from lpca.validity.catalogue import CHECKS
 
 PACKAGE = Path(lpca.__file__).parent
 
@@ -117,7 +117,7 @@ def test_the_command_prints_the_matrix(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("lpca.sabotage.stage.Theatre", lambda *_: theatre)
+    monkeypatch.setattr("lpca.sabotage.faulty_run.Theatre", lambda *_: theatre)
     monkeypatch.setenv("LPCA_CACHE", str(tmp_path))
     page = tmp_path / "matrix.md"
     names = "null_is_decoded,point_estimates,magic_prompt"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln, xlogy
 
-from lpca.spec.model import Difference, Equivalence, Gain, Rate, Ratio
+from lpca.gatespec.model import Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats import (
     Interval,
     PairedTable,

@@ -3,7 +3,7 @@
 import measure_coverage as measured
 import pytest
 
-from lpca.spec.model import Difference, Equivalence
+from lpca.gatespec.model import Difference, Equivalence
 from lpca.stats import Interval, clopper_pearson, newcombe, tango, wilson
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lpca.spec.model import (
+from lpca.gatespec.model import (
     Approximate,
     Band,
     Criterion,
@@ -289,7 +289,7 @@ def test_input_that_is_none_is_refused():
 
 CHECK_PATH = """
 import sys
-from lpca.spec.model import Band, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.gatespec.model import Band, Difference, Equivalence, Gain, Rate, Ratio
 from lpca import stats
 assert "numpy" not in sys.modules, "importing lpca.stats must not load numpy"
 table = stats.PairedTable(10, 6, 2, 12)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import beta, betabinom, binom, multinomial
 
-from lpca.spec.model import Approximate, Band, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.gatespec.model import Approximate, Band, Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats import (
     Evidence,
     Verdict,

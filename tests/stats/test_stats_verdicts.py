@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lpca.spec.model import (
+from lpca.gatespec.model import (
     Approximate,
     Band,
     BoundsComparison,

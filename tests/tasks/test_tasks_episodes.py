@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from lpca.spec.load import SpecError, load_spec
+from lpca.gatespec.load import SpecError, load_spec
 from lpca.tasks import Episodes, EpisodeSet, TaskError, task_of
 from lpca.tasks.base import SPLITS, split_of
 from lpca.tasks.episodes import split_of_group
@@ -360,7 +360,8 @@ class TestSpec:
 
     def test_checking_a_spec_imports_neither_torch_nor_transformers(self) -> None:
         code = (
-            "import sys; from lpca.cli import main; assert main(['check', 'gate_specs.yaml']) == 0;"
+            "import sys; from lpca.commands.cli import main;"
+            "assert main(['check', 'gate_specs.yaml']) == 0;"
             "assert not {'torch', 'transformers'} & set(sys.modules)"
         )
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}

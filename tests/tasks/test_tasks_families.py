@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpca.hashing import named_rng
+from lpca.base.hashing import named_rng
 from lpca.tasks import FreeEpisode, TaskError, make_task
 from lpca.tasks.base import SPLITS
 from lpca.tasks.families import FAMILIES, Family, arithmetic, base, constraints, programs

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from lpca.spec.model import Answers
+from lpca.gatespec.model import Answers
 from lpca.tasks import Episode, EpisodeSet, Relay, Split, TaskError, ToldEpisode, make_task
 from lpca.tasks.base import MAX_OPTIONS, Stratum, split_of
 from lpca.tasks.relay import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lpca.errors import RunError
+from lpca.base.errors import RunError
 from lpca.tasks.families import programs, sandbox, sandbox_child
 from lpca.tasks.families.sandbox import CHILD, MAX_OUTPUT, run_child, run_expression
 

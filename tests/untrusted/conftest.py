@@ -31,7 +31,7 @@ gates:
 """
 SHORT = """
 import os, time
-import lpca.codec.store, lpca.evaluate, lpca.runner
+import lpca.codec.store, lpca.evaluation.evaluate, lpca.gate.runner
 from dataclasses import replace
 from lpca.codec.recipe import Recipe, Stage
 
@@ -41,16 +41,16 @@ def short(*arguments, **named):
     request = lpca.codec.store.Request(*arguments, **named)
     return replace(request, recipe=recipe) if request.recipe == Recipe.default() else request
 
-lpca.runner.Request = short
+lpca.gate.runner.Request = short
 lpca.codec.store.SNAPSHOT_EVERY = 4
-lpca.evaluate.BLOCK = 8
-store = lpca.evaluate._store_block
+lpca.evaluation.evaluate.BLOCK = 8
+store = lpca.evaluation.evaluate._store_block
 
 def store_and_rest(*arguments):
     store(*arguments)
     time.sleep(float(os.environ.get("REST", 0)))
 
-lpca.evaluate._store_block = store_and_rest
+lpca.evaluation.evaluate._store_block = store_and_rest
 """
 PATIENCE = 600.0
 """Seconds after which a run hangs; on a busy machine one takes minutes."""

@@ -16,7 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lpca.cli import main
+from lpca.base.errors import RequestError
+from lpca.base.files import StorageError, write_file
+from lpca.base.hashing import hash_file
 from lpca.codec import store
 from lpca.codec.checkpoint import (
     MANIFEST,
@@ -28,9 +30,7 @@ from lpca.codec.checkpoint import (
 )
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Request, obtain_codec
-from lpca.errors import RequestError
-from lpca.files import StorageError, write_file
-from lpca.hashing import hash_file
+from lpca.commands.cli import main
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
 
@@ -189,7 +189,7 @@ def test_a_full_disk_ends_saving_in_one_line_and_keeps_what_was_there(given: Pat
     code = (
         "import resource, sys; from pathlib import Path; import torch\n"
         "from lpca.codec.checkpoint import read_identity, save_checkpoint\n"
-        "from lpca.files import StorageError\n"
+        "from lpca.base.files import StorageError\n"
         "class Codec:\n"
         "    def state_dict(self): return {'queries': torch.zeros(9999)}\n"
         "folder = Path(sys.argv[1]); found = read_identity(folder)\n"
@@ -281,7 +281,7 @@ def test_a_process_killed_while_it_writes_leaves_the_file_as_it_was(tmp_path: Pa
     path = tmp_path / "file"
     path.write_text("before")
     code = (
-        "import os, signal, sys; from pathlib import Path; from lpca.files import write_file\n"
+        "import os, signal, sys; from pathlib import Path; from lpca.base.files import write_file\n"
         "def half(part):\n"
         "    part.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
         "write_file(Path(sys.argv[1]), half)\n"

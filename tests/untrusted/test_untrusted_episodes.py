@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpca.cli import main
-from lpca.spec.load import SpecError, load_spec
+from lpca.commands.cli import main
+from lpca.gatespec.load import SpecError, load_spec
 from lpca.tasks import Episodes, TaskError, task_of
 from lpca.tasks.rows import FIELDS, OPTIONAL, RECEIVED_FIELDS, Row, read_rows
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpca.cli import main
+from lpca.commands.cli import main
 from lpca.judge import OutcomeError, OutcomeTable
 from lpca.judge.files import read_outcomes
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lpca.errors import RequestError
+from lpca.base.errors import RequestError
 from lpca.receivers.load import load_receiver
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lpca.receivers.forward import Context, Slot, read_context
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Context, Slot, read_context
 from lpca.tasks import Episode
 
 IGNORED = -100

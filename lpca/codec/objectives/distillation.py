@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lpca.codec.objectives.batch import IGNORED, Batch
-from lpca.receivers.reading import Slot
+from lpca.receivers.forward import Slot
 
 
 def kl_one_step(batch: Batch) -> Tensor:

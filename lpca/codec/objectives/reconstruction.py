@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lpca.codec.objectives.batch import IGNORED, Batch
-from lpca.receivers.reading import Slot, read_context
+from lpca.receivers.forward import Slot, read_context
 
 LEAD, REQUEST = "Message:", "\nThe same message again:"
 """What stands before and behind the latents where B is to say the message."""

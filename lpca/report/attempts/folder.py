@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lpca.files import cache_dir, locked, write_file
-from lpca.hashing import hash_data
+from lpca.base.files import cache_dir, locked, write_file
+from lpca.base.hashing import hash_data
+from lpca.gatespec.model import Spec
 from lpca.report.attempts import kept as keeping
 from lpca.report.attempts import published
 from lpca.report.attempts.index import index
 from lpca.report.attempts.kept import RECORD, AttemptId, RecordError
 from lpca.report.attempts.page import page
 from lpca.report.attempts.picture import glance
-from lpca.spec.model import Spec
 
 INDEX = "index.md"
 _FILE = re.compile(r"[a-z][a-z0-9_]*-attempt-[0-9]{2,6}\.(json|md)")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lpca.files import StorageError, read_json, write_file
-from lpca.hashing import hash_data
+from lpca.base.files import StorageError, read_json, write_file
+from lpca.base.hashing import hash_data
 from lpca.judge.measured import is_evidence
 
 RECORD = "record"

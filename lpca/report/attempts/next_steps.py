@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from lpca.gatespec.claim_parser import ClaimError
+from lpca.gatespec.claims import parse_claim
+from lpca.gatespec.wording import conditions_of
 from lpca.report.markdown import plain
-from lpca.spec.claim_parser import ClaimError
-from lpca.spec.claims import parse_claim
-from lpca.spec.wording import conditions_of
 from lpca.stats import Verdict
 
 FRESH = (

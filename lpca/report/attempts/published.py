@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lpca.hashing import hash_file
+from lpca.base.hashing import hash_file
+from lpca.gatespec.model import CONDITIONS, Spec
 from lpca.judge import OutcomeError
 from lpca.judge.attempts import Attempt, attempts_of
 from lpca.judge.marginals import pairing_range
 from lpca.report.attempts.kept import AttemptId, RecordError
 from lpca.report.attempts.page import document, notes
 from lpca.report.markdown import code, plain, table
-from lpca.spec.model import CONDITIONS, Spec
 from lpca.stats import wilson
 
 _TOLD_ELSEWHERE = ("id", "date", "status", "results", "faults", "fixes_decided", "proposed")

@@ -11,7 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lpca.files import read_json, write_file
+from lpca.base.files import read_json, write_file
+from lpca.gatespec.model import TRUNCATED
 from lpca.judge.measured import is_evidence
 from lpca.report.figures.capability import capability_figure, finite_bits
 from lpca.report.figures.gate import gate_figure
@@ -20,7 +21,6 @@ from lpca.report.figures.render import render
 from lpca.report.figures.similarity import similarity_figure
 from lpca.report.figures.style import FigureError
 from lpca.report.figures.training import training_figure
-from lpca.spec.model import TRUNCATED
 
 TABLE = "table.json"
 """What makes a folder a lab's: it names each codec's evidence."""

@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lpca.gatespec.model import TRUNCATED
 from lpca.report.figures.capability import finite_bits, refuse_mixed
 from lpca.report.figures.readings import Success, receiver_of, successes
 from lpca.report.figures.style import (
@@ -23,7 +24,6 @@ from lpca.report.figures.style import (
     FigureError,
     picture,
 )
-from lpca.spec.model import TRUNCATED
 from lpca.stats import Interval
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lpca.gatespec.claims import parse_claim
+from lpca.gatespec.model import Band, BoundsComparison, Claim, Difference, Rate, Ratio
 from lpca.judge.results import CriterionResult
-from lpca.spec.claims import parse_claim
-from lpca.spec.model import Band, BoundsComparison, Claim, Difference, Rate, Ratio
 from lpca.stats import Interval
 
 Scale = Literal["rate", "difference", "ratio"]

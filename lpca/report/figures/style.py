@@ -13,9 +13,9 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lpca.errors import RequestError
+from lpca.base.errors import RequestError
+from lpca.gatespec.claims import ClaimError
 from lpca.judge.outcomes import printable
-from lpca.spec.claims import ClaimError
 
 Arguments = ParamSpec("Arguments")
 

@@ -8,8 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lpca.hashing import hash_data, named_rng
-from lpca.spec.model import Answers
+from lpca.base.hashing import hash_data, named_rng
+from lpca.gatespec.model import Answers
 from lpca.tasks.base import Episode, EpisodeSet, Split, TaskError, episode_seed
 
 Settings = Mapping[str, int | float | str | bool]

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event, Timer
 from types import MappingProxyType
 
-from lpca.errors import RunError
+from lpca.base.errors import RunError
 
 CHILD = Path(__file__).with_name("sandbox_child.py")
 MAX_LENGTH = 200

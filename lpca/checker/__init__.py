@@ -1,0 +1,1 @@
+"""Refuses unsound gate specs before any model runs."""

@@ -1,0 +1,245 @@
+"""Can the claim come out PASS at this n at all, and often enough if it is true?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from lpca.checker.enough import TARGET, enough_episodes
+from lpca.checker.rules.base import Fault, Rule, criteria
+from lpca.gatespec.methods import levels_of, method_of, passing_levels
+from lpca.gatespec.model import (
+    Approximate,
+    Band,
+    BoundsComparison,
+    Claim,
+    Criterion,
+    Difference,
+    Equivalence,
+    Gain,
+    Gate,
+    Rate,
+    Ratio,
+    Spec,
+)
+from lpca.gatespec.wording import conditions_of, in_words, percent, points
+from lpca.stats import (
+    PairedTable,
+    Truth,
+    assess_band,
+    assess_difference,
+    assess_gain,
+    assess_rate,
+    assess_ratio,
+    gain_counts,
+    min_n_equivalence,
+    power,
+    wilson,
+    wilson_threshold,
+)
+
+NEAR_ZERO = 0.05
+"""Below this expected rate of p0 a message that misleads has next to nothing to take away."""
+NEAR_ZERO_INSTEAD = (
+    "where p0 is near 0: normal - shuffle > 0, and shuffle - p0 < 0.05, since a message that "
+    "misleads has nothing to take away there"
+)
+
+
+def _unattainable(spec: Spec) -> Iterator[Fault]:
+    for gate, criterion in criteria(spec):
+        n = spec.episodes(gate)
+        levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
+        number = _obstacle(criterion, n, gate.expect, *levels)
+        if number:
+            yield Fault(
+                criterion.position,
+                f"no outcome of {n} episodes can show that {in_words(criterion.claim)}",
+                number,
+                _attainable_instead(criterion, gate.expect, levels[1]),
+            )
+
+
+def _obstacle(
+    criterion: Criterion, n: int, expect: Mapping[str, float], one: float, two: float
+) -> str | None:
+    """What the best possible outcome lacks; None where it suffices."""
+    claim = criterion.claim
+    match claim:
+        case Equivalence(margin=margin):
+            return _equivalence_obstacle(margin, n, two)
+        case Band(low=low, high=high):
+            return _band_obstacle(low, high, n, two)
+        case BoundsComparison():
+            return _bounds_obstacle(claim, n, expect, one)
+        case Approximate():
+            return None
+    best = _best_interval(claim, n, one)
+    if best:
+        return f"the best possible outcome leaves the interval at {best}"
+    return _floor_obstacle(claim, n, expect, one) if isinstance(claim, Difference) else None
+
+
+def _floor_obstacle(
+    claim: Difference, n: int, expect: Mapping[str, float], confidence: float
+) -> str | None:
+    """Below a condition that is near 0 there is no room: its own successes are all there is."""
+    upper = claim.first if claim.relation == ">" else claim.second
+    rate = expect.get(upper)
+    if rate is None:
+        return None
+    most = round(n * rate)
+    lost = (0, most, 0, n - most) if claim.relation == ">" else (0, 0, most, n - most)
+    seen = assess_difference(PairedTable(*lost), claim.margin, claim.relation, confidence)
+    if seen.holds:
+        return None
+    return (
+        f"{upper} is expected to succeed {most} times: even if the other never did, the interval "
+        f"would be {seen.interval.low:.3g} to {seen.interval.high:.3g}"
+    )
+
+
+def _equivalence_obstacle(margin: float, n: int, confidence: float) -> str | None:
+    least = min_n_equivalence(margin, (1.0 - confidence) / 2.0)
+    if n >= least:
+        return None
+    return f"even without one disagreement ±{points(margin)} takes n {least}"
+
+
+def _band_obstacle(low: float, high: float, n: int, confidence: float) -> str | None:
+    least = wilson_threshold(n, low, confidence)
+    if least is not None:
+        for successes in range(least, min(least + 2, n) + 1):
+            if assess_band(successes, n, low, high, confidence).holds:
+                return None
+    seen = wilson(min(n, round(n * (low + high) / 2.0)), n, confidence)
+    return f"in its middle the interval is {percent(seen.low)} to {percent(seen.high)}"
+
+
+def _best_interval(claim: Claim, n: int, confidence: float) -> str | None:
+    first, second = PairedTable(0, n, 0, 0), PairedTable(0, 0, n, 0)
+    match claim:
+        case Difference(relation=relation, margin=margin):
+            table = first if relation == ">" else second
+            seen = assess_difference(table, margin, relation, confidence)
+        case Rate(relation=relation, bound=bound):
+            seen = assess_rate(n if relation == ">" else 0, n, bound, relation, confidence)
+        case Ratio(relation=relation, ratio=ratio):
+            table = first if relation == ">" else second
+            seen = assess_ratio(table, ratio, relation, confidence)
+        case Gain(fraction=fraction):
+            wins, losses = (True,) * n, (False,) * n
+            seen = assess_gain(gain_counts(wins, losses, losses, fraction), confidence)
+        case _:
+            return None
+    return None if seen.holds else f"{seen.interval.low:.3g} to {seen.interval.high:.3g}"
+
+
+def _bounds_obstacle(
+    claim: BoundsComparison, n: int, expect: Mapping[str, float], confidence: float
+) -> str | None:
+    lower, upper = claim.first, claim.second
+    if claim.relation == ">":
+        lower, upper = upper, lower
+    margin = abs(claim.margin)
+    ceiling = wilson(round(n * expect.get(upper, 1.0)), n, confidence).low
+    floor = wilson(0, n, confidence).high + margin
+    if floor < ceiling:
+        return None
+    least = wilson_threshold(n, floor, confidence)
+    takes = f"{upper} needs at least {least} of {n}" if least else f"no rate of {upper} suffices"
+    given = f", and {round(n * expect[upper])} are expected" if upper in expect else ""
+    return f"even with no success of {lower} its bound is {percent(floor)}: {takes}{given}"
+
+
+def _attainable_instead(criterion: Criterion, expect: Mapping[str, float], two: float) -> str:
+    match criterion.claim:
+        case claim if _below_near_zero(claim, expect):
+            return NEAR_ZERO_INSTEAD
+        case Equivalence(margin=margin):
+            least = min_n_equivalence(margin, (1.0 - two) / 2.0)
+            return f"n of at least {least}, far more to be likely to pass, or a wider margin"
+        case BoundsComparison(first, second, relation):
+            return f"the paired claim {first} - {second} {relation} 0"
+    return "a larger n, or a margin that outcomes can reach"
+
+
+def _below_near_zero(claim: Claim, expect: Mapping[str, float]) -> bool:
+    match claim:
+        case Difference("shuffle", "p0", "<", margin) if margin <= 0.0:
+            return expect.get("p0", 1.0) < NEAR_ZERO
+        case Difference("p0", "shuffle", ">", margin) if margin >= 0.0:
+            return expect.get("p0", 1.0) < NEAR_ZERO
+    return False
+
+
+def _underpowered(spec: Spec) -> Iterator[Fault]:
+    for gate, criterion in criteria(spec):
+        if method_of(criterion.claim) is None or _unknown(gate, criterion):
+            continue
+        n = spec.episodes(gate)
+        one, two = passing_levels(gate, levels_of(criterion, spec.evaluation))
+        truth = Truth(gate.expect, gate.correlation)
+        try:
+            reached = power(criterion, truth, n, one, two)
+        except ValueError as error:
+            yield Fault(
+                criterion.position,
+                "the declared expectations contradict one another, so no power follows",
+                str(error),
+                "an expect: discordant that the two expected rates allow",
+            )
+            continue
+        if reached < TARGET:
+            yield _weak(
+                criterion, truth, n, reached, enough_episodes(criterion, truth, n, (one, two))
+            )
+
+
+def _weak(criterion: Criterion, truth: Truth, n: int, reached: float, needed: int | None) -> Fault:
+    if _below_near_zero(criterion.claim, truth.rates):
+        instead = NEAR_ZERO_INSTEAD
+    elif needed is not None:
+        instead = f"n: {needed} or more, which reaches {TARGET}"
+    elif truth.satisfies(criterion.claim):
+        instead = "another margin: no feasible n reaches it"
+    else:
+        instead = "another claim or expectation: at these rates it is false, at any n"
+    return Fault(
+        criterion.position,
+        f"{criterion.id} would mostly not pass even where expect: is true",
+        f"power {reached:.2f} at n {n}, {TARGET} is due",
+        instead,
+    )
+
+
+def _unknown(gate: Gate, criterion: Criterion) -> list[str]:
+    return [name for name in conditions_of(criterion.claim) if name not in gate.expect]
+
+
+def _power_unknown(spec: Spec) -> Iterator[Fault]:
+    for gate, criterion in criteria(spec):
+        missing = _unknown(gate, criterion)
+        if missing and method_of(criterion.claim) is not None:
+            yield Fault(
+                criterion.position,
+                f"the power of {criterion.id} is unknown",
+                f"gate {gate.name} declares no expectation for {', '.join(missing)}",
+                f"expect: {{{', '.join(f'{name}: RATE' for name in missing)}}} in the gate",
+            )
+
+
+UNATTAINABLE = Rule(
+    "unattainable", "error", "No outcome at this n can satisfy the criterion.", _unattainable
+)
+UNDERPOWERED = Rule(
+    "underpowered",
+    "error",
+    "Power is below 0.8 at the spec's own expectations.",
+    _underpowered,
+)
+POWER_UNKNOWN = Rule(
+    "power-unknown",
+    "warning",
+    "No expectation is declared, so power cannot be computed.",
+    _power_unknown,
+)

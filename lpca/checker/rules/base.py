@@ -1,0 +1,59 @@
+"""What a rule is, and what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Position, Spec, TaskSpec
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One place where a rule is broken.
+
+    `wrong` says what is wrong, `number` the number that shows it, `instead` what to write.
+    """
+
+    position: Position
+    wrong: str
+    number: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the checker: its name in messages and documentation, and how it is tested."""
+
+    name: str
+    severity: Severity
+    summary: str
+    faults: Callable[[Spec], Iterator[Fault]]
+
+
+def criteria(spec: Spec) -> Iterator[tuple[Gate, Criterion]]:
+    """Every criterion of a spec with its gate."""
+    for gate in spec.gates.values():
+        for criterion in gate.criteria:
+            yield gate, criterion
+
+
+def with_required(spec: Spec, gate: Gate) -> list[Gate]:
+    """The gate and all that must pass on its episodes before it."""
+    found = [gate]
+    for one in found:
+        found += [spec.gates[name] for name in one.requires if spec.gates[name] not in found]
+    return found
+
+
+def place(owner: Criterion | Gate, key: str) -> Position:
+    """Where a key's value stands; the owner's own place in a spec not read from a file."""
+    return owner.places.get(key, owner.position)
+
+
+def place_in(spec: Spec, owner: TaskSpec | Evaluation, key: str) -> Position:
+    """Where a key of the task or the evaluation stands; the file's beginning if unknown."""
+    return owner.places.get(key, Position(spec.file, 1, 1))

@@ -1,0 +1,162 @@
+"""Does the gate hold what a claim about meaning has to be compared with?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+
+from lpca.checker.rules.base import Fault, Rule, criteria, place, with_required
+from lpca.gatespec.model import (
+    TRUNCATED,
+    BoundsComparison,
+    Claim,
+    Difference,
+    Equivalence,
+    Gain,
+    Gate,
+    Rate,
+    Ratio,
+    Spec,
+)
+from lpca.gatespec.wording import conditions_of, percent
+from lpca.stats import Truth
+
+CARRIERS = frozenset({"normal", "same_answer"})
+"""Conditions whose prefix comes from a message with the episode's answer."""
+TEXTS = frozenset({"p1", *TRUNCATED, "p5", "embed"})
+"""Conditions in which B has the message in words, or what fits of it."""
+INERT_SHARE = 0.10
+"""How much of a bound an inert message may meet before retention is misleading."""
+
+
+def _missing_control(spec: Spec) -> Iterator[Fault]:
+    for gate in spec.gates.values():
+        semantic = [one for one in gate.criteria if CARRIERS & set(_favoured(one.claim))]
+        if not semantic:
+            continue
+        carriers = CARRIERS & {name for one in semantic for name in _favoured(one.claim)}
+        carrier = next(name for name in gate.conditions if name in carriers)
+        if not any(_opposed(one, carriers, "shuffle") for one in with_required(spec, gate)):
+            yield Fault(
+                semantic[0].position,
+                f"gate {gate.name} claims that {carrier} means something, but no criterion "
+                "compares it with shuffle",
+                f"0 of {len(gate.criteria)} criteria name both: one learned prefix that ignores "
+                "the message would pass",
+                f"a further criterion: {carrier} - shuffle > 0",
+            )
+        if not any(_opposed(one, carriers, "null") for one in _shown(spec, gate)):
+            yield Fault(
+                semantic[0].position,
+                f"gate {gate.name} claims that {carrier} means something, but no criterion "
+                "compares it with null",
+                f"0 of {len(gate.criteria)} criteria name both: the mere presence of a prefix "
+                "would pass",
+                f"a further criterion: {carrier} - null > 0",
+            )
+    yield from _false_null(spec)
+
+
+def _false_null(spec: Spec) -> Iterator[Fault]:
+    for gate in spec.gates.values():
+        form = gate.controls.get("null", "zeros")
+        if form != "zeros":
+            yield Fault(
+                place(gate, "controls"),
+                f"null is {form}, not true zeros: it carries whatever bias the decoder adds",
+                "k vectors that are not zero",
+                "null: zeros",
+            )
+
+
+def _favoured(claim: Claim) -> tuple[str, ...]:
+    """The conditions a claim says do well."""
+    match claim:
+        case Difference(first, second, relation) | BoundsComparison(first, second, relation):
+            return (first,) if relation == ">" else (second,)
+        case Ratio(first, second, relation):
+            return (first,) if relation == ">" else (second,)
+        case Rate(condition, relation):
+            return (condition,) if relation == ">" else ()
+        case Gain(condition):
+            return (condition,)
+        case Equivalence(first, second):
+            return (first,) if second in TEXTS else (second,) if first in TEXTS else ()
+    return ()
+
+
+def _opposed(gate: Gate, carriers: Set[str], control: str) -> bool:
+    return any(
+        control in conditions_of(one.claim) and carriers & set(_favoured(one.claim))
+        for one in gate.criteria
+    )
+
+
+def _shown(spec: Spec, gate: Gate) -> list[Gate]:
+    """The gate, those it requires, and those it is reported beside."""
+    beside = [
+        other
+        for other in spec.gates.values()
+        if other.name in gate.beside or gate.name in other.beside
+    ]
+    return [*with_required(spec, gate), *beside]
+
+
+def _inert_retention(spec: Spec) -> Iterator[Fault]:
+    for gate, criterion in criteria(spec):
+        carrier = next((name for name in _favoured(criterion.claim) if name in CARRIERS), None)
+        if carrier is None:
+            continue
+        met = _met_without_message(gate, criterion.claim, carrier)
+        if met is not None:
+            text = next((one for one in conditions_of(criterion.claim) if one in TEXTS), "p1")
+            yield Fault(
+                criterion.position,
+                f"a message that does nothing, {carrier} then succeeding as often as p0, would "
+                f"largely meet {criterion.text}",
+                met,
+                f"preservation of gain: {carrier} - 0.5*{text} - 0.5*p0 > 0",
+            )
+
+
+def _met_without_message(gate: Gate, claim: Claim, carrier: str) -> str | None:
+    """How much of a claim on text or a bare rate p0 alone meets; None where that is little."""
+    base = gate.expect.get("p0")
+    retained = _retained(claim, carrier)
+    if retained is not None:
+        text, fraction = retained
+        full = gate.expect.get(text)
+        if base is None or not full:
+            return f"how much is unknown: expect declares no rate for p0 or {text}"
+        share = min(1.0, base / (fraction * full))
+        met = f"p0 {percent(base)} is {percent(share)} of {fraction:g} * {text} {percent(full)}"
+        return met if share >= INERT_SHARE else None
+    others = set(conditions_of(claim)) - {carrier}
+    if base is None or not others <= TEXTS & gate.expect.keys():
+        return None
+    if not Truth({**gate.expect, carrier: base}).satisfies(claim):
+        return None
+    return f"p0 {percent(base)} meets it outright"
+
+
+def _retained(claim: Claim, carrier: str) -> tuple[str, float] | None:
+    """Text and fraction of a claim such as `normal / p1 > 0.5`."""
+    match claim:
+        case Ratio(first, second, ">", ratio) if first == carrier and second in TEXTS:
+            return (second, ratio) if ratio <= 1.0 else None
+        case Ratio(first, second, "<", ratio) if second == carrier and first in TEXTS:
+            return (first, 1.0 / ratio) if ratio >= 1.0 else None
+    return None
+
+
+MISSING_CONTROL = Rule(
+    "missing-control",
+    "error",
+    "A claim about meaning without shuffle, without null, or with a null that is no zeros.",
+    _missing_control,
+)
+INERT_RETENTION = Rule(
+    "inert-retention",
+    "error",
+    "Retention of the text's success that an inert message would largely meet.",
+    _inert_retention,
+)

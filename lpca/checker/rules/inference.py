@@ -1,0 +1,183 @@
+"""Is each claim decided by a method that fits it, and at the level the spec states?"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from lpca.checker.enough import enough_episodes
+from lpca.checker.rules.base import Fault, Rule, criteria, place, place_in
+from lpca.gatespec.methods import NO_METHOD, is_unpaired, method_of
+from lpca.gatespec.model import (
+    Approximate,
+    Band,
+    BoundsComparison,
+    Criterion,
+    Equivalence,
+    Gate,
+    Spec,
+)
+from lpca.gatespec.wording import conditions_of, percent, points
+from lpca.stats import PairedTable, Truth, min_n_equivalence, tango, wilson
+
+_STANDARD = "confidence: 0.95 and equivalence_confidence: 0.90"
+
+
+def _point_estimate(spec: Spec) -> Iterator[Fault]:
+    for gate, criterion in criteria(spec):
+        if criterion.method not in NO_METHOD:
+            continue
+        n = spec.episodes(gate)
+        condition = conditions_of(criterion.claim)[0]
+        rate = gate.expect.get(condition, 0.5)
+        seen = wilson(round(n * rate), n, spec.evaluation.confidence)
+        yield Fault(
+            place(criterion, "method"),
+            f"method {criterion.method} decides {criterion.id} on an observed rate alone",
+            f"at n {n} a rate of {percent(rate)} is anything from {percent(seen.low)} "
+            f"to {percent(seen.high)}",
+            f"method: {method_of(criterion.claim)}, or no method: the claim's own",
+        )
+
+
+def _overlap(spec: Spec) -> Iterator[Fault]:
+    for gate, criterion in criteria(spec):
+        if isinstance(criterion.claim, BoundsComparison):
+            claim = criterion.claim
+            margin = f"{claim.margin:g}"
+            yield Fault(
+                criterion.position,
+                f"separate intervals of {claim.first} and {claim.second} are compared, though "
+                "both ran on the same episodes",
+                _overlap_number(spec, gate, claim),
+                f"{claim.first} - {claim.second} {claim.relation} {margin}",
+            )
+
+
+def _overlap_number(spec: Spec, gate: Gate, claim: BoundsComparison) -> str:
+    """The smallest lead that each way of deciding can see, from the lower rate's expectation."""
+    n, confidence = spec.episodes(gate), spec.evaluation.confidence
+    lower, upper = claim.first, claim.second
+    if claim.relation == ">":
+        lower, upper = upper, lower
+    base = round(n * gate.expect.get(lower, 0.2))
+    top = wilson(base, n, confidence).high
+    higher = range(base, n + 1)
+
+    def apart(successes: int) -> bool:
+        return wilson(successes, n, confidence).low > top
+
+    def led(successes: int) -> bool:
+        table = PairedTable(base, successes - base, 0, n - successes)
+        return tango(table, confidence).low > 0.0
+
+    needs = base + bisect_left(higher, True, key=apart)
+    enough = base + bisect_left(higher, True, key=led)
+    return (
+        f"with {lower} at {base} of {n}, {upper} must reach {needs}; on paired outcomes {enough} "
+        "can be enough"
+    )
+
+
+def _unpaired(spec: Spec) -> Iterator[Fault]:
+    for gate, criterion in criteria(spec):
+        if is_unpaired(criterion.method, criterion.claim):
+            n = spec.episodes(gate)
+            yield Fault(
+                place(criterion, "method"),
+                f"{criterion.method} takes {' and '.join(conditions_of(criterion.claim))} "
+                "for separate samples, though both ran on the same episodes",
+                f"{n} pairs are read as {2 * n} independent outcomes",
+                f"method: {method_of(criterion.claim) or 'tango'}, or no method: the claim's own",
+            )
+
+
+def _not_significant_as_equal(spec: Spec) -> Iterator[Fault]:
+    for gate, criterion in criteria(spec):
+        if isinstance(criterion.claim, Approximate):
+            first, second = criterion.claim.first, criterion.claim.second
+            yield Fault(
+                criterion.position,
+                f"{first} ≈ {second} has no margin: not finding a difference is no equality",
+                _open_difference(spec, gate, first, second),
+                _equivalence_instead(spec, gate, first, second),
+            )
+
+
+def _open_difference(spec: Spec, gate: Gate, first: str, second: str) -> str:
+    n = spec.episodes(gate)
+    one, other = gate.expect.get(first, 0.25), gate.expect.get(second, 0.25)
+    each = round(n * (one * (1.0 - other) + other * (1.0 - one)) / 2.0)
+    seen = tango(PairedTable(0, each, each, n - 2 * each), spec.evaluation.confidence)
+    return f"with equal successes at n {n} a difference of {points(seen.high)} stays possible"
+
+
+def _equivalence_instead(spec: Spec, gate: Gate, first: str, second: str) -> str:
+    margin = 0.10
+    rate = gate.expect.get(second, 0.25)
+    claim = Equivalence(first, second, margin)
+    evaluation = spec.evaluation
+    truth = Truth({first: rate, second: rate}, gate.correlation)
+    levels = evaluation.confidence, evaluation.equivalence_confidence
+    needed = enough_episodes(claim, truth, min_n_equivalence(margin), levels)
+    size = f" (power 0.8 from n {needed} on)" if needed else ""
+    return f"abs({first} - {second}) < {margin:.2f}{size}"
+
+
+def _alpha_mismatch(spec: Spec) -> Iterator[Fault]:
+    evaluation = spec.evaluation
+    alpha = 1.0 - evaluation.confidence
+    matching = 1.0 - 2.0 * alpha
+    two_sided = any(isinstance(one.claim, Equivalence | Band) for _, one in criteria(spec))
+    if two_sided and abs(evaluation.equivalence_confidence - matching) > 1e-9:
+        yield Fault(
+            place_in(spec, evaluation, "equivalence_confidence"),
+            f"equivalences at {percent(evaluation.equivalence_confidence)} do not spend the alpha "
+            f"of {percent(evaluation.confidence)} intervals",
+            f"{_side(evaluation.equivalence_confidence)} a side, alpha is {alpha:.3g}",
+            f"equivalence_confidence: {matching:.4g}" if matching > 0.0 else _STANDARD,
+        )
+    for _, criterion in criteria(spec):
+        own = criterion.confidence
+        level = _level(spec, criterion)
+        if own is not None and abs(own - level) > 1e-9:
+            yield Fault(
+                place(criterion, "confidence"),
+                f"{criterion.id} is decided at another level than the evaluation states",
+                f"{percent(own)} spends {_side(own)} a side, {percent(level)} {_side(level)}",
+                f"no confidence of its own, or {level:g}",
+            )
+
+
+def _level(spec: Spec, criterion: Criterion) -> float:
+    if isinstance(criterion.claim, Equivalence | Band):
+        return spec.evaluation.equivalence_confidence
+    return spec.evaluation.confidence
+
+
+def _side(confidence: float) -> str:
+    return f"{(1.0 - confidence) / 2.0:.3g}"
+
+
+POINT_ESTIMATE = Rule(
+    "point-estimate",
+    "error",
+    "A threshold on an observed rate, without inference.",
+    _point_estimate,
+)
+OVERLAP = Rule("overlap", "error", "Bounds of two intervals compared on shared episodes.", _overlap)
+UNPAIRED = Rule(
+    "unpaired", "error", "An independent-samples method on paired conditions.", _unpaired
+)
+NOT_SIGNIFICANT_AS_EQUAL = Rule(
+    "not-significant-as-equal",
+    "error",
+    "Equality claimed without a margin.",
+    _not_significant_as_equal,
+)
+ALPHA_MISMATCH = Rule(
+    "alpha-mismatch",
+    "error",
+    "Criteria decided at levels that do not belong together.",
+    _alpha_mismatch,
+)

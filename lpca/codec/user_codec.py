@@ -1,0 +1,271 @@
+"""Anyone's own codec: found by name, guarded against its mistakes, named by its content."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import lpca
+from lpca.base.errors import RequestError
+from lpca.base.hashing import hash_data, hash_modules, hash_tensors
+from lpca.base.registry import suggestion
+from lpca.codec.base import Codec, CodecError, bits_of
+from lpca.codec.store import DEFAULT_SEED
+from lpca.pytest_plugin.cases import parse_codec
+from lpca.receivers.model import Receiver
+
+Factory = Callable[[Receiver, int], object]
+"""Makes a ready codec from a receiver and k."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where a codec of the user's own comes from; `find` raises RequestError."""
+
+    name: str
+    find: Callable[[], Factory]
+
+
+@dataclass(frozen=True, eq=False)
+class OwnCodec:
+    """A codec that lpca did not train and knows little of.
+
+    `trained_on` holds the messages that it declares as those of its training; None where it
+    declares none: then nothing is known. The hashes are None where there is nothing to hash.
+    """
+
+    codec: Codec
+    name: str
+    receiver: str
+    k: int
+    trained_on: tuple[str, ...] | None
+    weights_hash: str | None
+    code_hash: str | None
+    origin = "own"
+
+    @property
+    def content_hash(self) -> str | None:
+        """SHA-256 of its weights and code; None where neither can be read."""
+        if self.weights_hash is None and self.code_hash is None:
+            return None
+        return hash_data([self.weights_hash, self.code_hash])
+
+    def to_dict(self) -> dict[str, Any]:
+        """As evidence has it: what is not known of the codec is None."""
+        return {
+            "origin": self.origin,
+            "receiver": self.receiver,
+            "task": None,
+            "code": self.code_hash,
+            "weights": self.weights_hash,
+            "recipe": None,
+            "architecture": self.name,
+            "k": self.k,
+            "seed": None,
+            "bits": bits_of(self.codec),
+            "history": [],
+            "trained_on": None if self.trained_on is None else len(self.trained_on),
+        }
+
+
+def codec_named(text: str, folders: Sequence[Path]) -> Source:
+    """Return the source that `package.module:factory` names, importable from folders too.
+
+    Nothing is imported before `find` is called. Raises RequestError where the name is malformed.
+    """
+    try:
+        module, attribute = parse_codec(text)
+    except ValueError as error:
+        raise RequestError(str(error)) from None
+    return Source(text, lambda: _imported(text, module, attribute, folders))
+
+
+def codec_given(what: object) -> Source:
+    """Return the source of a ready codec, or of a factory, at hand in Python."""
+    is_ready = not isinstance(what, type) and not _lacking(what)
+    of = what if isinstance(what, type) or inspect.isroutine(what) else type(what)
+    name = f"{of.__module__}:{of.__qualname__}"
+
+    def find() -> Factory:
+        if is_ready:
+            return lambda receiver, k: what
+        return _callable(what, name)
+
+    return Source(name, find)
+
+
+def obtain_own(source: Source, receiver: Receiver, k: int) -> OwnCodec:
+    """Make the user's codec; what it draws at random is seeded.
+
+    Raises RequestError when it cannot be found or made, or is no codec.
+    """
+    factory = source.find()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(DEFAULT_SEED)
+            made = factory(receiver, k)
+    except Exception as error:
+        raise RequestError(f"codec {source.name}: making it raised {_reason(error)}") from error
+    if lacking := _lacking(made):
+        raise RequestError(
+            f"codec {source.name}: what it made is {_kind(made)}, without {' and '.join(lacking)}; "
+            "allowed: an object with encode(messages) and decode(latents)"
+        )
+    return OwnCodec(
+        codec=_Guarded(source.name, made, k, _bits(source.name, made)),
+        name=source.name,
+        receiver=receiver.weights_hash,
+        k=k,
+        trained_on=_declared(source.name, made),
+        weights_hash=_weights_hash(made),
+        code_hash=_code_hash(factory, made),
+    )
+
+
+class _Guarded:
+    """A user's codec whose mistakes become one line that says where they were made."""
+
+    def __init__(self, name: str, codec: Any, k: int, bits: float | None) -> None:
+        self.name, self.codec, self.k, self.bits = name, codec, k, bits
+
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        if isinstance(self.codec, nn.Module):
+            self.codec.eval()
+        latents = self._ask("encode", list(messages))
+        if latents.ndim != 3 or latents.shape[:2] != (len(messages), self.k):
+            raise CodecError(
+                f"codec {self.name}: encode gives shape {tuple(latents.shape)}; allowed: "
+                f"({len(messages)}, {self.k}, any) (messages, k, width)"
+            )
+        return latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return self._ask("decode", latents)
+
+    def _ask(self, what: str, given: object) -> Tensor:
+        try:
+            found = getattr(self.codec, what)(given)
+        except Exception as error:
+            raise CodecError(f"codec {self.name}: {what} raised {_reason(error)}") from error
+        if not isinstance(found, Tensor):
+            raise CodecError(f"codec {self.name}: {what} gives {_kind(found)}; allowed: a Tensor")
+        return found
+
+
+def _imported(text: str, module: str, attribute: str, folders: Sequence[Path]) -> Factory:
+    _make_importable(folders)
+    try:
+        found: Any = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module + ".").startswith(error.name + "."):
+            raise RequestError(f"--codec {text}: importing it raised {_reason(error)}") from error
+        where = ", ".join(dict.fromkeys(map(str, folders)))
+        raise RequestError(
+            f"--codec {text}: there is no module {error.name}; allowed: a module in {where}, or "
+            "one that is installed"
+        ) from error
+    except (Exception, SystemExit) as error:
+        raise RequestError(f"--codec {text}: importing it raised {_reason(error)}") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            names = [name for name, one in vars(found).items() if _is_of(one, module)]
+            raise RequestError(f"--codec {text}: it has no {part!r}; {suggestion(part, names)}")
+        found = getattr(found, part)
+    return _callable(found, text)
+
+
+def _is_of(what: object, module: str) -> bool:
+    return callable(what) and getattr(what, "__module__", None) == module
+
+
+def _make_importable(folders: Sequence[Path]) -> None:
+    new = [str(folder) for folder in folders if str(folder) not in sys.path]
+    sys.path[:0] = dict.fromkeys(new)
+
+
+def _callable(what: Any, name: str) -> Factory:
+    is_codec = not isinstance(what, type) and not _lacking(what)
+    if is_codec or not callable(what):
+        kind = "a codec already" if is_codec else _kind(what)
+        raise RequestError(
+            f"codec {name}: it is {kind}; allowed: a function factory(receiver, k) that returns a "
+            "codec"
+        )
+    factory: Factory = what
+    return factory
+
+
+def _lacking(what: object) -> list[str]:
+    return [name for name in ("encode", "decode") if not callable(getattr(what, name, None))]
+
+
+def _declared(name: str, codec: object) -> tuple[str, ...] | None:
+    declared = getattr(codec, "trained_on", None)
+    if declared is None:
+        return None
+    if isinstance(declared, str) or not isinstance(declared, Sequence):
+        raise RequestError(
+            f"codec {name}: trained_on is {_kind(declared)}; allowed: a sequence of messages"
+        )
+    if strays := [one for one in declared if not isinstance(one, str)]:
+        raise RequestError(
+            f"codec {name}: trained_on holds {_kind(strays[0])}; allowed: messages, each a str"
+        )
+    return tuple(declared)
+
+
+def _bits(name: str, codec: object) -> float | None:
+    try:
+        return bits_of(codec)
+    except CodecError as error:
+        raise RequestError(f"codec {name}: {error}") from None
+
+
+def _weights_hash(codec: object) -> str | None:
+    state = codec.state_dict() if isinstance(codec, nn.Module) else {}
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    return hash_tensors(tensors.items()) if tensors else None
+
+
+def _code_hash(factory: object, codec: object) -> str | None:
+    modules = {getattr(factory, "__module__", None), type(codec).__module__}
+    own = [m for m in modules if m and m.partition(".")[0] != lpca.__name__]
+    try:
+        return hash_modules(own) if own else None
+    except (ImportError, ValueError, OSError, SyntaxError):
+        return _shown_code(codec)
+
+
+def _shown_code(codec: object) -> str | None:
+    """For what was typed into a notebook: as far as Python can still show it."""
+    try:
+        return hash_data(inspect.getsource(type(codec)))
+    except (OSError, TypeError):
+        return None
+
+
+def _kind(what: object) -> str:
+    return "None" if what is None else f"of type {type(what).__name__}"
+
+
+def _reason(error: BaseException) -> str:
+    """The error in one line, with the last place of the user's own code that it came through."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    others = [Path(lpca.__file__).parent, Path(traceback.__file__).parent]
+    places = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen")
+        and "site-packages" not in frame.filename
+        and not any(other in Path(frame.filename).parents for other in others)
+    ]
+    return f"{text} ({Path(places[-1].filename).name}:{places[-1].lineno})" if places else text

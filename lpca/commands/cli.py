@@ -1,0 +1,74 @@
+"""The `lpca` command: finds the subcommand and turns user mistakes into one line."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from lpca.base.exit_codes import ExitCode
+
+COMMANDS = {
+    "check": "refuse unsound gate specs before any model runs",
+    "schema": "print the JSON Schema of a spec file, for editors",
+    "plan": "power by number of episodes, for every criterion and gate",
+    "judge": "decide gates from outcomes measured elsewhere",
+    "train": "train a codec for a receiver and keep its checkpoint",
+    "lab": "compare a declared grid of codecs under one gate, in one table",
+    "init": "write a project of gates, to put your own codec, receiver and episodes into",
+    "doctor": "what is installed, what is missing, and how to mend it",
+    "record": "turn evidence into an attempt's page, and index all attempts",
+    "compare": "compare two attempts on the episodes they share",
+    "diagnose": "look inside a codec, on validation episodes: what to mend, no verdict",
+    "plot": "draw pictures of a gate's evidence",
+    "sabotage": "plant every known fault in a sound run, and show what catches it",
+}
+"""By name what it does; `lpca.commands.NAME` has `add_arguments(parser)` and `run(arguments)`."""
+
+
+class UsageError(Exception):
+    """A user's mistake; its text is the whole message."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.USAGE_ERROR, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code is one of `ExitCode`."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # what a user wrote must not end a command where the terminal cannot show it
+        sys.stdout.reconfigure(errors="backslashreplace")
+    parsed = _parser(arguments).parse_args(arguments)
+    run = import_module(f"lpca.commands.{parsed.command}").run
+    try:
+        code = int(run(parsed))
+        sys.stdout.flush()
+        return code
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return ExitCode.USAGE_ERROR
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.INTERRUPTED
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Only the command that is asked for is imported."""
+    parser = _Parser(prog="lpca", description="Test whether a latent channel carries meaning.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    asked = next((one for one in arguments if not one.startswith("-")), None)
+    for name, what in COMMANDS.items():
+        command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
+        if name == asked:
+            import_module(f"lpca.commands.{name}").add_arguments(command)
+    return parser

@@ -1,0 +1,1 @@
+"""Conditions x episodes -> outcomes: what B receives and what it makes of it."""

@@ -1,0 +1,164 @@
+"""What B receives under each condition: the one place that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from lpca.base.hashing import named_seed
+from lpca.codec.channel import Channel
+from lpca.gatespec.model import TRUNCATED
+from lpca.receivers.forward import Slot
+from lpca.receivers.model import Receiver
+from lpca.tasks import Episode, EpisodeSet, TaskError, ToldEpisode
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What slots are made from; a part is absent where no condition needs it.
+
+    `static` is the channel of the trained prefix that ignores messages, `typical` messages of
+    training, over whose latents `mean` takes the mean.
+    """
+
+    receiver: Receiver
+    channel: Channel | None
+    episodes: EpisodeSet
+    static: Channel | None = None
+    typical: tuple[str, ...] = ()
+
+    def coded(self) -> Channel:
+        """The channel; ValueError without one."""
+        if self.channel is None:
+            raise ValueError("this condition needs a codec, and none was given")
+        return self.channel
+
+
+def _p0(setting: Setting) -> list[Slot]:
+    return [Slot() for _ in setting.episodes]
+
+
+def _p1(setting: Setting) -> list[Slot]:
+    return [Slot(ids=tuple(setting.receiver.message_ids(e.message))) for e in setting.episodes]
+
+
+def _p2(size: int, setting: Setting) -> list[Slot]:
+    receiver = setting.receiver
+    texts = [beginning(e.message, size) for e in setting.episodes]
+    return [Slot(ids=tuple(receiver.message_ids(text))) for text in texts]
+
+
+def _p5(setting: Setting) -> list[Slot]:
+    receiver = setting.receiver
+    return [Slot(ids=tuple(receiver.message_ids(structured(e)))) for e in setting.episodes]
+
+
+def _embed(setting: Setting) -> list[Slot]:
+    receiver = setting.receiver
+    rows = [receiver.message_ids(e.message) for e in setting.episodes]
+    return [Slot(vectors=receiver.embed(row)) for row in rows]
+
+
+def _normal(setting: Setting) -> list[Slot]:
+    prefixes = setting.coded().prefixes([e.message for e in setting.episodes])
+    return [Slot(vectors=prefix) for prefix in prefixes]
+
+
+def _null(setting: Setting) -> list[Slot]:
+    channel = setting.coded()
+    zeros = torch.zeros(channel.k, channel.receiver.d_model)
+    return [Slot(vectors=zeros) for _ in setting.episodes]
+
+
+def _random(setting: Setting) -> list[Slot]:
+    prefixes = setting.coded().prefixes([e.message for e in setting.episodes])
+    return [
+        Slot(vectors=_with_norms_of(prefix, named_seed("random", episode.seed, len(prefix))))
+        for prefix, episode in zip(prefixes, setting.episodes, strict=True)
+    ]
+
+
+def _shuffle(setting: Setting) -> list[Slot]:
+    donors = [setting.episodes.donor(i) for i in range(len(setting.episodes))]
+    prefixes = setting.coded().prefixes([donor.message for donor in donors])
+    return [Slot(vectors=prefix) for prefix in prefixes]
+
+
+def _static(setting: Setting) -> list[Slot]:
+    if setting.static is None:
+        raise ValueError("static needs a trained prefix, and none was given")
+    prefixes = setting.static.prefixes([e.message for e in setting.episodes])
+    return [Slot(vectors=prefix) for prefix in prefixes]
+
+
+def _mean(setting: Setting) -> list[Slot]:
+    if not setting.typical:
+        raise ValueError("mean needs messages of training, and none were given")
+    prefix = setting.coded().mean_prefix(setting.typical)
+    return [Slot(vectors=prefix) for _ in setting.episodes]
+
+
+def _same_answer(setting: Setting) -> list[Slot]:
+    for episode in setting.episodes:
+        if not episode.paraphrase:
+            raise TaskError(
+                f"same_answer: episode {episode.seed} has no message with the same answer in "
+                "other words; allowed: a task whose episodes have a paraphrase"
+            )
+    prefixes = setting.coded().prefixes([e.paraphrase for e in setting.episodes])
+    return [Slot(vectors=prefix) for prefix in prefixes]
+
+
+def beginning(message: str, size: int) -> str:
+    """Return the first characters of a message, as many as `size` bytes of UTF-8 hold whole."""
+    return message.encode()[:size].decode(errors="ignore")
+
+
+def structured(episode: Episode) -> str:
+    """Return what an episode's message tells, as `name: value` pairs; TaskError without facts."""
+    if not isinstance(episode, ToldEpisode) or not episode.facts:
+        raise TaskError(
+            f"p5: episode {episode.seed} has no facts to be told as structured text; allowed: a "
+            "task whose episodes have facts, such as relay"
+        )
+    return episode.structured
+
+
+def _with_norms_of(prefix: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(prefix.shape, generator=generator)
+    scale = prefix.cpu().norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
+    return torch.as_tensor(noise * scale)
+
+
+_SLOTS: Mapping[str, Callable[[Setting], list[Slot]]] = MappingProxyType(
+    {
+        "p0": _p0,
+        "p1": _p1,
+        **{name: partial(_p2, size) for name, size in TRUNCATED.items()},
+        "p5": _p5,
+        "embed": _embed,
+        "normal": _normal,
+        "null": _null,
+        "random": _random,
+        "shuffle": _shuffle,
+        "static": _static,
+        "mean": _mean,
+        "same_answer": _same_answer,
+    }
+)
+IMPLEMENTED = tuple(_SLOTS)
+TEXTS = ("p1", *TRUNCATED, "p5", "embed")
+"""Conditions whose slot holds text, as tokens or as their embeddings."""
+
+
+def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
+    """Return what stands in each episode's slot under a condition; ValueError if unknown."""
+    if condition not in _SLOTS:
+        raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(_SLOTS)}")
+    return _SLOTS[condition](setting)

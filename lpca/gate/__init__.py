@@ -1,0 +1,1 @@
+"""One run of a gate: plan it, measure it, decide it."""

@@ -1,0 +1,232 @@
+"""One gate's measurement: episodes, outcomes under its conditions, and the validity checks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from lpca.codec.channel import Channel
+from lpca.codec.checkpoint import Identity
+from lpca.codec.store import DEFAULT_SEED, Obtained
+from lpca.codec.user_codec import OwnCodec
+from lpca.evaluation.condition_numbers import condition_numbers
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.evaluate import Evaluated, evaluate
+from lpca.evaluation.outcome import Record
+from lpca.gatespec.model import Answers
+from lpca.judge import OutcomeTable
+from lpca.receivers.model import Receiver
+from lpca.tasks import EpisodeSet, Task
+from lpca.validity.audit import Audit
+from lpca.validity.catalogue import CheckResult
+from lpca.validity.ledger import Past
+from lpca.validity.run_checks import run_checks
+
+TYPICAL_MESSAGES = 256
+"""How many messages of training the condition `mean` takes the mean over."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """Which episodes are measured: n of a stratum, named by the task's seed."""
+
+    answers: Answers
+    n: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """Everything a verdict rests on; `seconds` are by step of the work.
+
+    `episodes` are those that were evaluated: all that are declared, or the first of them; `table`
+    holds their outcomes under the spec's score, ready to be judged; `numbers` are what evidence
+    reports of each condition.
+    """
+
+    episodes: EpisodeSet
+    evaluated: Evaluated
+    table: OutcomeTable
+    checks: tuple[CheckResult, ...]
+    seconds: Mapping[str, float]
+    numbers: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def records(self) -> Mapping[str, Sequence[Record]]:
+        """Records by condition, in the order of the episodes."""
+        return self.evaluated.records
+
+    @property
+    def faults(self) -> list[str]:
+        """What the validity checks found; with any, no criterion may be read."""
+        return [f"{c.id}: {c.detail}" for c in self.checks if c.passed is False]
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """After how many episodes outcomes are read, and what a verdict on them would be.
+
+    `decided` tells whether they suffice as `score` has them, `passes(table, count)` whether the
+    gate passes with its alpha divided by a count, `past` what is known of earlier looks at them;
+    `confidence` is that of the intervals of success rates.
+    """
+
+    sizes: Sequence[int]
+    score: str
+    decided: Callable[[OutcomeTable], bool]
+    passes: Callable[[OutcomeTable, int], bool] = lambda table, count: False
+    past: Callable[[EpisodeSet], Past | None] = lambda episodes: None
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is measured: a receiver on a task, and codecs where conditions inject latents.
+
+    `channel` is under test, `static` is the control that ignores messages.
+    """
+
+    receiver: Receiver
+    receiver_hash: str
+    task: Task
+    channel: Channel | None = None
+    static: Channel | None = None
+    codec: Obtained | OwnCodec | None = None
+    control: Obtained | None = None
+
+    @property
+    def trained(self) -> Identity | None:
+        """The training run that the codec's weights follow from; None where it is not lpca's."""
+        return self.codec.identity if isinstance(self.codec, Obtained) else None
+
+    @property
+    def encoding_seconds(self) -> float:
+        """How long its channels have encoded messages."""
+        return sum(one.seconds for one in (self.channel, self.static) if one is not None)
+
+    def setting(self, episodes: EpisodeSet) -> Setting:
+        """What the slots of these episodes are made from."""
+        seed = self.trained.seed if self.trained else DEFAULT_SEED
+        typical = self.task.training_batch(0, TYPICAL_MESSAGES, seed) if self.channel else []
+        return Setting(
+            self.receiver,
+            self.channel,
+            episodes,
+            self.static,
+            tuple(episode.message for episode in typical),
+        )
+
+
+def measure(
+    subject: Subject,
+    design: Design,
+    conditions: Sequence[str],
+    cache: Path,
+    looks: Looks,
+    batch_size: int,
+    report: Callable[[int, int], None],
+    checking: Callable[[], None] = lambda: None,
+) -> Measurement:
+    """Evaluate episodes under the conditions, look by look, then audit what was evaluated.
+
+    It ends with the last look, or before it as soon as `looks` finds the outcomes decisive.
+    `checking` is called when the audit begins.
+    """
+    started = time.monotonic()
+    episodes = episodes_for(subject.task, design)
+    for evaluated in _look_by_look(subject, episodes, conditions, looks, cache, batch_size, report):
+        seen = episodes.part(0, evaluated.n)
+        table = outcome_table(seen, evaluated, looks.score)
+        if looks.decided(table):
+            break
+    measured = time.monotonic()
+    encoding = subject.encoding_seconds
+    checking()
+    setting = subject.setting(seen)
+    numbers = {
+        condition: condition_numbers(condition, records, looks.confidence, setting)
+        for condition, records in evaluated.records.items()
+    }
+    checks = run_checks(_audit(subject, design, setting, evaluated, table, looks, numbers))
+    seconds = {
+        "encode": encoding,
+        "evaluate": measured - started - encoding,
+        "check": time.monotonic() - measured,
+    }
+    return Measurement(seen, evaluated, table, tuple(checks), seconds, numbers)
+
+
+def episodes_for(task: Task, design: Design) -> EpisodeSet:
+    """Return a design's test episodes."""
+    return task.evaluation_set("test", design.answers, design.n, design.seed)
+
+
+def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
+    """Return the outcomes under the spec's `score`, ready to be judged."""
+    return OutcomeTable(
+        seeds=tuple(episode.seed for episode in episodes),
+        outcomes={
+            condition: tuple(record.success(score) for record in records)
+            for condition, records in evaluated.records.items()
+        },
+        answers=tuple(episode.stratum for episode in episodes),
+    )
+
+
+def _own_cache(subject: Subject, cache: Path) -> Path:
+    """Outcomes are kept by the receiver's stored weights: one that changed has its own place."""
+    now = subject.receiver.state_hash()
+    return cache if now == subject.receiver_hash else cache / "changed" / now
+
+
+def _audit(
+    subject: Subject,
+    design: Design,
+    setting: Setting,
+    evaluated: Evaluated,
+    table: OutcomeTable,
+    looks: Looks,
+    numbers: Mapping[str, Mapping[str, Any]],
+) -> Audit:
+    return Audit(
+        setting=setting,
+        task=subject.task,
+        records=evaluated.records,
+        receiver_hash=subject.receiver_hash,
+        score=looks.score,
+        table=table,
+        # asked of the task once more: what was evaluated may have been picked over
+        declared=tuple(episode.seed for episode in episodes_for(subject.task, design)),
+        sizes=tuple(looks.sizes),
+        trained=subject.trained,
+        own=subject.codec if isinstance(subject.codec, OwnCodec) else None,
+        static_trained=subject.control.identity if subject.control else None,
+        past=looks.past(setting.episodes),
+        numbers=numbers,
+        passes=lambda count: looks.passes(table, count),
+    )
+
+
+def _look_by_look(
+    subject: Subject,
+    episodes: EpisodeSet,
+    conditions: Sequence[str],
+    looks: Looks,
+    cache: Path,
+    batch_size: int,
+    report: Callable[[int, int], None],
+) -> Iterator[Evaluated]:
+    """Everything evaluated so far, after each look; only its new episodes are computed."""
+    evaluated = None
+    for start, stop in pairwise((0, *looks.sizes)):
+        setting = subject.setting(episodes.part(start, stop))
+        for condition in conditions:
+            # what a codec does to the receiver is done here, before any outcome is kept
+            build_slots(condition, setting)
+        found = evaluate(setting, conditions, _own_cache(subject, cache), batch_size, report)
+        evaluated = evaluated.then(found) if evaluated else found
+        yield evaluated

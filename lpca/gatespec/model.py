@@ -1,0 +1,242 @@
+"""The typed spec: what `gate_specs.yaml` says, with the place where it says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+Relation = Literal[">", "<"]
+Answers = Literal["seen", "unseen", "all"]
+Score = Literal["likelihood", "greedy"]
+SequentialRule = Literal["e-process", "obrien-fleming"]
+
+TRUNCATED: Mapping[str, int] = MappingProxyType({"p2_16": 16, "p2_64": 64, "p2_256": 256})
+"""Conditions in which B gets the beginning of the message as text, and how many bytes of it."""
+CONDITIONS: tuple[str, ...] = (
+    *("p0", "p1", *TRUNCATED, "p5", "embed", "normal", "null", "random", "shuffle"),
+    *("static", "mean", "same_answer"),
+)
+"""Every condition a spec may name. `lpca.evaluation.conditions` decides what each one gives B."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a spec file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+Places = Mapping[str, Position]
+"""By key: where its value stands. Never part of what makes two specs equal."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`first - second > margin` or `first - second < margin`; paired, one-sided."""
+
+    first: str
+    second: str
+    relation: Relation
+    margin: float
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """`abs(first - second) < margin`; paired, two one-sided tests."""
+
+    first: str
+    second: str
+    margin: float
+
+
+@dataclass(frozen=True)
+class Band:
+    """`low < condition < high`: a success rate inside a band; two one-sided claims."""
+
+    condition: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`condition > bound` or `condition < bound`: one success rate; one-sided."""
+
+    condition: str
+    relation: Relation
+    bound: float
+
+
+@dataclass(frozen=True)
+class Gain:
+    """`condition - f * text - (1 - f) * base > 0`: at least the fraction f of the gain of text."""
+
+    condition: str
+    text: str
+    base: str
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """`first / second > ratio` or `<`; paired."""
+
+    first: str
+    second: str
+    relation: Relation
+    ratio: float
+
+
+@dataclass(frozen=True)
+class BoundsComparison:
+    """`low(first) > high(second)`: two separate intervals compared. Read so it can be refused."""
+
+    first: str
+    second: str
+    relation: Relation
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
+class Approximate:
+    """`first ~= second`: equality without a margin. Read so it can be refused."""
+
+    first: str
+    second: str
+
+
+Claim = Difference | Equivalence | Band | Rate | Gain | Ratio | BoundsComparison | Approximate
+
+
+@dataclass(frozen=True)
+class Filter:
+    """`where: null fails`: only episodes with these outcomes. Read so it can be refused."""
+
+    outcomes: tuple[tuple[str, bool], ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """`best_of: {scale: [0.5, 1.0]}`: the best of several settings is gated.
+
+    `confirm_seed` names fresh episodes for the chosen one; without it the sweep is refused.
+    """
+
+    parameter: str
+    values: tuple[str, ...]
+    confirm_seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """A declared stopping rule: `block` episodes between looks, or a number of `looks`."""
+
+    rule: SequentialRule
+    block: int | None = None
+    looks: int | None = None
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One claim about conditions; `position` is that of its `claim:` value.
+
+    `method` is the one its author asks for (None: the claim's own), `confidence` replaces that of
+    the evaluation.
+    """
+
+    id: str
+    claim: Claim
+    text: str
+    why: str
+    position: Position
+    method: str | None = None
+    expect_discordant: float | None = None
+    confidence: float | None = None
+    where: Filter | None = None
+    best_of: Sweep | None = None
+    places: Places = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Criteria that must all hold, and the conditions their episodes are run under.
+
+    `expect` holds supposed rates by condition and `correlation` how alike outcomes of an episode
+    are (as in `lpca.stats.Truth`); `n` replaces that of the evaluation. `looks` are the numbers
+    of episodes after which the data are read. `family` holds every k that is tried; with `any_k`
+    one of them suffices. `controls` says how a control condition is made, where declared.
+    `reported` are the conditions that are run for their numbers alone.
+    """
+
+    name: str
+    title: str
+    answers: Answers
+    requires: tuple[str, ...]
+    beside: tuple[str, ...]
+    conditions: tuple[str, ...]
+    criteria: tuple[Criterion, ...]
+    expect: dict[str, float]
+    position: Position
+    correlation: float = 0.0
+    n: int | None = None
+    looks: tuple[int, ...] = ()
+    sequential: Sequential | None = None
+    where: Filter | None = None
+    best_of: Sweep | None = None
+    family: tuple[int, ...] = ()
+    any_k: bool = False
+    controls: dict[str, str] = field(default_factory=dict)
+    reported: tuple[str, ...] = ()
+    places: Places = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """Which task, and the settings handed to it.
+
+    `seed` names the test episodes; `other_seeds` holds those of other episodes (such as
+    `train_seed`) by key, as inclusive ranges.
+    """
+
+    name: str
+    seed: int
+    settings: dict[str, int | float | str | bool] = field(default_factory=dict)
+    other_seeds: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    places: Places = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How many episodes, which success counts, and at which confidence.
+
+    `checkpoints` is how many codecs, or readings of one, the same test episodes may serve.
+    """
+
+    n: int
+    score: Score
+    confidence: float
+    equivalence_confidence: float
+    checkpoints: int = 3
+    places: Places = field(default_factory=dict, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A whole spec file."""
+
+    file: str
+    task: TaskSpec
+    evaluation: Evaluation
+    gates: dict[str, Gate]
+
+    def episodes(self, gate: Gate) -> int:
+        """How many episodes a gate is decided on."""
+        return self.evaluation.n if gate.n is None else gate.n

@@ -1,0 +1,96 @@
+"""Claims in plain words, and the conditions they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lpca.gatespec.model import (
+    Approximate,
+    Band,
+    BoundsComparison,
+    Claim,
+    Difference,
+    Equivalence,
+    Gain,
+    Rate,
+    Ratio,
+    Relation,
+)
+
+
+def conditions_of(claim: Claim) -> tuple[str, ...]:
+    """The conditions a claim names, first to last."""
+    match claim:
+        case Band(condition) | Rate(condition):
+            return (condition,)
+        case Gain(condition, text, base):
+            return (condition, text, base)
+        case _:
+            return (claim.first, claim.second)
+
+
+def margins_of(claim: Claim) -> tuple[float, ...]:
+    """The bounds a claim is held against: both ends of a band or an equivalence, else one."""
+    match claim:
+        case Difference(margin=margin) | BoundsComparison(margin=margin):
+            return (margin,)
+        case Equivalence(margin=margin):
+            return (-margin, margin)
+        case Band(low=low, high=high):
+            return (low, high)
+        case Rate(bound=bound):
+            return (bound,)
+        case Ratio(ratio=ratio):
+            return (ratio,)
+        case Gain():
+            return (0.0,)
+        case Approximate():
+            return ()
+
+
+def in_words(claim: Claim, *, holds: bool = True, named: Callable[[str], str] = str) -> str:
+    """The claim as a sentence, or its denial; `named` says how a condition is called in it."""
+    verb = "is" if holds else "is not"
+    match claim:
+        case Difference(first, second, relation, margin):
+            return f"{named(first)} {verb} {_difference(relation, margin)} {named(second)}"
+        case Equivalence(first, second, margin):
+            return f"{named(first)} {verb} within {points(margin)} of {named(second)}"
+        case Band(condition, low, high):
+            return f"{named(condition)} {verb} between {percent(low)} and {percent(high)}"
+        case Rate(condition, relation, bound):
+            return f"{named(condition)} {verb} {_side(relation)} {percent(bound)}"
+        case Ratio(first, second, relation, ratio):
+            return f"{named(first)} {verb} {_side(relation)} {ratio:g} times {named(second)}"
+        case Gain(condition, text, base, fraction):
+            verb = "keeps" if holds else "does not keep"
+            gain = f"the gain of {named(text)} over {named(base)}"
+            return f"{named(condition)} {verb} {percent(fraction)} of {gain}"
+        case BoundsComparison(first, second, relation):
+            sides = f"{_side(relation)} that of {named(second)}"
+            return f"the interval of {named(first)} {verb} {sides}"
+        case Approximate(first, second):
+            return f"{named(first)} {verb} about {named(second)}"
+
+
+def percent(rate: float) -> str:
+    """A proportion as percent, with the decimals it needs."""
+    return f"{round(100 * rate, 1):g} %"
+
+
+def points(difference: float) -> str:
+    """A difference of proportions in percentage points."""
+    return f"{round(100 * difference, 1):g} points"
+
+
+def _side(relation: Relation) -> str:
+    return "above" if relation == ">" else "below"
+
+
+def _difference(relation: Relation, margin: float) -> str:
+    if margin == 0.0:
+        return _side(relation)
+    if (relation == ">") == (margin > 0.0):
+        return f"more than {points(abs(margin))} {_side(relation)}"
+    other: Relation = "<" if relation == ">" else ">"
+    return f"less than {points(abs(margin))} {_side(other)}"

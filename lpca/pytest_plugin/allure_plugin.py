@@ -1,0 +1,157 @@
+"""Hooks into allure-pytest: what it writes of a gate's tests is filled in from the evidence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import allure_commons
+import pytest
+from allure_commons.model2 import Attachment, Status, TestResult, TestResultContainer
+
+from lpca.base.files import write_file, write_json
+from lpca.gate.plan import evidence_path, label_of
+from lpca.gatespec.model import Spec
+from lpca.pytest_plugin.allure_attachments import Attached, attachments_of, glance
+from lpca.pytest_plugin.allure_files import CATEGORIES, environment, executor
+from lpca.pytest_plugin.allure_results import (
+    Subject,
+    fill,
+    gate_outcome,
+    verdict_outcome,
+    verdict_result,
+)
+from lpca.pytest_plugin.cases import Case, case_of
+from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter, evidence_of
+from lpca.stats import Verdict
+
+OWN_FIXTURES = ("lpca_runner", "gate_evidence", "criterion_result", "leak_result")
+"""They are shown as steps with their true times, not as fixtures of whichever test came first."""
+
+
+MILLISECONDS = 1000
+
+
+def register(
+    config: pytest.Config, spec: Spec, evidence: Path, run: str, verdicts: VerdictReporter | None
+) -> None:
+    """Have Allure's results filled in; the process with `verdicts` also describes the run."""
+    subject = Subject(
+        config.option.receiver, spec.task.name, spec.task.seed, config.option.codec or ""
+    )
+    tests = CaseResults(spec, subject, evidence, run)
+    config.pluginmanager.register(tests, "lpca-allure")
+    allure_commons.plugin_manager.register(tests)
+    config.add_cleanup(lambda: allure_commons.plugin_manager.unregister(tests))
+    if verdicts is not None:
+        folder = config.invocation_params.dir / config.option.allure_report_dir
+        whole = RunResults(spec, subject, folder, verdicts)
+        config.pluginmanager.register(whole, "lpca-allure-run")
+
+
+class CaseResults:
+    """Fills in the results of the tests that this process runs."""
+
+    def __init__(self, spec: Spec, subject: Subject, evidence: Path, run: str) -> None:
+        self.spec, self.subject, self.evidence, self.run = spec, subject, evidence, run
+        self._case: Case | None = None
+        self._pictures: dict[tuple[str, int | None], Sequence[Attached]] = {}
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Keep which case is running: Allure's result of it is handed over before it ends."""
+        self._case = case_of(item)
+        result = yield
+        self._case = None
+        return result
+
+    @allure_commons.hookimpl(tryfirst=True)
+    def report_result(self, result: TestResult) -> None:
+        """Fill in the result of a case before it is written; leave any other as it is."""
+        case = self._case
+        if case is None:
+            return
+        evidence = evidence_of(self.evidence, (case.gate, case.k), self.run)
+        fill(result, case, self.spec.gates[case.gate], self.subject, evidence)
+        if evidence is not None and case.kind == "criterion" and result.status != Status.PASSED:
+            attach(result, self._glance(case, evidence))
+
+    @allure_commons.hookimpl(tryfirst=True)
+    def report_container(self, container: TestResultContainer) -> None:
+        """Leave lpca's own fixtures out of what is shown as set up and torn down."""
+        for shown in (container.befores, container.afters):
+            shown[:] = [one for one in shown if one.name.split("::")[0] not in OWN_FIXTURES]
+
+    def _glance(self, case: Case, evidence: Mapping[str, Any]) -> Sequence[Attached]:
+        key = (case.gate, case.k)
+        if key not in self._pictures:
+            self._pictures[key] = list(glance(evidence))
+        return self._pictures[key]
+
+
+class RunResults:
+    """Writes, once per run, a result per gate and the files that describe the run."""
+
+    def __init__(
+        self, spec: Spec, subject: Subject, folder: Path, verdicts: VerdictReporter
+    ) -> None:
+        self.spec, self.subject, self.folder, self.verdicts = spec, subject, folder, verdicts
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Write what only the whole run knows; nothing where no gate was asked for."""
+        families = {family.gate.name: family for family in self.verdicts.families()}
+        asked, beside = self.verdicts.verdicts(), self.verdicts.beside()
+        if not asked:
+            return
+        now = round(time.time() * MILLISECONDS)
+        for one in asked:
+            family = families.get(one.key[0])
+            carried = family is not None and family.verdict is Verdict.PASS
+            self._report(one, now, carried=carried)
+        for one in beside:
+            self._report(one, now, note="shown beside the others; sets no exit code")
+        for family in families.values():
+            outcome = verdict_outcome(family.verdict, "\n".join(family.lines()))
+            result = verdict_result(family.gate, None, outcome, self.subject, None, now)
+            _write(result)
+        self._describe([*asked, *beside], now // MILLISECONDS)
+
+    def _report(self, one: GateVerdict, now: int, *, carried: bool = False, note: str = "") -> None:
+        (name, k), evidence = one.key, one.evidence
+        outcome = gate_outcome(one.verdict, evidence, one.note, carried=carried)
+        gate = self.spec.gates[name]
+        result = verdict_result(gate, k, outcome, self.subject, evidence, now, note)
+        if evidence is not None:
+            written = evidence_path(self.verdicts.evidence, name, k).read_bytes()
+            attach(result, attachments_of(evidence, written))
+        _write(result)
+
+    def _describe(self, gates: Sequence[GateVerdict], now: int) -> None:
+        verdicts = {label_of(*one.key): str(one.verdict) for one in gates}
+        evidence = [one.evidence for one in gates if one.evidence is not None]
+        properties = environment(evidence, verdicts)
+        write_file(
+            self.folder / "environment.properties",
+            lambda part: part.write_text(properties, encoding="utf-8"),
+        )
+        write_json(self.folder / "categories.json", CATEGORIES)
+        write_json(self.folder / "executor.json", executor(self.verdicts.run, now, verdicts))
+
+
+def attach(result: TestResult, found: Iterable[Attached]) -> None:
+    """Write attachments beside the results and name them in one of them.
+
+    Allure 3 takes a file into its report once, so each has a file of its own.
+    """
+    for one in found:
+        source = f"{uuid4()}-attachment.{one.kind.extension}"
+        allure_commons.plugin_manager.hook.report_attached_data(body=one.body, file_name=source)
+        result.attachments.append(Attachment(one.name, source, one.kind.mime_type))
+
+
+def _write(result: TestResult) -> None:
+    allure_commons.plugin_manager.hook.report_result(result=result)

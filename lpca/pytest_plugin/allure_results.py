@@ -1,0 +1,267 @@
+"""What Allure is told of a criterion, a validity check and a gate's verdict, from the evidence.
+
+Allure has five statuses and LPCA other classes, so a message begins with its class: FAIL is
+`failed`; INVALID and BROKEN are `broken`; INCONCLUSIVE and NOT MEASURED are `unknown`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any
+from uuid import uuid4
+
+from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestResult
+from allure_commons.types import LabelType
+
+from lpca.gatespec.model import Criterion, Gate
+from lpca.gatespec.wording import conditions_of, in_words
+from lpca.pytest_plugin.allure_steps import steps_of
+from lpca.pytest_plugin.cases import Case
+from lpca.stats import Verdict
+from lpca.validity.catalogue import CHECKS
+
+STATUSES: Mapping[Verdict, str] = MappingProxyType(
+    {
+        Verdict.PASS: Status.PASSED,
+        Verdict.FAIL: Status.FAILED,
+        Verdict.INCONCLUSIVE: Status.UNKNOWN,
+        Verdict.INVALID: Status.BROKEN,
+        Verdict.NOT_MEASURED: Status.UNKNOWN,
+    }
+)
+_SUITES = (LabelType.PARENT_SUITE, LabelType.SUITE, LabelType.SUB_SUITE)
+_UNWANTED_LABELS = (*_SUITES, "package")
+_GROUPS = {"criterion": "Criteria", "check": "Validity checks"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What beside the test itself makes two results ones of the same thing.
+
+    `codec` names a user's own; it is empty for those that lpca trains.
+    """
+
+    receiver: str
+    task: str
+    seed: int
+    codec: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a result ends, in Allure's terms; the message is empty for a PASS."""
+
+    status: str
+    message: str = ""
+
+
+def verdict_outcome(verdict: Verdict, message: str) -> Outcome:
+    """Return how a verdict is shown; its message begins with the verdict."""
+    if verdict is Verdict.PASS:
+        return Outcome(Status.PASSED)
+    lead = f"{verdict}: "
+    return Outcome(STATUSES[verdict], message if message.startswith(lead) else lead + message)
+
+
+def outcome_of(
+    case: Case, evidence: Mapping[str, Any] | None, status: str, message: str
+) -> Outcome:
+    """Return how a case ended, from its gate's evidence and from how pytest saw its test end.
+
+    `status` is Allure's of the pytest test: `broken` where something raised that nobody planned.
+    """
+    message = message.removeprefix("Failed: ").removeprefix("Skipped: ")
+    if status == Status.BROKEN:
+        return Outcome(Status.BROKEN, f"BROKEN: {message}")
+    if status == Status.SKIPPED:
+        return Outcome(Status.SKIPPED, message.removeprefix("XFAIL ").split("\n")[0])
+    if evidence is None:
+        reason = message or "its evidence was not measured in this run"
+        return verdict_outcome(Verdict.NOT_MEASURED, reason)
+    verdict, reading = _read(case, evidence)
+    if verdict is Verdict.PASS and status == Status.FAILED:
+        return Outcome(Status.BROKEN, f"BROKEN: {message}")
+    return verdict_outcome(verdict, reading)
+
+
+def gate_outcome(
+    verdict: Verdict, evidence: Mapping[str, Any] | None, note: str, *, carried: bool
+) -> Outcome:
+    """Return how a gate ended: for `carried`, another k of its family passes in its place."""
+    if carried and verdict is not Verdict.PASS:
+        return Outcome(Status.SKIPPED, f"passes at another k; at this one alone: {verdict}")
+    reasons = [note] if note else list(evidence["reasons"]) if evidence else []
+    if not reasons and evidence is not None:
+        own = evidence["criteria"]
+        reasons = [one["message"] for one in own if one["verdict"] == verdict.value]
+    return verdict_outcome(verdict, "\n".join(reasons))
+
+
+def fill(
+    result: TestResult,
+    case: Case,
+    gate: Gate,
+    subject: Subject,
+    evidence: Mapping[str, Any] | None,
+) -> None:
+    """Turn pytest's result of a case's test into the one that is shown and kept in history."""
+    details = result.statusDetails
+    said = (details.message or "") if details else ""
+    outcome = outcome_of(case, evidence, result.status, said)
+    # the trace is pytest's of an assertion on the evidence: only what broke needs one
+    trace = details.trace if details and outcome.message.startswith("BROKEN") else None
+    name = f"{result.fullName}[{case.gate}-{case.name}]"
+    _close(result, outcome, trace, name, identity(subject, case.k))
+    _place(result, [*_suites(gate, case.k), _GROUPS[case.kind]])
+    if case.kind == "check":
+        result.name = next(check.title for check in CHECKS if check.id == case.name)
+        result.description = _check_text(case, evidence)
+    else:
+        criterion = next(one for one in gate.criteria if one.id == case.name)
+        result.name = in_words(criterion.claim)
+        result.description = _criterion_text(criterion, evidence)
+        # first what is read first: a reader sees eight without a click
+        result.parameters = criterion_numbers(criterion, evidence) + result.parameters
+    result.steps = steps_of(evidence) if evidence else []
+
+
+def verdict_result(
+    gate: Gate,
+    k: int | None,
+    outcome: Outcome,
+    subject: Subject,
+    evidence: Mapping[str, Any] | None,
+    now: int,
+    note: str = "",
+) -> TestResult:
+    """Return the result that stands for a whole gate; `now` is in milliseconds since 1970."""
+    result = TestResult(uuid=str(uuid4()), name=f"The verdict on {gate.name}", start=now, stop=now)
+    _close(result, outcome, None, f"lpca#verdict[{gate.name}]", identity(subject, k))
+    _place(result, _suites(gate, k))
+    lines = [f"**{gate.title}**", note, *(evidence["reasons"] if evidence else ())]
+    result.description = "\n\n".join(line for line in lines if line)
+    if evidence is not None:
+        result.parameters = rates(evidence, list(evidence["conditions"])) + result.parameters
+        result.steps = steps_of(evidence)
+    if result.steps:
+        result.start, result.stop = result.steps[0].start, result.steps[-1].stop
+    return result
+
+
+def identity(subject: Subject, k: int | None) -> list[Parameter]:
+    """The parameters that name a test: with the same ones, runs are of the same thing."""
+    named: dict[str, object] = {
+        "k": k,
+        "receiver": subject.receiver,
+        "task": subject.task,
+        "seed": subject.seed,
+    }
+    named |= {"seed": subject.seed, "codec": subject.codec or None}
+    return [Parameter(name, str(value)) for name, value in named.items() if value is not None]
+
+
+def criterion_numbers(criterion: Criterion, evidence: Mapping[str, Any] | None) -> list[Parameter]:
+    """What was measured of a criterion, kept out of its identity; nothing where nothing is read."""
+    data = _found(evidence["criteria"], criterion.id) if evidence else None
+    if evidence is None or data is None or data["estimate"] is None:
+        return []
+    table = data["table"]
+    counts = (
+        ", ".join(f"{cell} {count}" for cell, count in table.items())
+        if table
+        else f"{data['successes']} of {data['n']}"
+    )
+    numbers = {
+        "estimate": _signed(data["estimate"]),
+        "interval": _interval(data),
+        "margin": " to ".join(map(_signed, data["margins"])),
+        "counts": counts,
+    }
+    found = rates(evidence, conditions_of(criterion.claim))
+    return _measured(numbers) + found + _measured({"n": data["n"]})
+
+
+def rates(evidence: Mapping[str, Any], conditions: Sequence[str]) -> list[Parameter]:
+    """The success rate of each condition that was evaluated, as parameters outside identity."""
+    found = {}
+    for name in conditions:
+        if name in evidence["conditions"]:
+            numbers = evidence["conditions"][name]
+            count, n = numbers[evidence["score"]]["successes"], numbers["n"]
+            found[f"rate {name}"] = f"{count}/{n} = {count / n:.1%}"
+    return _measured(found)
+
+
+def _measured(numbers: Mapping[str, object]) -> list[Parameter]:
+    return [Parameter(name, str(value), excluded=True) for name, value in numbers.items()]
+
+
+def _read(case: Case, evidence: Mapping[str, Any]) -> tuple[Verdict, str]:
+    if case.kind == "check":
+        check = _found(evidence["checks"], case.name)
+        if check is None or check["passed"] is None:
+            return Verdict.NOT_MEASURED, check["detail"] if check else "it was not carried out"
+        verdict = Verdict.PASS if check["passed"] else Verdict.INVALID
+        return verdict, f"{case.name}: {check['detail']}"
+    if evidence["verdict"] == Verdict.INVALID:
+        return Verdict.INVALID, "not read: " + "; ".join(evidence["reasons"])
+    criterion = _found(evidence["criteria"], case.name)
+    if criterion is None:
+        return Verdict.NOT_MEASURED, "the evidence does not have it"
+    return Verdict(criterion["verdict"]), criterion["message"]
+
+
+def _close(
+    result: TestResult, outcome: Outcome, trace: str | None, name: str, named: list[Parameter]
+) -> None:
+    result.status = outcome.status
+    result.statusDetails = StatusDetails(message=outcome.message, trace=trace)
+    if not outcome.message:
+        result.statusDetails = None
+    result.fullName, result.testCaseId = name, _hash(name)
+    result.parameters = named
+    result.historyId = _hash(name, *(f"{one.name}={one.value}" for one in named))
+
+
+def _hash(*parts: str) -> str:
+    return sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _suites(gate: Gate, k: int | None) -> list[str]:
+    return [f"{gate.name}: {gate.title}", *([] if k is None else [f"k={k}"])]
+
+
+def _place(result: TestResult, path: list[str]) -> None:
+    kept = [label for label in result.labels if label.name not in _UNWANTED_LABELS]
+    suites = [Label(name, value) for name, value in zip(_SUITES, path, strict=False)]
+    result.labels, result.titlePath = kept + suites, path
+
+
+def _criterion_text(criterion: Criterion, evidence: Mapping[str, Any] | None) -> str:
+    data = _found(evidence["criteria"], criterion.id) if evidence else None
+    where = f"{criterion.position.file}:{criterion.position.line}"
+    lines = [f"`{criterion.text}` ({criterion.id}, {where})", criterion.why]
+    lines += [data["message"]] if data and data["verdict"] == Verdict.PASS else []
+    return "\n\n".join(line for line in lines if line)
+
+
+def _check_text(case: Case, evidence: Mapping[str, Any] | None) -> str:
+    data = _found(evidence["checks"], case.name) if evidence else None
+    return "\n\n".join(line for line in (case.name, data["detail"] if data else "") if line)
+
+
+def _found(entries: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+    return next((one for one in entries if one["id"] == name), None)
+
+
+def _signed(value: float | None) -> str:
+    return "unbounded" if value is None else f"{value:+.3f}"
+
+
+def _interval(data: Mapping[str, Any]) -> str:
+    if data["interval"] is None:
+        return "none"
+    return f"{data['confidence']:.0%} [{', '.join(map(_signed, data['interval']))}]"

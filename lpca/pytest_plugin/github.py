@@ -1,0 +1,163 @@
+"""A run on GitHub Actions: annotations of the spec's lines, and a summary of the job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lpca.gate.plan import label_of
+from lpca.gatespec.model import Position
+from lpca.judge import CriterionResult
+from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
+from lpca.report.annotations import Level, annotation
+from lpca.report.markdown import conditions_table, criteria_table, plain, validity_line
+from lpca.stats import Verdict
+
+LEVELS: Mapping[Verdict, Level] = {
+    Verdict.FAIL: "error",
+    Verdict.INVALID: "error",
+    Verdict.INCONCLUSIVE: "warning",
+    Verdict.NOT_MEASURED: "warning",
+}
+"""How loudly each verdict is annotated; PASS is not."""
+UNBROKEN = 10_000
+"""A width at which no line is broken: GitHub breaks them itself."""
+BESIDE = " (beside; sets no exit code)"
+
+
+class GitHubReporter:
+    """Registered in the process that reports to the user, where GitHub's variables are set.
+
+    `places` is None where no annotations are asked for, `summary` where no summary is.
+    """
+
+    def __init__(
+        self, verdicts: VerdictReporter, places: Places | None, summary: Path | None
+    ) -> None:
+        self.verdicts, self.places, self.summary = verdicts, places, summary
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the annotations, and add the summary to the job's."""
+        if self.places is not None:
+            for line in dict.fromkeys(annotation_lines(self.verdicts, self.places)):
+                terminalreporter.write_line(line)
+        if self.summary is not None:
+            try:
+                with self.summary.open("a", encoding="utf-8") as stream:
+                    stream.write("\n".join(summary_lines(self.verdicts)))
+            except OSError as error:
+                terminalreporter.write_line(f"{self.summary}: no summary written: {error}")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where files lie: the spec's is named from `root`, annotations' from `workspace`."""
+
+    root: Path
+    workspace: Path
+
+    def of(self, position: Position) -> Position:
+        """The same place, its file named from the workspace where it lies within."""
+        file, workspace = (self.root / position.file).resolve(), self.workspace.resolve()
+        if not file.is_relative_to(workspace):
+            return position
+        return replace(position, file=file.relative_to(workspace).as_posix())
+
+
+def github_reporter(
+    verdicts: VerdictReporter, root: Path, environment: Mapping[str, str]
+) -> GitHubReporter | None:
+    """Return the reporter that the environment asks for; None outside GitHub Actions."""
+    actions = environment.get("GITHUB_ACTIONS") == "true"
+    summary = environment.get("GITHUB_STEP_SUMMARY")
+    if not actions and not summary:
+        return None
+    places = Places(root, Path(environment.get("GITHUB_WORKSPACE") or root))
+    return GitHubReporter(verdicts, places if actions else None, Path(summary) if summary else None)
+
+
+def annotation_lines(verdicts: VerdictReporter, places: Places) -> Iterator[str]:
+    """One line per criterion that does not pass, and per gate or family that was not read.
+
+    What sets no exit code (a gate beside another, one k of which any suffices) is a notice.
+    """
+    gates = verdicts.spec.gates
+    families = verdicts.families()
+    for family in families:
+        if family.verdict is not Verdict.PASS:
+            place, text = places.of(family.gate.position), "\n".join(family.lines(UNBROKEN))
+            title = f"{family.gate.name}: {family.verdict}"
+            yield annotation(LEVELS[family.verdict], place, title, text)
+    carried = {family.gate.name for family in families}
+    for gate in verdicts.verdicts():
+        quiet = gate.key[0] in carried
+        yield from _gate_annotations(gate, gates[gate.key[0]].position, places, quiet)
+    for gate in verdicts.beside():
+        yield from _gate_annotations(gate, gates[gate.key[0]].position, places, quiet=True)
+
+
+def _gate_annotations(
+    gate: GateVerdict, position: Position, places: Places, quiet: bool
+) -> Iterator[str]:
+    evidence, (_, k) = gate.evidence, gate.key
+    at = "" if k is None else f" k={k}"
+    invalid = gate.verdict is Verdict.INVALID
+    if gate.note or evidence is None or invalid:
+        reasons = [gate.note] if evidence is None or not invalid else evidence["reasons"]
+        level: Level = "notice" if quiet else LEVELS[gate.verdict]
+        title = f"{label_of(*gate.key)}: {gate.verdict}"
+        yield annotation(level, places.of(position), title, "\n".join(reasons))
+    criteria = [one for required in _required(evidence) for one in required["criteria"]]
+    if evidence is not None:
+        criteria += evidence["criteria"]
+    for one in map(CriterionResult.from_dict, criteria):
+        if one.verdict not in (Verdict.PASS, Verdict.INVALID):
+            level = "notice" if quiet else LEVELS[one.verdict]
+            title = f"{one.id}{at}: {one.verdict}"
+            yield annotation(level, places.of(one.position), title, one.message)
+
+
+def summary_lines(verdicts: VerdictReporter) -> list[str]:
+    """The job summary: every gate of the run, and those beside them."""
+    lines = []
+    for family in verdicts.families():
+        head, *rest = family.lines(UNBROKEN)
+        lines += [f"## {plain(head)}", "", *(f"- {plain(line)}" for line in rest), ""]
+    carried = {family.gate.name for family in verdicts.families()}
+    for gate in verdicts.verdicts():
+        lines += _section(gate, " (this k alone)" if gate.key[0] in carried else "")
+    for gate in verdicts.beside():
+        lines += _section(gate, BESIDE)
+    return lines
+
+
+def _section(gate: GateVerdict, aside: str = "") -> list[str]:
+    evidence = gate.evidence
+    lines = [f"## {plain(label_of(*gate.key))}: {gate.verdict}{aside}", ""]
+    lines += [plain(gate.note), ""] * bool(gate.note)
+    if evidence is None:
+        return lines
+    lines += [
+        f"{plain(evidence['title'])}. Receiver {plain(evidence['receiver']['name'])}, answers "
+        f"{plain(evidence['answers'])}; {validity_line(evidence)}.",
+        "",
+        *(f"- {plain(reason)}" for reason in evidence["reasons"]),
+        "",
+        *conditions_table(evidence),
+        "",
+    ]
+    for required in _required(evidence):
+        lines += [f"Required {plain(required['gate'])}: {required['verdict']}", ""]
+        lines += [*criteria_table(required["criteria"]), ""]
+    if gate.verdict is not Verdict.INVALID:
+        lines += [*criteria_table(evidence["criteria"]), ""]
+    return lines
+
+
+def _required(evidence: Mapping[str, Any] | None) -> Iterable[Mapping[str, Any]]:
+    return evidence["required"] if evidence is not None else ()

@@ -1,0 +1,310 @@
+"""The pytest plugin: a gate spec becomes tests, and a run of them a verdict."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from lpca.base.errors import RequestError, RunError
+from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
+from lpca.gatespec.load import SpecError
+from lpca.gatespec.model import Spec
+from lpca.pytest_plugin.cases import Case, case_of, cases, parse_codec, parse_ks, parse_seed
+from lpca.pytest_plugin.families import family_verdict
+from lpca.pytest_plugin.junit import check_properties, criterion_properties
+from lpca.pytest_plugin.verdicts import USAGE_PROPERTY, VerdictReporter
+from lpca.stats import Verdict
+
+if TYPE_CHECKING:
+    from lpca.gate.runner import Runner
+    from lpca.pytest_plugin.progress import Display
+
+SPEC = pytest.StashKey[Spec]()
+KS = pytest.StashKey[tuple[int, ...]]()
+ASKED = pytest.StashKey[Mapping[tuple[str, int | None], Sequence[str]]]()
+RUN = pytest.StashKey[str]()
+COMMAND = pytest.StashKey[Sequence[str]]()
+DISPLAY: pytest.StashKey[Display] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of a gate run."""
+    group = parser.getgroup("lpca", "latent channel gates")
+    group.addoption(
+        "--k", metavar="K[,K]", help="numbers of latents, e.g. 4,8; default: the gate's own, else 4"
+    )
+    group.addoption("--gate-spec", metavar="FILE", help="default: gate_specs.yaml")
+    group.addoption(
+        "--receiver",
+        default="smollm2-135m",
+        help="smollm2-135m, stub, a folder, a .gguf file, or a Hugging Face id",
+    )
+    group.addoption("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    group.addoption("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
+    group.addoption("--checkpoint", metavar="FOLDER", help="a codec checkpoint; it must fit")
+    group.addoption(
+        "--codec",
+        metavar="MODULE:FACTORY",
+        help="a codec of your own: factory(receiver, k) returns it; see docs/own-codec.md",
+    )
+    group.addoption("--retrain", action="store_true", help="train the codec anew")
+    group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
+    group.addoption("--batch-size", type=int, default=32, metavar="N", help="episodes at a time")
+    group.addoption("--lpca-verbose", action="store_true", help="every number behind the verdicts")
+    group.addoption("--evidence", default=EVIDENCE, metavar="FOLDER", help="where the JSON goes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load and check the spec, register its gates as markers, and get ready to report."""
+    spec = _checked_spec(config)
+    config.stash[SPEC] = spec
+    config.stash[KS] = _checked_ks(config)
+    _check_options(config)
+    for name, gate in spec.gates.items():
+        config.addinivalue_line("markers", f"{name}: {gate.title}")
+    worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is not None:
+        config.stash[RUN], config.stash[COMMAND] = worker["lpca_run"], worker["lpca_command"]
+        _report_to_allure(config, None)
+        return
+    config.stash[RUN] = uuid.uuid4().hex
+    config.stash[COMMAND] = ["pytest", *map(str, config.invocation_params.args)]
+    verbose = config.option.lpca_verbose
+    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN], verbose)
+    config.pluginmanager.register(reporter, "lpca-verdicts")
+    _report_to_allure(config, reporter)
+    _report_to_github(config, reporter)
+
+
+def _report_to_allure(config: pytest.Config, reporter: VerdictReporter | None) -> None:
+    """Where Allure results are asked for; `reporter` is None in an xdist worker."""
+    if config.getoption("allure_report_dir", None):
+        from lpca.pytest_plugin.allure_plugin import register
+
+        spec, run = config.stash[SPEC], config.stash[RUN]
+        register(config, spec, _evidence_folder(config), run, reporter)
+
+
+def _report_to_github(config: pytest.Config, verdicts: VerdictReporter) -> None:
+    if {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"} & os.environ.keys():
+        from lpca.pytest_plugin.github import github_reporter
+
+        github = github_reporter(verdicts, config.invocation_params.dir, os.environ)
+        if github is not None:
+            config.pluginmanager.register(github, "lpca-github")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker which run it belongs to."""
+    node.workerinput["lpca_run"] = node.config.stash[RUN]
+    node.workerinput["lpca_command"] = node.config.stash[COMMAND]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise `criterion` by the spec's criteria and `leak_check` by the validity checks."""
+    kinds: dict[str, Literal["criterion", "check"]] = {
+        "criterion": "criterion",
+        "leak_check": "check",
+    }
+    spec, ks = metafunc.config.stash[SPEC], metafunc.config.stash[KS]
+    for argument, kind in kinds.items():
+        if argument in metafunc.fixturenames:
+            params = [
+                pytest.param(case, id=case.id, marks=getattr(pytest.mark, case.gate))
+                for case in cases(spec, ks, kind)
+            ]
+            metafunc.parametrize(argument, params)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write on each test which case it is, and keep which criteria the run asks of each gate."""
+    found = {item: case for item in session.items if (case := case_of(item))}
+    for item, case in found.items():
+        item.user_properties += case.properties
+    config, asked = session.config, dict[tuple[str, int | None], Sequence[str]]()
+    for key in dict.fromkeys((case.gate, case.k) for case in found.values()):
+        own = [one.id for one in config.stash[SPEC].gates[key[0]].criteria]
+        chosen = {
+            case.name
+            for case in found.values()
+            if (case.gate, case.k) == key and case.kind == "criterion"
+        }
+        whole = not _picked_by_hand(config) and (chosen or config.option.lf)
+        asked[key] = own if whole else [name for name in own if name in chosen]
+    config.stash[ASKED] = asked
+
+
+def _picked_by_hand(config: pytest.Config) -> bool:
+    """Whether tests were picked one by one; `--lf` and `-x` leave the verdict as it is."""
+    named = any("::" in argument for argument in config.args)
+    return bool(named or config.option.keyword or config.option.deselect)
+
+
+def _share_cores(config: pytest.Config) -> None:
+    """Divide torch's threads among the workers that measure at the same time."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    busy = min(workers, len(config.stash[ASKED]))
+    if busy > 1:
+        import torch
+
+        torch.set_num_threads(max(1, torch.get_num_threads() // busy))
+
+
+@pytest.fixture(scope="session")
+def lpca_runner(request: pytest.FixtureRequest) -> Runner:
+    """What loads, trains and measures, once for the session."""
+    from lpca.base.files import cache_dir
+    from lpca.codec.user_codec import codec_named
+    from lpca.gate.evidence import Origin
+    from lpca.gate.runner import Options, Runner
+    from lpca.pytest_plugin.progress import Display
+
+    config, option = request.config, request.config.option
+    folders = (config.invocation_params.dir, config.rootpath)
+    options = Options(
+        receiver=option.receiver,
+        device=option.device,
+        dtype=option.dtype,
+        checkpoint=Path(option.checkpoint) if option.checkpoint else None,
+        retrain=option.retrain,
+        train_seed=option.train_seed,
+        batch_size=option.batch_size,
+        cache=cache_dir(),
+        evidence=_evidence_folder(config),
+        ledger=config.rootpath / LEDGER,
+        codec=codec_named(option.codec, folders) if option.codec else None,
+    )
+    _share_cores(config)
+    config.stash[DISPLAY] = display = Display(config)
+    origin = Origin(config.stash[RUN], config.stash[COMMAND])
+    return Runner(config.stash[SPEC], options, origin, display.console)
+
+
+@pytest.fixture
+def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Mapping[str, Any]:
+    """The evidence of the gate that the test's criterion or validity check belongs to."""
+    case = case_of(request.node)
+    if case is None:
+        pytest.fail("gate_evidence needs the fixture criterion or leak_check beside it", False)
+    evidence = _evidence(request, lpca_runner, case.gate, case.k)
+    found = criterion_properties if case.kind == "criterion" else check_properties
+    request.node.user_properties += found(evidence, case.name)
+    return evidence
+
+
+def _evidence(
+    request: pytest.FixtureRequest, runner: Runner, gate: str, k: int | None
+) -> Mapping[str, Any]:
+    try:
+        with request.config.stash[DISPLAY].around(request.node):
+            return runner.evidence(gate, k, request.config.stash[ASKED][gate, k])
+    except RunError as error:
+        broken = error
+    if broken.is_usage_error:
+        request.node.user_properties.append((USAGE_PROPERTY, "true"))
+    # not while it is handled: pytest would show it once more for each error it came from
+    pytest.fail(str(broken), pytrace=False)
+
+
+@pytest.fixture
+def criterion_result(
+    request: pytest.FixtureRequest,
+    lpca_runner: Runner,
+    criterion: Case,
+    gate_evidence: Mapping[str, Any],
+) -> Mapping[str, Any]:
+    """The criterion's result; an error where the gate is INVALID: then nothing is read.
+
+    Where any of several k suffices and another one carries the gate, a criterion that does not
+    hold at this k is an expected failure.
+    """
+    results = {result["id"]: result for result in gate_evidence["criteria"]}
+    if gate_evidence["verdict"] == "INVALID":
+        reasons = "; ".join(gate_evidence["reasons"])
+        pytest.fail(f"{criterion.gate} is {gate_evidence['verdict']}: {reasons}", pytrace=False)
+    found: Mapping[str, Any] = results[criterion.name]
+    if found["verdict"] != "PASS" and _carried(request, lpca_runner, criterion.gate):
+        pytest.xfail(f"{criterion.gate} passes at another k: {found['message']}")
+    return found
+
+
+def _carried(request: pytest.FixtureRequest, runner: Runner, name: str) -> bool:
+    """Whether the gate takes any of several k, and some k of this run lets it pass."""
+    spec = request.config.stash[SPEC]
+    if not spec.gates[name].any_k:
+        return False
+    ks = [k for gate, k in request.config.stash[ASKED] if gate == name and k is not None]
+    evidence = {k: _evidence(request, runner, name, k) for k in ks}
+    verdicts = {k: Verdict(one["verdict"]) for k, one in evidence.items()}
+    family = family_verdict(spec, spec.gates[name], verdicts, evidence)
+    return family.verdict is Verdict.PASS
+
+
+@pytest.fixture
+def leak_result(leak_check: Case, gate_evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The validity check's result; skipped where its conditions are not evaluated."""
+    results = {check["id"]: check for check in gate_evidence["checks"]}
+    result: Mapping[str, Any] = results[leak_check.name]
+    if result["passed"] is None:
+        pytest.skip(result["detail"])
+    return result
+
+
+def _checked_spec(config: pytest.Config) -> Spec:
+    default = os.path.relpath(config.rootpath / "gate_specs.yaml", config.invocation_params.dir)
+    try:
+        return sound_spec(config.getoption("--gate-spec") or default)
+    except (SpecError, RequestError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _checked_ks(config: pytest.Config) -> tuple[int, ...]:
+    asked = config.getoption("--k")
+    try:
+        return () if asked is None else parse_ks(asked)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _check_options(config: pytest.Config) -> None:
+    option = config.option
+    if option.train_seed is not None:
+        try:
+            parse_seed("--train-seed", option.train_seed)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
+    if option.batch_size < 1:
+        raise pytest.UsageError(f"--batch-size {option.batch_size}: allowed: 1 or more")
+    if option.checkpoint and not Path(option.checkpoint).is_dir():
+        raise pytest.UsageError(f"--checkpoint {option.checkpoint}: no such folder")
+    if option.checkpoint and option.retrain:
+        raise pytest.UsageError("--checkpoint and --retrain: allowed: one of them")
+    if option.codec is not None:
+        _check_codec(option)
+
+
+def _check_codec(option: argparse.Namespace) -> None:
+    try:
+        parse_codec(option.codec)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+    others = {
+        "--checkpoint": option.checkpoint is not None,
+        "--retrain": option.retrain,
+        "--train-seed": option.train_seed is not None,
+    }
+    if given := [name for name, is_given in others.items() if is_given]:
+        raise pytest.UsageError(
+            f"--codec and {given[0]}: allowed: one of them; lpca does not train a codec of your own"
+        )
+
+
+def _evidence_folder(config: pytest.Config) -> Path:
+    return config.rootpath / str(config.option.evidence)

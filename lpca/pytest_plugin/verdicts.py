@@ -1,0 +1,199 @@
+"""From test reports and evidence to the verdict and exit code of a pytest run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lpca.base.errors import RunError
+from lpca.base.exit_codes import ExitCode, worst
+from lpca.base.files import read_json
+from lpca.gate.plan import beside, evidence_path, label_of
+from lpca.gatespec.model import Gate, Spec
+from lpca.judge.results import exit_code
+from lpca.pytest_plugin.cases import PROPERTY, key_of
+from lpca.pytest_plugin.families import FamilyVerdict, family_verdict
+from lpca.pytest_plugin.junit import add_suite_properties
+from lpca.report.layout import fitting, wrapped
+from lpca.report.terminal import coloured, gate_lines
+from lpca.stats import Verdict
+
+USAGE_PROPERTY = "lpca-usage-error"
+"""Marks a report that failed because of what the user asked for."""
+PYTESTS_OWN = (ExitCode.INTERRUPTED, ExitCode.INTERNAL_ERROR, ExitCode.USAGE_ERROR)
+
+Key = tuple[str, int | None]
+
+
+@dataclass(frozen=True)
+class GateVerdict:
+    """One gate at one k as the run leaves it."""
+
+    key: Key
+    verdict: Verdict
+    note: str
+    evidence: Mapping[str, Any] | None
+
+
+class VerdictReporter:
+    """Registered in the process that reports to the user: alone, or xdist's controller."""
+
+    def __init__(self, spec: Spec, evidence: Path, run: str, verbose: bool = False) -> None:
+        self.spec, self.evidence, self.run, self.verbose = spec, evidence, run, verbose
+        self._asked: dict[Key, str] = {}
+        self._usage_error = self._other_failed = self._enough_failed = False
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Refuse a wrong `-m` or `-k` here: with xdist it would crash each worker instead."""
+        if session.config.getoption("dist", "no") != "no":
+            session.config.hook.pytest_collection_modifyitems(
+                session=session, config=session.config, items=[]
+            )
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note which gates were asked for, and where a fixture broke."""
+        properties = dict(report.user_properties)
+        self._usage_error |= USAGE_PROPERTY in properties
+        if PROPERTY not in properties:
+            self._other_failed |= report.failed
+            return
+        key = key_of(str(properties[PROPERTY]))
+        broken = self._asked.setdefault(key, "")
+        if report.failed and report.when != "call" and not broken:
+            self._asked[key] = str(report.longreprtext).strip().splitlines()[-1]
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Note that `-x` ended the run: xdist makes of it an interruption."""
+        self._enough_failed = str(excinfo.value).startswith("stopping after")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Turn pytest's exit status into that of the verdicts."""
+        status = ExitCode.FAIL if self._enough_failed else int(exitstatus)
+        session.exitstatus = self.exit_code(status)
+        self._write_properties(session.config)
+
+    def _write_properties(self, config: pytest.Config) -> None:
+        """Add the gates' verdicts to the suite in JUnit XML."""
+        file = getattr(config.option, "xmlpath", None)
+        if not file or not self._asked:
+            return
+        path = config.invocation_params.dir / os.path.expandvars(Path(file).expanduser())
+        if path.is_file():
+            told = [(label_of(*one.key), one.verdict) for one in self.verdicts()]
+            told += [(f"{one.gate.name} any k", one.verdict) for one in self.families()]
+            add_suite_properties(path, told)
+
+    def exit_code(self, status: int) -> int:
+        """Return the run's exit code, given pytest's own."""
+        if status in PYTESTS_OWN or not self._asked:
+            return status
+        if self._usage_error:
+            return ExitCode.USAGE_ERROR
+        codes = [exit_code(verdict) for verdict in self._deciding()]
+        unexplained = status == ExitCode.FAIL and set(codes) == {ExitCode.PASS}
+        if self._other_failed or unexplained:
+            codes.append(ExitCode.FAIL)
+        return worst(codes)
+
+    def verdicts(self) -> list[GateVerdict]:
+        """Return the verdict of each gate that had a test in this run, and of each k it lacks."""
+        return [self._verdict(key) for key in self._asked] + [
+            GateVerdict((name, k), Verdict.NOT_MEASURED, "declared with the others, not run", None)
+            for name, ks in self._asked_ks().items()
+            for k in self.spec.gates[name].family
+            if k not in ks and not self.spec.gates[name].any_k
+        ]
+
+    def families(self) -> list[FamilyVerdict]:
+        """Return the verdict of each gate of which any k suffices, over its whole family."""
+        return [
+            self._family(self.spec.gates[name], ks)
+            for name, ks in self._asked_ks().items()
+            if self.spec.gates[name].any_k
+        ]
+
+    def _asked_ks(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for name, k in self._asked:
+            if k is not None:
+                found.setdefault(name, []).append(k)
+        return found
+
+    def _family(self, gate: Gate, ks: Sequence[int]) -> FamilyVerdict:
+        by_k = {k: self._verdict((gate.name, k)) for k in ks}
+        verdicts = {k: one.verdict for k, one in by_k.items()}
+        return family_verdict(
+            self.spec, gate, verdicts, {k: one.evidence for k, one in by_k.items()}
+        )
+
+    def _deciding(self) -> list[Verdict]:
+        """The verdicts that set the exit code: a family's in place of those of its k."""
+        families = self.families()
+        within = {family.gate.name for family in families}
+        alone = [one.verdict for one in self.verdicts() if one.key[0] not in within]
+        return alone + [family.verdict for family in families]
+
+    def beside(self) -> list[GateVerdict]:
+        """Return the verdicts of gates shown beside the others, which set no exit code."""
+        gates = self.spec.gates
+        others = dict.fromkeys(
+            other for name, k in self._asked for other in beside(self.spec, gates[name], k)
+        )
+        return [self._verdict(key) for key in others if key not in self._asked]
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Show every gate that was asked for and those beside them."""
+        if not self._asked:
+            return
+        terminalreporter.section("gates")
+        width = fitting(terminalreporter.config.get_terminal_writer().fullwidth)
+        blocks = [self._lines(one, " (beside; sets no exit code)", width) for one in self.beside()]
+        blocks += [self._lines(one, self._aside(one), width) for one in self.verdicts()]
+        blocks += [family.lines(width) for family in self.families()]
+        for line in chain.from_iterable([*block, ""] for block in blocks):
+            for text, markup in coloured(line):
+                terminalreporter.write(text, **markup)
+            terminalreporter.line("")
+
+    def _aside(self, gate: GateVerdict) -> str:
+        name, k = gate.key
+        return " (this k alone)" if self.spec.gates[name].any_k and k is not None else ""
+
+    def _lines(self, gate: GateVerdict, aside: str, width: int) -> list[str]:
+        name, k = gate.key
+        if gate.evidence is None:
+            head = wrapped(f"{label_of(name, k)}: {gate.verdict}{aside}", width, 0, 2)
+            return head + wrapped(gate.note, width)
+        lines = gate_lines(
+            gate.evidence, gate.verdict, gate.note, aside=aside, width=width, verbose=self.verbose
+        )
+        if self.verbose:
+            lines += wrapped(f"evidence {evidence_path(self.evidence, name, k)}", width, 2, 4)
+        return lines
+
+    def _verdict(self, key: Key) -> GateVerdict:
+        data = evidence_of(self.evidence, key, self.run)
+        broken = self._asked.get(key, "")
+        if data is None:
+            reason = broken or "its evidence was not measured in this run"
+            return GateVerdict(key, Verdict.NOT_MEASURED, reason, None)
+        verdict = Verdict(data["verdict"])
+        if broken and verdict is not Verdict.INVALID:
+            return GateVerdict(key, Verdict.NOT_MEASURED, f"a test could not run: {broken}", data)
+        return GateVerdict(key, verdict, "", data)
+
+
+def evidence_of(folder: Path, key: Key, run: str) -> Mapping[str, Any] | None:
+    """Return a gate's evidence, if it was measured in the run."""
+    try:
+        data = read_json(evidence_path(folder, *key))
+    except RunError:
+        return None
+    return data if isinstance(data, Mapping) and data.get("run") == run else None

@@ -1,0 +1,158 @@
+"""Verdicts in plain words: what was asked, what came out, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lpca.gatespec.claims import parse_claim
+from lpca.gatespec.model import TRUNCATED, Band, Claim, Difference, Equivalence
+from lpca.gatespec.wording import in_words, percent, points
+from lpca.judge.messages import advice
+from lpca.judge.results import CriterionResult
+from lpca.stats import Truth, Verdict
+
+NOUNS = {
+    "p0": "no message",
+    "p1": "the message as text",
+    **{name: f"the message's first {size} bytes" for name, size in TRUNCATED.items()},
+    "p5": "the facts as structured text",
+    "embed": "the injected text",
+    "normal": "the codec's prefix",
+    "null": "a prefix of zeros",
+    "random": "noise of the same size",
+    "shuffle": "another message",
+    "static": "a prefix that never sees a message",
+    "mean": "the mean prefix",
+    "same_answer": "the same answer in other words",
+}
+"""What B receives under a condition."""
+_CLOSINGS = {
+    Verdict.PASS: "every claim of this gate holds on these episodes, and nothing beyond them is "
+    "shown.",
+    Verdict.FAIL: "at least one claim is shown not to hold, and the gate needs every one.",
+    Verdict.INCONCLUSIVE: "this is not a failure: these episodes leave open whether every claim "
+    "holds.",
+    Verdict.INVALID: "this says nothing about the channel, neither for nor against it; mend what "
+    "is named above and run again.",
+    Verdict.NOT_MEASURED: "this says nothing about the channel, neither for nor against it; the "
+    "whole gate has to be run.",
+}
+
+
+def standing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
+    """How many of a gate's criteria came to its verdict."""
+    if verdict is Verdict.INVALID:
+        return "no criterion is read"
+    if verdict is Verdict.NOT_MEASURED:
+        return "not everything it takes was measured"
+    total = len(results)
+    if verdict is Verdict.PASS:
+        every = {1: "its criterion holds", 2: "both criteria hold"}
+        return every.get(total, f"all {total} criteria hold")
+    counts = {v: sum(one.verdict is v for one in results) for v in Verdict}
+    what = {Verdict.FAIL: "not met", Verdict.INCONCLUSIVE: "not decided"}
+    if total == 1:
+        return f"its criterion is {what[verdict]}"
+    told = [f"{counts[v]} {word}" for v, word in what.items() if counts[v]]
+    return ", ".join(told).replace(" ", f" of {total} criteria ", 1)
+
+
+def sentence(
+    result: CriterionResult, rates: Mapping[str, float], others: Sequence[CriterionResult] = ()
+) -> str:
+    """What a criterion came to, with the observed rates, and for a FAIL what that means.
+
+    `others` are the results of its gate: what a FAIL means may depend on them. A result that was
+    not read says why.
+    """
+    if result.n is None:
+        return result.message
+    claim = parse_claim(result.text)
+
+    def named(condition: str) -> str:
+        return f"{condition} {percent(rates[condition])}" if condition in rates else condition
+
+    if result.verdict is Verdict.PASS:
+        return in_words(claim, named=named)
+    if result.verdict is Verdict.FAIL:
+        means = meaning(claim, others)
+        return in_words(claim, holds=False, named=named) + (f": {means}" if means else "")
+    asked = in_words(claim, named=named)
+    told = advice(result.needed_n, claim, Truth(rates))
+    return f"{result.n} episodes do not decide whether {asked}; {told}"
+
+
+def meaning(claim: Claim, others: Sequence[CriterionResult] = ()) -> str:
+    """What follows when a claim is shown not to hold; empty where no more does than its denial."""
+    match claim:
+        case Difference(first, second, ">", margin):
+            return _not_above(first, second, margin, others)
+        case Difference(first, second, "<", margin):
+            return _not_above(second, first, -margin, others)
+        case Equivalence(first, "p0"):
+            return f"{_noun(first)} changes the answers by itself"
+        case Equivalence(first, second):
+            return f"{_noun(first)} does not do what {_noun(second)} does"
+        case Band("p0"):
+            return "without a message B is not at the level of guessing that was asked for"
+    return ""
+
+
+def closing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
+    """What a gate's verdict means, in one sentence."""
+    if verdict is Verdict.PASS and _shown_above(results, "normal", "shuffle"):
+        return "B answers better with its own message than with another: the channel carries it."
+    if verdict is Verdict.PASS and _shown_above(results, "p1", "p0"):
+        return "the message as text helps: the task can show whether a message arrives."
+    failed = [parse_claim(one.text) for one in results if one.verdict is Verdict.FAIL]
+    if verdict is Verdict.FAIL and any(map(_any_message_does, failed)):
+        return "the channel does not carry this message: any message does as well."
+    return _CLOSINGS[verdict]
+
+
+def _any_message_does(claim: Claim) -> bool:
+    match claim:
+        case Difference("normal", "shuffle", ">", margin):
+            return margin <= 0.0
+        case Difference("shuffle", "normal", "<", margin):
+            return margin >= 0.0
+    return False
+
+
+def _not_above(high: str, low: str, margin: float, others: Sequence[CriterionResult]) -> str:
+    """What it means that `high` is less than `margin` above `low`."""
+    by = points(abs(margin))
+    if (high, low) == ("p0", "shuffle"):
+        if margin > 0.0:
+            return f"a contradicting message misleads the receiver by less than {by}, if at all"
+        if _shown_above(others, "normal", "shuffle"):
+            return "a contradicting message does not mislead the receiver"
+        return "the receiver does not use the message"
+    if low == "p0":
+        if margin > 0.0:
+            return f"{_noun(high)} helps by less than {by}, if at all"
+        return f"{_noun(high)} does {'harm' if margin < 0.0 else 'not help'}"
+    if high == "p0" and margin <= 0.0:
+        return f"{_noun(low)} helps by itself"
+    if margin > 0.0:
+        return f"{_noun(low)} comes within {by} of it, or above"
+    return f"{_noun(low)} does {'better' if margin < 0.0 else 'as well or better'}"
+
+
+def _shown_above(results: Sequence[CriterionResult], high: str, low: str) -> bool:
+    """Whether a criterion that passed shows one condition above another."""
+    for claim in (parse_claim(one.text) for one in results if one.verdict is Verdict.PASS):
+        match claim:
+            case Difference(first, second, ">", margin) if margin >= 0.0:
+                shown = (first, second)
+            case Difference(first, second, "<", margin) if margin <= 0.0:
+                shown = (second, first)
+            case _:
+                continue
+        if shown == (high, low):
+            return True
+    return False
+
+
+def _noun(condition: str) -> str:
+    return NOUNS.get(condition, condition)

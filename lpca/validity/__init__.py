@@ -1,0 +1,1 @@
+"""Validity checks: they read what B was really given, and ask the model again."""

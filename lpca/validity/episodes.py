@@ -1,0 +1,164 @@
+"""Are these the episodes that were declared, and are they fit to decide anything?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+from scipy.stats import binom
+
+from lpca.tasks import Episode
+from lpca.tasks.base import split_of
+from lpca.validity.audit import Audit, Leak, Unknown
+from lpca.validity.form import LUCK
+
+
+def episodes_complete(audit: Audit) -> str:
+    """All declared episodes are evaluated under every condition, and all of them are judged."""
+    seeds = tuple(episode.seed for episode in audit.episodes)
+    if audit.declared:
+        allowed = audit.sizes or (len(audit.declared),)
+        if len(seeds) not in allowed:
+            wanted = " or ".join(map(str, allowed))
+            raise Leak(f"{len(seeds)} episodes were evaluated, {wanted} are declared")
+        if seeds != audit.declared[: len(seeds)]:
+            stray = next(s for s, d in zip(seeds, audit.declared, strict=False) if s != d)
+            raise Leak(f"episode {stray} stands where the task has another")
+    for condition, records in audit.records.items():
+        if tuple(record.seed for record in records) != seeds:
+            raise Leak(f"{condition}: its outcomes are not those of the episodes, one each")
+    _judged_as_measured(audit, seeds)
+    return f"{len(seeds)} episodes, each judged once under {len(audit.records)} conditions"
+
+
+def _judged_as_measured(audit: Audit, seeds: tuple[int, ...]) -> None:
+    table = audit.table
+    if table is None:
+        return
+    if table.seeds != seeds:
+        raise Leak(f"{table.n} of {len(seeds)} episodes are judged")
+    for condition, outcomes in table.outcomes.items():
+        measured = tuple(record.success(audit.score) for record in audit.records[condition])
+        if measured != outcomes:
+            turned = sum(a != b for a, b in zip(measured, outcomes, strict=True))
+            raise Leak(f"{condition}: {turned} outcomes are judged otherwise than measured")
+
+
+def splits_disjoint(audit: Audit) -> str:
+    """Nothing that is tested was trained on: no seed, no message, no unseen answer."""
+    seeds = [episode.seed for episode in audit.episodes]
+    if len(set(seeds)) != len(seeds):
+        raise Leak("an episode's seed occurs twice")
+    strays = [seed for seed in seeds if split_of(seed) != "test"]
+    if strays:
+        raise Leak(f"episode {strays[0]} is of the {split_of(strays[0])} split, not of test")
+    if audit.own is not None:
+        return _apart_from_declared(audit, audit.own.trained_on)
+    if not audit.training:
+        return f"{len(seeds)} test seeds"
+    trained_seeds = {episode.seed for episode in audit.training}
+    if trained_seeds & set(seeds):
+        raise Leak(f"seed {min(trained_seeds & set(seeds))} is in training and in test")
+    _no_message_known(audit, {episode.message for episode in audit.training})
+    answers = {episode.right for episode in audit.training}
+    leaked = {e.right for e in audit.episodes if e.stratum == "unseen"} & answers
+    if leaked:
+        raise Leak(f"the unseen answer {min(leaked)!r} is named in training messages")
+    return (
+        f"{len(seeds)} test episodes and {len(audit.training)} of training share neither seed nor "
+        "message; no unseen answer in training"
+    )
+
+
+def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
+    """As far as a codec that lpca did not train says what it was trained on."""
+    count = len(audit.episodes)
+    if declared is None:
+        raise Unknown(
+            f"{count} test seeds, each once; what the codec was trained on is unknown, so no "
+            "message could be compared: it may know the test messages"
+        )
+    if not declared:
+        return f"{count} test seeds, each once; the codec declares to be trained on no message"
+    _no_message_known(audit, set(declared))
+    unseen = {e.right: _words(e.right) for e in audit.episodes if e.stratum == "unseen"}
+    longest = max(map(len, unseen.values()), default=0)
+    phrases = {
+        words[start : start + length]
+        for words in map(_words, declared)
+        for length in range(1, longest + 1)
+        for start in range(len(words) - length + 1)
+    }
+    if named := sorted(answer for answer, words in unseen.items() if words in phrases):
+        raise Leak(f"the unseen answer {named[0]!r} is named in messages the codec was trained on")
+    return (
+        f"{count} test episodes and the {len(declared)} messages that the codec declares share no "
+        "message; no unseen answer in those; whether there were others is unknown"
+    )
+
+
+def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
+    known = [episode for episode in audit.episodes if episode.message in messages]
+    if known:
+        raise Leak(
+            f"{len(known)} test messages are training messages, first that of episode "
+            f"{known[0].seed}: {known[0].message!r}"
+        )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", text.casefold()))
+
+
+def position_balanced(audit: Audit) -> str:
+    """The right option's positions are balanced over the whole set.
+
+    Not over its beginning, where a gate stopped early: that is balanced only about. Where the
+    prompts are the user's own, no position is right oftener than luck allows.
+    """
+    episodes = audit.setting.episodes.whole
+    counts = Counter(episode.answer for episode in episodes)
+    slots = range(max(len(episode.options) for episode in episodes))
+    shares = [counts[i] for i in slots]
+    if not audit.task.writes_prompts:
+        answers = Counter(episode.right for episode in episodes)
+        share = max(max(answers.values()) / len(episodes), 1 / _fewest_options(episodes))
+        if share < 1.0 and float(binom.sf(max(shares) - 1, len(episodes), share)) < LUCK:
+            raise Leak(f"one place in the options is right far too often, by place: {shares}")
+    elif max(shares) - min(shares) > len({episode.stratum for episode in episodes}):
+        raise Leak(f"the right option's positions are not balanced: {shares}")
+    return f"right option's positions: {shares}"
+
+
+def _fewest_options(episodes: Iterable[Episode]) -> int:
+    return min(len(episode.options) for episode in episodes)
+
+
+def donors_deranged(audit: Audit) -> str:
+    """The donors are a derangement, and each names a wrong option of its recipient.
+
+    Where answers are free, the recipient's right one is wrong if the donor's message is true.
+    """
+    episodes = audit.setting.episodes
+    if sorted(episodes.whole.donors) != list(range(len(episodes.whole))):
+        raise Leak("the donors are not a permutation of the episodes")
+    for index, episode in enumerate(episodes):
+        donor = episodes.donor(index)
+        if donor.seed == episode.seed:
+            raise Leak(f"episode {episode.seed} is its own donor")
+        if donor.message == episode.message:
+            raise Leak(f"episode {episode.seed}: its donor's message is its own")
+        if not episode.contradicted_by(donor):
+            raise Leak(_believed(episode, donor))
+    free = any(episode.free for episode in episodes)
+    told = "contradicts the right answer" if free else "names a wrong option"
+    return f"{len(episodes)} donors: no fixed point, each {told}"
+
+
+def _believed(episode: Episode, donor: Episode) -> str:
+    if episode.free:
+        return f"episode {episode.seed}: the donor's message leaves the right answer right"
+    return (
+        f"episode {episode.seed}: the donor's answer {donor.right!r} is none of its wrong options"
+    )

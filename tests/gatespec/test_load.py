@@ -1,0 +1,211 @@
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lpca.checker.check import check_spec
+from lpca.gatespec.claims import parse_claim
+from lpca.gatespec.load import SpecError, load_spec
+from lpca.gatespec.methods import method_of
+from lpca.gatespec.model import Difference
+
+DEFAULT = Path(__file__).parents[2] / "gate_specs.yaml"
+SPEC = """\
+version: 1
+task: {name: trip, seed: 7, options: 4, hard: true, ratio: 0.5, label: on, quoted: '3'}
+evaluation: {n: 400, score: likelihood, confidence: 0.95, equivalence_confidence: 0.90}
+gates:
+  gate0:
+    conditions: [p0, p1]
+    criteria:
+      - id: p1_above_p0
+        claim: p1 - p0 > 0.20
+  gate1:
+    title: The channel
+    answers: seen
+    requires: [gate0]
+    conditions: [p0, normal, null]
+    expect: {null: 0.25}
+    criteria:
+      - id: normal_above_null
+        claim: normal - null > 0
+        why: content
+        expect: {discordant: 0.3}
+"""
+
+
+def load(tmp_path, text):
+    path = tmp_path / "gate_specs.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_spec(path)
+
+
+def error(tmp_path, old, new):
+    assert SPEC.count(old) == 1
+    with pytest.raises(SpecError) as caught:
+        load(tmp_path, SPEC.replace(old, new))
+    return str(caught.value).removeprefix(f"{tmp_path / 'gate_specs.yaml'}:")
+
+
+def test_the_default_spec_is_read_whole():
+    spec = load_spec(DEFAULT)
+    assert list(spec.gates) == ["gate0", "gate1", "gate1_open", "gate2", "gate3"]
+    assert spec.evaluation.n == 400
+    assert spec.task.settings == {"options": 4}
+    criterion = spec.gates["gate1"].criteria[2]
+    assert criterion.claim == Difference("normal", "p0", ">", 0.10)
+    assert (criterion.position.line, criterion.position.column) == (45, 16)
+    assert spec.gates["gate1"].criteria[0].expect_discordant == 0.0
+
+
+def test_settings_and_defaults(tmp_path):
+    spec = load(tmp_path, SPEC)
+    assert spec.task.settings == {
+        "options": 4,
+        "hard": True,
+        "ratio": 0.5,
+        "label": "on",
+        "quoted": "3",
+    }
+    gate0, gate1 = spec.gates.values()
+    assert (gate0.title, gate0.answers, gate0.requires, gate0.expect) == ("gate0", "all", (), {})
+    assert gate1.expect == {"null": 0.25}
+    assert gate1.criteria[0].expect_discordant == 0.3
+    assert str(gate1.position).endswith("gate_specs.yaml:10:3")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "start", "says"),
+    [
+        ("version: 1", "version: 2", "1:10: ", "allowed: a whole number from 1 to 1"),
+        ("version: 1\n", "", "1:1: ", "lacks the key 'version'"),
+        ("evaluation: {n", "evalution: {n", "3:1: ", "did you mean 'evaluation'?"),
+        ("n: 400, ", "", "3:13: ", "evaluation lacks the key 'n'"),
+        ("n: 400", "n: 0", "3:17: ", "n is '0'; allowed: a whole number from 1 to 1000000"),
+        ("n: 400", "n: 400.0", "3:17: ", "n is '400.0'"),
+        ("n: 400", "n: '400'", "3:17: ", "n is '400'"),
+        ("n: 400", "n: 1e3", "3:17: ", "a whole number"),
+        ("n: 400", "n: " + "9" * 400, "3:17: ", "a whole number"),
+        ("n: 400", "n: ", "3:17: ", "n is empty"),
+        ("n: 400", "n: [400]", "3:17: ", "n is a list"),
+        ("confidence: 0.95,", "confidence: 95,", "3:53: ", "above 0 and below 1"),
+        ("confidence: 0.95,", "confidence: .nan,", "3:53: ", "above 0 and below 1"),
+        ("confidence: 0.95,", "confidence: 1,", "3:53: ", "above 0 and below 1"),
+        ("score: likelihood", "score: greed", "3:29: ", "did you mean 'greedy'?"),
+        ("seed: 7, ", "", "2:7: ", "task lacks the key 'seed'"),
+        ("seed: 7", "seed: -7", "2:26: ", "from 0 on"),
+        ("ratio: 0.5", "ratio: .inf", "2:60: ", "a finite number"),
+        ("ratio: 0.5", "ratio: 1e999", "2:60: ", "a finite number"),
+        ("ratio: 0.5", "ratio: [1]", "2:60: ", "a list"),
+        ("  gate0:", "  Gate0:", "5:3: ", "lower-case letters"),
+        ("  gate0:", "  skip:", "5:3: ", "pytest does not use itself"),
+        ("    title: The channel", "    titel: x", "11:5: ", "did you mean 'title'?"),
+        ("answers: seen", "answers: unsen", "12:14: ", "did you mean 'unseen'?"),
+        ("requires: [gate0]", "requires: [gate1]", "13:16: ", "unknown gate in requires"),
+        ("requires: [gate0]", "requires: [gate00]", "13:16: ", "did you mean 'gate0'?"),
+        ("requires: [gate0]", "requires: gate0", "13:15: ", "'gate0'; allowed: a list"),
+        ("[p0, normal, null]", "[p0, nromal, null]", "14:22: ", "did you mean 'normal'?"),
+        ("[p0, normal, null]", "[p0, normal, p0]", "14:30: ", "stands twice"),
+        ("[p0, normal, null]", "[]", "14:17: ", "name at least one"),
+        ("[p0, normal, null]", "[p0, normal]", "15:14: ", "unknown key 'null' in expect"),
+        ("expect: {null: 0.25}", "expect: {null: 25}", "15:20: ", "from 0 to 1"),
+        ("expect: {null: 0.25}", "expect: {p1: 0.2}", "15:14: ", "allowed: p0, normal, null"),
+        ("id: normal_above_null", "id: normal-above", "17:13: ", "lower-case letters"),
+        ("id: normal_above_null\n", "why: x\n", "19:9: ", "stands twice"),
+        ("claim: normal - null > 0", "claim: normal - shuffle > 0", "18:25: ", "unknown condition"),
+        ("claim: normal - null > 0", "claim: 'normal - nul > 0'", "18:26: ", "did you mean 'null'"),
+        ("claim: normal - null > 0", "claim: [normal]", "18:16: ", "a list"),
+        ("        claim: normal - null > 0\n", "", "17:9: ", "lacks the key 'claim'"),
+        ("{discordant: 0.3}", "{discordant: 1.3}", "20:30: ", "from 0 to 1"),
+        ("{discordant: 0.3}", "{disc: 0.3}", "20:18: ", "allowed: discordant"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_what_is_allowed(tmp_path, old, new, start, says):
+    message = error(tmp_path, old, new)
+    assert message.startswith(start), message
+    assert says in message
+
+
+def test_gates_that_require_each_other_are_refused(tmp_path):
+    message = error(
+        tmp_path, "    conditions: [p0, p1]\n", "    conditions: [p0, p1]\n    requires: [gate1]\n"
+    )
+    assert message.startswith("5:3: ")
+    assert "requires itself" in message
+
+
+def test_no_gate_and_no_criterion_are_refused(tmp_path):
+    head = SPEC[: SPEC.index("gates:")]
+    with pytest.raises(SpecError, match=r":4:8: gates is an empty mapping"):
+        load(tmp_path, head + "gates: {}\n")
+    with pytest.raises(SpecError, match=r":4:44: gate g has no criterion"):
+        load(tmp_path, head + "gates: {g: {conditions: [p0], criteria:    []}}\n")
+
+
+ORIGINAL = (DEFAULT.parent / "examples" / "original_gates.yaml").read_text(encoding="utf-8")
+LINES = [*SPEC.splitlines(), *ORIGINAL.splitlines()]
+PIECES = st.sampled_from(
+    [*LINES, *(line.strip() for line in LINES), "null", "- [", "}", "'", "\t", ": :", "1e999", "é"]
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([SPEC, ORIGINAL]),
+    st.lists(PIECES, max_size=25).map("\n".join),
+    st.integers(0, len(ORIGINAL)),
+    st.integers(0, 40),
+)
+def test_any_yaml_is_a_spec_or_a_spec_error(tmp_path_factory, base, text, start, length):
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    for content in (text, base[:start] + base[start + length :], base[:start] + text):
+        path.write_text(content, encoding="utf-8")
+        with suppress(SpecError):
+            assert load_spec(path).gates
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, len(ORIGINAL.splitlines()) - 1), st.sampled_from(["0", "1", "0.5", "1000000"])
+)
+def test_whatever_is_a_spec_can_be_checked(tmp_path_factory, line, number):
+    lines = ORIGINAL.splitlines()
+    lines[line] = re.sub(r"[0-9]+(\.[0-9]+)?\b", number, lines[line], count=1)
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with suppress(SpecError):
+        assert all(finding.instead for finding in check_spec(load_spec(path)))
+
+
+def test_the_reference_shows_a_sound_spec(tmp_path):
+    reference = (DEFAULT.parent / "docs" / "spec-reference.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", reference, re.S)
+    assert check_spec(load(tmp_path, example)) == []
+
+
+def test_the_reference_names_every_claim():
+    reference = (DEFAULT.parent / "docs" / "spec-reference.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \| .*? \| (.*?) \|$", reference.partition("## Claims")[2], re.M)
+    assert len(rows) == 9
+    for written, method in rows:
+        for text in re.findall(r"`(.*?)`", written):
+            own = method_of(parse_claim(text))
+            assert (f"`{own}`" in method) if own else (method == "refused"), text
+
+
+def test_any_of_several_k_keeps_its_fixed_n(tmp_path):
+    rule = "    sequential: {rule: e-process, block: 50}\n    k: FAMILY\n    conditions"
+    head, tail = SPEC.rsplit("    conditions", 1)
+    text = head + rule + tail
+    path = tmp_path / "gate_specs.yaml"
+    path.write_text(text.replace("FAMILY", "{all: [4, 8]}"), encoding="utf-8")
+    assert load_spec(path).gates["gate1"].family == (4, 8)
+    path.write_text(text.replace("FAMILY", "{any: [4, 8]}"), encoding="utf-8")
+    with pytest.raises(
+        SpecError, match="gate gate1 stops early and takes any of several k"
+    ) as error:
+        load_spec(path)
+    assert error.value.position.line == 1 + text[: text.index("sequential")].count("\n")

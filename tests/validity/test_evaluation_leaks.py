@@ -1,0 +1,555 @@
+"""Every check passes on a sound run; each planted fault is found by its own check."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lpca.codec.base import Codec
+from lpca.codec.channel import Channel
+from lpca.codec.checkpoint import Identity, identify
+from lpca.codec.recipe import Recipe, Stage
+from lpca.codec.static_prefix import StaticPrefix
+from lpca.codec.token_pooler import TokenPooler
+from lpca.codec.user_codec import codec_given, obtain_own
+from lpca.evaluation import conditions
+from lpca.evaluation import evaluate as evaluate_module
+from lpca.evaluation.condition_numbers import condition_numbers
+from lpca.evaluation.conditions import IMPLEMENTED, Setting
+from lpca.evaluation.evaluate import Job, evaluate
+from lpca.evaluation.outcome import Record
+from lpca.receivers import forward as reading
+from lpca.receivers.forward import Slot
+from lpca.receivers.load import load_receiver
+from lpca.receivers.model import Receiver
+from lpca.sabotage.parts import Wrapped
+from lpca.tasks import Episode, EpisodeSet, Trip
+from lpca.validity.audit import Audit
+from lpca.validity.catalogue import CHECKS, CheckResult
+from lpca.validity.run_checks import run_checks
+
+K, N = 3, 24
+TRAINING_SEED = 0
+
+
+def pooler(receiver: Receiver) -> TokenPooler:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return TokenPooler(receiver, K)
+
+
+def static_prefix(receiver: Receiver) -> StaticPrefix:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return StaticPrefix(receiver, K)
+
+
+@dataclass
+class Run:
+    """A run to be spoilt: whatever is replaced before `audit` is what gets evaluated."""
+
+    receiver: Receiver
+    codec: Codec
+    episodes: EpisodeSet
+    cache: Path
+    hash: str
+    trained: Identity | None = None
+    conditions: Sequence[str] = tuple(name for name in IMPLEMENTED if name != "p5")
+
+    def audit(self) -> Audit:
+        channel = Channel(self.receiver, self.codec, K)
+        static = Channel(self.receiver, static_prefix(self.receiver), K)
+        typical = tuple(e.message for e in Trip().training_batch(0, 20, 0))
+        setting = Setting(self.receiver, channel, self.episodes, static, typical)
+        records = evaluate(setting, self.conditions, self.cache).records
+        numbers = {c: condition_numbers(c, rs, 0.95, setting) for c, rs in records.items()}
+        return Audit(setting, Trip(), records, self.hash, trained=self.trained, numbers=numbers)
+
+    def train_on(self, seed: int) -> None:
+        """Say that the codec was trained, which it need not be to be checked for."""
+        recipe = Recipe(stages=(Stage(20),))
+        self.trained = identify(self.receiver, Trip(), K, seed, recipe)
+
+    def failing(self) -> set[str]:
+        return failing(self.audit())
+
+
+def failing(audit: Audit) -> set[str]:
+    return {result.id for result in run_checks(audit) if result.passed is False}
+
+
+def run_on(receiver: Receiver, cache: Path) -> Run:
+    episodes = Trip().evaluation_set("test", "seen", N, 0)
+    return Run(receiver, pooler(receiver), episodes, cache, receiver.state_hash())
+
+
+@pytest.fixture
+def run(llama: Receiver, tmp_path: Path) -> Run:
+    return run_on(llama, tmp_path)
+
+
+@pytest.fixture
+def own_run(fresh_llama: Receiver, tmp_path: Path) -> Run:
+    """A run on a receiver that no other test shares."""
+    return run_on(fresh_llama, tmp_path)
+
+
+def plant(patch: pytest.MonkeyPatch, condition: str, make: Callable[[Setting], list[Slot]]) -> None:
+    patch.setattr(conditions, "_SLOTS", {**conditions._SLOTS, condition: make})
+
+
+class TestSound:
+    @pytest.mark.parametrize("architecture", ["llama", "qwen2"])
+    @pytest.mark.parametrize("stratum", ["seen", "unseen"])
+    def test_every_check_passes(
+        self,
+        tiny_receivers: dict[str, Receiver],
+        tmp_path: Path,
+        architecture: str,
+        stratum: Any,
+    ) -> None:
+        run = run_on(tiny_receivers[architecture], tmp_path)
+        run.episodes = Trip().evaluation_set("test", stratum, N, 1)
+        run.train_on(TRAINING_SEED)
+        results = run_checks(run.audit())
+        assert [r.id for r in results] == [check.id for check in CHECKS]
+        assert [(r.id, r.detail) for r in results if r.passed is not True] == []
+        assert all(r.detail for r in results)
+
+    def test_every_check_passes_in_bfloat16(
+        self, tiny_folders: dict[str, Path], tmp_path: Path
+    ) -> None:
+        coarse = load_receiver(str(tiny_folders["llama"]), "cpu", "bfloat16")
+        assert run_on(coarse, tmp_path).failing() == set()
+
+    def test_a_check_whose_conditions_were_not_evaluated_does_not_apply(self, run: Run) -> None:
+        run.conditions = ("p0", "p1")
+        applies = {r.id: r.passed for r in run_checks(run.audit())}
+        assert {name for name, passed in applies.items() if passed is None} == {
+            check.id for check in CHECKS if not {"p0", "p1"}.issuperset(check.needs)
+        }
+        assert False not in applies.values()
+
+
+class TestPrompt:
+    @pytest.mark.parametrize("condition", ["null", "random", "shuffle", "normal"])
+    def test_a_message_in_bs_prompt(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, condition: str
+    ) -> None:
+        honest = evaluate_module.run_block
+
+        def leaking(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Iterator[Any]:
+            """Under one condition B also reads the message; the records do not say so."""
+            for job in jobs:
+                told = tuple(replace(e, after=f" {e.message}{e.after}") for e in job.episodes)
+                spoilt = job.condition == condition
+                [(_, records)] = honest(
+                    receiver, [replace(job, episodes=told) if spoilt else job], batch_size
+                )
+                yield job, records
+
+        monkeypatch.setattr(evaluate_module, "run_block", leaking)
+        around = {"prompt_ignores_message"} if condition == "normal" else set()
+        assert run.failing() == {"prompt_is_p0s"} | around
+
+    @pytest.mark.parametrize("condition", ["null", "shuffle", "random", "normal"])
+    def test_a_message_smuggled_in_after_the_latents(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, condition: str
+    ) -> None:
+        honest = conditions._SLOTS[condition]
+
+        def longer(setting: Setting) -> list[Slot]:
+            messages = conditions._embed(setting)
+            return [
+                Slot(vectors=torch.cat([slot.vectors, message.vectors]))
+                for slot, message in zip(honest(setting), messages, strict=True)
+            ]
+
+        plant(monkeypatch, condition, longer)
+        assert "prompt_is_p0s" in run.failing()
+
+    def test_text_that_never_reaches_b(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        ids = run.receiver.message_ids("I am off.")
+        plant(monkeypatch, "p1", lambda s: [Slot(ids=tuple(ids)) for _ in s.episodes])
+        plant(
+            monkeypatch,
+            "embed",
+            lambda s: [Slot(vectors=run.receiver.embed(ids))] * len(s.episodes),
+        )
+        assert run.failing() == {"text_is_message"}
+
+    @pytest.mark.parametrize("place", ["before", "after"])
+    @pytest.mark.parametrize("spelling", [str, str.upper])
+    def test_the_answer_beside_the_options(
+        self, run: Run, place: str, spelling: Callable[[str], str]
+    ) -> None:
+        spoilt = [tell(e, place, spelling(e.right)) for e in run.episodes]
+        run.episodes = EpisodeSet(tuple(spoilt), run.episodes.donors)
+        assert run.failing() == {"no_answer_outside_options"}
+
+    def test_one_option_beside_the_options_in_one_prompt(self, run: Run) -> None:
+        episodes = list(run.episodes)
+        wrong = next(o for o in episodes[7].options if o != episodes[7].right)
+        episodes[7] = tell(episodes[7], "after", wrong)
+        run.episodes = EpisodeSet(tuple(episodes), run.episodes.donors)
+        assert run.failing() == {"no_answer_outside_options"}
+
+    def test_words_of_the_message_in_every_prompt(self, tmp_path: Path) -> None:
+        # The stub's tokens are longer than letters: four of them are words.
+        run = run_on(load_receiver("stub", "cpu", "float32"), tmp_path)
+        run.conditions = ("p0",)
+        assert run.failing() == set()
+        spoilt = [tell(e, "after", e.message.replace(e.right, "there")) for e in run.episodes]
+        run.episodes = EpisodeSet(tuple(spoilt), run.episodes.donors)
+        assert run.failing() == {"no_answer_outside_options"}
+
+    def test_a_right_option_that_always_stands_first(self, run: Run) -> None:
+        run.episodes = EpisodeSet(
+            tuple(first_is_right(e) for e in run.episodes), run.episodes.donors
+        )
+        assert run.failing() == {"position_balanced"}
+
+
+def tell(episode: Episode, place: str, text: str) -> Episode:
+    """Put text beside the options list: at the end of `before`, or the start of `after`."""
+    if place == "before":
+        return replace(episode, before=f"{episode.before} {text}!")
+    return replace(episode, after=f" {text}{episode.after}")
+
+
+def first_is_right(episode: Episode) -> Episode:
+    wrong = [option for option in episode.options if option != episode.right]
+    options = (episode.right, *wrong)
+    before = episode.before.replace(", ".join(episode.options), ", ".join(options))
+    return replace(episode, options=options, before=before, answer=0)
+
+
+class TestPrefix:
+    def test_a_prefix_the_model_does_not_look_at(self, own_run: Run) -> None:
+        tokens = own_run.receiver.embedding.weight
+
+        def blind(_module: nn.Module, args: Any, inputs: dict[str, Any]) -> Any:
+            """Inside the model, vectors that are no token's embedding become zero."""
+            given = inputs["inputs_embeds"]
+            if given is None:
+                return None
+            known = (given[:, :, None] == tokens[None, None]).all(-1).any(-1)
+            return args, {**inputs, "inputs_embeds": given * known[..., None]}
+
+        own_run.receiver.model.model.register_forward_pre_hook(blind, with_kwargs=True)
+        own_run.hash = own_run.receiver.state_hash()
+        assert own_run.failing() == {"prefix_used"}
+
+    def test_slots_that_reading_drops(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reading, "_inject", lambda embeddings, _slots, _real: embeddings)
+        # Nothing arrives as it was made, and every check of what arrived says so.
+        assert run.failing() == {
+            *("prefix_used", "plumbing_logits", "latents_injected", "shuffle_is_donors"),
+            *("mean_is_mean", "same_answer_agrees", "random_has_norms"),
+        }
+
+    def test_a_null_that_is_a_small_constant(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        small = torch.full((K, run.receiver.d_model), 1e-3)
+        plant(monkeypatch, "null", lambda s: [Slot(vectors=small) for _ in s.episodes])
+        assert run.failing() == {"null_is_zero"}
+
+    @pytest.mark.parametrize("factor", [2.0, 1.01, 0.0])
+    def test_noise_of_another_norm(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, factor: float
+    ) -> None:
+        honest = conditions._random
+        plant(
+            monkeypatch,
+            "random",
+            lambda s: [Slot(vectors=slot.vectors * factor) for slot in honest(s)],
+        )
+        assert run.failing() == {"random_has_norms"}
+
+    def test_noise_that_is_the_latents_themselves(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plant(monkeypatch, "random", conditions._normal)
+        # Noise in the prefix's place then changes nothing either.
+        assert run.failing() == {"random_is_noise", "prefix_used"}
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda v: -v,
+            lambda v: v.flip(1),
+            lambda v: torch.randn(v.shape) * v.norm(dim=1, keepdim=True) / 50 + 0.7 * v,
+        ],
+    )
+    def test_noise_made_of_the_latents(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, make: Callable[[Tensor], Tensor]
+    ) -> None:
+        def from_latents(setting: Setting) -> list[Slot]:
+            made = []
+            for slot in conditions._normal(setting):
+                with torch.random.fork_rng():
+                    torch.manual_seed(0)
+                    noise = make(slot.vectors)
+                norms = slot.vectors.norm(dim=1, keepdim=True)
+                made.append(Slot(vectors=noise / noise.norm(dim=1, keepdim=True) * norms))
+            return made
+
+        plant(monkeypatch, "random", from_latents)
+        assert run.failing() == {"random_is_noise"}
+
+    def test_noise_made_of_the_donors_latents(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def rescaled(setting: Setting) -> list[Slot]:
+            pairs = zip(conditions._shuffle(setting), conditions._normal(setting), strict=True)
+            return [
+                Slot(vectors=nn.functional.normalize(a.vectors) * b.vectors.norm(dim=1)[:, None])
+                for a, b in pairs
+            ]
+
+        plant(monkeypatch, "random", rescaled)
+        assert run.failing() == {"random_is_noise"}
+
+    def test_latents_of_zero_are_no_noise_to_be_accused(self, run: Run) -> None:
+        run.codec = Wrapped(pooler(run.receiver), lambda p: p * 0.0)
+        assert "random_is_noise" not in run.failing()
+
+    def test_latents_that_are_not_the_codecs(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plant(
+            monkeypatch,
+            "normal",
+            lambda s: [Slot(vectors=v.vectors + 0.01) for v in conditions._normal(s)],
+        )
+        assert run.failing() == {"latents_injected"}
+
+    @pytest.mark.parametrize("factor", [1.01, 1 + 1e-6])
+    def test_injected_embeddings_a_little_too_long(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch, factor: float
+    ) -> None:
+        honest = conditions._embed
+        plant(
+            monkeypatch,
+            "embed",
+            lambda s: [Slot(vectors=slot.vectors * factor) for slot in honest(s)],
+        )
+        assert run.failing() == {"plumbing_logits"}
+
+    def test_a_model_that_reads_embeddings_otherwise_than_tokens(self, own_run: Run) -> None:
+        def louder(_module: nn.Module, args: Any, inputs: dict[str, Any]) -> Any:
+            given = inputs["inputs_embeds"]
+            return None if given is None else (args, {**inputs, "inputs_embeds": given * 1.01})
+
+        own_run.receiver.model.model.register_forward_pre_hook(louder, with_kwargs=True)
+        own_run.hash = own_run.receiver.state_hash()
+        assert own_run.failing() == {"plumbing_logits", "slow_path_agrees"}
+
+
+class TestEncoding:
+    def test_dropout_left_on(self, run: Run) -> None:
+        dropout = nn.functional.dropout
+        run.codec = Wrapped(pooler(run.receiver), lambda p: dropout(p, 0.3, training=True))
+        assert run.failing() == {"encoding_repeatable"}
+
+    def test_noise_too_small_to_matter(self, run: Run) -> None:
+        run.codec = Wrapped(pooler(run.receiver), lambda p: p + 1e-7 * torch.randn(p.shape))
+        assert run.failing() == {"encoding_repeatable"}
+
+    def test_latents_that_depend_on_the_batch(self, run: Run) -> None:
+        run.codec = Wrapped(pooler(run.receiver), lambda p: p - p.mean(0))
+        assert run.failing() == {"encoding_repeatable"}
+
+
+class TestDonors:
+    def test_an_episode_that_is_its_own_donor(self, run: Run) -> None:
+        run.episodes = replace(run.episodes, donors=tuple(range(N)))
+        assert run.failing() == {"donors_deranged"}
+
+    def test_a_donor_used_twice(self, run: Run) -> None:
+        first, *rest = run.episodes.donors
+        run.episodes = replace(run.episodes, donors=(first, first, *rest[1:]))
+        assert run.failing() == {"donors_deranged"}
+
+    def test_a_donor_whose_answer_is_no_option(self, run: Run) -> None:
+        run.episodes = replace(run.episodes, donors=tuple((i + 5) % N for i in range(N)))
+        assert run.failing() == {"donors_deranged"}
+
+    def test_a_donor_with_the_same_answer(self, run: Run) -> None:
+        first, second, *rest = run.episodes
+        second = replace(
+            second,
+            message=second.message.replace(second.right, first.right),
+            paraphrase=second.paraphrase.replace(second.right, first.right),
+            before=second.before.replace(second.right, first.right),
+            options=tuple(first.right if o == second.right else o for o in second.options),
+        )
+        run.episodes = EpisodeSet((first, second, *rest), run.episodes.donors)
+        assert len(set(second.options)) == 4
+        assert run.failing() == {"donors_deranged"}
+
+    def test_a_shuffle_that_does_not_shuffle(
+        self, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plant(monkeypatch, "shuffle", conditions._normal)
+        assert run.failing() == {"shuffle_is_donors"}
+
+
+def better_scores(record: Record) -> Record:
+    scores = list(record.scores)
+    random.Random(record.seed).shuffle(scores)
+    return replace(record, scores=(*scores[1:], scores[0]))
+
+
+def all_right(record: Record) -> Record:
+    return replace(record, named=record.answer)
+
+
+def without_scores(record: Record) -> Record:
+    return replace(record, scores=())
+
+
+def nan_scores(record: Record) -> Record:
+    return replace(record, scores=(math.nan,) * 4)
+
+
+class TestOutcomes:
+    @pytest.mark.parametrize("edit", [better_scores, all_right, without_scores, nan_scores])
+    @pytest.mark.parametrize("condition", ["normal", "p0"])
+    def test_outcomes_that_no_model_gave(
+        self, run: Run, edit: Callable[[Record], Record], condition: str
+    ) -> None:
+        audit = run.audit()
+        edited = [edit(record) for record in audit.records[condition]]
+        assert failing(replace(audit, records={**audit.records, condition: edited})) == {
+            "outcomes_traced"
+        }
+
+    def test_outcomes_in_another_order(self, run: Run) -> None:
+        audit = run.audit()
+        records = {**audit.records, "p1": audit.records["p1"][::-1]}
+        assert failing(replace(audit, records=records)) == {
+            *("episodes_complete", "outcomes_traced", "plumbing_logits")
+        }
+
+    def test_outcomes_of_another_codec(self, run: Run) -> None:
+        other = replace(run, codec=Wrapped(pooler(run.receiver), lambda p: p + 0.1))
+        records = {**run.audit().records, "normal": other.audit().records["normal"]}
+        assert failing(replace(run.audit(), records=records)) == {"outcomes_traced"}
+
+
+class TestReceiver:
+    def test_one_bit_of_one_weight(self, own_run: Run) -> None:
+        weight = own_run.receiver.model.model.layers[1].mlp.up_proj.weight
+        weight.data.view(torch.int32)[3, 5] ^= 1
+        assert own_run.failing() == {"receiver_frozen"}
+
+    def test_a_parameter_that_asks_for_a_gradient(self, own_run: Run) -> None:
+        next(own_run.receiver.model.parameters()).requires_grad_(True)
+        assert own_run.failing() == {"receiver_frozen"}
+
+    def test_training_mode(self, own_run: Run) -> None:
+        own_run.receiver.model.train()
+        assert own_run.failing() == {"receiver_frozen"}
+
+    def test_a_hook(self, own_run: Run) -> None:
+        layer = own_run.receiver.model.model.layers[1]
+        layer.register_forward_hook(lambda *_: None)
+        assert own_run.failing() == {"receiver_frozen"}
+
+    def test_other_code_for_one_layer(self, own_run: Run) -> None:
+        layer = own_run.receiver.model.model.layers[1]
+        layer.forward = type(layer).forward.__get__(layer)
+        assert own_run.failing() == {"receiver_frozen"}
+
+    def test_asking_for_hidden_states_changes_nothing(self, own_run: Run) -> None:
+        ids = torch.tensor([[1, 2, 3]])
+        own_run.receiver.model(input_ids=ids, output_hidden_states=True)
+        assert not own_run.failing()
+
+
+class TestSplits:
+    def test_a_training_episode_in_the_test_set(self, run: Run) -> None:
+        trained = Trip().training_batch(0, 32, TRAINING_SEED)[4]
+        self._reseed(run, trained.seed)
+        run.train_on(TRAINING_SEED)
+        assert run.failing() == {"splits_disjoint"}
+
+    def test_a_validation_episode_in_the_test_set(self, run: Run) -> None:
+        self._reseed(run, next(iter(Trip().evaluation_set("validation", "seen", 2, 0))).seed)
+        assert run.failing() == {"splits_disjoint"}
+
+    def test_an_episode_counted_twice(self, run: Run) -> None:
+        self._reseed(run, run.episodes.episodes[0].seed)
+        assert run.failing() == {"splits_disjoint"}
+
+    def test_a_trained_name_that_passes_for_an_unseen_one(self, run: Run) -> None:
+        passing = tuple(replace(e, stratum="unseen") for e in run.episodes)
+        run.episodes = EpisodeSet(passing, run.episodes.donors)
+        run.train_on(TRAINING_SEED)
+        assert run.failing() == {"splits_disjoint"}
+
+    @staticmethod
+    def _reseed(run: Run, seed: int) -> None:
+        episodes = list(run.episodes)
+        episodes[9] = replace(episodes[9], seed=seed)
+        run.episodes = EpisodeSet(tuple(episodes), run.episodes.donors)
+
+
+class TestOwnCodec:
+    """What is known of a codec that lpca did not train is what it declares."""
+
+    @staticmethod
+    def splits(run: Run, declared: Sequence[str] | None) -> CheckResult:
+        channel = pooler(run.receiver)
+        channel.trained_on = declared  # type: ignore[assignment]
+        own = obtain_own(codec_given(channel), run.receiver, K)
+        run.conditions = ["p0", "normal"]
+        results = run_checks(replace(run.audit(), own=own))
+        return next(one for one in results if one.id == "splits_disjoint")
+
+    def test_nothing_declared_is_nothing_known(self, run: Run) -> None:
+        found = self.splits(run, None)
+        assert found.passed is None
+        assert "unknown" in found.detail
+
+    def test_nothing_declared_does_not_excuse_an_episode_counted_twice(self, run: Run) -> None:
+        TestSplits._reseed(run, run.episodes.episodes[0].seed)
+        assert self.splits(run, None).passed is False
+
+    def test_trained_on_nothing(self, run: Run) -> None:
+        found = self.splits(run, [])
+        assert found.passed is True
+        assert "declares to be trained on no message" in found.detail
+
+    def test_declared_messages_of_training(self, run: Run) -> None:
+        messages = [e.message for e in Trip().training_batch(0, 30, 0)]
+        found = self.splits(run, messages)
+        assert found.passed is True
+        assert "30 messages that the codec declares" in found.detail
+        assert "whether there were others is unknown" in found.detail
+
+    def test_a_declared_test_message(self, run: Run) -> None:
+        found = self.splits(run, ["Hello.", run.episodes.episodes[3].message])
+        assert found.passed is False
+        assert "1 test messages are training messages" in found.detail
+
+    @pytest.mark.parametrize(
+        ("declared", "passed"),
+        [("Back from {}!", False), ("back from {}", False), ("The {}ian way", True)],
+    )
+    def test_an_unseen_answer_in_a_declared_message(
+        self, run: Run, declared: str, passed: bool
+    ) -> None:
+        run.episodes = Trip().evaluation_set("test", "unseen", N, 1)
+        name = run.episodes.episodes[5].right
+        assert self.splits(run, [declared.format(name)]).passed is passed
