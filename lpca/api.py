@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lpca.base.arguments import parse_ks
 from lpca.base.errors import RequestError
 from lpca.base.files import cache_dir, write_json
 from lpca.base.registry import suggestion
@@ -18,7 +19,6 @@ from lpca.gate.plan import EVIDENCE, LEDGER, ks_of, needs_codec, sound_spec
 from lpca.gate.runner import Console, Options, Runner
 from lpca.gatespec.model import Spec
 from lpca.judge import CriterionResult, GateResult
-from lpca.pytest_plugin.cases import parse_ks
 from lpca.receivers.load import DEFAULT
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import lpca
+from lpca.base.arguments import parse_codec
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data, hash_modules, hash_tensors
 from lpca.base.registry import suggestion
+from lpca.base.version import PACKAGE
 from lpca.codec.base import Codec, CodecError, bits_of
 from lpca.codec.store import DEFAULT_SEED
-from lpca.pytest_plugin.cases import parse_codec
 from lpca.receivers.model import Receiver
 
 Factory = Callable[[Receiver, int], object]
@@ -238,7 +238,7 @@ def _weights_hash(codec: object) -> str | None:
 
 def _code_hash(factory: object, codec: object) -> str | None:
     modules = {getattr(factory, "__module__", None), type(codec).__module__}
-    own = [m for m in modules if m and m.partition(".")[0] != lpca.__name__]
+    own = [m for m in modules if m and m.partition(".")[0] != PACKAGE.name]
     try:
         return hash_modules(own) if own else None
     except (ImportError, ValueError, OSError, SyntaxError):
@@ -260,7 +260,7 @@ def _kind(what: object) -> str:
 def _reason(error: BaseException) -> str:
     """The error in one line, with the last place of the user's own code that it came through."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
-    others = [Path(lpca.__file__).parent, Path(traceback.__file__).parent]
+    others = [PACKAGE, Path(traceback.__file__).parent]
     places = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Train, or go on where an interrupted training stopped, and write the checkpoint."""
+    from lpca.base.arguments import parse_ks, parse_seed
     from lpca.base.errors import RunError
     from lpca.base.files import cache_dir
     from lpca.codec.checkpoint import MANIFEST, save_checkpoint
@@ -43,7 +44,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.codec.store import Request, obtain_codec
     from lpca.codec.training import Progress
     from lpca.gatespec.load import SpecError, load_spec
-    from lpca.pytest_plugin.cases import parse_ks, parse_seed
     from lpca.receivers.data_parallel import load_among_processes
     from lpca.report.console import StderrConsole
     from lpca.tasks import task_of

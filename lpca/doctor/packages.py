@@ -8,11 +8,10 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from pathlib import Path
 from shlex import quote
 
-import lpca
 from lpca.base.exit_codes import ExitCode
+from lpca.base.version import PACKAGE, __version__
 from lpca.doctor.finding import Finding, Section
 
 _WRITTEN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(\[.*?\])?\s*(?P<allowed>[^;]*?)\s*(;.*)?")
@@ -61,8 +60,8 @@ def python_section() -> Section:
     python = Finding(f"{'Python':18} {version:12} needs {allowed or 'any'}; {sys.executable}")
     if allowed and _fits(version, allowed) is False:
         python = Finding(python.text, ExitCode.FAIL, f"make an environment of Python {allowed}")
-    folder = Path(lpca.__file__).parent
-    own = Finding(f"{'lpca':18} {lpca.__version__:12} {folder}")
+    folder = PACKAGE
+    own = Finding(f"{'lpca':18} {__version__:12} {folder}")
     if found is None:
         mend = f"{INSTALL} {quote(str(folder.parent))}"
         own = Finding(f"{own.text}; not installed, so what it needs is not known", mend=mend)

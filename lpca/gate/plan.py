@@ -9,16 +9,12 @@ from pathlib import Path
 from lpca.base.errors import RequestError
 from lpca.checker.check import check_spec, has_errors
 from lpca.gatespec.load import load_spec
-from lpca.gatespec.model import Gate, Spec
+from lpca.gatespec.model import LATENT, Gate, Spec
 from lpca.tasks import task_of
 
 EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
 """Where a project keeps them, unless the run says otherwise."""
 DEFAULT_K = 4
-LATENT = ("normal", "null", "random", "shuffle", "static", "mean", "same_answer")
-"""Conditions that inject k vectors: they need a codec, or at least its k."""
-
-
 ENCODED = ("normal", "random", "shuffle", "mean", "same_answer")
 """Those among them that follow from what the codec makes of a message."""
 

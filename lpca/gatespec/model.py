@@ -19,6 +19,8 @@ CONDITIONS: tuple[str, ...] = (
     *("static", "mean", "same_answer"),
 )
 """Every condition a spec may name. `lpca.evaluation.conditions` decides what each one gives B."""
+LATENT = ("normal", "null", "random", "shuffle", "static", "mean", "same_answer")
+"""Conditions that inject k vectors: they need a codec, or at least its k."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import get_args
 
+from lpca.base.arguments import MAX_K
 from lpca.gatespec.kinds import (
     REQUIRED,
     Choice,
@@ -34,7 +35,6 @@ SEED_RANGE = r"([0-9]{1,12}) ?\.\. ?([0-9]{1,12})"
 NEAREST = 1e-9
 """How near to 0 or 1 a confidence may lie: nearer ones are lost in rounding."""
 MAX_GATES = 100
-MAX_K = 512
 MAX_WHERE = 200
 """Characters of a `where`."""
 NULL_FORMS = {

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
+from lpca.base.arguments import parse_codec, parse_ks, parse_seed
 from lpca.base.errors import RequestError, RunError
 from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
 from lpca.gatespec.load import SpecError
 from lpca.gatespec.model import Spec
-from lpca.pytest_plugin.cases import Case, case_of, cases, parse_codec, parse_ks, parse_seed
+from lpca.pytest_plugin.cases import Case, case_of, cases
 from lpca.pytest_plugin.families import family_verdict
 from lpca.pytest_plugin.junit import check_properties, criterion_properties
 from lpca.pytest_plugin.verdicts import USAGE_PROPERTY, VerdictReporter

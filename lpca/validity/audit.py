@@ -15,7 +15,7 @@ from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation import evaluate
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.outcome import Record
-from lpca.gate.plan import LATENT
+from lpca.gatespec.model import LATENT
 from lpca.judge import OutcomeTable
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver

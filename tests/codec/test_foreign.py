@@ -11,12 +11,12 @@ from gate_project import BASE, ROOT, Project
 from own_codec import CUT, OPEN
 from torch import nn
 
+from lpca.base.arguments import parse_codec
 from lpca.base.errors import RequestError
 from lpca.codec.base import CodecError, bits_of
 from lpca.codec.channel import Channel
 from lpca.codec.user_codec import codec_given, codec_named, obtain_own
 from lpca.gate.measure import Design, Looks, Subject, measure
-from lpca.pytest_plugin.cases import parse_codec
 from lpca.tasks import Trip
 
 K = 3

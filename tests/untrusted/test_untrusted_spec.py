@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lpca.base.arguments import parse_ks
 from lpca.commands.cli import main
 from lpca.gate.plan import gate_conditions
 from lpca.gatespec.document import MAX_BYTES
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.pytest_plugin.cases import parse_ks
 from lpca.tasks import task_of
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,39 @@
+"""What a user may ask for on a command line or in a call: k, a training seed, a codec's name."""
+
+from __future__ import annotations
+
+import re
+
+MAX_K = 512
+"""The most latents a codec may have."""
+_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_CODEC = re.compile(rf"({_DOTTED}):({_DOTTED})")
+MAX_SEED = 2**63 - 1
+"""The largest seed that every generator takes."""
+
+
+def parse_ks(text: str) -> tuple[int, ...]:
+    """Read `--k`: whole numbers from 1 to MAX_K, separated by commas; ValueError otherwise."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and len(part) < 10 and 1 <= int(part) <= MAX_K for part in parts):
+        raise ValueError(
+            f"--k {text[:40]}: allowed: whole numbers from 1 to {MAX_K}, as in --k 4,8"
+        )
+    return tuple(dict.fromkeys(int(part) for part in parts))
+
+
+def parse_seed(option: str, seed: int) -> int:
+    """Return a training seed that can be one; ValueError otherwise."""
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"{option} {seed}: allowed: whole numbers from 0 to {MAX_SEED}")
+    return seed
+
+
+def parse_codec(text: str) -> tuple[str, str]:
+    """Read `--codec` into a module's name and that of a factory in it; ValueError otherwise."""
+    found = _CODEC.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            f"--codec {text[:80]}: allowed: package.module:factory, as in --codec my_codec:make"
+        )
+    return found[1], found[2]
