@@ -28,7 +28,10 @@ from lpca.base.hashing import named_rng
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.load import load_receiver
-from lpca.tasks.families import Family, Puzzle, arithmetic, constraints, family_named, programs
+from lpca.tasks.family import Family, Puzzle, family_named
+from lpca.tasks.kinds import s1 as constraints
+from lpca.tasks.kinds import s2 as arithmetic
+from lpca.tasks.kinds import s3 as programs
 
 RECEIVERS = Path(__file__).parents[1] / "lpca" / "receivers"
 MAX_BYTES = 5_000_000

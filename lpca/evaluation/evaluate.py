@@ -33,12 +33,12 @@ CODE = (
     "lpca.receivers.option_tree",
     "lpca.receivers.observed_input",
     "lpca.receivers.model",
-    "lpca.tasks.families.arithmetic",
-    "lpca.tasks.families.base",
-    "lpca.tasks.families.constraints",
-    "lpca.tasks.families.programs",
-    "lpca.tasks.families.sandbox",
-    "lpca.tasks.families.sandbox_child",
+    "lpca.tasks.kinds.s2",
+    "lpca.tasks.family",
+    "lpca.tasks.kinds.s1",
+    "lpca.tasks.kinds.s3",
+    "lpca.tasks.sandbox",
+    "lpca.tasks.sandbox_child",
 )
 
 

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from lpca.gatespec.load import SpecError
 from lpca.gatespec.model import Spec
 from lpca.tasks.base import (
     MAX_TASK_SEED,
+    TASKS,
     Episode,
     EpisodeSet,
+    Settings,
     Split,
     Task,
     TaskError,
     ToldEpisode,
 )
-from lpca.tasks.episodes import Episodes
-from lpca.tasks.families import FAMILIES, FreeEpisode
-from lpca.tasks.relay import Relay
-from lpca.tasks.trip import Trip
+from lpca.tasks.family import Family, FreeEpisode, family_named
+from lpca.tasks.kinds.episodes import Episodes
+from lpca.tasks.kinds.relay import Relay
+from lpca.tasks.kinds.trip import Trip
 
 __all__ = [
+    "TASKS",
     "Episode",
     "EpisodeSet",
     "Episodes",
+    "Family",
     "FreeEpisode",
     "Relay",
     "Split",
@@ -32,25 +35,19 @@ __all__ = [
     "TaskError",
     "ToldEpisode",
     "Trip",
+    "family_named",
     "make_task",
     "task_of",
 ]
 
-Settings = Mapping[str, int | float | str | bool]
-
 
 def make_task(name: str, settings: Settings, folder: Path = Path()) -> Task:
     """Build the task a spec in `folder` names; TaskError on an unknown name or setting."""
-    if name == Trip.name:
-        return Trip.from_settings(settings)
-    if name == Relay.name:
-        return Relay.from_settings(settings)
-    if name == Episodes.name:
-        return Episodes.from_settings(settings, folder)
-    if name in FAMILIES:
-        return FAMILIES[name].from_settings(settings)
-    allowed = ", ".join((Trip.name, Relay.name, Episodes.name, *FAMILIES))
-    raise TaskError(f"unknown task {name[:60]!r}; allowed: {allowed}", "name")
+    try:
+        kind = TASKS[name]
+    except KeyError as error:
+        raise TaskError(str(error), "name") from None
+    return kind.from_settings(settings, folder)
 
 
 def task_of(spec: Spec) -> Task:
@@ -66,24 +63,26 @@ def task_of(spec: Spec) -> Task:
     except TaskError as error:
         place = task.places.get(error.setting or "", task.places["name"])
         raise SpecError(place, str(error)) from error
-    if not isinstance(made, Relay):
+    kind = TASKS[task.name]
+    if not kind.tells_facts:
         _refuse_facts(spec)
-    if isinstance(made, Episodes):
+    if kind.may_run_out:
         _draw(spec, made)
     return made
 
 
 def _refuse_facts(spec: Spec) -> None:
+    telling = [name for name, kind in TASKS.items() if kind.tells_facts]
     for gate in spec.gates.values():
         if "p5" in gate.conditions:
             raise SpecError(
                 gate.places.get("conditions", gate.position),
                 f"gate {gate.name} runs p5, and task {spec.task.name} has no facts to be told as "
-                f"structured text; allowed: task {Relay.name}",
+                f"structured text; allowed: task {', '.join(telling)}",
             )
 
 
-def _draw(spec: Spec, task: Episodes) -> None:
+def _draw(spec: Spec, task: Task) -> None:
     sizes = {(gate.answers, spec.episodes(gate)): gate for gate in reversed(spec.gates.values())}
     for (answers, n), gate in reversed(sizes.items()):
         try:

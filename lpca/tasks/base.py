@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data
+from lpca.base.registry import Registry
 from lpca.gatespec.model import Answers
 
 Split = Literal["train", "validation", "test"]
 Stratum = Literal["seen", "unseen"]
+Settings = Mapping[str, int | float | str | bool]
+"""What a spec's `task:` says besides name and seed."""
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MAX_TASK_SEED = 10**8 - 1
@@ -30,13 +35,29 @@ class TaskError(RequestError):
         self.setting = setting
 
 
-def only_options(task: str, settings: Mapping[str, object]) -> None:
-    """Refuse, as a TaskError, every setting of a task but `options`."""
-    unknown = sorted(set(settings) - {"options"})
-    if unknown:
+def checked_settings(task: str, settings: Settings, allowed: Sequence[str]) -> dict[str, Any]:
+    """Return a task's settings; TaskError on one that it does not have."""
+    for key in sorted(set(settings) - set(allowed)):
+        names = ", ".join(allowed) or "none"
+        raise TaskError(f"task {task}: unknown setting {key!r:.62}; allowed: {names}", key)
+    return dict(settings)
+
+
+def whole_options(task: str, options: object) -> None:
+    """Refuse, as a TaskError, a number of options that is none."""
+    whole = isinstance(options, int) and not isinstance(options, bool)
+    if not whole or not MIN_OPTIONS <= options <= MAX_OPTIONS:  # type: ignore[operator]
         raise TaskError(
-            f"task {task}: unknown setting {unknown[0]!r}; allowed: options", unknown[0]
+            f"task {task}: options is {options!r}; allowed: a whole number from {MIN_OPTIONS} to "
+            f"{MAX_OPTIONS}",
+            "options",
         )
+
+
+def refuse_fewer_than_two(n: int) -> None:
+    """Raise TaskError where there are too few episodes for `shuffle`."""
+    if n < 2:
+        raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
 
 
 @dataclass(frozen=True)
@@ -133,7 +154,10 @@ class EpisodeSet:
 class Task(Protocol):
     """A source of episodes. Training, validation and test seeds never meet."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What a spec calls it."""
+        ...
 
     @property
     def writes_prompts(self) -> bool:
@@ -164,6 +188,23 @@ class Task(Protocol):
         ...
 
 
+class TaskMaker(Protocol):
+    """What a registered task is made by: a class of tasks."""
+
+    tells_facts: bool
+    """Whether its episodes are ToldEpisodes, as the condition p5 needs."""
+    may_run_out: bool
+    """Whether its episodes are a store that can be too small for what a spec asks."""
+
+    def from_settings(self, settings: Settings, folder: Path) -> Task:
+        """Build the task of a spec that stands in `folder`; TaskError on a wrong setting."""
+        ...
+
+
+TASKS: Registry[TaskMaker] = Registry("task", package="lpca.tasks.kinds")
+"""By the name that a spec's `task:` gives: each module of `lpca.tasks.kinds` registers its own."""
+
+
 def in_turn(seen: EpisodeSet, unseen: EpisodeSet) -> EpisodeSet:
     """Compose two strata, equally long or the first longer by one; donors never across.
 
@@ -191,6 +232,20 @@ def episode_seed(split: Split, stratum: Stratum, task_seed: int, index: int) -> 
         )
     half = 0 if stratum == "seen" else _SEEDS_PER_STRATUM
     return (task_seed * 2 * _SEEDS_PER_STRATUM + half + index) * len(SPLITS) + SPLITS.index(split)
+
+
+TENTHS: Mapping[Split, range] = {
+    "train": range(6),
+    "validation": range(6, 7),
+    "test": range(7, 10),
+}
+"""Each split's tenths of what is split by the hash of a text."""
+
+
+def split_by_hash(text: str) -> Split:
+    """Return the split of a text: the same one for ever, whatever other texts there are."""
+    tenth = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10
+    return next(split for split, share in TENTHS.items() if tenth in share)
 
 
 def split_of(seed: int) -> Split:

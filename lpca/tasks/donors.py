@@ -67,14 +67,22 @@ def _all_matched(rows: Sequence[Row], loosely: bool) -> list[int] | None:
 
     Donors that do not even mention the row's own answer are taken where all rows find one.
     """
-    from scipy.sparse.csgraph import maximum_bipartite_matching
-
     for silent in (True, False):
-        graph = _graph(rows, _edges(rows, silent, loosely))
-        donors = [int(one) for one in maximum_bipartite_matching(graph, perm_type="column")]
-        if min(donors) >= 0:
+        if donors := matched(_edges(rows, silent, loosely)):
             return donors
     return None
+
+
+def matched(edges: Sequence[Sequence[int]]) -> list[int] | None:
+    """By episode one of those that may be its donor, each donor once; None where that cannot be.
+
+    Args:
+        edges: by episode the indices of the episodes that may be its donor.
+    """
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    donors = maximum_bipartite_matching(_graph(edges), perm_type="column").tolist()
+    return donors if min(donors) >= 0 else None
 
 
 def _cycles(rows: Sequence[Row], loosely: bool) -> list[list[int]]:
@@ -85,7 +93,7 @@ def _cycles(rows: Sequence[Row], loosely: bool) -> list[list[int]]:
     found = _edges(rows, False, loosely)
     edges = [[*donors, index] for index, donors in enumerate(found)]
     weights = [[1] * len(donors) + [2] for donors in found]
-    starts, ends = min_weight_full_bipartite_matching(_graph(rows, edges, weights))
+    starts, ends = min_weight_full_bipartite_matching(_graph(edges, weights))
     donor = dict(zip(starts.tolist(), ends.tolist(), strict=True))
     cycles = []
     while donor:
@@ -128,15 +136,13 @@ def _laid_out(order: Sequence[Row], cycles: Sequence[Sequence[int]]) -> tuple[li
     return [order[index] for index in indices], donors
 
 
-def _graph(
-    rows: Sequence[Row], edges: Sequence[Sequence[int]], weights: Sequence[Sequence[int]] = ()
-) -> csr_array:
+def _graph(edges: Sequence[Sequence[int]], weights: Sequence[Sequence[int]] = ()) -> csr_array:
     from scipy.sparse import csr_array
 
     ends = list(chain.from_iterable(edges))
     data = list(chain.from_iterable(weights)) or [1] * len(ends)
     starts = list(accumulate(map(len, edges), initial=0))
-    return csr_array((data, ends, starts), shape=(len(rows), len(rows)))
+    return csr_array((data, ends, starts), shape=(len(edges), len(edges)))
 
 
 def _edges(rows: Sequence[Row], silent: bool, loosely: bool) -> list[list[int]]:

@@ -21,7 +21,7 @@ from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Record
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, FreeEpisode
-from lpca.tasks.families import Family, family_named
+from lpca.tasks.family import Family, family_named
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CHECKS
 from lpca.validity.run_checks import run_checks

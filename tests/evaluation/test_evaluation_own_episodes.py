@@ -22,7 +22,7 @@ from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episodes
-from lpca.tasks.trip import city_names
+from lpca.tasks.kinds.trip import city_names
 from lpca.validity.audit import Audit, Leak
 from lpca.validity.catalogue import CHECKS
 from lpca.validity.episodes import donors_deranged, position_balanced

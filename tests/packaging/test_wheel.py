@@ -20,7 +20,7 @@ assert here == Path({unpacked!r}) / "lpca", here
 
 from lpca.receivers.load import load_receiver
 assert load_receiver("stub", "cpu").layers > 0
-from lpca.tasks.trip import city_names
+from lpca.tasks.kinds.trip import city_names
 assert len(city_names("train", "seen")) == 560
 from lpca.codec.store import shipped_folder
 from lpca.codec.checkpoint import read_identity

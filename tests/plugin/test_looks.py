@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lpca.gate.measure import Design, episodes_for
-from lpca.tasks.trip import Trip
+from lpca.tasks.kinds.trip import Trip
 
 HEAD = """
 version: 1

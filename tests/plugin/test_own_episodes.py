@@ -11,7 +11,7 @@ from gate_project import ROOT
 from lpca.base.exit_codes import ExitCode
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Request
-from lpca.tasks.episodes import split_of_group
+from lpca.tasks.base import split_by_hash
 from lpca.tasks.rows import message_key
 
 EXAMPLES = ROOT / "examples" / "own_episodes"
@@ -115,7 +115,7 @@ def test_what_exceeds_the_receivers_window_is_refused_before_training(own, split
             "message": f"{row['message']} {'And so on. ' * 300}",
             "group": message_key(row["message"]),
         }
-        return {**row, **longer} if split_of_group(group) == split else row
+        return {**row, **longer} if split_by_hash(group) == split else row
 
     take(own, "trips.jsonl", BASE + MAIN, n=50, change=lengthen)
     result = own.run("-m", "main", "--train-seed", "9")

@@ -16,8 +16,7 @@ from lpca.evaluation.conditions import Setting
 from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks.families import family_named
-from lpca.tasks.families.base import split_of_message
+from lpca.tasks.family import family_named, split_of_message
 
 TOOL = Path(__file__).parents[2] / "tools" / "make_family_receivers.py"
 SHIPPED = Path(str(files("lpca.receivers").joinpath("")))

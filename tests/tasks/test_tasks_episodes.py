@@ -16,8 +16,7 @@ import pytest
 
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.tasks import Episodes, EpisodeSet, TaskError, task_of
-from lpca.tasks.base import SPLITS, split_of
-from lpca.tasks.episodes import split_of_group
+from lpca.tasks.base import SPLITS, split_by_hash, split_of
 from lpca.tasks.words import without_lists
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +92,7 @@ class TestSplits:
             assert splits[one].isdisjoint(splits[other])
 
     def test_shares_are_about_six_one_and_three_tenths(self) -> None:
-        counts = Counter(split_of_group(f"group {i}") for i in range(5000))
+        counts = Counter(split_by_hash(f"group {i}") for i in range(5000))
         assert [round(counts[split] / 5000, 1) for split in SPLITS] == [0.6, 0.1, 0.3]
 
     def test_rows_stay_where_they_are_when_the_file_grows(self, tmp_path: Path) -> None:
@@ -287,7 +286,7 @@ class TestContent:
         self, tmp_path: Path, split: str, trained: bool
     ) -> None:
         rows = free(100)
-        index = next(i for i in range(100) if split_of_group(rows[i]["message"].lower()) == split)
+        index = next(i for i in range(100) if split_by_hash(rows[i]["message"].lower()) == split)
         before = make(tmp_path, rows)
         rows[index]["answer"] = "another"
         after = make(tmp_path, rows)
@@ -369,4 +368,4 @@ class TestSpec:
 
 
 def _group(split: str) -> str:
-    return next(f"g{i}" for i in range(100) if split_of_group(f"g{i}") == split)
+    return next(f"g{i}" for i in range(100) if split_by_hash(f"g{i}") == split)

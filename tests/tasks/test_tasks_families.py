@@ -13,18 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpca.base.hashing import named_rng
-from lpca.tasks import FreeEpisode, TaskError, make_task
+from lpca.tasks import Family, FreeEpisode, TaskError, family_named, make_task
 from lpca.tasks.base import SPLITS
-from lpca.tasks.families import FAMILIES, Family, arithmetic, base, constraints, programs
-from lpca.tasks.families.base import OPTIONS, split_of_message
+from lpca.tasks.family import OPTIONS, split_of_message
+from lpca.tasks.kinds import s1 as constraints
+from lpca.tasks.kinds import s2 as arithmetic
+from lpca.tasks.kinds import s3 as programs
 
 SEEDS = range(300)
-NAMES = sorted(FAMILIES)
+NAMES = ["s1", "s2", "s3"]
 
 
 @pytest.fixture(params=NAMES)
 def family(request: pytest.FixtureRequest) -> Family:
-    return FAMILIES[request.param]()
+    return family_named(request.param)
 
 
 def drawn(family: Family, seed: int) -> FreeEpisode:
@@ -247,14 +249,14 @@ class TestEpisodes:
     def test_places_are_balanced_and_draws_repeat(self, family: Family) -> None:
         one = family.evaluation_set("test", "seen", 80, 8)
         assert set(Counter(e.answer for e in one).values()) == {80 // OPTIONS}
-        assert one == FAMILIES[family.name]().evaluation_set("test", "seen", 80, 8)
+        assert one == family_named(family.name).evaluation_set("test", "seen", 80, 8)
         assert one != family.evaluation_set("test", "seen", 80, 9)
         assert list(family.training_batch(3, 5, 1)) == list(family.training_batch(3, 5, 1))
 
     def test_more_messages_than_there_are_are_refused(
         self, family: Family, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(base, "MAX_REPEATED", 2)
+        monkeypatch.setattr("lpca.tasks.family.MAX_REPEATED", 2)
         with pytest.raises(TaskError, match="different messages were drawn, 5000 are asked for"):
             family.evaluation_set("validation", "seen", 5000, 0)
 

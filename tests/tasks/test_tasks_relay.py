@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from types import MappingProxyType
 
 import pytest
 
 from lpca.gatespec.model import Answers
 from lpca.tasks import Episode, EpisodeSet, Relay, Split, TaskError, ToldEpisode, make_task
 from lpca.tasks.base import MAX_OPTIONS, Stratum, split_of
-from lpca.tasks.relay import (
+from lpca.tasks.kinds.relay import (
     AFTERS,
     FACTS,
     LIST_LEADS,
@@ -197,12 +198,12 @@ class TestDeterminism:
         assert one.hash() == other.hash() != Relay().evaluation_set("test", "seen", 30, 8).hash()
         assert training(2) == training(2) != training(2, seed=1)
 
-    def test_the_training_hash_follows_what_training_uses(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        hashes = {Relay(4).training_hash(), Relay(5).training_hash()}
-        monkeypatch.setattr("lpca.tasks.relay.AFTERS", {**AFTERS, "who": "\nWho?"})
-        hashes.add(Relay(4).training_hash())
-        monkeypatch.setattr("lpca.tasks.relay.TRAIN_WORDINGS", TRAIN_WORDINGS[1:])
-        hashes.add(Relay(4).training_hash())
-        assert len(hashes) == 4
+    def test_the_training_hash_follows_what_training_uses(self) -> None:
+        class AsksOtherwise(Relay):
+            afters = MappingProxyType({**AFTERS, "who": "\nWho?"})
+
+        class TellsOtherwise(Relay):
+            wordings = MappingProxyType({**Relay.wordings, "train": TRAIN_WORDINGS[1:]})
+
+        tasks = (Relay(4), Relay(5), AsksOtherwise(4), TellsOtherwise(4))
+        assert len({task.training_hash() for task in tasks}) == 4

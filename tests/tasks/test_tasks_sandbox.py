@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lpca.base.errors import RunError
-from lpca.tasks.families import programs, sandbox, sandbox_child
-from lpca.tasks.families.sandbox import CHILD, MAX_OUTPUT, run_child, run_expression
+from lpca.tasks import sandbox, sandbox_child
+from lpca.tasks.kinds import s3 as programs
+from lpca.tasks.sandbox import CHILD, MAX_OUTPUT, run_child, run_expression
 
 TOLD, OWN = ("f(0)=0", "f(1)=1"), ("f(2)=2", "f(3)=3")
 HOSTILE = (

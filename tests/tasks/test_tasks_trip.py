@@ -6,12 +6,13 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import fields, replace
+from types import MappingProxyType
 
 import pytest
 
 from lpca.tasks import Episode, EpisodeSet, Split, TaskError, Trip, make_task
-from lpca.tasks.base import MAX_TASK_SEED, SPLITS, Stratum, episode_seed, split_of
-from lpca.tasks.trip import MAX_OPTIONS, TEST_WORDINGS, TRAIN_WORDINGS, city_names
+from lpca.tasks.base import MAX_OPTIONS, MAX_TASK_SEED, SPLITS, Stratum, episode_seed, split_of
+from lpca.tasks.kinds.trip import TEST_WORDINGS, TRAIN_WORDINGS, city_names
 
 STRATA: tuple[Stratum, ...] = ("seen", "unseen")
 SETS: list[tuple[Split, Stratum]] = [
@@ -280,15 +281,15 @@ class TestDeterminism:
         }
         assert len(said) == 1
 
-    def test_the_training_hash_follows_what_training_uses(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        hashes = {Trip(4).training_hash(), Trip(5).training_hash()}
-        monkeypatch.setattr("lpca.tasks.trip.AFTER", "\nWhere to?")
-        hashes.add(Trip(4).training_hash())
-        monkeypatch.setattr("lpca.tasks.trip.TRAIN_WORDINGS", TRAIN_WORDINGS[1:])
-        hashes.add(Trip(4).training_hash())
-        assert len(hashes) == 4
+    def test_the_training_hash_follows_what_training_uses(self) -> None:
+        class AsksOtherwise(Trip):
+            afters = MappingProxyType({"city": "\nWhere to?"})
+
+        class TellsOtherwise(Trip):
+            wordings = MappingProxyType({**Trip.wordings, "train": TRAIN_WORDINGS[1:]})
+
+        tasks = (Trip(4), Trip(5), AsksOtherwise(4), TellsOtherwise(4))
+        assert len({task.training_hash() for task in tasks}) == 4
 
     def test_the_episodes_hash_covers_every_field_and_the_donors(self) -> None:
         episodes = Trip().evaluation_set("test", "seen", 4, 0)

@@ -6,7 +6,8 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from lpca.tasks.families.base import OPTIONS, Family, Puzzle
+from lpca.tasks.base import TASKS
+from lpca.tasks.family import OPTIONS, Family, Puzzle
 
 OPERANDS = ("a", "b", "c", "d")
 VALUES = tuple(range(1, 10))
@@ -21,6 +22,7 @@ _ANSWER = re.compile(r"(-?\d{1,6})(?![\w.])")
 _TERM = re.compile(r"([+-]?)([a-d])(?:\*([a-d]))?")
 
 
+@TASKS.register("s2")
 class Arithmetic(Family):
     """A formula of four numbers from 1 to 9; three of them are A's."""
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from lpca.tasks.families.base import OPTIONS, Family, Puzzle
-from lpca.tasks.families.sandbox import run_expression
+from lpca.tasks.base import TASKS
+from lpca.tasks.family import OPTIONS, Family, Puzzle
+from lpca.tasks.sandbox import run_expression
 
 INPUTS = tuple(range(10))
 PER_AGENT = 2
@@ -27,6 +28,7 @@ _CASE = re.compile(r"f\((\d+)\)=(\d+)")
 Values = tuple[int, ...]
 
 
+@TASKS.register("s3")
 class Programs(Family):
     """Drawn are `(START*FACTOR+SHIFT)%5`; right is every expression that gives all four cases.
 

@@ -1,6 +1,6 @@
 """What runs in the child: it gives its rights away, then walks an expression's syntax tree.
 
-It is started by `lpca.tasks.families.sandbox` as a program of its own and imports nothing of lpca.
+It is started by `lpca.tasks.sandbox` as a program of its own and imports nothing of lpca.
 """
 
 import ast

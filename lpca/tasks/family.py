@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from lpca.base.hashing import hash_data, named_rng
 from lpca.gatespec.model import Answers
-from lpca.tasks.base import Episode, EpisodeSet, Split, TaskError, episode_seed
+from lpca.tasks.base import (
+    TASKS,
+    Episode,
+    EpisodeSet,
+    Settings,
+    Split,
+    TaskError,
+    checked_settings,
+    episode_seed,
+    refuse_fewer_than_two,
+    split_by_hash,
+)
+from lpca.tasks.donors import matched
 
-Settings = Mapping[str, int | float | str | bool]
-
-SHARES: Mapping[Split, range] = {
-    "train": range(6),
-    "validation": range(6, 7),
-    "test": range(7, 10),
-}
-"""Each split's tenths of the messages, by the hash of what a message tells."""
 OPTIONS = 8
 """How many answers are scored by likelihood: the right one, and near misses."""
 WINDOW = 48
@@ -78,8 +82,6 @@ class FreeEpisode(Episode):
     @property
     def rule(self) -> Family:
         """The family that draws such problems and verifies their answers."""
-        from lpca.tasks.families import family_named
-
         return family_named(self.family)
 
 
@@ -88,6 +90,8 @@ class Family(ABC):
 
     name: str
     writes_prompts = False
+    tells_facts = False
+    may_run_out = False
 
     @abstractmethod
     def draw(self, rng: random.Random) -> Puzzle:
@@ -110,11 +114,9 @@ class Family(ABC):
         """Return B's text before the slot, and behind it."""
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Family:
+    def from_settings(cls, settings: Settings, folder: object = None) -> Self:
         """Build from a spec's `task:` entries; the families have none (TaskError)."""
-        if settings:
-            key = min(settings)
-            raise TaskError(f"task {cls.name}: unknown setting {key!r:.60}; allowed: none", key)
+        checked_settings(cls.name, settings, ())
         return cls()
 
     def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
@@ -127,8 +129,7 @@ class Family(ABC):
             raise TaskError(
                 f"task {self.name}: no answer is held out from training; allowed: seen, all"
             )
-        if n < 2:
-            raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
+        refuse_fewer_than_two(n)
         rng = named_rng(self.name, split, seed, n)
         places = [i % OPTIONS for i in range(n)]
         rng.shuffle(places)
@@ -203,6 +204,14 @@ class Family(ABC):
         )
 
 
+def family_named(name: str) -> Family:
+    """Return the family of a name; KeyError where no family has it."""
+    found = TASKS[name]
+    if not (isinstance(found, type) and issubclass(found, Family)):
+        raise KeyError(f"task {name} is no family of free answers")
+    return found()
+
+
 def first_line(said: str) -> str:
     """Return what counts of what was said: its first line that is not empty."""
     return said.lstrip().partition("\n")[0].rstrip()
@@ -210,9 +219,7 @@ def first_line(said: str) -> str:
 
 def split_of_message(told: Sequence[str]) -> Split:
     """Return the split of the messages that tell this, in whatever order."""
-    digest = hashlib.sha256("\n".join(sorted(told)).encode()).digest()
-    tenth = int.from_bytes(digest[:8], "big") % 10
-    return next(split for split, share in SHARES.items() if tenth in share)
+    return split_by_hash("\n".join(sorted(told)))
 
 
 def _first(n: int, puzzles: Iterator[Puzzle], name: str) -> list[Puzzle]:
@@ -241,17 +248,14 @@ def _in_other_order(told: Sequence[str], rng: random.Random) -> tuple[str, ...]:
 
 def _donors(episodes: Sequence[FreeEpisode]) -> tuple[int, ...]:
     """By episode the index of its donor, whose message contradicts it; none where one has none."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import maximum_bipartite_matching
-
     count = len(episodes)
     edges = [
-        (i, (i + step) % count)
+        # in order: which matching is found follows from it
+        sorted(
+            (i + step) % count
+            for step in range(1, min(WINDOW, count - 1) + 1)
+            if episode.contradicted_by(episodes[(i + step) % count])
+        )
         for i, episode in enumerate(episodes)
-        for step in range(1, min(WINDOW, count - 1) + 1)
-        if episode.contradicted_by(episodes[(i + step) % count])
     ]
-    starts, ends = zip(*edges, strict=True) if edges else ((), ())
-    graph = csr_array(([1] * len(edges), (starts, ends)), shape=(count, count))
-    donors = tuple(int(one) for one in maximum_bipartite_matching(graph, perm_type="column"))
-    return donors if min(donors) >= 0 else ()
+    return tuple(matched(edges) or ())

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import combinations, product
 
-from lpca.tasks.families.base import OPTIONS, Family, Puzzle
+from lpca.tasks.base import TASKS
+from lpca.tasks.family import OPTIONS, Family, Puzzle
 
 VARIABLES = ("w", "x", "y", "z")
 DOMAIN = (0, 1, 2)
@@ -28,6 +29,7 @@ _CONSTRAINT = re.compile(r"([w-z])(!=|=|<|>)([w-z0-2])")
 _VALUE = re.compile(r"\b([w-z])\s*=\s*(\d+)")
 
 
+@TASKS.register("s1")
 class Constraints(Family):
     """Four variables with three values; constraints are `w!=0`, or `=`, `!=`, `<`, `>` of two.
 

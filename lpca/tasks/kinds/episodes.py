@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,28 +11,26 @@ from pathlib import Path
 from lpca.base.hashing import hash_data, named_rng
 from lpca.gatespec.model import Answers
 from lpca.tasks.base import (
-    MAX_OPTIONS,
-    MIN_OPTIONS,
+    SPLITS,
+    TASKS,
     Episode,
     EpisodeSet,
+    Settings,
     Split,
     Stratum,
     TaskError,
+    checked_settings,
     episode_seed,
+    refuse_fewer_than_two,
+    split_by_hash,
+    whole_options,
 )
 from lpca.tasks.donors import contradicts, distractors, drawn
 from lpca.tasks.rows import Row, read_rows, shown_path
 from lpca.tasks.words import places_of, without_lists
 
-SHARES: Mapping[Split, range] = {
-    "train": range(6),
-    "validation": range(6, 7),
-    "test": range(7, 10),
-}
-"""Each split's tenths of the groups, by the hash of a group's name."""
-_SETTINGS = ("file", "options")
 
-
+@TASKS.register("episodes")
 @dataclass(frozen=True)
 class Episodes:
     """Rows of a file, split by group; `options` are made for a row that names none.
@@ -47,36 +44,23 @@ class Episodes:
     options: int = 4
     name = "episodes"
     writes_prompts = False
+    tells_facts = False
+    may_run_out = True
 
     @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, int | float | str | bool], folder: Path
-    ) -> Episodes:
+    def from_settings(cls, settings: Settings, folder: Path) -> Episodes:
         """Build from a spec's `task:` entries; `file` is a path from `folder`.
 
         Raises TaskError on a setting or a row that is not as it must be.
         """
-        for key in settings:
-            if key not in _SETTINGS:
-                raise TaskError(
-                    f"task episodes: unknown setting {key[:60]!r}; allowed: {', '.join(_SETTINGS)}",
-                    key,
-                )
+        settings = checked_settings(cls.name, settings, ("file", "options"))
         file, options = settings.get("file"), settings.get("options", 4)
         if not isinstance(file, str):
             found = "missing" if file is None else file
             raise TaskError(
                 f"task episodes: file is {found}; allowed: the path of a JSONL file", "file"
             )
-        if isinstance(options, bool) or not isinstance(options, int):
-            raise TaskError(
-                f"task episodes: options is {options!r}; allowed: a whole number", "options"
-            )
-        if not MIN_OPTIONS <= options <= MAX_OPTIONS:
-            raise TaskError(
-                f"task episodes: options is {options}; allowed: {MIN_OPTIONS} to {MAX_OPTIONS}",
-                "options",
-            )
+        whole_options(cls.name, options)
         return cls(folder / file, tuple(read_rows(folder / file)), options)
 
     def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
@@ -90,8 +74,7 @@ class Episodes:
 
         Raises TaskError when n rows with donors cannot be had.
         """
-        if n < 2:
-            raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
+        refuse_fewer_than_two(n)
         rows = self._rows(split, answers)
         rng = named_rng("episodes", split, answers, seed, self.options, n)
         order = rng.sample(rows, len(rows))
@@ -144,10 +127,10 @@ class Episodes:
 
     @cached_property
     def _splits(self) -> Mapping[Split, list[Row]]:
-        found: dict[Split, list[Row]] = {split: [] for split in SHARES}
+        found: dict[Split, list[Row]] = {split: [] for split in SPLITS}
         # by content: the order of lines means nothing
         for row in sorted(self.rows, key=lambda row: row.digest):
-            found[split_of_group(row.group)].append(row)
+            found[split_by_hash(row.group)].append(row)
         return found
 
     @cached_property
@@ -220,12 +203,6 @@ class Episodes:
             options=options,
             answer=options.index(row.answer),
         )
-
-
-def split_of_group(group: str) -> Split:
-    """Return the split that a group's rows are in."""
-    tenth = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big") % 10
-    return next(split for split, share in SHARES.items() if tenth in share)
 
 
 def _in_order(row: Row) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def run_child(code: str, text: str) -> str:
     """Run Python code in a child process with a text as its input; return what it prints.
 
     The child is Python in isolated mode, without site packages, environment, or inherited files;
-    `lpca.tasks.families.sandbox_child` takes away the rest by itself. Of its output MAX_OUTPUT
+    `lpca.tasks.sandbox_child` takes away the rest by itself. Of its output MAX_OUTPUT
     bytes are read.
 
     Raises RunError where no child can be started, or it outlives SECONDS and is killed: that says
