@@ -97,7 +97,7 @@ def checkpoint_harness(folder: Path) -> Harness:
     import torch
 
     from lpca.codec.base import CodecError
-    from lpca.codec.checkpoint import MANIFEST, WEIGHTS, config_of, load_codec, read_identity
+    from lpca.codec.checkpoint import MANIFEST, WEIGHTS, load_codec, read_identity, recipe_of
 
     receiver = SimpleNamespace(d_model=WIDTH, layers=LAYERS, device=torch.device("cpu"))
 
@@ -111,7 +111,7 @@ def checkpoint_harness(folder: Path) -> Harness:
         (folder / MANIFEST).write_bytes(manifest)
         (folder / WEIGHTS).write_bytes(weights)
         try:
-            config_of(folder, read_identity(folder))
+            recipe_of(read_identity(folder))
             load_codec(folder, receiver, K)  # type: ignore[arg-type]
         except CodecError as error:
             one_line(str(error), "")
