@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from unittest import mock
+
+import warm
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,10 +56,13 @@ class Project:
     def write(self, gates, head=HEAD):
         (self.path / "gate_specs.yaml").write_text(head + gates)
 
-    def run(self, *arguments, subprocess=False):
+    def run(self, *arguments, in_process=True):
         where = [] if any(a.startswith("gates") for a in arguments) else ["gates"]
-        run = self.pytester.runpytest_subprocess if subprocess else self.pytester.runpytest
-        return run(*where, "--receiver", "stub", *arguments)
+        command = [*where, "--receiver", "stub", *arguments]
+        if in_process:
+            return self.pytester.runpytest(*command)
+        with mock.patch.object(subprocess, "Popen", warm.Popen):
+            return self.pytester.runpytest_subprocess(*command)
 
     def evidence(self, name="main-k4"):
         return json.loads((self.path / ".lpca" / "evidence" / f"{name}.json").read_text())

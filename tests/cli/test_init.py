@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import warm
 import yaml
 from installed import plain_environment
 
@@ -135,7 +136,7 @@ def test_files_are_the_users_to_change(here):
 
 
 def pytest_in(folder, *arguments):
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-m", "pytest", "gates", "-q", "--tb=line", *arguments],
         cwd=folder,
         env=plain_environment(PYTHONPATH=str(ROOT)),

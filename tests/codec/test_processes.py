@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+import warm
 from safetensors.torch import load_file
 
 from lpca.codec.checkpoint import WEIGHTS, read_manifest
@@ -45,7 +46,7 @@ def arguments(folder: Path, recipe: str) -> list[str]:
 def start(folder: Path, recipe: str, count: int) -> subprocess.Popen[str]:
     """`accelerate launch` starts GPUs' processes as this does; those of a CPU only this way."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, *launcher, "-m", "lpca", *arguments(folder, recipe)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "LPCA_CACHE": str(folder / "cache")},
         stdout=subprocess.PIPE,

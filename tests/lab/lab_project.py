@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+import warm
 from gate_project import BASE, HEAD, MAIN, ROOT
 
 SPEC = HEAD.replace("n: 60", "n: 60, checkpoints: 8") + BASE + MAIN.replace(", static]", "]")
@@ -39,7 +40,7 @@ class Lab:
 
     def start(self):
         environment = {**os.environ, "LPCA_CACHE": str(self.cache), "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(
+        return warm.Popen(
             [sys.executable, "-m", "lpca", "lab", "grid.yaml"],
             cwd=self.path,
             env={**environment, "OMP_NUM_THREADS": "1"},

@@ -33,7 +33,7 @@ def read(project, file="out.xml"):
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
 def test_it_carries_verdicts_and_numbers(project, workers):
-    assert project.run("--junitxml=out.xml", *workers, subprocess=bool(workers)).ret == 0
+    assert project.run("--junitxml=out.xml", *workers, in_process=not workers).ret == 0
     suite, cases = read(project)
     assert suite == {"base": "PASS", "main k=4": "PASS"}
     evidence = project.evidence()

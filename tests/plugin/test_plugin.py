@@ -188,7 +188,7 @@ def test_a_gate_beside_another_that_cannot_be_measured_takes_nothing_from_it(pro
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
 @pytest.mark.parametrize(("picked", "code"), [(("-m", "gate9"), 4), (("-k", "no_such"), 5)])
 def test_an_empty_selection_is_no_pass(project, workers, picked, code):
-    result = project.run(*picked, *workers, subprocess=bool(workers))
+    result = project.run(*picked, *workers, in_process=not workers)
     assert result.ret == code
     assert "INTERNALERROR" not in result.stdout.str()
 
@@ -204,17 +204,17 @@ def test_an_empty_selection_is_no_pass(project, workers, picked, code):
 )
 def test_exit_codes_are_those_of_a_run_without_workers(project, gates, marker, code, stop):
     project.write(gates)
-    assert project.run("-m", marker, "-n", "2", *stop, subprocess=True).ret == code
+    assert project.run("-m", marker, "-n", "2", *stop, in_process=False).ret == code
 
 
 def test_workers_leave_out_what_the_run_leaves_out(project):
-    result = project.run("-m", "main", "-k", "above_null", "-n", "2", subprocess=True)
+    result = project.run("-m", "main", "-k", "above_null", "-n", "2", in_process=False)
     assert result.ret == 8
 
 
 def test_a_usage_error_in_a_worker_is_one_of_the_run(project):
     missing = ("--receiver", "./no-such-model")
-    assert project.run("-m", "base", "-n", "2", *missing, subprocess=True).ret == 4
+    assert project.run("-m", "base", "-n", "2", *missing, in_process=False).ret == 4
 
 
 def test_several_k_make_tests_of_their_own(project):
@@ -223,9 +223,9 @@ def test_several_k_make_tests_of_their_own(project):
 
 
 def test_workers_share_one_measurement_and_give_the_same_evidence(project):
-    alone = project.run("-m", "main", subprocess=True)
+    alone = project.run("-m", "main", in_process=False)
     first = project.evidence()
-    together = project.run("-m", "main", "-n", "2", subprocess=True)
+    together = project.run("-m", "main", "-n", "2", in_process=False)
     second = project.evidence()
     assert alone.ret == together.ret == 0
     assert measured(first) == measured(second)
@@ -246,7 +246,7 @@ def test_collecting_loads_no_torch(project):
         "    loaded = {'torch', 'transformers', 'scipy'} & set(sys.modules)\n"
         "    print('loaded:', sorted(loaded))\n"
     )
-    result = project.run("--collect-only", "-q", "-s", subprocess=True)
+    result = project.run("--collect-only", "-q", "-s", in_process=False)
     assert result.ret == 0
     assert "loaded: []" in result.stdout.str()
 
@@ -322,7 +322,7 @@ def test_workers_that_measure_at_the_same_time_share_the_cores(
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(pytester.path)]))
     pytester.makepyfile(telling=TELLING)
-    assert project.run("-m", picked, "-n", "2", "-p", "telling", subprocess=True).ret == 0
+    assert project.run("-m", picked, "-n", "2", "-p", "telling", in_process=False).ret == 0
     told = [path.read_text() for path in pytester.path.glob("threads-*")]
     assert told
     assert set(told) == {str(min(threads, os.cpu_count()))}

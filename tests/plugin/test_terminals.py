@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 
 import pytest
+import warm
 
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 import fcntl  # noqa: E402
@@ -25,7 +25,7 @@ def on_terminal(project, columns, *arguments, **environment):
     kept = {k: v for k, v in os.environ.items() if k not in ours_alone}
     env = {**kept, "TERM": "xterm", "LINES": "40", **environment}
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-    run = subprocess.Popen([*COMMAND, *arguments], cwd=project.path, env=env, **streams)
+    run = warm.Popen([*COMMAND, *arguments], cwd=project.path, env=env, **streams)
     os.close(theirs)
     seen = b""
     try:
@@ -56,7 +56,7 @@ def test_a_narrow_terminal_without_colours(project):
 
 
 def test_a_log_gets_lines(project):
-    result = project.run("-m", "base", "-n", "2", "--color=yes", subprocess=True)
+    result = project.run("-m", "base", "-n", "2", "--color=yes", in_process=False)
     assert result.ret == 0
     told = result.stderr.str()
     assert "\r" not in told

@@ -41,7 +41,7 @@ def test_two_runs_and_one_with_workers_are_one_history_without_duplicates(projec
     first = project.report("alone")
     spec = project.path / "gate_specs.yaml"
     spec.write_text(spec.read_text().replace("n: 60", "n: 64"))
-    second = project.report("workers", "-n", "2", subprocess=True)
+    second = project.report("workers", "-n", "2", in_process=False)
     assert first.ret == second.ret == 7
     alone, workers = project.results("alone"), project.results("workers")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import warm
 from gate_project import ROOT
 
 GATES = """
@@ -66,7 +67,7 @@ class Runs:
     def start(self, *arguments: str, rest: float = 0.0) -> subprocess.Popen[str]:
         """Start a run that may be signalled; it rests for so many seconds after each block."""
         command = [sys.executable, "-m", "pytest", "gates", "-m", "main", "--receiver", "stub"]
-        return subprocess.Popen(
+        return warm.Popen(
             [*command, *arguments],
             cwd=self.path,
             env=self.environment | {"REST": str(rest)},

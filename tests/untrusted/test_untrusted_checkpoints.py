@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+import warm
 from safetensors.torch import load_file, save_file
 
 from lpca.base.errors import RequestError
@@ -197,7 +198,7 @@ def test_a_full_disk_ends_saving_in_one_line_and_keeps_what_was_there(given: Pat
         "try: save_checkpoint(folder, Codec(), found, {})\n"
         "except StorageError as error: print(error)\n"
     )
-    run = subprocess.run(
+    run = warm.run(
         [sys.executable, "-c", code, str(given)], capture_output=True, text=True, check=True
     )
     assert "cannot be written" in run.stdout

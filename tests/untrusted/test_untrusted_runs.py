@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 GATE = ["gates", "-m", "main", "--receiver", "stub", "-p", "no:cacheprovider"]
 SIGNALS = [signal.SIGINT, signal.SIGKILL]
@@ -89,7 +89,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(runs, whole):
     command = (
         "import resource, sys, pytest; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000,)*2)"
     )
-    run = subprocess.run(
+    run = warm.run(
         [sys.executable, "-c", f"{command}; sys.exit(pytest.main({GATE}))"],
         cwd=runs.path,
         env=runs.environment,
