@@ -99,7 +99,7 @@ class TestRun:
         assert passed.reasons == ()
         assert list(passed.criteria) == ["above_p0", "above_null", "above_shuffle"]
         assert passed.criteria["above_p0"].table.n == 60
-        assert list(passed.checks) == [check.id for check in CHECKS]
+        assert list(passed.checks) == list(CHECKS)
         assert passed.checks["receiver_frozen"].passed is True
         assert passed.conditions["normal"]["n"] == 60
         assert repr(passed) == "<GateRun open k=16: PASS>"

@@ -30,6 +30,7 @@ class Registry(Mapping[str, T], Generic[T]):
         package: a package whose modules register the entries. They are imported when the first
             entry is looked up, not before: asking for a registry loads no torch. Entries then
             stand in the order of the modules' names, whichever was imported first.
+        order: a key by which entries stand instead, smallest first.
 
     Example:
         >>> shapes: Registry[Callable[[float], float]] = Registry("shape")
@@ -42,8 +43,10 @@ class Registry(Mapping[str, T], Generic[T]):
         ['square']
     """
 
-    def __init__(self, kind: str, package: str | None = None) -> None:
-        self.kind, self.package = kind, package
+    def __init__(
+        self, kind: str, package: str | None = None, order: Callable[[T], int] | None = None
+    ) -> None:
+        self.kind, self.package, self.order = kind, package, order
         self._entries: dict[str, T] = {}
         self._is_complete = package is None
 
@@ -90,12 +93,12 @@ class Registry(Mapping[str, T], Generic[T]):
                 self._is_complete = False
                 raise
             place = {module: index for index, module in enumerate(modules)}
-            self._entries = dict(
-                sorted(
-                    self._entries.items(),
-                    key=lambda item: place.get(getattr(item[1], "__module__", ""), len(place)),
-                )
-            )
+
+            def by_module(entry: T) -> int:
+                return place.get(getattr(entry, "__module__", ""), len(place))
+
+            order = self.order or by_module
+            self._entries = dict(sorted(self._entries.items(), key=lambda item: order(item[1])))
         return self._entries
 
 

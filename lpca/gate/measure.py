@@ -22,9 +22,8 @@ from lpca.judge import OutcomeTable
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CheckResult
-from lpca.validity.ledger import Past
-from lpca.validity.run_checks import run_checks
+from lpca.validity.catalogue import CheckResult, run_checks
+from lpca.validity.ledger import GateLedger
 
 TYPICAL_MESSAGES = 256
 """How many messages of training the condition `mean` takes the mean over."""
@@ -71,7 +70,7 @@ class Looks:
     """After how many episodes outcomes are read, and what a verdict on them would be.
 
     `decided` tells whether they suffice as `score` has them, `passes(table, count)` whether the
-    gate passes with its alpha divided by a count, `past` what is known of earlier looks at them;
+    gate passes with its alpha divided by a count, `ledger` what is known of earlier looks at them;
     `confidence` is that of the intervals of success rates.
     """
 
@@ -79,7 +78,7 @@ class Looks:
     score: str
     decided: Callable[[OutcomeTable], bool]
     passes: Callable[[OutcomeTable, int], bool] = lambda table, count: False
-    past: Callable[[EpisodeSet], Past | None] = lambda episodes: None
+    ledger: Callable[[EpisodeSet], GateLedger | None] = lambda episodes: None
     confidence: float = 0.95
 
 
@@ -205,7 +204,7 @@ def _audit(
         trained=subject.trained,
         own=subject.codec if isinstance(subject.codec, OwnCodec) else None,
         static_trained=subject.control.identity if subject.control else None,
-        past=looks.past(setting.episodes),
+        ledger=looks.ledger(setting.episodes),
         numbers=numbers,
         passes=lambda count: looks.passes(table, count),
     )

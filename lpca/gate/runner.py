@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from lpca.codec.training import Progress
 from lpca.codec.user_codec import OwnCodec, Source, obtain_own
 from lpca.evaluation.evaluate import evaluate
 from lpca.gate.evidence import Origin, compose
-from lpca.gate.history import History, gate_looks
+from lpca.gate.ledger import gate_ledger, gate_looks
 from lpca.gate.measure import Design, Subject, episodes_for, measure
 from lpca.gate.plan import (
     ENCODED,
@@ -38,7 +38,6 @@ from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.tasks import Task, task_of
-from lpca.validity.ledger import Ledger
 
 
 class Console(Protocol):
@@ -188,15 +187,21 @@ class Runner:
         # before a codec is trained for them
         refuse_too_long(self._receiver, episodes_for(self._task, design), k or 0)
         subject = self._subject(name, k)
-        ledger = Ledger(self.options.ledger)
-        history = History(ledger, self.spec, gate, subject, self.options.announced)
+        ledger = partial(
+            gate_ledger,
+            self.options.ledger,
+            self.spec,
+            gate,
+            subject,
+            announced=self.options.announced,
+        )
         label = label_of(name, k)
         measurement = measure(
             subject,
             design,
             gate_conditions(self.spec, name),
             self.options.cache,
-            gate_looks(self.spec, name, history.past),
+            gate_looks(self.spec, name, ledger),
             self.options.batch_size,
             self.console.evaluating(label),
             lambda: self.console.tell(f"checking the validity of {label}"),
@@ -210,7 +215,8 @@ class Runner:
         data = compose(
             self.spec, gate, k, result, required, measurement, subject, self.origin, seconds
         )
-        history.keep(measurement.episodes, result.verdict, self.origin.run)
+        if (kept := ledger(measurement.episodes)) is not None:
+            kept.keep(result.verdict, self.origin.run)
         write_json(path, data)
         return data
 

@@ -23,7 +23,7 @@ from lpca.lab.remote import Order, Outcome, ledger_texts, measure_there, name_th
 from lpca.lab.results import Named, Results
 from lpca.lab.work import Pace
 from lpca.stats import Verdict
-from lpca.validity.ledger import Ledger, past_of
+from lpca.validity.ledger import GateLedger, add_entry
 
 ENGINE = "ray"
 LOSSES = 3
@@ -163,8 +163,8 @@ class RayWork:
         """
         limit = self.results.spec.evaluation.checkpoints
         for look in outcome.looks:
-            past = past_of(Ledger(self.ledger), look, limit)
-            if look.verdict != Verdict.INVALID and (past.altered or len(past.channels()) > limit):
+            known = GateLedger.read(self.ledger, look, limit)
+            if look.verdict != Verdict.INVALID and (known.altered or len(known.codecs()) > limit):
                 return True
         return False
 
@@ -178,7 +178,7 @@ class RayWork:
                 results.keep_broken(cell, outcome.reason)
                 return
             for look in outcome.looks:
-                Ledger(self.ledger).add(look)
+                add_entry(self.ledger, look)
             text = outcome.evidence
             write_file(results.evidence(cell), lambda part: part.write_text(text, encoding="utf-8"))
             results.keep_whole(cell)

@@ -27,7 +27,7 @@ from lpca.receivers.load import SHIPPED, load_receiver
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
 from lpca.tasks import Task, task_of
-from lpca.validity.ledger import Ledger, Look
+from lpca.validity.ledger import LedgerEntry, read_entries
 
 GRID, SPEC, LEDGER = "grid.yaml", "gate_specs.yaml", "ledger"
 
@@ -56,7 +56,7 @@ class Outcome:
     machine: str
     evidence: str = ""
     reason: str = ""
-    looks: tuple[Look, ...] = ()
+    looks: tuple[LedgerEntry, ...] = ()
 
 
 def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, batch: int) -> Order:
@@ -138,12 +138,12 @@ def _quoted(path: object) -> str:
     return json.dumps(str(path))[1:-1]
 
 
-def _looks(books: Path) -> list[Look]:
+def _looks(books: Path) -> list[LedgerEntry]:
     """What can be read; an altered file is found, and refused, where the codec is judged."""
-    found: list[Look] = []
+    found: list[LedgerEntry] = []
     for path in sorted(books.glob("*.jsonl")):
         try:
-            found += Ledger(books).looks(path.stem)
+            found += read_entries(books, path.stem)
         except StorageError:
             continue
     return found

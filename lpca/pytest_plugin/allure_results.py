@@ -117,7 +117,7 @@ def fill(
     _close(result, outcome, trace, name, identity(subject, case.k))
     _place(result, [*_suites(gate, case.k), _GROUPS[case.kind]])
     if case.kind == "check":
-        result.name = next(check.title for check in CHECKS if check.id == case.name)
+        result.name = CHECKS[case.name].title
         result.description = _check_text(case, evidence)
     else:
         criterion = next(one for one in gate.criteria if one.id == case.name)

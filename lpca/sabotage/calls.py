@@ -150,7 +150,7 @@ def cached_by_name(stage: Stage) -> None:
     sound = stage.channel_codec
     shape = (stage.codec.identity.k, stage.receiver.d_model)
     stage.channel_codec = Wrapped(stage.codec.codec, lambda p: p + noise(shape, 1))
-    ledger, stage.ledger = stage.ledger, replace(stage.ledger, folder=stage.cache / "ledger")
+    ledger, stage.ledger = stage.ledger, stage.cache / "ledger"
     stage.decide()
     stage.channel_codec, stage.ledger = sound, ledger
 

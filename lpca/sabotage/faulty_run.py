@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +23,7 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.evaluation.conditions import Setting
-from lpca.gate.history import History, gate_looks
+from lpca.gate.ledger import gate_ledger, gate_looks
 from lpca.gate.measure import Design, Measurement, Subject, episodes_for, measure
 from lpca.gate.plan import gate_conditions
 from lpca.gatespec.load import load_spec
@@ -31,8 +32,7 @@ from lpca.judge import judge
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.stats import Verdict
-from lpca.tasks import Task, task_of
-from lpca.validity.ledger import Ledger
+from lpca.tasks import EpisodeSet, Task, task_of
 
 GATE, K = "sound", 4
 
@@ -64,7 +64,7 @@ class Stage:
     codec: Obtained
     control: Obtained
     cache: Path
-    ledger: Ledger
+    ledger: Path
     codec_cache: Path
     batch_size: int = 32
     channel_codec: Codec | None = None
@@ -124,22 +124,29 @@ class Stage:
             obtain_codec(
                 self.receiver, self.task, self.checkpoint, self.codec_cache, _silent, _silent
             )
-        self.history = History(self.ledger, self.spec, self.gate, self._subject())
+        self.subject = self._subject()
         return measure(
-            self.history.subject,
+            self.subject,
             self._design(),
             gate_conditions(self.spec, GATE),
             self.cache,
-            gate_looks(self.spec, GATE, self.history.past),
+            gate_looks(
+                self.spec,
+                GATE,
+                partial(gate_ledger, self.ledger, self.spec, self.gate, self.subject),
+            ),
             self.batch_size,
             lambda done, total: None,
         )
 
     def remember(self, verdict: Verdict = Verdict.FAIL) -> None:
         """Keep a look at this run in the ledger without running it."""
-        subject = self._subject()
-        episodes = episodes_for(self.task, self._design())
-        History(self.ledger, self.spec, self.gate, subject).keep(episodes, verdict, "sabotage")
+        self._keep(self._subject(), episodes_for(self.task, self._design()), verdict)
+
+    def _keep(self, subject: Subject, episodes: EpisodeSet, verdict: Verdict) -> None:
+        ledger = gate_ledger(self.ledger, self.spec, self.gate, subject, episodes)
+        assert ledger is not None, "there is a codec on every stage"
+        ledger.keep(verdict, "sabotage")
 
     def _design(self) -> Design:
         return Design(self.gate.answers, self.spec.episodes(self.gate), self.spec.task.seed)
@@ -147,7 +154,7 @@ class Stage:
     def _judged(self, measurement: Measurement) -> Result:
         result = judge(self.spec, GATE, measurement.table, faults=measurement.faults)
         required = [judge(self.spec, name, measurement.table) for name in self.gate.requires]
-        self.history.keep(measurement.episodes, result.verdict, "sabotage")
+        self._keep(self.subject, measurement.episodes, result.verdict)
         criteria = [one for gate in (*required, result) for one in gate.criteria]
         failed = [check for check in measurement.checks if check.passed is False]
         return Result(
@@ -204,7 +211,7 @@ class Theatre:
                     codec,
                     control,
                     own,
-                    Ledger(Path(scratch) / "ledger"),
+                    Path(scratch) / "ledger",
                     self.cache,
                     undo=undo,
                 )

@@ -69,7 +69,7 @@ def margins_loosened(stage: Stage) -> None:
 def ledger_edited(stage: Stage) -> None:
     """The look that displeased is taken out of the middle."""
     _judge_others(stage, 3, 1.0)
-    [path] = stage.ledger.folder.glob("*.jsonl")
+    [path] = stage.ledger.glob("*.jsonl")
     first, _, *rest = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join([first, *rest]), encoding="utf-8")
 

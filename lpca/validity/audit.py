@@ -1,4 +1,4 @@
-"""What the checks see, and what they may ask the model once more."""
+"""What the checks read of a run, and what they may ask the model once more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lpca.base.hashing import hash_data, named_rng
 from lpca.codec.checkpoint import Identity, trained_episodes
@@ -17,34 +18,41 @@ from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.outcome import Record
 from lpca.gatespec.model import LATENT
 from lpca.judge import OutcomeTable
-from lpca.receivers.forward import Slot
+from lpca.receivers.forward import Context, Slot, read_context
 from lpca.receivers.model import Receiver
-from lpca.receivers.observed_input import canonical_ids
+from lpca.receivers.observed_input import Given, canonical_ids
 from lpca.tasks import Episode, EpisodeSet, Task
-from lpca.validity.ledger import Past
+from lpca.validity.catalogue import CheckFailed
+from lpca.validity.ledger import GateLedger
 
 SAMPLE = 8
-LOGIT_TOLERANCE = {torch.float32: 1e-3}
+"""Episodes in the sample that several checks share."""
+EXACT_TOLERANCE = {torch.float32: 1e-3}
+"""In nats, by type: what batching, padding and a cache change a float32 log-probability by, and
+more; outcomes are then the same every time."""
 COARSE_TOLERANCE = 0.5
 """For bfloat16 and float16, in nats: their products are rounded to two or three digits."""
-
-
-class Leak(Exception):  # noqa: N818 - a finding, not an error
-    """What a check found; its text is shown."""
-
-
-class Unknown(Exception):  # noqa: N818 - neither a finding nor an error
-    """A check cannot tell; its text says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
     """What the checks read.
 
-    `table` is what the gate is judged from, `declared` the episodes' seeds as the task and the
-    spec have them, `sizes` after how many of them it may end. `trained` is the training run of a
-    codec of lpca's, `own` a codec of the user's, `numbers` what is reported of each condition.
-    `passes(count)` tells whether the gate passes with its alpha divided by a count.
+    Args:
+        setting: what slots were made from: receiver, channels, the evaluated episodes.
+        task: the task that made the episodes.
+        records: what was measured, by condition, in the order of the episodes.
+        receiver_hash: the receiver's state when it was loaded.
+        score: which outcome the spec judges: likelihood or greedy.
+        table: what the gate is judged from.
+        declared: the episodes' seeds as the task and the spec have them.
+        sizes: after how many of them it may end.
+        trained: the training run of a codec of lpca's.
+        own: a codec of the user's.
+        static_trained: the training run of the prefix that ignores messages.
+        ledger: what was judged on these episodes before; None where no ledger is kept.
+        numbers: what is reported of each condition.
+        passes: tells whether the gate passes with its alpha divided by a count.
     """
 
     setting: Setting
@@ -58,7 +66,7 @@ class Audit:
     trained: Identity | None = None
     own: OwnCodec | None = None
     static_trained: Identity | None = None
-    past: Past | None = None
+    ledger: GateLedger | None = None
     numbers: Mapping[str, Mapping[str, Any]] | None = None
     passes: Callable[[int], bool] = field(default=lambda _: False)
 
@@ -80,12 +88,12 @@ class Audit:
     @property
     def is_exact(self) -> bool:
         """Whether the receiver computes in float32, where outcomes are the same every time."""
-        return self.receiver.dtype in LOGIT_TOLERANCE
+        return self.receiver.dtype in EXACT_TOLERANCE
 
     @property
     def tolerance(self) -> float:
         """How far two computations of the same log-probability may lie apart, in nats."""
-        return LOGIT_TOLERANCE.get(self.receiver.dtype, COARSE_TOLERANCE)
+        return EXACT_TOLERANCE.get(self.receiver.dtype, COARSE_TOLERANCE)
 
     @cached_property
     def training(self) -> list[Episode]:
@@ -122,21 +130,72 @@ class Audit:
 
     def again(self, condition: str, rows: Sequence[int]) -> list[Record]:
         """Compute some episodes' records under a condition once more, as evaluation does."""
-        return self.ask(condition, [self.episodes[i] for i in rows], self.slots(condition, rows))
+        return self._ask(condition, [self.episodes[i] for i in rows], self.slots(condition, rows))
 
-    def ask(
+    def given_with(self, condition: str, messages: Sequence[str]) -> list[Given]:
+        """What B gets in the sample's episodes if they had other messages, as evaluation does it.
+
+        Each episode is the donor of the one before it.
+        """
+        rows = [self.episodes[i] for i in self.sample]
+        pairs = zip(rows, messages, strict=True)
+        episodes = [replace(episode, message=message) for episode, message in pairs]
+        donors = tuple((i + 1) % len(rows) for i in range(len(rows)))
+        setting = replace(self.setting, episodes=EpisodeSet(tuple(episodes), donors))
+        records = self._ask(condition, episodes, build_slots(condition, setting))
+        return [record.given for record in records]
+
+    def _ask(
         self, condition: str, episodes: Sequence[Episode], slots: Sequence[Slot]
     ) -> list[Record]:
-        """Compute records of any episodes with any slots, as evaluation does."""
         job = evaluate.make_job(self.receiver, condition, episodes, slots)
         [(_, records)] = evaluate.run_block(self.receiver, [job], batch_size=len(episodes))
         return list(records)
 
-    def with_episodes(self, episodes: Sequence[Episode]) -> Setting:
-        """The setting with other episodes, each the donor of the one before it."""
-        count = len(episodes)
-        chosen = EpisodeSet(tuple(episodes), tuple((i + 1) % count for i in range(count)))
-        return replace(self.setting, episodes=chosen)
+    @cached_property
+    def _opened(self) -> tuple[Context, list[list[int]]]:
+        """The sample's prompts, read up to their slots, and the ids that follow the slots."""
+        rows, receiver = [self.episodes[i] for i in self.sample], self.receiver
+        context = read_context(receiver, [receiver.prompt_start_ids(e.before) for e in rows])
+        return context, [receiver.segment_ids(e.after) for e in rows]
+
+    def end_logits(self, condition: str) -> Tensor:
+        """Logits [sample, vocabulary] at the ends of the sample's prompts under a condition."""
+        context, afters = self._opened
+        return context.read(self.slots(condition, self.sample), afters).logits
+
+    def gradient_norms(self, condition: str) -> list[Tensor]:
+        """Norms [k] of the gradient that each injected vector of the sample has from B's answer.
+
+        The answer is the log-probability of B's likeliest next token.
+
+        Raises:
+            CheckFailed: no vectors are injected.
+        """
+        context, afters = self._opened
+        vectors = [slot.vectors for slot in self.slots(condition, self.sample)]
+        leaves = [one.detach().clone().requires_grad_(True) for one in vectors if one is not None]
+        if len(leaves) < len(vectors):
+            raise CheckFailed(f"no vectors are injected under {condition}")
+        with torch.enable_grad():
+            slots = [Slot(vectors=one) for one in leaves]
+            logits = context.continuation_logits(slots, afters, keep=1)
+            score = logits[:, -1].log_softmax(-1).amax(1).sum()
+        return [gradient.norm(dim=1) for gradient in torch.autograd.grad(score, leaves)]
+
+    def directions(self, condition: str) -> Tensor:
+        """The sample's first k vectors under a condition, at length 1: float32 [sample, k, width].
+
+        Raises:
+            CheckFailed: fewer than k vectors are injected.
+        """
+        rows = []
+        for slot in self.slots(condition, self.sample):
+            if len(slot) < self.k or slot.vectors is None:
+                raise CheckFailed(f"fewer than {self.k} vectors are injected under {condition}")
+            vectors = slot.vectors[: self.k].detach().float().cpu()
+            rows.append(vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-12))
+        return torch.stack(rows)
 
     def injected(self) -> list[str]:
         """The evaluated conditions that inject k vectors."""
@@ -147,6 +206,10 @@ class Audit:
         receiver = self.receiver
         before = canonical_ids(receiver, receiver.prompt_start_ids(episode.before))
         return before, canonical_ids(receiver, receiver.segment_ids(episode.after))
+
+    def slot_ids(self, text: str) -> tuple[int, ...]:
+        """The ids of a text in the slot, as `Given` has them."""
+        return canonical_ids(self.receiver, self.receiver.message_ids(text))
 
     def outside(self, episode: Episode) -> tuple[str, ...]:
         """The texts B sees around the options list."""

@@ -1,22 +1,62 @@
-"""The validity checks by name; `lpca.validity` carries them out. Importable without torch."""
+"""The validity checks by name: what each needs, how it is carried out, and what came of it.
+
+To add one, write a function in a module of `lpca.validity.checks` (a new one, if no thought there
+fits) and enter it in the registry; nothing else has to know of it:
+
+    @CHECKS.register("null_is_zero")
+    @check("null is exactly zero", place=160, needs=("null",), after=TRACED)
+    def null_is_zero(audit: Audit) -> str:
+        ...
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lpca.base.registry import Registry
+
+if TYPE_CHECKING:
+    from lpca.validity.audit import Audit
+
+
+class CheckFailed(Exception):  # noqa: N818 - a finding, not an error
+    """What a check found; its text is shown."""
+
+
+class CannotTell(Exception):  # noqa: N818 - neither a finding nor an error
+    """A check cannot tell; its text says why."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One validity check.
+    """One validity check; called with an audit, it does what `find` does.
 
-    `needs` are the conditions that must have been evaluated for it to apply, `after` the checks
-    without which what it reads means nothing: where one of them fails, it does not apply.
+    Args:
+        find: reads an audit and returns what it looked at, in one line for people. It raises
+            CheckFailed where what must hold does not, CannotTell where nothing can be said.
+        title: what must hold.
+        place: checks are run and shown by rising place.
+        needs: the conditions that must have been evaluated for it to apply.
+        after: the checks without which what it reads means nothing: where one of them fails, it
+            does not apply.
     """
 
-    id: str
+    find: Callable[[Audit], str]
     title: str
+    place: int
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Its name, which is the function's."""
+        return self.find.__name__
+
+    def __call__(self, audit: Audit) -> str:
+        """Carry it out."""
+        return self.find(audit)
 
 
 @dataclass(frozen=True)
@@ -29,74 +69,49 @@ class CheckResult:
     detail: str
 
 
-_TRACED = ("outcomes_traced",)
+CHECKS: Registry[Check] = Registry("check", "lpca.validity.checks", order=lambda check: check.place)
+"""Every check by its name, in the order they are run and shown."""
+TRACED = ("outcomes_traced",)
+"""What a check comes after that reads records: they must be those of real model calls."""
 
-CHECKS: tuple[Check, ...] = (
-    Check("receiver_frozen", "the receiver is as it was loaded"),
-    Check("episodes_complete", "every declared episode counts, once"),
-    Check("splits_disjoint", "no test episode or message was trained on"),
-    Check("position_balanced", "the right option stands everywhere equally often"),
-    Check("no_answer_outside_options", "B's text gives neither answer nor message away"),
-    Check(
-        "form_gives_no_answer",
-        "the form of B's prompt does not give the answer away",
-        after=("no_answer_outside_options",),
-    ),
-    Check("donors_deranged", "every shuffled message contradicts its episode", ("shuffle",)),
-    Check("slow_path_agrees", "computed alone, without cache or batch, B does the same"),
-    Check(
-        "outcomes_traced",
-        "every outcome is a model call that can be repeated",
-        after=("slow_path_agrees",),
-    ),
-    Check("prompt_is_p0s", "B's prompt is p0's but for the slot", ("p0",), _TRACED),
-    Check("text_is_message", "text is the message, p5 its facts, in p0's prompt", (), _TRACED),
-    Check("prompt_ignores_message", "another message changes nothing around the slot", ("p0",)),
-    Check(
-        "latents_injected", "normal is what the codec makes of the message", ("normal",), _TRACED
-    ),
-    Check(
-        "shuffle_is_donors", "shuffle is what the codec makes of another's", ("shuffle",), _TRACED
-    ),
-    Check("prefix_used", "B's answer depends on the injected vectors", ("normal", "random")),
-    Check("null_is_zero", "null is exactly zero", ("null",), _TRACED),
-    Check("random_has_norms", "random has each latent's own norm", ("random",), _TRACED),
-    Check("random_is_noise", "random has nothing else of the latents", ("normal", "random")),
-    Check(
-        "static_is_static", "static is one prefix, trained as the codec was", ("static",), _TRACED
-    ),
-    Check(
-        "mean_is_mean",
-        "mean is the mean latent of training messages",
-        ("mean",),
-        ("splits_disjoint", *_TRACED),
-    ),
-    Check(
-        "same_answer_agrees",
-        "same_answer is the same answer in other words",
-        ("same_answer",),
-        _TRACED,
-    ),
-    Check("encoding_repeatable", "a message's latents are the same every time", ("normal",)),
-    Check(
-        "plumbing_logits",
-        "injected embeddings of the message give its text's logits",
-        ("p1", "embed"),
-    ),
-    Check(
-        "numbers_reported",
-        "every condition reports success, interval, bits, tokens and time",
-        after=_TRACED,
-    ),
-    Check("ledger_intact", "the ledger of looks is as it was written", ("normal",)),
-    Check(
-        "checkpoints_accounted", "the codec is no best of several", ("normal",), ("ledger_intact",)
-    ),
-    Check(
-        "looks_accounted",
-        "the outcomes were not read until they pleased",
-        ("normal",),
-        ("ledger_intact",),
-    ),
-)
-"""Every check, in the order they are run and shown."""
+
+def check(
+    title: str, *, place: int, needs: tuple[str, ...] = (), after: tuple[str, ...] = ()
+) -> Callable[[Callable[[Audit], str]], Check]:
+    """Return a decorator that makes a function a check; the arguments are those of `Check`."""
+    return lambda find: Check(find, title, place, needs, after)
+
+
+def run_checks(audit: Audit) -> list[CheckResult]:
+    """Carry out every check, in order; one that has nothing sound to read does not apply.
+
+    Args:
+        audit: what was measured, and what may be asked of the model once more.
+
+    Returns:
+        One result for each entry of `CHECKS`, in its order.
+    """
+    results: list[CheckResult] = []
+    unsound: set[str] = set()
+    for one in CHECKS.values():
+        upset = [name for name in one.after if name in unsound]
+        passed, detail = _carry_out(one, audit, upset)
+        results.append(CheckResult(one.id, one.title, passed, detail))
+        if upset or passed is False:
+            # what rests on it cannot be read either
+            unsound.add(one.id)
+    return results
+
+
+def _carry_out(one: Check, audit: Audit, upset: list[str]) -> tuple[bool | None, str]:
+    missing = [condition for condition in one.needs if condition not in audit.records]
+    if missing:
+        return None, f"not evaluated: {', '.join(missing)}"
+    if upset:
+        return None, f"nothing to read: {', '.join(upset)} does not hold"
+    try:
+        return True, one(audit)
+    except CannotTell as reason:
+        return None, str(reason)
+    except CheckFailed as finding:
+        return False, str(finding)

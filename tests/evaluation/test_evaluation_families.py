@@ -23,8 +23,7 @@ from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, FreeEpisode
 from lpca.tasks.family import Family, family_named
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CHECKS
-from lpca.validity.run_checks import run_checks
+from lpca.validity.catalogue import CHECKS, run_checks
 
 K, N = 3, 12
 

@@ -23,12 +23,11 @@ from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episodes
 from lpca.tasks.kinds.trip import city_names
-from lpca.validity.audit import Audit, Leak
-from lpca.validity.catalogue import CHECKS
-from lpca.validity.episodes import donors_deranged, position_balanced
-from lpca.validity.form import form_gives_no_answer
-from lpca.validity.prompts import no_answer_outside_options
-from lpca.validity.run_checks import run_checks
+from lpca.validity.audit import Audit
+from lpca.validity.catalogue import CHECKS, CheckFailed, run_checks
+from lpca.validity.checks.episodes import donors_deranged, position_balanced
+from lpca.validity.checks.form import form_gives_no_answer
+from lpca.validity.checks.giveaways import no_answer_outside_options
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "own_episodes"
@@ -69,7 +68,7 @@ def found(audit: Audit) -> dict[str, str]:
     for check in STATIC:
         try:
             check(audit)
-        except Leak as leak:
+        except CheckFailed as leak:
             accused[check.__name__] = str(leak)
     return accused
 

@@ -18,7 +18,7 @@ from lpca.lab.remote import Outcome, ledger_texts, measure_there, name_there, or
 from lpca.lab.results import Results
 from lpca.lab.work import without_beside
 from lpca.tasks import task_of
-from lpca.validity.ledger import Ledger, Look
+from lpca.validity.ledger import LedgerEntry, add_entry
 
 
 class Quiet:
@@ -90,10 +90,10 @@ def test_a_machine_that_would_compute_another_codec_does_not(order):
 
 def test_codecs_that_others_left_no_place_for_are_judged_anew(here, order):
     work = work_on(order, name_there(order))
-    look = Look("t" * 64, "r", 4, (1.0, 0.0), "main", 60, "e", "c", "PASS", "run")
+    look = LedgerEntry("t" * 64, "r", 4, (1.0, 0.0), "main", 60, "e", "c", "PASS", "run")
     for index in range(8):
         assert not work._overdrawn(Outcome("there", "{}", looks=(look,))), index
-        Ledger(work.ledger).add(replace(look, fingerprint=(0.0, 1.0 + index)))
+        add_entry(work.ledger, replace(look, fingerprint=(0.0, 1.0 + index)))
     assert work._overdrawn(Outcome("there", "{}", looks=(look,)))
     refused = replace(look, verdict="INVALID")
     assert not work._overdrawn(Outcome("there", "{}", looks=(refused,)))

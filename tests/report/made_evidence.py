@@ -46,7 +46,7 @@ def evidence(
             "passed": None if check.id == "mean_is_mean" else check.id != failed,
             "detail": f"detail of {check.id}",
         }
-        for check in CHECKS
+        for check in CHECKS.values()
     ]
     faults = [f"{failed}: it is broken"] if failed else []
     held = {

@@ -84,7 +84,7 @@ def test_a_page_holds_every_number_check_and_criterion(record, folder, tmp_path)
         assert f"| {cells} | **PASS** |" in found["Criteria"]
         assert f"- 2026-03-04: `{one['id']}` PASS" in found["Decision log"]
     lines = found["Validity checklist"].splitlines()
-    for check in CHECKS:
+    for check in CHECKS.values():
         (line,) = [line for line in lines if line.startswith(f"| `{check.id}` |")]
         state = "did not apply" if check.id == "mean_is_mean" else "passed"
         assert f"| {state} | detail of {check.id} |" in line

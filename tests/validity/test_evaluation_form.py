@@ -14,9 +14,10 @@ from lpca.gate.measure import Design, episodes_for
 from lpca.receivers.model import Receiver
 from lpca.sabotage.parts import reordered
 from lpca.tasks import Episode, EpisodeSet, Trip
-from lpca.validity.audit import Audit, Leak
-from lpca.validity.disguises import hidden_option
-from lpca.validity.form import form_gives_no_answer
+from lpca.validity.audit import Audit
+from lpca.validity.catalogue import CheckFailed
+from lpca.validity.checks.form import form_gives_no_answer
+from lpca.validity.checks.giveaways import hidden_option
 
 N = 200
 
@@ -84,14 +85,14 @@ class TestLeaks:
     ) -> None:
         sound = Trip().evaluation_set("test", stratum, N, 2)  # type: ignore[arg-type]
         spoilt = replace(sound, episodes=tuple(map(LEAKS[name], sound)))
-        with pytest.raises(Leak, match=r"can be guessed from .*: \d+ of 200, by luck about"):
+        with pytest.raises(CheckFailed, match=r"can be guessed from .*: \d+ of 200, by luck about"):
             form_gives_no_answer(audit(llama, spoilt))
 
     def test_half_of_the_episodes_suffice(self, llama: Receiver) -> None:
         sound = Trip().evaluation_set("test", "seen", N, 2)
         leak = LEAKS["blanks before the question"]
         spoilt = tuple(leak(e) if i % 2 else e for i, e in enumerate(sound))
-        with pytest.raises(Leak, match="can be guessed"):
+        with pytest.raises(CheckFailed, match="can be guessed"):
             form_gives_no_answer(audit(llama, replace(sound, episodes=spoilt)))
 
 
@@ -145,5 +146,5 @@ class TestDisguises:
 def test_the_files_of_the_room_import_no_sabotage() -> None:
     import lpca.validity
 
-    for path in Path(lpca.validity.__file__).parent.glob("*.py"):
+    for path in Path(lpca.validity.__file__).parent.rglob("*.py"):
         assert "sabotage" not in path.read_text(encoding="utf-8")

@@ -33,8 +33,7 @@ from lpca.receivers.model import Receiver
 from lpca.sabotage.parts import Wrapped
 from lpca.tasks import Episode, EpisodeSet, Trip
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CHECKS, CheckResult
-from lpca.validity.run_checks import run_checks
+from lpca.validity.catalogue import CHECKS, CheckResult, run_checks
 
 K, N = 3, 24
 TRAINING_SEED = 0
@@ -120,7 +119,7 @@ class TestSound:
         run.episodes = Trip().evaluation_set("test", stratum, N, 1)
         run.train_on(TRAINING_SEED)
         results = run_checks(run.audit())
-        assert [r.id for r in results] == [check.id for check in CHECKS]
+        assert [r.id for r in results] == list(CHECKS)
         assert [(r.id, r.detail) for r in results if r.passed is not True] == []
         assert all(r.detail for r in results)
 
@@ -134,7 +133,7 @@ class TestSound:
         run.conditions = ("p0", "p1")
         applies = {r.id: r.passed for r in run_checks(run.audit())}
         assert {name for name, passed in applies.items() if passed is None} == {
-            check.id for check in CHECKS if not {"p0", "p1"}.issuperset(check.needs)
+            check.id for check in CHECKS.values() if not {"p0", "p1"}.issuperset(check.needs)
         }
         assert False not in applies.values()
 

@@ -27,8 +27,7 @@ from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.tasks import Relay, TaskError, Trip
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CheckResult
-from lpca.validity.run_checks import run_checks
+from lpca.validity.catalogue import CheckResult, run_checks
 
 K, N = 3, 6
 READ = ("p0", "p1", *TRUNCATED, "p5", "embed", "normal", "null", "random", "shuffle")

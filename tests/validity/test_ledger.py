@@ -8,115 +8,115 @@ from pathlib import Path
 
 import pytest
 
-from lpca.validity.ledger import Ledger, LedgerError, Look, past_of
+from lpca.validity.ledger import GateLedger, LedgerEntry, LedgerError, add_entry, read_entries
 
-LOOK = Look("t" * 64, "receiver", 4, (1.0, -2.0, 0.5), "gate1", 100, "episodes", "criteria")
+NOW = LedgerEntry("t" * 64, "receiver", 4, (1.0, -2.0, 0.5), "gate1", 100, "episodes", "criteria")
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger")
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "ledger"
 
 
-def other(look: Look = LOOK, add: float = 1.0, **changes: object) -> Look:
-    """Another codec's look."""
-    shifted = tuple(value + add for value in look.fingerprint)
-    return replace(look, fingerprint=shifted, **changes)
+def other(entry: LedgerEntry = NOW, add: float = 1.0, **changes: object) -> LedgerEntry:
+    """Another codec's entry."""
+    shifted = tuple(value + add for value in entry.fingerprint)
+    return replace(entry, fingerprint=shifted, **changes)
 
 
-def path_of(ledger: Ledger) -> Path:
-    [path] = ledger.folder.glob("*.jsonl")
+def path_of(folder: Path) -> Path:
+    [path] = folder.glob("*.jsonl")
     return path
 
 
-def test_looks_come_back_in_order(ledger: Ledger) -> None:
-    looks = [LOOK, other(), other(add=2.0, n=50, episodes="fewer", verdict="FAIL")]
+def test_looks_come_back_in_order(folder: Path) -> None:
+    looks = [NOW, other(), other(add=2.0, n=50, episodes="fewer", verdict="FAIL")]
     for look in looks:
-        ledger.add(look)
-    assert ledger.looks(LOOK.test_set) == looks
-    assert ledger.looks("u" * 64) == []
+        add_entry(folder, look)
+    assert read_entries(folder, NOW.test_set) == looks
+    assert read_entries(folder, "u" * 64) == []
 
 
-def test_the_same_look_is_kept_once(ledger: Ledger) -> None:
+def test_the_same_look_is_kept_once(folder: Path) -> None:
     for run in ("first", "second"):
-        ledger.add(replace(LOOK, run=run))
-    nearly = tuple(value * 1.001 for value in LOOK.fingerprint)
-    ledger.add(replace(LOOK, fingerprint=nearly))
-    assert [look.run for look in ledger.looks(LOOK.test_set)] == ["first"]
+        add_entry(folder, replace(NOW, run=run))
+    nearly = tuple(value * 1.001 for value in NOW.fingerprint)
+    add_entry(folder, replace(NOW, fingerprint=nearly))
+    assert [look.run for look in read_entries(folder, NOW.test_set)] == ["first"]
 
 
 @pytest.mark.parametrize("what", ["n", "verdict", "criteria"])
-def test_an_edited_line_is_noticed(ledger: Ledger, what: str) -> None:
+def test_an_edited_line_is_noticed(folder: Path, what: str) -> None:
     for add in range(3):
-        ledger.add(other(add=float(add), verdict="FAIL"))
-    lines = path_of(ledger).read_text().splitlines()
+        add_entry(folder, other(add=float(add), verdict="FAIL"))
+    lines = path_of(folder).read_text().splitlines()
     data = json.loads(lines[1])
     lines[1] = json.dumps({**data, what: 7 if what == "n" else "PASS"}, sort_keys=True)
-    path_of(ledger).write_text("\n".join(lines) + "\n")
+    path_of(folder).write_text("\n".join(lines) + "\n")
     with pytest.raises(LedgerError, match=r"\.jsonl:3: the line before it was altered"):
-        ledger.looks(LOOK.test_set)
+        read_entries(folder, NOW.test_set)
 
 
 @pytest.mark.parametrize("gone", [0, 1])
-def test_a_missing_line_is_noticed(ledger: Ledger, gone: int) -> None:
+def test_a_missing_line_is_noticed(folder: Path, gone: int) -> None:
     for add in range(3):
-        ledger.add(other(add=float(add)))
-    lines = path_of(ledger).read_text().splitlines()
+        add_entry(folder, other(add=float(add)))
+    lines = path_of(folder).read_text().splitlines()
     del lines[gone]
-    path_of(ledger).write_text("\n".join(lines) + "\n")
+    path_of(folder).write_text("\n".join(lines) + "\n")
     with pytest.raises(LedgerError, match=rf"\.jsonl:{gone + 1}: "):
-        ledger.looks(LOOK.test_set)
+        read_entries(folder, NOW.test_set)
 
 
 @pytest.mark.parametrize(
     "text", ["", "[1]", "{}", '{"previous": ""}', "nonsense", '{"fingerprint": 3, "previous": ""}']
 )
-def test_what_is_no_ledger_is_named_with_its_line(ledger: Ledger, text: str) -> None:
-    ledger.add(LOOK)
-    path_of(ledger).write_text(f"{text}\n")
+def test_what_is_no_ledger_is_named_with_its_line(folder: Path, text: str) -> None:
+    add_entry(folder, NOW)
+    path_of(folder).write_text(f"{text}\n")
     with pytest.raises(LedgerError, match=r"\.jsonl:1: no line of a ledger"):
-        ledger.looks(LOOK.test_set)
-    assert ":1: " in past_of(ledger, LOOK, 3).altered
+        read_entries(folder, NOW.test_set)
+    assert ":1: " in GateLedger.read(folder, NOW, 3).altered
 
 
-def test_bytes_that_are_no_text(ledger: Ledger) -> None:
-    ledger.add(LOOK)
-    path_of(ledger).write_bytes(b"\xff\xfe")
-    assert "cannot be read" in past_of(ledger, LOOK, 3).altered
+def test_bytes_that_are_no_text(folder: Path) -> None:
+    add_entry(folder, NOW)
+    path_of(folder).write_bytes(b"\xff\xfe")
+    assert "cannot be read" in GateLedger.read(folder, NOW, 3).altered
 
 
 class TestPast:
-    def test_other_codecs_count_once_each(self, ledger: Ledger) -> None:
-        for look in (LOOK, other(), replace(other(), n=50, episodes="fewer"), other(add=3.0)):
-            ledger.add(look)
-        assert len(past_of(ledger, LOOK, 3).channels()) == 3
-        assert len(past_of(ledger, other(add=9.0), 3).channels()) == 4
+    def test_other_codecs_count_once_each(self, folder: Path) -> None:
+        for look in (NOW, other(), replace(other(), n=50, episodes="fewer"), other(add=3.0)):
+            add_entry(folder, look)
+        assert len(GateLedger.read(folder, NOW, 3).codecs()) == 3
+        assert len(GateLedger.read(folder, other(add=9.0), 3).codecs()) == 4
 
-    def test_another_receiver_or_k_is_another_matter(self, ledger: Ledger) -> None:
-        ledger.add(other(receiver="another"))
-        ledger.add(other(k=8))
-        assert past_of(ledger, LOOK, 3).channels() == [LOOK]
+    def test_another_receiver_or_k_is_another_matter(self, folder: Path) -> None:
+        add_entry(folder, other(receiver="another"))
+        add_entry(folder, other(k=8))
+        assert GateLedger.read(folder, NOW, 3).codecs() == [NOW]
 
-    def test_readings_of_one_codec_by_one_gate(self, ledger: Ledger) -> None:
-        ledger.add(replace(LOOK, n=50, episodes="fewer"))
-        ledger.add(replace(LOOK, criteria="looser"))
-        ledger.add(replace(LOOK, gate="another", n=70, episodes="some"))
-        ledger.add(other(n=60, episodes="others"))
-        ledger.add(LOOK)
-        found = past_of(ledger, LOOK, 3).readings()
+    def test_readings_of_one_codec_by_one_gate(self, folder: Path) -> None:
+        add_entry(folder, replace(NOW, n=50, episodes="fewer"))
+        add_entry(folder, replace(NOW, criteria="looser"))
+        add_entry(folder, replace(NOW, gate="another", n=70, episodes="some"))
+        add_entry(folder, other(n=60, episodes="others"))
+        add_entry(folder, NOW)
+        found = GateLedger.read(folder, NOW, 3).readings()
         assert [(one.n, one.criteria) for one in found] == [
             *[(100, "criteria"), (50, "criteria"), (100, "looser")]
         ]
 
     @pytest.mark.parametrize("scale", [0.5, 0.9, 1.5, 30.0])
     def test_another_scale_is_seen(self, scale: float) -> None:
-        scaled = replace(LOOK, fingerprint=tuple(value * scale for value in LOOK.fingerprint))
-        assert LOOK.rescaled(scaled)
-        assert scaled.rescaled(LOOK)
-        assert not LOOK.rescaled(LOOK)
-        assert not LOOK.rescaled(other())
+        scaled = replace(NOW, fingerprint=tuple(value * scale for value in NOW.fingerprint))
+        assert NOW.rescaled(scaled)
+        assert scaled.rescaled(NOW)
+        assert not NOW.rescaled(NOW)
+        assert not NOW.rescaled(other())
 
     def test_latents_of_zero_are_no_scale_of_anything(self) -> None:
-        nothing = replace(LOOK, fingerprint=(0.0, 0.0, 0.0))
-        assert not LOOK.rescaled(nothing)
-        assert not nothing.rescaled(LOOK)
+        nothing = replace(NOW, fingerprint=(0.0, 0.0, 0.0))
+        assert not NOW.rescaled(nothing)
+        assert not nothing.rescaled(NOW)

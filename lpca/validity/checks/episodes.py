@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
-
-from scipy.stats import binom
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from lpca.tasks import Episode
 from lpca.tasks.base import split_of
-from lpca.validity.audit import Audit, Leak, Unknown
-from lpca.validity.form import LUCK
+from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
+from lpca.validity.checks.form import is_beyond_luck
+
+if TYPE_CHECKING:
+    from lpca.validity.audit import Audit
 
 
+@CHECKS.register("episodes_complete")
+@check("every declared episode counts, once", place=20)
 def episodes_complete(audit: Audit) -> str:
-    """All declared episodes are evaluated under every condition, and all of them are judged."""
+    """All declared episodes are evaluated under every condition, and all of them are judged.
+
+    Reads the seeds that the task and the spec declare, those of the records, and what is judged.
+    Catches failures that are dropped, a subset picked by its outcomes, episodes never run. Where
+    a stopping schedule is declared, a gate may end after any of its sizes, nowhere else.
+    """
     seeds = tuple(episode.seed for episode in audit.episodes)
     if audit.declared:
         allowed = audit.sizes or (len(audit.declared),)
         if len(seeds) not in allowed:
             wanted = " or ".join(map(str, allowed))
-            raise Leak(f"{len(seeds)} episodes were evaluated, {wanted} are declared")
+            raise CheckFailed(f"{len(seeds)} episodes were evaluated, {wanted} are declared")
         if seeds != audit.declared[: len(seeds)]:
             stray = next(s for s, d in zip(seeds, audit.declared, strict=False) if s != d)
-            raise Leak(f"episode {stray} stands where the task has another")
+            raise CheckFailed(f"episode {stray} stands where the task has another")
     for condition, records in audit.records.items():
         if tuple(record.seed for record in records) != seeds:
-            raise Leak(f"{condition}: its outcomes are not those of the episodes, one each")
+            raise CheckFailed(f"{condition}: its outcomes are not those of the episodes, one each")
     _judged_as_measured(audit, seeds)
     return f"{len(seeds)} episodes, each judged once under {len(audit.records)} conditions"
 
@@ -37,34 +46,41 @@ def _judged_as_measured(audit: Audit, seeds: tuple[int, ...]) -> None:
     if table is None:
         return
     if table.seeds != seeds:
-        raise Leak(f"{table.n} of {len(seeds)} episodes are judged")
+        raise CheckFailed(f"{table.n} of {len(seeds)} episodes are judged")
     for condition, outcomes in table.outcomes.items():
         measured = tuple(record.success(audit.score) for record in audit.records[condition])
         if measured != outcomes:
             turned = sum(a != b for a, b in zip(measured, outcomes, strict=True))
-            raise Leak(f"{condition}: {turned} outcomes are judged otherwise than measured")
+            raise CheckFailed(f"{condition}: {turned} outcomes are judged otherwise than measured")
 
 
+@CHECKS.register("splits_disjoint")
+@check("no test episode or message was trained on", place=30)
 def splits_disjoint(audit: Audit) -> str:
-    """Nothing that is tested was trained on: no seed, no message, no unseen answer."""
+    """Nothing that is tested was trained on: no seed, no message, no unseen answer.
+
+    Draws all episodes of training again, by the codec's own seed and steps. Catches test episodes
+    of the training or validation split, and messages met under other seeds. Of a codec that lpca
+    did not train only the messages that it declares can be compared.
+    """
     seeds = [episode.seed for episode in audit.episodes]
     if len(set(seeds)) != len(seeds):
-        raise Leak("an episode's seed occurs twice")
+        raise CheckFailed("an episode's seed occurs twice")
     strays = [seed for seed in seeds if split_of(seed) != "test"]
     if strays:
-        raise Leak(f"episode {strays[0]} is of the {split_of(strays[0])} split, not of test")
+        raise CheckFailed(f"episode {strays[0]} is of the {split_of(strays[0])} split, not of test")
     if audit.own is not None:
         return _apart_from_declared(audit, audit.own.trained_on)
     if not audit.training:
         return f"{len(seeds)} test seeds"
     trained_seeds = {episode.seed for episode in audit.training}
     if trained_seeds & set(seeds):
-        raise Leak(f"seed {min(trained_seeds & set(seeds))} is in training and in test")
+        raise CheckFailed(f"seed {min(trained_seeds & set(seeds))} is in training and in test")
     _no_message_known(audit, {episode.message for episode in audit.training})
     answers = {episode.right for episode in audit.training}
     leaked = {e.right for e in audit.episodes if e.stratum == "unseen"} & answers
     if leaked:
-        raise Leak(f"the unseen answer {min(leaked)!r} is named in training messages")
+        raise CheckFailed(f"the unseen answer {min(leaked)!r} is named in training messages")
     return (
         f"{len(seeds)} test episodes and {len(audit.training)} of training share neither seed nor "
         "message; no unseen answer in training"
@@ -75,7 +91,7 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
     """As far as a codec that lpca did not train says what it was trained on."""
     count = len(audit.episodes)
     if declared is None:
-        raise Unknown(
+        raise CannotTell(
             f"{count} test seeds, each once; what the codec was trained on is unknown, so no "
             "message could be compared: it may know the test messages"
         )
@@ -91,7 +107,9 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
         for start in range(len(words) - length + 1)
     }
     if named := sorted(answer for answer, words in unseen.items() if words in phrases):
-        raise Leak(f"the unseen answer {named[0]!r} is named in messages the codec was trained on")
+        raise CheckFailed(
+            f"the unseen answer {named[0]!r} is named in messages the codec was trained on"
+        )
     return (
         f"{count} test episodes and the {len(declared)} messages that the codec declares share no "
         "message; no unseen answer in those; whether there were others is unknown"
@@ -101,7 +119,7 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
 def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
     known = [episode for episode in audit.episodes if episode.message in messages]
     if known:
-        raise Leak(
+        raise CheckFailed(
             f"{len(known)} test messages are training messages, first that of episode "
             f"{known[0].seed}: {known[0].message!r}"
         )
@@ -111,11 +129,14 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+", text.casefold()))
 
 
+@CHECKS.register("position_balanced")
+@check("the right option stands everywhere equally often", place=40)
 def position_balanced(audit: Audit) -> str:
     """The right option's positions are balanced over the whole set.
 
-    Not over its beginning, where a gate stopped early: that is balanced only about. Where the
-    prompts are the user's own, no position is right oftener than luck allows.
+    Catches a right option that always stands first. Tolerance: one episode for each stratum, which
+    are balanced apart. The whole set is read where a gate stopped early: its beginning is balanced
+    only about. Where the prompts are the user's own, no position is right oftener than luck allows.
     """
     episodes = audit.setting.episodes.whole
     counts = Counter(episode.answer for episode in episodes)
@@ -123,34 +144,37 @@ def position_balanced(audit: Audit) -> str:
     shares = [counts[i] for i in slots]
     if not audit.task.writes_prompts:
         answers = Counter(episode.right for episode in episodes)
-        share = max(max(answers.values()) / len(episodes), 1 / _fewest_options(episodes))
-        if share < 1.0 and float(binom.sf(max(shares) - 1, len(episodes), share)) < LUCK:
-            raise Leak(f"one place in the options is right far too often, by place: {shares}")
+        fewest = min(len(episode.options) for episode in episodes)
+        luck = max(max(answers.values()) / len(episodes), 1 / fewest)
+        if is_beyond_luck(max(shares), len(episodes), luck):
+            raise CheckFailed(
+                f"one place in the options is right far too often, by place: {shares}"
+            )
     elif max(shares) - min(shares) > len({episode.stratum for episode in episodes}):
-        raise Leak(f"the right option's positions are not balanced: {shares}")
+        raise CheckFailed(f"the right option's positions are not balanced: {shares}")
     return f"right option's positions: {shares}"
 
 
-def _fewest_options(episodes: Iterable[Episode]) -> int:
-    return min(len(episode.options) for episode in episodes)
-
-
+@CHECKS.register("donors_deranged")
+@check("every shuffled message contradicts its episode", place=70, needs=("shuffle",))
 def donors_deranged(audit: Audit) -> str:
     """The donors are a derangement, and each names a wrong option of its recipient.
 
-    Where answers are free, the recipient's right one is wrong if the donor's message is true.
+    Catches episodes that are their own donors, and donors that say the same, which contradict
+    nothing. Where answers are free, the recipient's right one is wrong if the donor's message is
+    true.
     """
     episodes = audit.setting.episodes
     if sorted(episodes.whole.donors) != list(range(len(episodes.whole))):
-        raise Leak("the donors are not a permutation of the episodes")
+        raise CheckFailed("the donors are not a permutation of the episodes")
     for index, episode in enumerate(episodes):
         donor = episodes.donor(index)
         if donor.seed == episode.seed:
-            raise Leak(f"episode {episode.seed} is its own donor")
+            raise CheckFailed(f"episode {episode.seed} is its own donor")
         if donor.message == episode.message:
-            raise Leak(f"episode {episode.seed}: its donor's message is its own")
+            raise CheckFailed(f"episode {episode.seed}: its donor's message is its own")
         if not episode.contradicted_by(donor):
-            raise Leak(_believed(episode, donor))
+            raise CheckFailed(_believed(episode, donor))
     free = any(episode.free for episode in episodes)
     told = "contradicts the right answer" if free else "names a wrong option"
     return f"{len(episodes)} donors: no fixed point, each {told}"

@@ -10,22 +10,35 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
-
-from scipy.stats import binom
+from typing import TYPE_CHECKING
 
 from lpca.base.hashing import named_rng
 from lpca.tasks import Episode
-from lpca.validity.audit import Audit, Leak
-from lpca.validity.disguises import hidden_option
+from lpca.validity.catalogue import CHECKS, CheckFailed, check
+from lpca.validity.checks.giveaways import hidden_option
 
-LUCK = 1e-7
-"""Probability up to which a guesser's hits are taken for luck."""
+if TYPE_CHECKING:
+    from lpca.validity.audit import Audit
+
+LEAST_PROBABILITY = 1e-7
+"""Down to which hits are taken for luck: eighteen guessers in each of thousands of runs accuse none
+that is sound."""
 
 Outside = tuple[str, ...]
 
 
+@CHECKS.register("form_gives_no_answer")
+@check(
+    "the form of B's prompt does not give the answer away",
+    place=60,
+    after=("no_answer_outside_options",),
+)
 def form_gives_no_answer(audit: Audit) -> str:
-    """No guesser that sees one trait of B's prompts beats luck."""
+    """No guesser that sees one trait of B's prompts beats luck.
+
+    Reads the prompts of all declared episodes. Catches an answer that goes with the prompt's
+    length, the options' order, or a mark beside one of them. Tolerance: `LEAST_PROBABILITY`.
+    """
     episodes = audit.setting.episodes.whole.episodes
     outsides = [audit.outside(episode) for episode in episodes]
     for name, trait in _PROMPT_TRAITS.items():
@@ -43,12 +56,21 @@ def form_gives_no_answer(audit: Audit) -> str:
 
 def _judge(how: str, hits: int, episodes: Sequence[Episode]) -> None:
     n = len(episodes)
-    luck = luck_of(episodes)
-    if luck < 1.0 and float(binom.sf(hits - 1, n, luck)) < LUCK:
-        raise Leak(f"the answer can be guessed {how}: {hits} of {n}, by luck about {luck * n:.0f}")
+    luck = _luck(episodes)
+    if is_beyond_luck(hits, n, luck):
+        raise CheckFailed(
+            f"the answer can be guessed {how}: {hits} of {n}, by luck about {luck * n:.0f}"
+        )
 
 
-def luck_of(episodes: Sequence[Episode]) -> float:
+def is_beyond_luck(hits: int, n: int, luck: float) -> bool:
+    """Whether so many hits in n guesses are not to be had at that rate of luck."""
+    from scipy.stats import binom
+
+    return luck < 1.0 and float(binom.sf(hits - 1, n, luck)) < LEAST_PROBABILITY
+
+
+def _luck(episodes: Sequence[Episode]) -> float:
     """The share of episodes that one guess for all gets right: a place, an answer, or any option.
 
     That most answers are yes is in no prompt; no condition gains on another by it.
@@ -111,13 +133,13 @@ def _skeleton(episode: Episode) -> str:
     return text
 
 
-def _beside(episode: Episode, index: int) -> tuple[str, str]:
+def _neighbours(episode: Episode, index: int) -> tuple[str, str]:
     """The two characters before and after an option in B's prompt."""
     start = episode.before.find(episode.options[index])
     if start < 0:
         return "", ""
     stop = start + len(episode.options[index])
-    # The last option has the list's end beside it wherever it stands.
+    # the last option has the list's end beside it wherever it stands.
     return episode.before[max(0, start - 2) : start], episode.before[stop : stop + 2]
 
 
@@ -141,7 +163,7 @@ _OPTION_TRAITS: Mapping[str, Callable[[Episode, Outside, int], Hashable]] = Mapp
         "place in the alphabet": lambda e, outside, i: _ranks(e.options)[i],
         "length": lambda e, outside, i: len(e.options[i]),
         "rank by length": lambda e, outside, i: _ranks([len(o) for o in e.options])[i],
-        "marks beside it": lambda e, outside, i: _beside(e, i),
+        "marks beside it": lambda e, outside, i: _neighbours(e, i),
         "capitals": lambda e, outside, i: tuple(c.isupper() for c in e.options[i][:3]),
         "number of times in the prompt": lambda e, outside, i: (e.before + e.after).count(
             e.options[i]

@@ -1,0 +1,223 @@
+"""Is what was injected under each condition what that condition is?
+
+What B was given is compared by hash with what the codec makes of the message now: there is nothing
+to tolerate, vectors are injected as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from lpca.validity.catalogue import CHECKS, TRACED, CheckFailed, check
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lpca.validity.audit import Audit
+
+CHANCE = 1e-8
+"""Probability up to which noise may be like the latents by chance."""
+
+
+@CHECKS.register("latents_injected")
+@check("normal is what the codec makes of the message", place=130, needs=("normal",), after=TRACED)
+def latents_injected(audit: Audit) -> str:
+    """Under normal B got the codec's prefix of this episode's message.
+
+    Catches a prefix that is computed and never injected, and more vectors than k.
+    """
+    messages = [episode.message for episode in audit.episodes]
+    _compare(audit, "normal", audit.setting.coded().prefixes(messages), "the codec's own")
+    return f"{len(messages)} prefixes: each is the codec's, of the episode's own message"
+
+
+@CHECKS.register("shuffle_is_donors")
+@check("shuffle is what the codec makes of another's", place=140, needs=("shuffle",), after=TRACED)
+def shuffle_is_donors(audit: Audit) -> str:
+    """Under shuffle B got the codec's prefix of the donor's message.
+
+    Catches a shuffle that is normal, and one of an episode that contradicts nothing.
+    """
+    episodes = audit.setting.episodes
+    messages = [episodes.donor(i).message for i in range(len(episodes))]
+    _compare(audit, "shuffle", audit.setting.coded().prefixes(messages), "those of its donor")
+    return f"{len(messages)} prefixes: each is the codec's, of the donor's message"
+
+
+@CHECKS.register("null_is_zero")
+@check("null is exactly zero", place=160, needs=("null",), after=TRACED)
+def null_is_zero(audit: Audit) -> str:
+    """Under null B got k vectors of norm zero.
+
+    Catches a null that is decoded, and so a LayerNorm's bias, or a small constant.
+    """
+    for record in audit.records["null"]:
+        norms = record.given.norms
+        if len(norms) != audit.k or any(norm != 0.0 for norm in norms):
+            raise CheckFailed(f"episode {record.seed}: null's vectors have norms {list(norms)}")
+    return f"{len(audit.records['null'])} x {audit.k} vectors, all exactly zero"
+
+
+@CHECKS.register("random_has_norms")
+@check("random has each latent's own norm", place=170, needs=("random",), after=TRACED)
+def random_has_norms(audit: Audit) -> str:
+    """Under random every vector has the norm of the latent in its place.
+
+    Catches noise that is louder or quieter than what it stands for. Tolerance: rounding of the
+    injected numbers, a thousandth in float32 and two hundredths in coarser types.
+    """
+    loose = 1e-3 if audit.is_exact else 2e-2
+    prefixes = audit.setting.coded().prefixes([episode.message for episode in audit.episodes])
+    for noise, prefix in zip(audit.records["random"], prefixes, strict=True):
+        pairs = zip_longest(noise.given.norms, prefix.norm(dim=1).tolist(), fillvalue=-1.0)
+        if any(abs(a - b) > loose * max(b, 1e-6) for a, b in pairs):
+            raise CheckFailed(f"episode {noise.seed}: random's norms are not the latents' own")
+    return f"{len(audit.records['random'])} episodes: each vector has its latent's norm"
+
+
+@CHECKS.register("random_is_noise")
+@check("random has nothing else of the latents", place=180, needs=("normal", "random"))
+def random_is_noise(audit: Audit) -> str:
+    """Random's vectors are neither alike in direction to any latents nor made of their values.
+
+    Reads a sample's vectors. Catches noise that is the latents, scaled, reordered or with noise
+    added. Tolerance: a mean squared cosine that noise exceeds with probability `CHANCE`.
+    """
+    from scipy.stats import chi2
+
+    noise = audit.directions("random")
+    count, width = noise.shape[0], noise.shape[2]
+    # a squared cosine with noise has mean 1/width; chi-squared/width bounds its tail
+    most = float(chi2.isf(CHANCE, count)) / count / width
+    closest = 0.0
+    for condition in audit.injected():
+        if condition in ("random", "null"):
+            continue
+        latent = audit.directions(condition)
+        alike = float((noise @ latent.transpose(1, 2)).square().mean(0).max())
+        closest = max(closest, alike)
+        if alike > most:
+            raise CheckFailed(
+                f"random points where {condition} does: mean squared cosine {alike:.2g}, of noise "
+                f"below {most:.2g}"
+            )
+        if _same_values(noise, latent):
+            raise CheckFailed(f"random holds {condition}'s own values in another order")
+    return f"{count} episodes: mean squared cosine with any latents at most {closest:.2g}"
+
+
+def _same_values(one: Tensor, other: Tensor) -> bool:
+    apart = (one.abs().sort(-1).values - other.abs().sort(-1).values).abs().amax(-1)
+    # of latents that are zero everything is a reordering
+    return bool((apart.le(1e-6) & one.norm(dim=-1).gt(0.0)).any())
+
+
+@CHECKS.register("static_is_static")
+@check("static is one prefix, trained as the codec was", place=190, needs=("static",), after=TRACED)
+def static_is_static(audit: Audit) -> str:
+    """Under static all episodes got one prefix, trained as long as the codec was.
+
+    Reads the injected vectors' hashes and both training runs. Catches a control that sees the
+    message, and one that was hardly trained.
+    """
+    hashes = {record.given.sha256 for record in audit.records["static"]}
+    if len(hashes) > 1:
+        raise CheckFailed(f"static injected {len(hashes)} different prefixes: it sees the message")
+    own, control = audit.trained, audit.static_trained
+    if own is not None and control is not None:
+        for name in ("receiver", "k", "budget"):
+            mine, theirs = getattr(own, name), getattr(control, name)
+            if mine != theirs:
+                raise CheckFailed(
+                    f"static was trained with another {name}: {theirs}, the codec {mine}"
+                )
+    episodes = f"{len(audit.records['static'])} episodes: one prefix"
+    if audit.own is not None:
+        return f"{episodes}, trained as lpca trains by default; how long the codec was is unknown"
+    return f"{episodes}, trained with the codec's budget"
+
+
+@CHECKS.register("mean_is_mean")
+@check(
+    "mean is the mean latent of training messages",
+    place=200,
+    needs=("mean",),
+    after=("splits_disjoint", *TRACED),
+)
+def mean_is_mean(audit: Audit) -> str:
+    """Under mean all episodes got the codec's prefix of the mean latent of training messages.
+
+    Catches a mean of the test message alone, or over test messages.
+    """
+    tested = {episode.message for episode in audit.episodes}
+    if shared := tested & set(audit.setting.typical):
+        raise CheckFailed(f"the mean is taken over a test message: {min(shared)!r}")
+    prefix = audit.setting.coded().mean_prefix(audit.setting.typical)
+    _compare(audit, "mean", [prefix] * len(audit.episodes), "the mean latent")
+    return (
+        f"{len(audit.episodes)} episodes: the mean latent of {len(audit.setting.typical)} messages"
+    )
+
+
+@CHECKS.register("same_answer_agrees")
+@check(
+    "same_answer is the same answer in other words",
+    place=210,
+    needs=("same_answer",),
+    after=TRACED,
+)
+def same_answer_agrees(audit: Audit) -> str:
+    """Under same_answer B got the prefix of another message that names the same option only.
+
+    Catches a paraphrase that is the message itself, whose success would be identity, not content.
+    """
+    for episode in audit.episodes:
+        if episode.paraphrase == episode.message:
+            raise CheckFailed(f"episode {episode.seed}: the paraphrase is the message itself")
+        if _named(episode.message, episode.options) != _named(episode.paraphrase, episode.options):
+            raise CheckFailed(
+                f"episode {episode.seed}: the paraphrase does not name what the message does"
+            )
+    messages = [episode.paraphrase for episode in audit.episodes]
+    prefixes = audit.setting.coded().prefixes(messages)
+    _compare(audit, "same_answer", prefixes, "those of the paraphrase")
+    return f"{len(messages)} prefixes: each is the codec's, of the same answer in other words"
+
+
+@CHECKS.register("encoding_repeatable")
+@check("a message's latents are the same every time", place=220, needs=("normal",))
+def encoding_repeatable(audit: Audit) -> str:
+    """The same messages give the same latents, whenever and in whatever batch they are encoded.
+
+    Encodes a sample twice. Catches dropout left on, and statistics of the batch. Twice alike must
+    be identical; in another batch a relative difference of 1e-4 is rounding in float32, of 5e-2
+    in coarser types.
+    """
+    import torch
+
+    channel = audit.setting.coded()
+    messages = [audit.episodes[i].message for i in audit.sample]
+    first, second = channel.encode_afresh(messages), channel.encode_afresh(messages)
+    if not torch.equal(first, second):
+        raise CheckFailed("encoding the same messages twice gives other latents: is dropout on?")
+    used = torch.stack([p.to(first) for p in channel.prefixes(messages)])
+    off = float((first - used).norm() / used.norm().clamp(min=1e-12))
+    if off > (1e-4 if audit.is_exact else 5e-2):
+        raise CheckFailed(
+            f"latents depend on what else is in the batch: relative difference {off:.2g}"
+        )
+    return f"{len(messages)} messages twice: identical; in another batch: within {off:.1g}"
+
+
+def _named(text: str, options: Sequence[str]) -> list[str]:
+    return [option for option in options if option in text]
+
+
+def _compare(audit: Audit, condition: str, prefixes: Sequence[Tensor], whose: str) -> None:
+    from lpca.receivers.observed_input import vectors_hash
+
+    for record, prefix in zip(audit.records[condition], prefixes, strict=True):
+        if record.given.sha256 != vectors_hash(prefix.to(audit.receiver.embedding.weight)):
+            raise CheckFailed(f"episode {record.seed}: {condition}'s vectors are not {whose}")
