@@ -20,8 +20,8 @@ from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe
 from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Training
+from lpca.evaluation.block import Job, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
-from lpca.evaluation.evaluate import Job, make_job, run_block
 from lpca.evaluation.outcome import Record
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lpca.evaluation.block import Job, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
-from lpca.evaluation.evaluate import BLOCK, Job, make_job, run_block
+from lpca.evaluation.evaluate import BLOCK
 from lpca.evaluation.outcome import Record
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver

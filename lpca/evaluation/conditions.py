@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 
@@ -17,13 +17,17 @@ from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet, TaskError, ToldEpisode
 
+SlotMaker = Callable[["Setting"], "Sequence[Slot]"]
+"""What a condition is: it makes the slots of a setting's episodes, in their order."""
+
 
 @dataclass(frozen=True, eq=False)
 class Setting:
     """What slots are made from; a part is absent where no condition needs it.
 
     `static` is the channel of the trained prefix that ignores messages, `typical` messages of
-    training, over whose latents `mean` takes the mean.
+    training, over whose latents `mean` takes the mean. `exchanged` are conditions that give B
+    something else than their own functions do: the seam at which a fault is planted.
     """
 
     receiver: Receiver
@@ -31,6 +35,7 @@ class Setting:
     episodes: EpisodeSet
     static: Channel | None = None
     typical: tuple[str, ...] = ()
+    exchanged: Mapping[str, SlotMaker] = field(default_factory=dict)
 
     def coded(self) -> Channel:
         """The channel; ValueError without one."""
@@ -161,4 +166,4 @@ def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
     """Return what stands in each episode's slot under a condition; ValueError if unknown."""
     if condition not in _SLOTS:
         raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(_SLOTS)}")
-    return _SLOTS[condition](setting)
+    return setting.exchanged.get(condition, _SLOTS[condition])(setting)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import Identity
 from lpca.codec.store import DEFAULT_SEED, Obtained
 from lpca.codec.user_codec import OwnCodec
+from lpca.evaluation.block import MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
-from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.conditions import Setting, SlotMaker, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import Record
 from lpca.gatespec.model import Answers
@@ -27,6 +29,46 @@ from lpca.validity.ledger import GateLedger
 
 TYPICAL_MESSAGES = 256
 """How many messages of training the condition `mean` takes the mean over."""
+
+
+def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
+    """Return the outcomes under the spec's `score`, ready to be judged."""
+    return OutcomeTable(
+        seeds=tuple(episode.seed for episode in episodes),
+        outcomes={
+            condition: tuple(record.success(score) for record in records)
+            for condition, records in evaluated.records.items()
+        },
+        answers=tuple(episode.stratum for episode in episodes),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What a measurement does, step by step; each may be exchanged for another of its kind.
+
+    Here a fault is planted on purpose, an error provoked, or a call counted: nothing else of a run
+    needs to be changed for it. Whatever is exchanged, the validity checks see what came of it.
+
+    Attributes:
+        conditions: by name, what gives B something else than the condition's own function does.
+        make_job: names a block's outcomes by what they depend on.
+        run_block: computes a block's outcomes; the checks compute some of them again by it.
+        evaluate: every episode under every condition, from the cache or computed.
+        outcome_table: what is judged, of what was evaluated.
+        condition_numbers: what evidence reports of a condition.
+    """
+
+    conditions: Mapping[str, SlotMaker] = field(default_factory=dict)
+    make_job: MakeJob = make_job
+    run_block: RunBlock = run_block
+    evaluate: Callable[..., Evaluated] = evaluate
+    outcome_table: Callable[[EpisodeSet, Evaluated, str], OutcomeTable] = outcome_table
+    condition_numbers: Callable[..., dict[str, Any]] = condition_numbers
+
+
+STEPS = Steps()
+"""Those of a sound run."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +149,10 @@ class Subject:
         """How long its channels have encoded messages."""
         return sum(one.seconds for one in (self.channel, self.static) if one is not None)
 
-    def setting(self, episodes: EpisodeSet) -> Setting:
-        """What the slots of these episodes are made from."""
+    def setting(
+        self, episodes: EpisodeSet, exchanged: Mapping[str, SlotMaker] = MappingProxyType({})
+    ) -> Setting:
+        """What the slots of these episodes are made from; `exchanged` as for `Setting`."""
         seed = self.trained.seed if self.trained else DEFAULT_SEED
         typical = self.task.training_batch(0, TYPICAL_MESSAGES, seed) if self.channel else []
         return Setting(
@@ -117,6 +161,7 @@ class Subject:
             episodes,
             self.static,
             tuple(episode.message for episode in typical),
+            exchanged,
         )
 
 
@@ -129,6 +174,7 @@ def measure(
     batch_size: int,
     report: Callable[[int, int], None],
     checking: Callable[[], None] = lambda: None,
+    steps: Steps = STEPS,
 ) -> Measurement:
     """Evaluate episodes under the conditions, look by look, then audit what was evaluated.
 
@@ -137,20 +183,22 @@ def measure(
     """
     started = time.monotonic()
     episodes = episodes_for(subject.task, design)
-    for evaluated in _look_by_look(subject, episodes, conditions, looks, cache, batch_size, report):
+    for evaluated in _look_by_look(
+        subject, episodes, conditions, looks, cache, batch_size, report, steps
+    ):
         seen = episodes.part(0, evaluated.n)
-        table = outcome_table(seen, evaluated, looks.score)
+        table = steps.outcome_table(seen, evaluated, looks.score)
         if looks.decided(table):
             break
     measured = time.monotonic()
     encoding = subject.encoding_seconds
     checking()
-    setting = subject.setting(seen)
+    setting = subject.setting(seen, steps.conditions)
     numbers = {
-        condition: condition_numbers(condition, records, looks.confidence, setting)
+        condition: steps.condition_numbers(condition, records, looks.confidence, setting)
         for condition, records in evaluated.records.items()
     }
-    checks = run_checks(_audit(subject, design, setting, evaluated, table, looks, numbers))
+    checks = run_checks(_audit(subject, design, setting, evaluated, table, looks, numbers, steps))
     seconds = {
         "encode": encoding,
         "evaluate": measured - started - encoding,
@@ -162,18 +210,6 @@ def measure(
 def episodes_for(task: Task, design: Design) -> EpisodeSet:
     """Return a design's test episodes."""
     return task.evaluation_set("test", design.answers, design.n, design.seed)
-
-
-def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
-    """Return the outcomes under the spec's `score`, ready to be judged."""
-    return OutcomeTable(
-        seeds=tuple(episode.seed for episode in episodes),
-        outcomes={
-            condition: tuple(record.success(score) for record in records)
-            for condition, records in evaluated.records.items()
-        },
-        answers=tuple(episode.stratum for episode in episodes),
-    )
 
 
 def _own_cache(subject: Subject, cache: Path) -> Path:
@@ -190,6 +226,7 @@ def _audit(
     table: OutcomeTable,
     looks: Looks,
     numbers: Mapping[str, Mapping[str, Any]],
+    steps: Steps,
 ) -> Audit:
     return Audit(
         setting=setting,
@@ -207,6 +244,7 @@ def _audit(
         ledger=looks.ledger(setting.episodes),
         numbers=numbers,
         passes=lambda count: looks.passes(table, count),
+        run_block=steps.run_block,
     )
 
 
@@ -218,14 +256,23 @@ def _look_by_look(
     cache: Path,
     batch_size: int,
     report: Callable[[int, int], None],
+    steps: Steps,
 ) -> Iterator[Evaluated]:
     """Everything evaluated so far, after each look; only its new episodes are computed."""
     evaluated = None
     for start, stop in pairwise((0, *looks.sizes)):
-        setting = subject.setting(episodes.part(start, stop))
+        setting = subject.setting(episodes.part(start, stop), steps.conditions)
         for condition in conditions:
             # what a codec does to the receiver is done here, before any outcome is kept
             build_slots(condition, setting)
-        found = evaluate(setting, conditions, _own_cache(subject, cache), batch_size, report)
+        found = steps.evaluate(
+            setting,
+            conditions,
+            _own_cache(subject, cache),
+            batch_size,
+            report,
+            steps.make_job,
+            steps.run_block,
+        )
         evaluated = evaluated.then(found) if evaluated else found
         yield evaluated

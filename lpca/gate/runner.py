@@ -19,10 +19,9 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.codec.user_codec import OwnCodec, Source, obtain_own
-from lpca.evaluation.evaluate import evaluate
 from lpca.gate.evidence import Origin, compose
 from lpca.gate.ledger import gate_ledger, gate_looks
-from lpca.gate.measure import Design, Subject, episodes_for, measure
+from lpca.gate.measure import STEPS, Design, Steps, Subject, episodes_for, measure
 from lpca.gate.plan import (
     ENCODED,
     beside,
@@ -86,6 +85,7 @@ class Runner:
     options: Options
     origin: Origin
     console: Console
+    steps: Steps = STEPS
     _failed: dict[Path, Exception] = field(default_factory=dict)
     _kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
     _codecs: dict[tuple[int, str], Obtained] = field(default_factory=dict)
@@ -153,12 +153,14 @@ class Runner:
             options.cache / "outcomes" / f"{what}-{key[:16]}",
             lambda: self.console.tell(f"{label} are evaluated by another process; waiting"),
         ):
-            evaluate(
-                subject.setting(episodes),
+            self.steps.evaluate(
+                subject.setting(episodes, self.steps.conditions),
                 conditions,
                 options.cache,
                 options.batch_size,
                 _unless_all_there(self.console.evaluating(label)),
+                self.steps.make_job,
+                self.steps.run_block,
             )
         return len(episodes) * len(conditions)
 
@@ -205,6 +207,7 @@ class Runner:
             self.options.batch_size,
             self.console.evaluating(label),
             lambda: self.console.tell(f"checking the validity of {label}"),
+            self.steps,
         )
         table = measurement.table
         started = time.monotonic()

@@ -17,7 +17,7 @@ from lpca.base.files import StorageError, read_json, write_json
 from lpca.base.hashing import hash_data, hash_file, hash_modules
 from lpca.base.version import __version__
 from lpca.codec.checkpoint import identify
-from lpca.evaluation.evaluate import CODE
+from lpca.evaluation.block import CODE
 from lpca.gate.plan import evidence_path
 from lpca.gatespec.model import Spec
 from lpca.lab.grid import Cell, Grid
@@ -120,6 +120,7 @@ def _deciding_code() -> str:
             *modules,
             *CODE,
             "lpca.evaluation.conditions",
+            "lpca.evaluation.evaluate",
             "lpca.gate.measure",
             "lpca.gate.evidence",
         ]

@@ -200,7 +200,7 @@ def _forward(
 ) -> Tensor:
     """Logits at the last `keep` of the new columns, and at the columns of trees behind them."""
     columns = next(iter(inputs.values())).shape[1]
-    positions = _positions(visible, columns)
+    positions = receiver.positions(visible)[:, -columns:]
     mask = causal_mask(visible, columns, receiver.dtype)
     width = max(map(len, trees), default=0)
     if width:
@@ -216,11 +216,6 @@ def _forward(
         logits_to_keep=kept,
     )
     return receiver.all_rows(output.logits, len(visible)).float()
-
-
-def _positions(visible: Tensor, columns: int) -> Tensor:
-    """How many of its own positions stand before each of a row's last `columns`."""
-    return (visible.long().cumsum(1) - 1).clamp(min=0)[:, -columns:]
 
 
 def _behind(

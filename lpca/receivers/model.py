@@ -120,6 +120,10 @@ class Receiver:
             rows = self.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
         return torch.as_tensor(rows)
 
+    def positions(self, visible: Tensor) -> Tensor:
+        """How many of its own positions stand before each position of a row, of bool [batch, n]."""
+        return (visible.long().cumsum(1) - 1).clamp(min=0)
+
     def own_rows(self, whole: Tensor) -> Tensor:
         """The rows of a batch that this process computes: here, all of them."""
         return whole

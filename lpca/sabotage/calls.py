@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,8 @@ from torch import Tensor
 
 from lpca.base.hashing import hash_data
 from lpca.codec.store import Request
-from lpca.evaluation import evaluate
-from lpca.evaluation.condition_numbers import condition_numbers
+from lpca.evaluation.block import Job, read_outcomes, run_block
 from lpca.evaluation.outcome import Record, named_option
-from lpca.gate import measure
 from lpca.receivers import forward as reading
 from lpca.receivers.attention import part_of_cache
 from lpca.receivers.forward import Reading
@@ -22,7 +21,7 @@ from lpca.receivers.model import Receiver
 from lpca.receivers.observed_input import Given
 from lpca.sabotage.base import sabotage
 from lpca.sabotage.faulty_run import Stage
-from lpca.sabotage.parts import Wrapped, noise, spoil_records
+from lpca.sabotage.parts import Wrapped, noise, read_by, spoil_records
 from lpca.tasks import Episode, Trip
 
 
@@ -68,19 +67,20 @@ def _folder(stage: Stage) -> Any:
 @sabotage("field", "teacher forcing is reported as generation", "slow_path_agrees")
 def teacher_forcing(stage: Stage) -> None:
     """Each token of the right answer is asked for with the ones before it given."""
-    honest = evaluate._records
 
     def forced(read: Reading, episodes: Sequence[Episode], given: Sequence[Given]) -> list[Record]:
         answers = [read.receiver.option_ids(e.right) for e in episodes]
         records = []
-        rows = zip(honest(read, episodes, given), episodes, _forced(read, answers), strict=True)
+        rows = zip(
+            read_outcomes(read, episodes, given), episodes, _forced(read, answers), strict=True
+        )
         for record, episode, ids in rows:
             said = read.receiver.text(ids)
             named = named_option(said, episode.options)[0]
             records.append(replace(record, said_ids=tuple(ids), said=said, named=named))
         return records
 
-    stage.patch_evaluation(evaluate, "_records", forced)
+    stage.exchange_evaluation(run_block=partial(run_block, read_outcomes=forced))
 
 
 @torch.no_grad()
@@ -98,39 +98,40 @@ def _forced(read: Reading, answers: Sequence[Sequence[int]]) -> list[list[int]]:
 @sabotage("building", "options are scored by their first token alone", "slow_path_agrees")
 def first_token_scores(stage: Stage) -> None:
     """Two options that begin alike are then told apart by nothing."""
-    honest = Reading.option_scores
 
-    def first(self: Reading, options: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
-        return honest(self, [[ids[:1] for ids in row] for row in options])
+    class FirstToken(Reading):
+        def option_scores(self, options: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+            return super().option_scores([[ids[:1] for ids in row] for row in options])
 
-    stage.patch_evaluation(Reading, "option_scores", first)
+    read_by(stage, FirstToken)
 
 
 @sabotage("field", "rounding noise makes outcomes depend on the batch", "slow_path_agrees")
 def batch_noise(stage: Stage) -> None:
     """Scores move by a hundredth of a nat with a row's place in the batch."""
-    honest = Reading.option_scores
 
-    def noisy(self: Reading, options: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
-        scores = honest(self, options)
-        return [
-            [score + 0.01 * (i + 1) * (1 if j % 2 else -1) for j, score in enumerate(row)]
-            for i, row in enumerate(scores)
-        ]
+    class Noisy(Reading):
+        def option_scores(self, options: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+            return [
+                [score + 0.01 * (i + 1) * (1 if j % 2 else -1) for j, score in enumerate(row)]
+                for i, row in enumerate(super().option_scores(options))
+            ]
 
-    stage.patch_evaluation(Reading, "option_scores", noisy)
+    read_by(stage, Noisy)
 
 
 @sabotage("field", "positions are counted from the padding's side", "slow_path_agrees")
 def padding_counted(stage: Stage) -> None:
     """Rows shorter than the longest of their batch have their positions stretched."""
 
-    def counting(visible: Tensor, columns: int) -> Tensor:
-        places = torch.arange(visible.shape[1], device=visible.device).expand_as(visible)
-        stretched = places * (2 + (~visible).sum(1, keepdim=True)) // 2
-        return torch.as_tensor(stretched[:, -columns:])
+    class Counting(Receiver):
+        def positions(self, visible: Tensor) -> Tensor:
+            places = torch.arange(visible.shape[1], device=visible.device).expand_as(visible)
+            return torch.as_tensor(places * (2 + (~visible).sum(1, keepdim=True)) // 2)
 
-    stage.patch_evaluation(reading, "_positions", counting)
+    honest = stage.receiver
+    stage.receiver = Counting(**{one.name: getattr(honest, one.name) for one in fields(honest)})
+    stage.forget_outcomes()
 
 
 @sabotage(
@@ -140,13 +141,13 @@ def padding_counted(stage: Stage) -> None:
 )
 def cached_by_name(stage: Stage) -> None:
     """An earlier codec filled the cache under the condition's name and the episodes' seeds."""
-    honest = evaluate.make_job
+    honest = stage.steps.make_job
 
-    def named(receiver: Receiver, condition: str, episodes: Any, slots: Any) -> evaluate.Job:
+    def named(receiver: Receiver, condition: str, episodes: Any, slots: Any) -> Job:
         job = honest(receiver, condition, episodes, slots)
         return replace(job, key=hash_data([condition, [e.seed for e in episodes]]))
 
-    stage.patch_evaluation(evaluate, "make_job", named)
+    stage.exchange_evaluation(make_job=named)
     sound = stage.channel_codec
     shape = (stage.codec.identity.k, stage.receiver.d_model)
     stage.channel_codec = Wrapped(stage.codec.codec, lambda p: p + noise(shape, 1))
@@ -201,12 +202,12 @@ def cost_understated(stage: Stage) -> None:
 
 def spoil_numbers(stage: Stage, spoil: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
     """Change what evidence reports of a condition."""
-    honest = condition_numbers
+    honest = stage.steps.condition_numbers
 
     def spoilt(condition: str, *rest: Any) -> dict[str, Any]:
         return spoil(condition, honest(condition, *rest))
 
-    stage.patch(measure, "condition_numbers", spoilt)
+    stage.exchange(condition_numbers=spoilt)
 
 
 CALLS = (

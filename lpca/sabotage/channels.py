@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from lpca.codec.objectives.answer import answer_loss
-from lpca.evaluation import conditions, evaluate
+from lpca.evaluation.block import Computed, Job
 from lpca.evaluation.conditions import Setting
-from lpca.evaluation.evaluate import Job
-from lpca.evaluation.outcome import Record
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.sabotage.base import sabotage
 from lpca.sabotage.faulty_run import Stage
-from lpca.sabotage.parts import Lookup, SpoiltTask, Wrapped, noise
+from lpca.sabotage.parts import Lookup, SpoiltTask, Wrapped, noise, sound_slots
 
 LABEL_STEPS, LABEL_BATCH, LABEL_RATE = 200, 32, 2e-2
 
@@ -65,7 +64,7 @@ def extra_positions(stage: Stage) -> None:
     """The message's own embeddings stand behind the latents."""
 
     def longer(setting: Setting) -> list[Slot]:
-        latents, messages = conditions._normal(setting), conditions._embed(setting)
+        latents, messages = sound_slots("normal", setting), sound_slots("embed", setting)
         return [
             Slot(vectors=torch.cat([_of(latent), _of(message)]))
             for latent, message in zip(latents, messages, strict=True)
@@ -82,11 +81,9 @@ def _of(slot: Slot) -> Tensor:
 @sabotage("field", "the message's KV cache is passed along", "slow_path_agrees")
 def cache_passed_along(stage: Stage) -> None:
     """Under normal B has read the message, at a door that what it is given does not pass."""
-    honest = evaluate.run_block
+    honest = stage.steps.run_block
 
-    def having_read(
-        receiver: Receiver, jobs: Sequence[Job], batch_size: int
-    ) -> Iterator[tuple[Job, tuple[Record, ...]]]:
+    def having_read(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
         for job, records in honest(receiver, jobs, batch_size):
             if job.condition != "normal":
                 yield job, records
@@ -96,14 +93,14 @@ def cache_passed_along(stage: Stage) -> None:
             pairs = zip(told, records, strict=True)
             yield job, tuple(replace(one, given=shown.given) for one, shown in pairs)
 
-    stage.patch_evaluation(evaluate, "run_block", having_read)
+    stage.exchange_evaluation(run_block=having_read)
 
 
 @sabotage("field", "random has the wrong norm", "random_has_norms")
 def random_too_long(stage: Stage) -> None:
     """A tenth longer than the latents."""
     stage.condition(
-        "random", lambda s: [Slot(vectors=_of(slot) * 1.1) for slot in conditions._random(s)]
+        "random", lambda s: [Slot(vectors=_of(slot) * 1.1) for slot in sound_slots("random", s)]
     )
 
 
@@ -111,7 +108,7 @@ def random_too_long(stage: Stage) -> None:
 def random_of_latents(stage: Stage) -> None:
     """Their values in another order: the norms are right."""
     stage.condition(
-        "random", lambda s: [Slot(vectors=_of(slot).flip(1)) for slot in conditions._normal(s)]
+        "random", lambda s: [Slot(vectors=_of(slot).flip(1)) for slot in sound_slots("normal", s)]
     )
 
 
@@ -130,7 +127,7 @@ def null_is_small(stage: Stage) -> None:
 def plumbing_scaled(stage: Stage) -> None:
     """The injection path is not the text's."""
     stage.condition(
-        "embed", lambda s: [Slot(vectors=_of(slot) * 1.05) for slot in conditions._embed(s)]
+        "embed", lambda s: [Slot(vectors=_of(slot) * 1.05) for slot in sound_slots("embed", s)]
     )
 
 
@@ -152,7 +149,7 @@ def static_undertrained(stage: Stage) -> None:
 @sabotage("building", "the mean latent is of the test message alone", "mean_is_mean")
 def mean_of_one(stage: Stage) -> None:
     """The mean of one is the one."""
-    stage.condition("mean", conditions._normal)
+    stage.condition("mean", partial(sound_slots, "normal"))
 
 
 @sabotage("building", "the paraphrase is the message itself", "same_answer_agrees")

@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
 from transformers import DynamicCache
 
-from lpca.evaluation import conditions
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import Record
 from lpca.receivers import forward as reading
 from lpca.receivers.forward import Reading, Slot
 from lpca.sabotage.base import sabotage
 from lpca.sabotage.faulty_run import Stage
-from lpca.sabotage.parts import Dropped, noise, spoil_prompts, spoil_records
+from lpca.sabotage.parts import Dropped, noise, read_by, sound_slots, spoil_prompts, spoil_records
 from lpca.sabotage.pooled import train_pooled
 
 PLACEHOLDER_RATE = 0.3
@@ -75,7 +75,7 @@ def shuffle_missing(stage: Stage) -> None:
 @sabotage("earlier", "shuffle is silently equal to normal", "shuffle_is_donors")
 def shuffle_is_normal(stage: Stage) -> None:
     """The derangement is drawn, and not used."""
-    stage.condition("shuffle", conditions._normal)
+    stage.condition("shuffle", partial(sound_slots, "normal"))
 
 
 @sabotage("earlier", "null is decode(0), with a LayerNorm's bias", "null_is_zero")
@@ -99,30 +99,31 @@ def null_is_decoded(stage: Stage) -> None:
 def generation_forgets(stage: Stage) -> None:
     """From the second token on B sees nothing but what it said last."""
 
-    @torch.no_grad()
-    def forgetful(
-        self: Reading, limit: int, decided: Callable[[int, list[int]], bool] | None = None
-    ) -> list[list[int]]:
-        said: list[list[int]] = [[] for _ in range(self.logits.shape[0])]
-        open_rows, logits = set(range(len(said))), self.logits
-        for _ in range(limit):
-            best = logits.argmax(-1)
-            for row in sorted(open_rows):
-                token = int(best[row])
-                if token in self.receiver.end_ids:
-                    open_rows.discard(row)
-                    continue
-                said[row].append(token)
-                if decided is not None and decided(row, said[row]):
-                    open_rows.discard(row)
-            if not open_rows:
-                break
-            alone = torch.ones((len(said), 1), dtype=torch.bool, device=best.device)
-            step = {"input_ids": best[:, None]}
-            logits = reading._forward(self.receiver, DynamicCache(), alone, step, 1)[:, -1]
-        return said
+    class Forgetful(Reading):
+        @torch.no_grad()
+        def greedy(
+            self, limit: int, decided: Callable[[int, list[int]], bool] | None = None
+        ) -> list[list[int]]:
+            said: list[list[int]] = [[] for _ in range(self.logits.shape[0])]
+            open_rows, logits = set(range(len(said))), self.logits
+            for _ in range(limit):
+                best = logits.argmax(-1)
+                for row in sorted(open_rows):
+                    token = int(best[row])
+                    if token in self.receiver.end_ids:
+                        open_rows.discard(row)
+                        continue
+                    said[row].append(token)
+                    if decided is not None and decided(row, said[row]):
+                        open_rows.discard(row)
+                if not open_rows:
+                    break
+                alone = torch.ones((len(said), 1), dtype=torch.bool, device=best.device)
+                step = {"input_ids": best[:, None]}
+                logits = reading._forward(self.receiver, DynamicCache(), alone, step, 1)[:, -1]
+            return said
 
-    stage.patch_evaluation(reading.Reading, "greedy", forgetful)
+    read_by(stage, Forgetful)
 
 
 @sabotage("earlier", "the gate reads point estimates", "point-estimate", "REFUSED")

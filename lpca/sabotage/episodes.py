@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from lpca.codec.checkpoint import trained_episodes
-from lpca.evaluation.evaluate import Evaluated, evaluate
-from lpca.gate import measure
-from lpca.gate.measure import Looks, Subject
+from lpca.evaluation.conditions import Setting
+from lpca.evaluation.evaluate import Evaluated
 from lpca.gatespec.model import Filter
 from lpca.judge import OutcomeTable
 from lpca.sabotage.base import sabotage
@@ -118,17 +117,17 @@ def subset_in_spec(stage: Stage) -> None:
 def episodes_left_out(stage: Stage) -> None:
     """The last fifth is never run."""
 
-    def fewer(
-        subject: Subject, episodes: EpisodeSet, conditions: Sequence[str], looks: Looks, *rest: Any
-    ) -> Iterator[Evaluated]:
-        part = episodes.part(0, len(episodes) * 4 // 5)
-        yield evaluate(subject.setting(part), conditions, *rest)
+    honest = stage.steps.evaluate
 
-    stage.patch(measure, "_look_by_look", fewer)
+    def fewer(setting: Setting, *rest: Any) -> Evaluated:
+        part = setting.episodes.part(0, len(setting.episodes) * 4 // 5)
+        return honest(replace(setting, episodes=part), *rest)
+
+    stage.exchange(evaluate=fewer)
 
 
 def _judge_only(stage: Stage, keep: Callable[[Mapping[str, Sequence[bool]], int], bool]) -> None:
-    honest = measure.outcome_table
+    honest = stage.steps.outcome_table
 
     def kept(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
         table = honest(episodes, evaluated, score)
@@ -138,7 +137,7 @@ def _judge_only(stage: Stage, keep: Callable[[Mapping[str, Sequence[bool]], int]
             {name: tuple(values[i] for i in rows) for name, values in table.outcomes.items()},
         )
 
-    stage.patch(measure, "outcome_table", kept)
+    stage.exchange(outcome_table=kept)
 
 
 EPISODES = (

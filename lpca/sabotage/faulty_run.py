@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from unittest import mock
 
-import lpca.evaluation.conditions
 from lpca.base.errors import RequestError
 from lpca.checker.check import check_spec
 from lpca.codec.base import Codec
@@ -22,14 +20,13 @@ from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
-from lpca.evaluation.conditions import Setting
+from lpca.evaluation.conditions import SlotMaker
 from lpca.gate.ledger import gate_ledger, gate_looks
-from lpca.gate.measure import Design, Measurement, Subject, episodes_for, measure
+from lpca.gate.measure import STEPS, Design, Measurement, Steps, Subject, episodes_for, measure
 from lpca.gate.plan import gate_conditions
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec
 from lpca.judge import judge
-from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.stats import Verdict
 from lpca.tasks import EpisodeSet, Task, task_of
@@ -70,26 +67,29 @@ class Stage:
     channel_codec: Codec | None = None
     static_codec: Codec | None = None
     checkpoint: Request | None = None
-    undo: ExitStack = field(default_factory=ExitStack)
+    steps: Steps = STEPS
 
     @property
     def gate(self) -> Gate:
         """The gate that is decided."""
         return self.spec.gates[GATE]
 
-    def patch(self, module: Any, name: str, value: Any) -> None:
-        """Put something else in a function's place."""
-        self.undo.enter_context(mock.patch.object(module, name, value))
+    def exchange(self, **steps: Any) -> None:
+        """Put something else in the place of steps that outcomes do not depend on."""
+        self.steps = replace(self.steps, **steps)
 
-    def patch_evaluation(self, module: Any, name: str, value: Any) -> None:
+    def exchange_evaluation(self, **steps: Any) -> None:
         """The same where outcomes depend on it: none that was kept before is then believed."""
-        self.patch(module, name, value)
+        self.exchange(**steps)
+        self.forget_outcomes()
+
+    def forget_outcomes(self) -> None:
+        """Believe no outcome that was kept before."""
         shutil.rmtree(self.cache, ignore_errors=True)
 
-    def condition(self, name: str, make: Callable[[Setting], Sequence[Slot]]) -> None:
+    def condition(self, name: str, make: SlotMaker) -> None:
         """Let a condition give B something else."""
-        changed = {**lpca.evaluation.conditions._SLOTS, name: make}
-        self.undo.enter_context(mock.patch.object(lpca.evaluation.conditions, "_SLOTS", changed))
+        self.exchange(conditions={**self.steps.conditions, name: make})
 
     def change_gate(self, **changes: Any) -> None:
         """Write something else in the gate's spec."""
@@ -137,6 +137,7 @@ class Stage:
             ),
             self.batch_size,
             lambda done, total: None,
+            steps=self.steps,
         )
 
     def remember(self, verdict: Verdict = Verdict.FAIL) -> None:
@@ -193,7 +194,7 @@ class Theatre:
 
     @contextmanager
     def stage(self, train_seed: int = 0, k: int = K) -> Iterator[Stage]:
-        """A sound run, with caches and a ledger of its own; what is changed on it is undone."""
+        """A sound run, with caches and a ledger of its own."""
         task = task_of(self.spec)
         codec = self._obtain(task, Request(k, train_seed))
         control = self._obtain(task, Request(k, recipe=Recipe.default().control()))
@@ -202,19 +203,17 @@ class Theatre:
             kept = self.cache / "outcomes"
             if kept.exists():
                 shutil.copytree(kept, own / "outcomes")
-            with ExitStack() as undo:
-                yield Stage(
-                    self.receiver,
-                    self.receiver.state_hash(),
-                    task,
-                    self.spec,
-                    codec,
-                    control,
-                    own,
-                    Path(scratch) / "ledger",
-                    self.cache,
-                    undo=undo,
-                )
+            yield Stage(
+                self.receiver,
+                self.receiver.state_hash(),
+                task,
+                self.spec,
+                codec,
+                control,
+                own,
+                Path(scratch) / "ledger",
+                self.cache,
+            )
 
     def warm_up(self) -> Result:
         """Decide the sound run, keeping its outcomes for the stages to come."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lpca.codec.base import Codec
-from lpca.evaluation import evaluate
-from lpca.evaluation.evaluate import Job
+from lpca.evaluation.block import Computed, Job, read_outcomes, run_block
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.evaluate import Evaluated
 from lpca.evaluation.outcome import Record
 from lpca.gatespec.model import Answers
+from lpca.receivers.forward import Reading, Slot
 from lpca.receivers.model import Receiver
+from lpca.receivers.observed_input import Given
 from lpca.sabotage.faulty_run import Stage
 from lpca.tasks import Episode, EpisodeSet, Split, Task
 
@@ -122,15 +126,18 @@ class Lookup(nn.Module):
         return latents
 
 
+def sound_slots(condition: str, setting: Setting) -> Sequence[Slot]:
+    """What a condition gives B where nothing was exchanged."""
+    return build_slots(condition, replace(setting, exchanged={}))
+
+
 def spoil_prompts(
     stage: Stage, change: Callable[[Episode], Episode], conditions: Sequence[str] = ()
 ) -> None:
     """Let the prompt builder change what B reads, under some conditions or all."""
-    honest = evaluate.run_block
+    honest = stage.steps.run_block
 
-    def building(
-        receiver: Receiver, jobs: Sequence[Job], batch_size: int
-    ) -> Iterator[tuple[Job, tuple[Record, ...]]]:
+    def building(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
         spoilt = [job for job in jobs if not conditions or job.condition in conditions]
         if sound := [job for job in jobs if job not in spoilt]:
             yield from honest(receiver, sound, batch_size)
@@ -139,18 +146,16 @@ def spoil_prompts(
             found = honest(receiver, changed, batch_size)
             yield from ((job, records) for job, (_, records) in zip(spoilt, found, strict=True))
 
-    stage.patch_evaluation(evaluate, "run_block", building)
+    stage.exchange_evaluation(run_block=building)
 
 
 def spoil_records(
     stage: Stage, change: Callable[[Record], Record], conditions: Sequence[str] = ("normal",)
 ) -> None:
     """Change records after they were measured."""
-    from lpca.gate import measure
+    honest = stage.steps.evaluate
 
-    honest = evaluate.evaluate
-
-    def changed(*arguments: Any) -> evaluate.Evaluated:
+    def changed(*arguments: Any) -> Evaluated:
         found = honest(*arguments)
         records = {
             name: tuple(map(change, rows)) if name in conditions else rows
@@ -158,7 +163,19 @@ def spoil_records(
         }
         return replace(found, records=records)
 
-    stage.patch(measure, "evaluate", changed)
+    stage.exchange(evaluate=changed)
+
+
+def read_by(stage: Stage, kind: type[Reading]) -> None:
+    """Let what was read be scored and gone on from in another way."""
+
+    def otherwise(
+        reading: Reading, episodes: Sequence[Episode], given: Sequence[Given]
+    ) -> list[Record]:
+        parts = {one.name: getattr(reading, one.name) for one in fields(reading)}
+        return read_outcomes(kind(**parts), episodes, given)
+
+    stage.exchange_evaluation(run_block=partial(run_block, read_outcomes=otherwise))
 
 
 def noise(shape: Sequence[int], seed: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lpca.base.hashing import hash_data, named_rng
 from lpca.codec.checkpoint import Identity, trained_episodes
 from lpca.codec.user_codec import OwnCodec
-from lpca.evaluation import evaluate
+from lpca.evaluation.block import RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.outcome import Record
 from lpca.gatespec.model import LATENT
@@ -53,6 +53,7 @@ class Audit:
         ledger: what was judged on these episodes before; None where no ledger is kept.
         numbers: what is reported of each condition.
         passes: tells whether the gate passes with its alpha divided by a count.
+        run_block: what computed the outcomes, and computes some of them once more.
     """
 
     setting: Setting
@@ -69,6 +70,7 @@ class Audit:
     ledger: GateLedger | None = None
     numbers: Mapping[str, Mapping[str, Any]] | None = None
     passes: Callable[[int], bool] = field(default=lambda _: False)
+    run_block: RunBlock = run_block
 
     @property
     def receiver(self) -> Receiver:
@@ -148,8 +150,8 @@ class Audit:
     def _ask(
         self, condition: str, episodes: Sequence[Episode], slots: Sequence[Slot]
     ) -> list[Record]:
-        job = evaluate.make_job(self.receiver, condition, episodes, slots)
-        [(_, records)] = evaluate.run_block(self.receiver, [job], batch_size=len(episodes))
+        job = make_job(self.receiver, condition, episodes, slots)
+        [(_, records)] = self.run_block(self.receiver, [job], len(episodes))
         return list(records)
 
     @cached_property

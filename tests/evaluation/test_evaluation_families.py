@@ -14,9 +14,9 @@ from lpca.codec.checkpoint import identify
 from lpca.codec.recipe import Recipe
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
-from lpca.evaluation import evaluate as evaluation
+from lpca.evaluation.block import FREE_FACTOR, FREE_TOKENS, make_job
 from lpca.evaluation.condition_numbers import condition_numbers
-from lpca.evaluation.conditions import IMPLEMENTED, Setting
+from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Record
 from lpca.receivers.model import Receiver
@@ -109,20 +109,14 @@ class TestRecords:
         assert [r.said_ids for r in batch] == [r.said_ids for r in alone]
         for episode, record in zip(episodes, batch, strict=True):
             longest = max(len(llama.option_ids(option)) for option in episode.options)
-            most = evaluation.FREE_FACTOR * longest + evaluation.FREE_TOKENS
+            most = FREE_FACTOR * longest + FREE_TOKENS
             assert len(record.said_ids) <= most
 
     def test_what_the_verifier_reads_is_part_of_the_caches_key(self, s1: Receiver) -> None:
         episodes = family_named("s1").evaluation_set("test", "seen", N, 0).episodes
         other = (replace(episodes[0], own=episodes[1].own), *episodes[1:])  # type: ignore[call-arg]
-        slots = [
-            evaluation.build_slots("p0", Setting(s1, None, EpisodeSet(e, ())))
-            for e in (episodes, other)
-        ]
-        keys = [
-            evaluation.make_job(s1, "p0", e, s).key
-            for e, s in zip((episodes, other), slots, strict=True)
-        ]
+        slots = [build_slots("p0", Setting(s1, None, EpisodeSet(e, ()))) for e in (episodes, other)]
+        keys = [make_job(s1, "p0", e, s).key for e, s in zip((episodes, other), slots, strict=True)]
         assert keys[0] != keys[1]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,12 @@ from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.user_codec import codec_given, obtain_own
-from lpca.evaluation import conditions
-from lpca.evaluation import evaluate as evaluate_module
+from lpca.evaluation.block import Computed, Job, RunBlock, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
-from lpca.evaluation.conditions import IMPLEMENTED, Setting
-from lpca.evaluation.evaluate import Job, evaluate
+from lpca.evaluation.conditions import IMPLEMENTED, Setting, SlotMaker, build_slots
+from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Record
-from lpca.receivers import forward as reading
+from lpca.gatespec.model import LATENT
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
@@ -62,15 +62,25 @@ class Run:
     hash: str
     trained: Identity | None = None
     conditions: Sequence[str] = tuple(name for name in IMPLEMENTED if name != "p5")
+    exchanged: dict[str, SlotMaker] = field(default_factory=dict)
+    run_block: RunBlock = run_block
 
     def audit(self) -> Audit:
         channel = Channel(self.receiver, self.codec, K)
         static = Channel(self.receiver, static_prefix(self.receiver), K)
         typical = tuple(e.message for e in Trip().training_batch(0, 20, 0))
-        setting = Setting(self.receiver, channel, self.episodes, static, typical)
-        records = evaluate(setting, self.conditions, self.cache).records
+        setting = Setting(self.receiver, channel, self.episodes, static, typical, self.exchanged)
+        records = evaluate(setting, self.conditions, self.cache, run_block=self.run_block).records
         numbers = {c: condition_numbers(c, rs, 0.95, setting) for c, rs in records.items()}
-        return Audit(setting, Trip(), records, self.hash, trained=self.trained, numbers=numbers)
+        return Audit(
+            setting,
+            Trip(),
+            records,
+            self.hash,
+            trained=self.trained,
+            numbers=numbers,
+            run_block=self.run_block,
+        )
 
     def train_on(self, seed: int) -> None:
         """Say that the codec was trained, which it need not be to be checked for."""
@@ -101,8 +111,12 @@ def own_run(fresh_llama: Receiver, tmp_path: Path) -> Run:
     return run_on(fresh_llama, tmp_path)
 
 
-def plant(patch: pytest.MonkeyPatch, condition: str, make: Callable[[Setting], list[Slot]]) -> None:
-    patch.setattr(conditions, "_SLOTS", {**conditions._SLOTS, condition: make})
+def plant(run: Run, condition: str, make: SlotMaker) -> None:
+    run.exchanged[condition] = make
+
+
+def sound(condition: str, setting: Setting) -> Sequence[Slot]:
+    return build_slots(condition, replace(setting, exchanged={}))
 
 
 class TestSound:
@@ -140,46 +154,40 @@ class TestSound:
 
 class TestPrompt:
     @pytest.mark.parametrize("condition", ["null", "random", "shuffle", "normal"])
-    def test_a_message_in_bs_prompt(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch, condition: str
-    ) -> None:
-        honest = evaluate_module.run_block
-
-        def leaking(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Iterator[Any]:
+    def test_a_message_in_bs_prompt(self, run: Run, condition: str) -> None:
+        def leaking(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
             """Under one condition B also reads the message; the records do not say so."""
             for job in jobs:
                 told = tuple(replace(e, after=f" {e.message}{e.after}") for e in job.episodes)
                 spoilt = job.condition == condition
-                [(_, records)] = honest(
+                [(_, records)] = run_block(
                     receiver, [replace(job, episodes=told) if spoilt else job], batch_size
                 )
                 yield job, records
 
-        monkeypatch.setattr(evaluate_module, "run_block", leaking)
+        run.run_block = leaking
         around = {"prompt_ignores_message"} if condition == "normal" else set()
         assert run.failing() == {"prompt_is_p0s"} | around
 
     @pytest.mark.parametrize("condition", ["null", "shuffle", "random", "normal"])
-    def test_a_message_smuggled_in_after_the_latents(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch, condition: str
-    ) -> None:
-        honest = conditions._SLOTS[condition]
+    def test_a_message_smuggled_in_after_the_latents(self, run: Run, condition: str) -> None:
+        honest = partial(sound, condition)
 
         def longer(setting: Setting) -> list[Slot]:
-            messages = conditions._embed(setting)
+            messages = sound("embed", setting)
             return [
                 Slot(vectors=torch.cat([slot.vectors, message.vectors]))
                 for slot, message in zip(honest(setting), messages, strict=True)
             ]
 
-        plant(monkeypatch, condition, longer)
+        plant(run, condition, longer)
         assert "prompt_is_p0s" in run.failing()
 
-    def test_text_that_never_reaches_b(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_text_that_never_reaches_b(self, run: Run) -> None:
         ids = run.receiver.message_ids("I am off.")
-        plant(monkeypatch, "p1", lambda s: [Slot(ids=tuple(ids)) for _ in s.episodes])
+        plant(run, "p1", lambda s: [Slot(ids=tuple(ids)) for _ in s.episodes])
         plant(
-            monkeypatch,
+            run,
             "embed",
             lambda s: [Slot(vectors=run.receiver.embed(ids))] * len(s.episodes),
         )
@@ -247,37 +255,36 @@ class TestPrefix:
         own_run.hash = own_run.receiver.state_hash()
         assert own_run.failing() == {"prefix_used"}
 
-    def test_slots_that_reading_drops(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(reading, "_inject", lambda embeddings, _slots, _real: embeddings)
+    def test_slots_that_reading_drops(self, run: Run) -> None:
+        def dropped(condition: str, setting: Setting) -> list[Slot]:
+            pad = run.receiver.embed([run.receiver.pad_id])
+            return [Slot(vectors=pad.repeat(len(s), 1)) for s in sound(condition, setting)]
+
+        for condition in ("embed", *LATENT):
+            plant(run, condition, partial(dropped, condition))
         # Nothing arrives as it was made, and every check of what arrived says so.
         assert run.failing() == {
             *("prefix_used", "plumbing_logits", "latents_injected", "shuffle_is_donors"),
             *("mean_is_mean", "same_answer_agrees", "random_has_norms"),
         }
 
-    def test_a_null_that_is_a_small_constant(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_null_that_is_a_small_constant(self, run: Run) -> None:
         small = torch.full((K, run.receiver.d_model), 1e-3)
-        plant(monkeypatch, "null", lambda s: [Slot(vectors=small) for _ in s.episodes])
+        plant(run, "null", lambda s: [Slot(vectors=small) for _ in s.episodes])
         assert run.failing() == {"null_is_zero"}
 
     @pytest.mark.parametrize("factor", [2.0, 1.01, 0.0])
-    def test_noise_of_another_norm(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch, factor: float
-    ) -> None:
-        honest = conditions._random
+    def test_noise_of_another_norm(self, run: Run, factor: float) -> None:
+        honest = partial(sound, "random")
         plant(
-            monkeypatch,
+            run,
             "random",
             lambda s: [Slot(vectors=slot.vectors * factor) for slot in honest(s)],
         )
         assert run.failing() == {"random_has_norms"}
 
-    def test_noise_that_is_the_latents_themselves(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        plant(monkeypatch, "random", conditions._normal)
+    def test_noise_that_is_the_latents_themselves(self, run: Run) -> None:
+        plant(run, "random", partial(sound, "normal"))
         # Noise in the prefix's place then changes nothing either.
         assert run.failing() == {"random_is_noise", "prefix_used"}
 
@@ -289,12 +296,10 @@ class TestPrefix:
             lambda v: torch.randn(v.shape) * v.norm(dim=1, keepdim=True) / 50 + 0.7 * v,
         ],
     )
-    def test_noise_made_of_the_latents(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch, make: Callable[[Tensor], Tensor]
-    ) -> None:
+    def test_noise_made_of_the_latents(self, run: Run, make: Callable[[Tensor], Tensor]) -> None:
         def from_latents(setting: Setting) -> list[Slot]:
             made = []
-            for slot in conditions._normal(setting):
+            for slot in sound("normal", setting):
                 with torch.random.fork_rng():
                     torch.manual_seed(0)
                     noise = make(slot.vectors)
@@ -302,43 +307,37 @@ class TestPrefix:
                 made.append(Slot(vectors=noise / noise.norm(dim=1, keepdim=True) * norms))
             return made
 
-        plant(monkeypatch, "random", from_latents)
+        plant(run, "random", from_latents)
         assert run.failing() == {"random_is_noise"}
 
-    def test_noise_made_of_the_donors_latents(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_noise_made_of_the_donors_latents(self, run: Run) -> None:
         def rescaled(setting: Setting) -> list[Slot]:
-            pairs = zip(conditions._shuffle(setting), conditions._normal(setting), strict=True)
+            pairs = zip(sound("shuffle", setting), sound("normal", setting), strict=True)
             return [
                 Slot(vectors=nn.functional.normalize(a.vectors) * b.vectors.norm(dim=1)[:, None])
                 for a, b in pairs
             ]
 
-        plant(monkeypatch, "random", rescaled)
+        plant(run, "random", rescaled)
         assert run.failing() == {"random_is_noise"}
 
     def test_latents_of_zero_are_no_noise_to_be_accused(self, run: Run) -> None:
         run.codec = Wrapped(pooler(run.receiver), lambda p: p * 0.0)
         assert "random_is_noise" not in run.failing()
 
-    def test_latents_that_are_not_the_codecs(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_latents_that_are_not_the_codecs(self, run: Run) -> None:
         plant(
-            monkeypatch,
+            run,
             "normal",
-            lambda s: [Slot(vectors=v.vectors + 0.01) for v in conditions._normal(s)],
+            lambda s: [Slot(vectors=v.vectors + 0.01) for v in sound("normal", s)],
         )
         assert run.failing() == {"latents_injected"}
 
     @pytest.mark.parametrize("factor", [1.01, 1 + 1e-6])
-    def test_injected_embeddings_a_little_too_long(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch, factor: float
-    ) -> None:
-        honest = conditions._embed
+    def test_injected_embeddings_a_little_too_long(self, run: Run, factor: float) -> None:
+        honest = partial(sound, "embed")
         plant(
-            monkeypatch,
+            run,
             "embed",
             lambda s: [Slot(vectors=slot.vectors * factor) for slot in honest(s)],
         )
@@ -396,10 +395,8 @@ class TestDonors:
         assert len(set(second.options)) == 4
         assert run.failing() == {"donors_deranged"}
 
-    def test_a_shuffle_that_does_not_shuffle(
-        self, run: Run, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        plant(monkeypatch, "shuffle", conditions._normal)
+    def test_a_shuffle_that_does_not_shuffle(self, run: Run) -> None:
+        plant(run, "shuffle", partial(sound, "normal"))
         assert run.failing() == {"shuffle_is_donors"}
 
 

@@ -13,7 +13,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import lpca.evaluation.conditions
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.token_pooler import TokenPooler
@@ -154,7 +153,6 @@ class TestChecks:
         self,
         setting: Setting,
         tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
         condition: str,
         text: Callable[[Any], str],
     ) -> None:
@@ -162,10 +160,9 @@ class TestChecks:
             ids = [setting.receiver.message_ids(text(e)) for e in setting.episodes]
             return [Slot(ids=tuple(row)) for row in ids]
 
-        slots = {**lpca.evaluation.conditions._SLOTS, condition: planted}
-        monkeypatch.setattr(lpca.evaluation.conditions, "_SLOTS", slots)
-        records = evaluate(setting, ["p0", condition], tmp_path).records
-        result = found(audit_of(setting, records, None), "text_is_message")
+        spoilt = replace(setting, exchanged={condition: planted})
+        records = evaluate(spoilt, ["p0", condition], tmp_path).records
+        result = found(audit_of(spoilt, records, None), "text_is_message")
         assert result.passed is False
         assert condition in result.detail
 
