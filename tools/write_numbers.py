@@ -1,0 +1,258 @@
+"""Write the tables of measured numbers that README.md and the documentation take from records.
+
+    python tools/write_numbers.py
+
+A table stands between `<!-- numbers: NAME -->` and `<!-- end -->`; `BLOCKS` says from which record
+each is made. A test compares them with what stands in the pages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lpca.report.terminal import gate_lines
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+SEEN, UNSEEN = "gate1-attempt-04", "gate1_open-attempt-02"
+_BLOCK = re.compile(r"(<!-- numbers: (\S+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def filled(text: str) -> str:
+    """A page with every table as its record has it."""
+    return _BLOCK.sub(lambda found: f"{found[1]}\n{BLOCKS[found[2]]()}\n\n{found[3]}", text)
+
+
+def record(name: str) -> dict[str, Any]:
+    """An attempt that `lpca record` kept."""
+    return _json("docs", "experiments", f"{name}.json")
+
+
+def grid(name: str) -> dict[str, Any]:
+    """A table that `lpca lab` made."""
+    return _json("docs", "lab", f"{name}.json")
+
+
+def benchmark(name: str) -> dict[str, Any]:
+    """What a benchmark wrote; `xeon/NAME` on the second machine."""
+    return _json("benchmarks", "results", f"{name}.json")
+
+
+def _json(*parts: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(ROOT.joinpath(*parts).read_text(encoding="utf-8"))
+    return data
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        f"|{'|'.join(row)}|" if row[0] == "---" else f"| {' | '.join(row)} |" for row in lines
+    )
+
+
+def percent(part: float, *interval: float, places: int = 1) -> str:
+    """A rate, and its interval where one is given."""
+    return f"{100 * part:.{places}f} %" + (f" [{_pair(interval)}]" if interval else "")
+
+
+def points(difference: Mapping[str, float]) -> str:
+    """A difference with its interval, in points."""
+    bounds = ", ".join(f"{100 * difference[end]:+.1f}" for end in ("low", "high"))
+    return f"{100 * difference['mean']:+.1f} [{bounds}]".replace("-", "−")
+
+
+def _pair(interval: Sequence[float]) -> str:
+    return ", ".join(f"{100 * bound:.1f}" for bound in interval)
+
+
+def gate1_terminal() -> str:
+    """What the terminal shows of the recorded Gate 1."""
+    evidence = record(SEEN)
+    return "\n".join(["```text", *gate_lines(evidence, evidence["verdict"]), "```"])
+
+
+def gate1_rates() -> str:
+    """Success by condition, on seen and on unseen answers."""
+    both = [record(name)["conditions"] for name in (SEEN, UNSEEN)]
+    rows = [[name, *(cell for one in both for cell in _rate(one.get(name)))] for name in both[0]]
+    return table(["condition", "seen answers", "greedy", "unseen answers", "greedy"], rows)
+
+
+def _rate(condition: Mapping[str, Any] | None) -> tuple[str, str]:
+    if condition is None:
+        return "", ""
+    n, good = condition["n"], condition["likelihood"]["successes"]
+    rate = percent(good / n, *condition["likelihood"]["interval"])
+    return f"{good}/{n} = {rate}", percent(condition["greedy"]["successes"] / n)
+
+
+def lab_k() -> str:
+    """Gate 1 at two k with three training seeds."""
+    shown = ("normal", "random", "shuffle")
+    rows = [
+        [
+            *(str(one["k"]), str(one["seed"]), one["verdict"]),
+            *(_interval(one, name) for name in shown),
+            *(points(one["effects"][name]) for name in ("normal - p0", "normal - shuffle")),
+        ]
+        for one in grid("k")["codecs"]
+    ]
+    names = [f"`{name}`" for name in shown]
+    return table(["k", "seed", "gate", *names, "normal − p0", "normal − shuffle"], rows)
+
+
+def _interval(codec: Mapping[str, Any], name: str) -> str:
+    one = codec["conditions"][name]
+    return percent(one["successes"] / one["n"], one["low"], one["high"])
+
+
+ARCHITECTURES = {
+    "token pooler": "token pooler (default)",
+    "VQ": "VQ, 36 bits",
+    "pooled MLP": "pooled MLP",
+    "cross-attention": "cross-attention",
+    "memory tokens": "memory tokens",
+    "static prefix": "static prefix (sees no message)",
+}
+RECIPES = {
+    "attempt 1: pooled, MSE": "attempt 1: pooled MLP, MSE",
+    "attempt 2: pooled, help": "attempt 2: pooled MLP, help",
+    "MSE": "token pooler, MSE",
+    "similarity": "token pooler, similarity",
+}
+
+
+def lab_architectures() -> str:
+    """Architectures under one objective."""
+    rows = [
+        [*_measured(one, shown), f"{one['cosine']:.2f}"]
+        for one, shown in _named(grid("architectures"), ARCHITECTURES)
+    ]
+    return table([*_MEASURED("architecture"), "cosine"], rows)
+
+
+def lab_objectives() -> str:
+    """Objectives that never ask the receiver."""
+    rows = [_measured(one, shown) for one, shown in _named(grid("objectives"), RECIPES)]
+    return table(_MEASURED("recipe"), rows)
+
+
+def _MEASURED(first: str) -> list[str]:  # noqa: N802
+    return [first, "gate", "`normal`", "`shuffle`", "normal − shuffle"]
+
+
+def _named(
+    held: Mapping[str, Any], names: Mapping[str, str]
+) -> list[tuple[Mapping[str, Any], str]]:
+    codecs = {one["row"]: one for one in held["codecs"] if one["verdict"]}
+    assert set(codecs) == set(names), (set(codecs), set(names))
+    return [(codecs[name], shown) for name, shown in names.items()]
+
+
+def _measured(codec: Mapping[str, Any], shown: str) -> list[str]:
+    rates = [_interval(codec, name) for name in ("normal", "shuffle")]
+    return [shown, codec["verdict"], *rates, points(codec["effects"]["normal - shuffle"])]
+
+
+MACHINES = {"": "EPYC", "xeon/": "Xeon"}
+
+
+def _runs(*names: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """The machine, the dtype and the result of each run that was kept."""
+    return [
+        (machine, dtype, benchmark(f"{folder}{name}-{dtype}"))
+        for folder, machine in MACHINES.items()
+        for dtype in ("float32", "bfloat16")
+        for name in names
+        if (ROOT / "benchmarks" / "results" / f"{folder}{name}-{dtype}.json").is_file()
+    ]
+
+
+def throughput() -> str:
+    """Evaluation and training as a share of a matrix product's rate."""
+    rows = []
+    for machine, dtype, run in _runs("throughput"):
+        cells = [machine, dtype, f"{run['settings']['product GFLOP/s']:.0f} GFLOP/s"]
+        for row, unit in zip(run["rows"], ("outcomes/s", "steps/s"), strict=True):
+            share, rate = row["of a matrix product"]["median"], row[unit]["median"]
+            flops = f"{row['GFLOP/s']['median']:.0f} GFLOP/s = {percent(share, places=0)}"
+            cells.append(f"{flops} ({rate:{'.1f' if unit == 'outcomes/s' else '.2f'}} {unit})")
+        rows.append(cells)
+    return table(["machine", "dtype", "matrix product", "evaluation", "training"], rows)
+
+
+def peer() -> str:
+    """The same episodes through lm-evaluation-harness."""
+    rows = [
+        [
+            *(machine, dtype, row["setting"]),
+            *(spread(row[f"{who} outcomes/s"]) for who in ("lpca", "harness")),
+            *(f"{row['lpca / harness']['median']:.2f}", row["same choice"]),
+        ]
+        for machine, dtype, run in _runs("peer")
+        for row in run["rows"]
+    ]
+    head = ["lpca, outcomes/s", "harness", "ratio", "same choice"]
+    return table(["machine", "dtype", "setting", *head], rows)
+
+
+def naive() -> str:
+    """Evaluation against a loop."""
+    rows = [
+        [
+            *(machine, dtype),
+            *(f"{row[f'{who} outcomes/s']['median']:.1f}" for who in ("lpca", "loop")),
+            *(spread(row["lpca / loop"]), row["same option named"]),
+        ]
+        for machine, dtype, run in _runs("naive")
+        for row in run["rows"]
+    ]
+    return table(["machine", "dtype", "lpca, outcomes/s", "loop", "ratio", "same option"], rows)
+
+
+def spread(value: Mapping[str, float]) -> str:
+    """A median with the least and the largest repeat."""
+    median, low, high = (f"{value[name]:#.3g}" for name in ("median", "low", "high"))
+    return f"{median} ({low} to {high})"
+
+
+def early() -> str:
+    """What stopping early saves, and how often what gates pass."""
+    rows = [
+        [
+            *(f"`{row['gate']}`".replace(" without equivalences`", "` without equivalences"),),
+            *(row["truth"], row["rule"], row["saved, %"]),
+            *(_share(row[name]) for name in ("passes", "at once", "false claim", "claim at once")),
+        ]
+        for row in benchmark("early")["rows"]
+        if row["truth"] == "as expected" or row["gate"] == "gate1_open"
+    ]
+    head = ["passes", "at once", "passes `normal > shuffle`", "at once"]
+    return table(["gate", "truth", "rule", "saved, %", *head], rows)
+
+
+def _share(text: str) -> str:
+    return "" if text == "-" else text
+
+
+BLOCKS: Mapping[str, Callable[[], str]] = {
+    "gate1-terminal": gate1_terminal,
+    "gate1-rates": gate1_rates,
+    "lab-k": lab_k,
+    "lab-architectures": lab_architectures,
+    "lab-objectives": lab_objectives,
+    "throughput": throughput,
+    "peer": peer,
+    "naive": naive,
+    "early": early,
+}
+
+
+if __name__ == "__main__":
+    for page in PAGES:
+        page.write_text(filled(page.read_text(encoding="utf-8")), encoding="utf-8")
