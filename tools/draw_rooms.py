@@ -1,4 +1,4 @@
-"""Draw the rooms of lpca from its imports: docs/images/rooms.svg, and their table in CONTRIBUTING.md.
+"""Draw the rooms of lpca from its imports (docs/images/rooms.svg) and list them (CONTRIBUTING.md).
 
     python tools/draw_rooms.py
 

@@ -1,4 +1,4 @@
-"""The fenced blocks of README.md and the documentation, and the commands in them."""
+"""The fenced blocks of the documentation, and the commands in them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class Block:
 def blocks(*kinds: str) -> list[Block]:
     """The blocks of these kinds, page by page."""
     found = []
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+    at_root = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
+    for path in (*at_root, *sorted((ROOT / "docs").rglob("*.md"))):
         text = path.read_text(encoding="utf-8")
         for fence in FENCE.finditer(text):
             if fence[2] in kinds:

@@ -1,0 +1,261 @@
+"""What the documentation states is what the records, the code and the pictures' sources say."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import runpy
+from importlib import import_module
+
+import pytest
+from pages import ROOT
+
+from lpca.commands.cli import main
+from lpca.stats import wilson
+
+DOCS = ROOT / "docs"
+WRITTEN = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in (
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *sorted(DOCS.glob("*.md")),
+    )
+}
+MOST_WORDS = 28_000
+MADE = runpy.run_path(str(ROOT / "tools" / "write_numbers.py"))
+ROOMS = runpy.run_path(str(ROOT / "tools" / "draw_rooms.py"))
+
+
+def test_there_is_no_more_than_anyone_reads():
+    assert sum(len(text.split()) for text in WRITTEN.values()) <= MOST_WORDS
+
+
+@pytest.mark.parametrize("page", [name for name, text in WRITTEN.items() if "numbers:" in text])
+def test_tables_of_measured_numbers_are_made_from_their_records(page):
+    assert MADE["filled"](WRITTEN[page]) == WRITTEN[page], "run python tools/write_numbers.py"
+
+
+def test_every_table_that_can_be_made_stands_somewhere():
+    shown = re.findall(r"<!-- numbers: (\S+) -->", "".join(WRITTEN.values()))
+    assert sorted(shown) == sorted(MADE["BLOCKS"])
+
+
+def test_the_rooms_are_drawn_and_listed_as_they_are():
+    told = "run python tools/draw_rooms.py"
+    assert ROOMS["PICTURE"].read_text(encoding="utf-8") == ROOMS["picture"](), told
+    assert WRITTEN["CONTRIBUTING.md"] == ROOMS["with_rooms"](WRITTEN["CONTRIBUTING.md"]), told
+
+
+COUNTED = re.compile(r"(\d+)/(\d+) = ([\d.]+) %(?: \[([\d.]+), ([\d.]+)\])?")
+RATE = re.compile(r"(?<![−+\d.])([\d.]+) % \[([\d.]+), ([\d.]+)\]")
+EPISODES = {
+    "docs/families.md": (400, 250, 1000),
+    "docs/capability.md": (400,),
+    "docs/lab-smollm2.md": (400, 240),
+    "docs/gate1.md": (400,),
+    "docs/own-codec.md": (400,),
+    "docs/lab/relay.md": (400,),
+}
+"""How many episodes the rates of a page are of, whose counts it does not show."""
+LAB = {"docs/lab/relay.md": (DOCS / "lab" / "relay.md").read_text(encoding="utf-8")}
+
+
+@pytest.mark.parametrize("page", [*WRITTEN, *LAB])
+def test_counts_have_their_rate_and_every_rate_its_interval(page):
+    text = {**WRITTEN, **LAB}[page]
+    for good, n, rate, *bounds in COUNTED.findall(text):
+        assert float(rate) == percent(int(good) / int(n)), (good, n)
+        assert bounds == ["", ""] or as_shown(bounds) == interval(int(good), int(n)), (good, n)
+    rates = RATE.findall(text)
+    assert not rates or page in EPISODES, "say in EPISODES of how many episodes these rates are"
+    for rate, *bounds in rates:
+        assert any(is_rate(float(rate), as_shown(bounds), n) for n in EPISODES[page]), (
+            rate,
+            bounds,
+        )
+
+
+def percent(share):
+    return float(f"{100 * share:.1f}")
+
+
+def as_shown(bounds):
+    return [float(bound) for bound in bounds]
+
+
+def interval(successes, n):
+    limits = wilson(successes, n, 0.95)
+    return [percent(limits.low), percent(limits.high)]
+
+
+def is_rate(rate, bounds, n):
+    """Whether some number of successes of n has this rate and this interval."""
+    near = round(rate * n / 100)
+    return any(
+        rate == percent(good / n) and bounds == interval(good, n)
+        for good in (near - 1, near, near + 1)
+        if 0 <= good <= n
+    )
+
+
+def stated():
+    """A page, and what it must say by its record."""
+    record, benchmark, grid = MADE["record"], MADE["benchmark"], MADE["grid"]
+    gate1, opened = record(MADE["SEEN"]), record(MADE["UNSEEN"])
+    minutes = sum(gate1["seconds"].values()) / 60
+    rates = {
+        name: f"{100 * one['likelihood']['successes'] / one['n']:.1f} %"
+        for name, one in gate1["conditions"].items()
+    }
+    passed = [sum(check["passed"] is True for check in one["checks"]) for one in (gate1, opened)]
+    yield "README.md", f"n = {gate1['looks']['used']} episodes"
+    yield "README.md", f"{minutes:.1f} minutes"
+    yield "README.md", f"right city in {rates['shuffle']} of episodes"
+    yield "README.md", f"guessing (`p0`) gives {rates['p0']}"
+    yield "docs/gate1.md", f"({passed[0]} and {passed[1]} apply)"
+    for name in (
+        "null_equals_p0",
+        "random_not_above_p0",
+        "normal_above_p0",
+        "normal_above_shuffle",
+    ):
+        one = next(one for one in gate1["criteria"] if one["id"] == name)
+        low, high = (f"{100 * bound:+.1f}" for bound in one["interval"])
+        yield "docs/gate1.md", f"{100 * one['estimate']:+.1f}"
+        yield "docs/gate1.md", f"[{low}, {high}]"
+    (gate2,) = grid("gate2")["codecs"]
+    normal = gate2["conditions"]["normal"]
+    yield "docs/lab-smollm2.md", f"`normal` {normal['successes']}/{normal['n']}"
+    growth = {(row["varied"], row["value"]): row for row in benchmark("xeon/growth")["rows"]}
+    of_n = [growth["n", n] for n in (50, 100, 200, 500, 1000, 2000, 5000)]
+    slow, fast = (f(row["ms per outcome"] for row in of_n) for f in (max, min))
+    low, high = (f(row["exponent"] for row in of_n[1:]) for f in (min, max))
+    yield "docs/speed.md", f"{fast:.1f} to {slow:.1f} ms an outcome"
+    yield "docs/speed.md", f"exponents {low:.2f} to {high:.2f}"
+    yield "docs/speed.md", f"{of_n[0]['peak, MiB']:.0f} MiB at n = 50"
+    yield "docs/speed.md", f"{of_n[-1]['peak, MiB']:.0f} MiB at 5,000"
+    yield "docs/speed.md", f"{of_n[-1]['growth, KiB per episode']:.0f} KiB an episode"
+    for varied, ends in (("k", (1, 64)), ("options", (2, 8))):
+        few, many = (growth[varied, end]["seconds"]["median"] for end in ends)
+        yield "docs/speed.md", f"{ends[0]} → {ends[1]} take"
+        yield "docs/speed.md", f"{few:.1f} → {many:.1f} s"
+    start = {row["what"]: row for row in benchmark("start-user")["rows"]}
+    for what, times in (("lpca check", "18 times"), ("pytest --collect-only gates/", "48 times")):
+        yield "docs/speed.md", f"{start[what]['seconds']['median']:.2f} s, {times}"
+        assert f"{start[what]['times python -c pass']['median']:.0f} times" == times
+    empty = start["pytest --collect-only an empty test"]["seconds"]["median"]
+    yield "docs/speed.md", f"{empty:.2f} s are pytest"
+    *decided, plan = benchmark("decide")["rows"]
+    clear, undecided = (
+        {row["episodes"]: row["both, s"]["median"] for row in decided if bool(row["open"]) is flag}
+        for flag in (False, True)
+    )
+    yield "docs/speed.md", f"in {1000 * clear[100_000]:.0f} ms ({1000 * undecided[100_000]:.0f} ms"
+    yield "docs/speed.md", f"over a million in {clear[1_000_000]:.2f} s"
+    yield "docs/speed.md", f"`lpca plan` takes {plan['seconds']['median']:.1f} s"
+    products = {
+        machine: run["settings"]["product GFLOP/s"]
+        for machine, dtype, run in MADE["_runs"]("throughput")
+        if dtype == "bfloat16"
+    }
+    times = products["Xeon"] / products["EPYC"]
+    yield "docs/speed.md", f"is {times:.1f} times as fast in bfloat16"
+    two = benchmark("xeon/processes")["rows"][1]["times as fast as 1"]
+    for page in ("docs/past-one-machine.md",):
+        yield (
+            page,
+            f"{two['median']:.2f} times as fast as one ({two['low']:.2f} to {two['high']:.2f}",
+        )
+
+
+@pytest.mark.parametrize("page", sorted({page for page, _ in stated()}))
+def test_measured_numbers_in_sentences_are_their_records(page):
+    text = " ".join(WRITTEN[page].split()).replace("−", "-")
+    said = [words for of, words in stated() if of == page]
+    assert [words for words in said if words not in text] == []
+
+
+def test_the_page_of_planted_faults_has_every_fault_and_what_catches_it():
+    from lpca.sabotage.matrix import SABOTAGES
+
+    text = (DOCS / "lab" / "sabotage.md").read_text(encoding="utf-8").partition("## On SmolLM2")[0]
+    rows = {
+        (fault, source): (verdict, set(re.findall(r"`([^`]+)`", by)))
+        for fault, source, verdict, by in re.findall(
+            r"^\| (.+?) \| (earlier|field|building) \| (\w+) \| (.+) \|$", text, re.M
+        )
+    }
+    assert rows == {(one.fault, one.source): (one.verdict, set(one.caught_by)) for one in SABOTAGES}
+    told = WRITTEN["docs/sabotage.md"]
+    sources = [one.source for one in SABOTAGES]
+    assert f"**{len(rows)} of {len(rows)}** planted faults" in told
+    for source, words in (
+        ("earlier", "of two earlier"),
+        ("field", "met by"),
+        ("building", "brought"),
+    ):
+        assert f"{sources.count(source)} {words}" in told
+
+
+def words_of(picture):
+    """The texts of a picture, which matplotlib writes above the shapes of their letters."""
+    return re.findall(r"<!-- (.*?) -->", picture.read_text(encoding="utf-8"))
+
+
+PICTURES = {
+    "stub-pass-*": {
+        "k4-glance": "glance-pass",
+        "k4-similarity": "similarity",
+        "capability": "capability",
+    },
+    "stub-fail-*": {"k4-glance": "glance-fail"},
+}
+"""Evidence in docs/images without its episodes, and the pages' pictures that are drawn of it."""
+
+
+@pytest.mark.parametrize("sources", PICTURES)
+def test_pictures_of_gates_are_drawn_from_their_evidence(sources, tmp_path):
+    evidence = sorted((DOCS / "images").glob(f"{sources}.json"))
+    assert main(["plot", *map(str, evidence), "--out", str(tmp_path)]) == 0
+    for drawn, picture in PICTURES[sources].items():
+        (made,) = tmp_path.glob(f"*{drawn}.svg")
+        assert words_of(made) == words_of(DOCS / "images" / f"{picture}.svg"), picture
+
+
+def test_pictures_of_records_are_drawn_from_them(tmp_path):
+    from lpca.report.figures import lab_figure, reversals_figure, scales_figure, svg
+
+    drawn = {
+        "images/lab-architectures": (lab_figure, "lab/architectures"),
+        "images/lab-objectives": (lab_figure, "lab/objectives"),
+        "images/reversals": (reversals_figure, "images/diagnose-codec"),
+        "images/scales": (scales_figure, "images/diagnose-scales"),
+    }
+    for picture, (draw, source) in drawn.items():
+        data = json.loads((DOCS / f"{source}.json").read_text(encoding="utf-8"))
+        made = tmp_path / "made.svg"
+        made.write_bytes(svg(draw(data)))
+        assert words_of(made) == words_of(DOCS / f"{picture}.svg"), picture
+
+
+def test_names_of_the_code_in_the_pages_are_there():
+    dotted = re.compile(r"`(lpca(?:\.\w+)+)")
+    for page, text in WRITTEN.items():
+        for name in dotted.findall(text):
+            module, _, last = name.rpartition(".")
+            assert hasattr(import_module(module), last), (page, name)
+
+
+def test_links_between_the_files_at_the_root_and_the_pages_are_whole():
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", WRITTEN[page]):
+            assert (ROOT / target).is_file(), (page, target)
+
+
+@pytest.mark.parametrize("n", [52, 133])
+def test_the_least_samples_for_an_equivalence_follow_from_the_formula(n):
+    margin = {52: 0.05, 133: 0.02}[n]
+    z = 1.6448536269514722
+    assert math.ceil(z * z * (1 - margin) / margin) == n
+    assert str(n) in WRITTEN["docs/statistics.md"]
