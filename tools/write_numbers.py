@@ -103,6 +103,55 @@ def _rate(condition: Mapping[str, Any] | None) -> tuple[str, str]:
     return f"{good}/{n} = {rate}", percent(condition["greedy"]["successes"] / n)
 
 
+DIAGNOSED = ("codec", "magic")
+
+
+def diagnose() -> str:
+    """What `lpca diagnose` measured of a codec that transmits and of a magic prompt."""
+    both = [_json("docs", "images", f"diagnose-{name}.json")["parts"] for name in DIAGNOSED]
+    rows = [[what, *(cell(parts) for parts in both)] for what, cell in _DIAGNOSES.items()]
+    return table(["", "`codec`", "`magic`"], rows)
+
+
+def _success(parts: Mapping[str, Any], *names: str) -> str:
+    held = parts["episodes"]["conditions"]
+    return "; ".join(_of(held[name], parts["episodes"]["n"]) for name in names)
+
+
+def _of(held: Mapping[str, Any], n: int) -> str:
+    return percent(held["successes"] / n, *held["interval"])
+
+
+def _scale(part: Mapping[str, Any]) -> str:
+    chosen, fresh = (percent(part[of]["normal"]["successes"] / 100) for of in ("swept", "fresh"))
+    low, high = part["gain"]["interval"]
+    gain = points({"mean": part["gain"]["difference"], "low": low, "high": high})
+    return f"x {part['best']:g}: {chosen}; {fresh}; {gain}"
+
+
+_DIAGNOSES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "normal (n = 100)": lambda parts: _success(parts, "normal"),
+    "shuffle": lambda parts: _success(parts, "shuffle"),
+    "null; random": lambda parts: _success(parts, "null", "random"),
+    "p0; p1": lambda parts: _success(parts, "p0", "p1"),
+    "mean cosine of different messages": lambda parts: f"{parts['similarity']['between']:.2f}",
+    "reversed; tied, of 100": lambda parts: "; ".join(
+        str(parts["episodes"]["reversed"][name]) for name in ("reversed", "ties")
+    ),
+    "probe (n = 400; chance 25 %)": lambda parts: (
+        f"{_of(parts['probe'], parts['probe']['n'])}, p = {parts['probe']['p']:g}"
+    ),
+    "its control, mean (highest)": lambda parts: (
+        f"{percent(parts['probe']['control']['mean'])} "
+        f"({percent(parts['probe']['control']['highest'])})"
+    ),
+    "norm ratio": lambda parts: f"{parts['norms']['mean']:.2f}",
+    "noise as long as the prefix": lambda parts: _of(parts["noise"][-1], parts["noise"][-1]["n"]),
+    "best scale: chosen; fresh; gain there, points": lambda parts: _scale(parts["scale"]),
+    "oracle (n = 40; before: 20 %)": lambda parts: _of(parts["oracle"]["oracle"], 40),
+}
+
+
 def lab_k() -> str:
     """Gate 1 at two k with three training seeds."""
     shown = ("normal", "random", "shuffle")
@@ -247,6 +296,7 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "gate1-terminal": gate1_terminal,
     "gate1-rates": gate1_rates,
     "compare": compare,
+    "diagnose": diagnose,
     "lab-k": lab_k,
     "lab-architectures": lab_architectures,
     "lab-objectives": lab_objectives,

@@ -87,7 +87,7 @@ RULES = (
     ),
     Rule(
         r"^python -m pytest tests -m \"not slow\"",
-        "python -m pytest tests/test_hashing.py",
+        "python -m pytest tests/base/test_hashing.py",
         "these are the tests that run this one: a short one stands for all",
     ),
     Rule(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import runpy
@@ -52,6 +51,7 @@ RATE = re.compile(r"(?<![−+\d.])([\d.]+) % \[([\d.]+), ([\d.]+)\]")
 EPISODES = {
     "docs/families.md": (400, 250, 1000),
     "docs/capability.md": (400,),
+    "docs/diagnose.md": (100, 400, 40),
     "docs/lab-smollm2.md": (400, 240),
     "docs/gate1.md": (400,),
     "docs/own-codec.md": (400,),
@@ -226,17 +226,21 @@ def test_pictures_of_gates_are_drawn_from_their_evidence(sources, tmp_path):
 def test_pictures_of_records_are_drawn_from_them(tmp_path):
     from lpca.report.figures import lab_figure, reversals_figure, scales_figure, svg
 
+    def reversals(found):
+        n = found["parts"]["episodes"]["n"]
+        title = f"codec, k = {found['k']}: {n} validation episodes, no verdict"
+        return reversals_figure(found["parts"]["episodes"], title)
+
     drawn = {
-        "images/lab-architectures": (lab_figure, "lab/architectures"),
-        "images/lab-objectives": (lab_figure, "lab/objectives"),
-        "images/reversals": (reversals_figure, "images/diagnose-codec"),
-        "images/scales": (scales_figure, "images/diagnose-scales"),
+        "lab-architectures": (lab_figure, "lab/architectures"),
+        "lab-objectives": (lab_figure, "lab/objectives"),
+        "reversals": (reversals, "images/diagnose-codec"),
+        "scales": (scales_figure, "images/diagnose-scales"),
     }
     for picture, (draw, source) in drawn.items():
-        data = json.loads((DOCS / f"{source}.json").read_text(encoding="utf-8"))
         made = tmp_path / "made.svg"
-        made.write_bytes(svg(draw(data)))
-        assert words_of(made) == words_of(DOCS / f"{picture}.svg"), picture
+        made.write_bytes(svg(draw(MADE["_json"]("docs", f"{source}.json"))))
+        assert words_of(made) == words_of(DOCS / "images" / f"{picture}.svg"), picture
 
 
 def test_names_of_the_code_in_the_pages_are_there():
