@@ -14,7 +14,7 @@ from lpca.commands.cli import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lpca.diagnose.whole import Subject
+    from lpca.diagnose.whole import Diagnosed
     from lpca.report.console import StderrConsole
 
 SCALES = "0,0.25,0.5,0.75,1,1.25,1.5"
@@ -97,8 +97,8 @@ def _diagnosed(
     arguments: argparse.Namespace, scales: Sequence[float], console: StderrConsole
 ) -> list[str]:
     from lpca.base.files import write_file, write_json
-    from lpca.diagnose import scale_sweep
-    from lpca.diagnose.show import summary
+    from lpca.diagnose.sentences import summary
+    from lpca.diagnose.sweeps import scale_sweep
     from lpca.diagnose.whole import diagnose
     from lpca.report.figures import render, scales_figure
 
@@ -138,14 +138,14 @@ def _diagnosed(
 
 def _subject(
     arguments: argparse.Namespace, console: StderrConsole
-) -> tuple[Subject, dict[str, Any]]:
+) -> tuple[Diagnosed, dict[str, Any]]:
     from lpca.base.errors import RequestError
     from lpca.base.files import cache_dir
     from lpca.codec.channel import Channel
     from lpca.codec.checkpoint import read_identity
     from lpca.codec.store import Request, obtain_codec
     from lpca.diagnose.outcomes import Outcomes
-    from lpca.diagnose.whole import Subject
+    from lpca.diagnose.whole import Diagnosed
     from lpca.gatespec.load import load_spec
     from lpca.receivers.load import load_receiver
     from lpca.tasks import task_of
@@ -160,7 +160,7 @@ def _subject(
     obtained = obtain_codec(
         receiver, task, request, cache_dir(), lambda progress: None, console.tell
     )
-    subject = Subject(
+    subject = Diagnosed(
         channel=Channel(receiver, obtained.codec, k),
         task=task,
         answers=arguments.answers,
@@ -203,7 +203,7 @@ def _figures(found: Mapping[str, Any], sweep: Mapping[str, Any]) -> Iterator[tup
 
 
 def _table(sweep: Mapping[str, Any]) -> Iterator[str]:
-    from lpca.diagnose.show import cell
+    from lpca.diagnose.sentences import cell
 
     n = sweep["n"]
     yield (

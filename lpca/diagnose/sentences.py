@@ -1,11 +1,11 @@
-"""What the numbers say, in plain words: one sentence each, with its number and threshold.
+"""A diagnosis in plain words: sentences, each with its number and threshold, then tables.
 
 The thresholds choose words, no verdict: docs/diagnose.md lists them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,10 +15,12 @@ PROBE_P = 0.05
 """Largest p of the probe's control that counts as above chance."""
 SHORT, LONG = 0.33, 3.0
 """Norm ratios beyond which latents are told to be far from the embedding table's."""
-TENDER = 0.25
+TOLD_NOISE = 0.25
 """The size of noise at which a loss is told."""
-CRAMMED = 0.9
+ORACLE_PASSES = 0.9
 """Success from which, by its interval's lower end, the oracle is said to pass."""
+
+Part = Any
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,40 @@ class Sentence:
 
 def sentences(parts: Mapping[str, Any]) -> list[Sentence]:
     """Read the parts that were measured; what failed, or was not asked for, says nothing."""
-    found = [*_text(parts), *_alike(parts), *_shuffle(parts), *_probe(parts), *_reversed(parts)]
-    found += [*_norm(parts), *_noise(parts), *_scale(parts), *_oracle(parts)]
-    return [*_magic(parts), *found]
+    found = []
+    for say, names in _SAID:
+        if all(name in parts for name in names):
+            sentence = say(*(parts[name] for name in names))
+            found += [sentence] if sentence else []
+    return found
 
 
-def _magic(parts: Mapping[str, Any]) -> Iterator[Sentence]:
+def summary(found: Mapping[str, Any]) -> Iterator[str]:
+    """What the numbers say, and each condition, kind, size and latent in lines of text."""
+    yield "What to look at (no verdict; thresholds in docs/diagnose.md):"
+    for sentence in found["reading"]:
+        yield f"- {sentence['text']}"
+        yield f"    ({sentence['number']}; threshold: {sentence['threshold']})"
+    for name, why in found["failed"].items():
+        yield f"- {name}: not measured: {why}"
+    for name, table in _TABLES.items():
+        if name in found["parts"]:
+            yield from ("", *table(found["parts"][name]))
+
+
+def cell(one: Mapping[str, Any], n: int) -> str:
+    """A rate with its interval and the NLL."""
+    low, high = one["interval"]
+    return f"{one['successes'] / n:>7.1%}  [{low:.3f},{high:.3f}]{one['nll']:>8.2f}"
+
+
+def _magic(similarity: Part, episodes: Part, probe: Part) -> Sentence | None:
     """All three together: alike, no worse shuffled, and nothing to be read off."""
-    if any(name not in parts for name in ("similarity", "episodes", "probe")):
-        return
-    cosine = parts["similarity"]["between"]
-    if cosine is None or cosine < ALIKE or _helps(parts) or _above_chance(parts["probe"]):
-        return
-    yield Sentence(
+    cosine = similarity["between"]
+    helps = episodes["differences"]["normal - shuffle"]["interval"][0] > 0
+    if cosine is None or cosine < ALIKE or helps or _above_chance(probe):
+        return None
+    return Sentence(
         f"magic prompt: prefixes of different messages have cosine {cosine:.2f}; shuffle is as "
         "good as normal; latents do not tell messages apart (probe at chance)",
         "parts.similarity.between",
@@ -58,29 +81,21 @@ def _magic(parts: Mapping[str, Any]) -> Iterator[Sentence]:
     )
 
 
-def _text(parts: Mapping[str, Any]) -> Iterator[Sentence]:
-    if "episodes" not in parts:
-        return
-    found = parts["episodes"]["differences"]["p1 - p0"]
-    low, high = found["interval"]
-    if low > 0:
-        said = "the receiver reads the message as text"
-    else:
-        said = "text is not seen to help: look at task and receiver before the codec"
-    yield Sentence(
-        f"{said}: p1 - p0 = {_signed(found)} [{low:+.2f}, {high:+.2f}]",
-        "parts.episodes.differences.p1 - p0",
-        found["difference"],
-        "interval above 0",
+def _text(episodes: Part) -> Sentence:
+    said = _by_interval(
+        episodes["differences"]["p1 - p0"],
+        above="the receiver reads the message as text",
+        else_="text is not seen to help: look at task and receiver before the codec",
     )
+    return _difference(said, "p1 - p0", episodes)
 
 
-def _alike(parts: Mapping[str, Any]) -> Iterator[Sentence]:
-    cosine = parts["similarity"]["between"] if "similarity" in parts else None
+def _alike(similarity: Part) -> Sentence | None:
+    cosine = similarity["between"]
     if cosine is None:
-        return
+        return None
     said = "nearly the same" if cosine >= ALIKE else "not all the same"
-    yield Sentence(
+    return Sentence(
         f"prefixes of different messages are {said}: mean cosine {cosine:.2f}",
         "parts.similarity.between",
         cosine,
@@ -88,46 +103,32 @@ def _alike(parts: Mapping[str, Any]) -> Iterator[Sentence]:
     )
 
 
-def _shuffle(parts: Mapping[str, Any]) -> Iterator[Sentence]:
-    if "episodes" not in parts:
-        return
-    found = parts["episodes"]["differences"]["normal - shuffle"]
-    low, high = found["interval"]
-    if low > 0:
-        said = "the right message does better than another one"
-    elif high < 0:
-        said = "another message does better than the right one"
-    else:
-        said = "shuffle is as good as normal, as far as this can tell"
-    yield Sentence(
-        f"{said}: normal - shuffle = {_signed(found)} [{low:+.2f}, {high:+.2f}]",
-        "parts.episodes.differences.normal - shuffle",
-        found["difference"],
-        "interval above 0",
+def _shuffle(episodes: Part) -> Sentence:
+    said = _by_interval(
+        episodes["differences"]["normal - shuffle"],
+        above="the right message does better than another one",
+        below="another message does better than the right one",
+        else_="shuffle is as good as normal, as far as this can tell",
     )
+    return _difference(said, "normal - shuffle", episodes)
 
 
-def _probe(parts: Mapping[str, Any]) -> Iterator[Sentence]:
-    if "probe" not in parts:
-        return
-    found = parts["probe"]
-    low, high = found["interval"]
-    says = "tell" if _above_chance(found) else "do not tell"
-    at = "above" if _above_chance(found) else "at"
-    rate = found["successes"] / found["n"]
-    yield Sentence(
+def _probe(probe: Part) -> Sentence:
+    low, high = probe["interval"]
+    says, at = ("tell", "above") if _above_chance(probe) else ("do not tell", "at")
+    rate = probe["successes"] / probe["n"]
+    return Sentence(
         f"latents {says} messages apart (probe {at} chance): {rate:.2f} [{low:.2f}, {high:.2f}], "
-        f"chance {found['chance']:.2f}, control {found['control']['mean']:.2f}",
+        f"chance {probe['chance']:.2f}, control {probe['control']['mean']:.2f}",
         "parts.probe.p",
-        found["p"],
+        probe["p"],
         f"<= {PROBE_P}, and interval above chance",
     )
 
 
-def _reversed(parts: Mapping[str, Any]) -> Iterator[Sentence]:
-    if "episodes" not in parts:
-        return
-    found = parts["episodes"]["reversed"]
+def _reversed(episodes: Part) -> Sentence:
+    found = episodes["reversed"]
+    share = found["reversed"] / found["n"]
     whole = f"{found['reversed']} of {found['n']} episodes reverse (NLL shuffle < NLL normal)"
     if found["ties"]:
         whole += f", {found['ties']} tie"
@@ -135,95 +136,142 @@ def _reversed(parts: Mapping[str, Any]) -> Iterator[Sentence]:
         f"{name} {one['kind']} ({one['reversed']} of {one['n']})"
         for name, rows in found["by"].items()
         for one in rows
-        if one["interval"][0] > found["reversed"] / found["n"]
+        if one["interval"][0] > share
     ]
     if kinds:
         whole += f"; more than elsewhere with {', '.join(kinds)}"
-    yield Sentence(
-        whole,
-        "parts.episodes.reversed",
-        found["reversed"] / found["n"],
-        "a kind is named where its interval is above the whole's share",
-    )
+    threshold = "a kind is named where its interval is above the whole's share"
+    return Sentence(whole, "parts.episodes.reversed", share, threshold)
 
 
-def _norm(parts: Mapping[str, Any]) -> Iterator[Sentence]:
-    if "norms" not in parts:
-        return
-    ratio = parts["norms"]["mean"]
+def _norm(norms: Part) -> Sentence:
+    ratio = norms["mean"]
     near = SHORT <= ratio <= LONG
     said = "about as long as embeddings" if near else "of another length than embeddings"
-    yield Sentence(
-        f"latents are {said}: norm ratio {ratio:.2f}",
-        "parts.norms.mean",
-        ratio,
-        f"{SHORT} to {LONG}",
-    )
+    text = f"latents are {said}: norm ratio {ratio:.2f}"
+    return Sentence(text, "parts.norms.mean", ratio, f"{SHORT} to {LONG}")
 
 
-def _noise(parts: Mapping[str, Any]) -> Iterator[Sentence]:
-    one = next((one for one in parts.get("noise", ()) if one["size"] == TENDER), None)
-    if one is None:
-        return
-    low, high = one["change"]["interval"]
-    said = "costs success" if high < 0 else "is not seen to cost success"
-    yield Sentence(
-        f"noise of {TENDER} of the prefix's norm {said}: {_signed(one['change'])} "
-        f"[{low:+.2f}, {high:+.2f}]",
-        f"parts.noise[size={TENDER}].change",
-        one["change"]["difference"],
+def _noise(noise: Part) -> Sentence | None:
+    change = next((one["change"] for one in noise if one["size"] == TOLD_NOISE), None)
+    if change is None:
+        return None
+    said = _by_interval(change, below="costs success", else_="is not seen to cost success")
+    return Sentence(
+        f"noise of {TOLD_NOISE} of the prefix's norm {said}: {_signed(change)}",
+        f"parts.noise[size={TOLD_NOISE}].change",
+        change["difference"],
         "interval below 0",
     )
 
 
-def _scale(parts: Mapping[str, Any]) -> Iterator[Sentence]:
-    if "scale" not in parts:
-        return
-    found = parts["scale"]
-    if found["best"] == 1:
-        yield Sentence("no scale does better than 1", "parts.scale.best", 1.0, "1 is the best")
-        return
-    low, high = found["gain"]["interval"]
-    rates = found["swept"]["normal"]["successes"], found["fresh"]["normal"]["successes"]
-    said = "is confirmed to beat scale 1" if low > 0 else "is not confirmed to beat scale 1"
-    yield Sentence(
-        f"the best scale, {found['best']:g}, {said}: {rates[0] / found['swept_n']:.2f} on the "
-        f"episodes that chose it, {rates[1] / found['n']:.2f} on fresh ones; gain there "
-        f"{_signed(found['gain'])} [{low:+.2f}, {high:+.2f}]",
+def _scale(scale: Part) -> Sentence:
+    if scale["best"] == 1:
+        return Sentence("no scale does better than 1", "parts.scale.best", 1.0, "1 is the best")
+    rates = scale["swept"]["normal"]["successes"], scale["fresh"]["normal"]["successes"]
+    said = _by_interval(
+        scale["gain"],
+        above="is confirmed to beat scale 1",
+        else_="is not confirmed to beat scale 1",
+    )
+    return Sentence(
+        f"the best scale, {scale['best']:g}, {said}: {rates[0] / scale['swept_n']:.2f} on the "
+        f"episodes that chose it, {rates[1] / scale['n']:.2f} on fresh ones; gain there "
+        f"{_signed(scale['gain'])}",
         "parts.scale.gain",
-        found["gain"]["difference"],
+        scale["gain"]["difference"],
         "interval above 0",
     )
 
 
-def _oracle(parts: Mapping[str, Any]) -> Iterator[Sentence]:
-    if "oracle" not in parts:
-        return
-    found = parts["oracle"]
-    low, high = found["oracle"]["interval"]
-    rate = found["oracle"]["successes"] / found["n"]
-    if low >= CRAMMED:
+def _oracle(oracle: Part) -> Sentence:
+    low, high = oracle["oracle"]["interval"]
+    rate = oracle["oracle"]["successes"] / oracle["n"]
+    if low >= ORACLE_PASSES:
         said = "passes: injection and k suffice; what the codec lacks, its encoder lacks"
-    elif high < CRAMMED:
+    elif high < ORACLE_PASSES:
         said = "fails: look at task, receiver, injection or k (or give it more steps)"
     else:
         said = "is not decided: give it more episodes (--oracle-n)"
-    yield Sentence(
+    return Sentence(
         f"the oracle {said}: success {rate:.2f} [{low:.2f}, {high:.2f}]. Vectors free to force an "
         "answer need no message: this is no sign that B reads one",
         "parts.oracle.oracle",
         rate,
-        f"lower end >= {CRAMMED} passes, upper end < {CRAMMED} fails",
+        f"lower end >= {ORACLE_PASSES} passes, upper end < {ORACLE_PASSES} fails",
     )
 
 
-def _helps(parts: Mapping[str, Any]) -> bool:
-    return bool(parts["episodes"]["differences"]["normal - shuffle"]["interval"][0] > 0)
+_SAID: tuple[tuple[Callable[..., Sentence | None], tuple[str, ...]], ...] = (
+    (_magic, ("similarity", "episodes", "probe")),
+    (_text, ("episodes",)),
+    (_alike, ("similarity",)),
+    (_shuffle, ("episodes",)),
+    (_probe, ("probe",)),
+    (_reversed, ("episodes",)),
+    (_norm, ("norms",)),
+    (_noise, ("noise",)),
+    (_scale, ("scale",)),
+    (_oracle, ("oracle",)),
+)
+"""Every sentence, with the parts that it reads; in the order in which they are said."""
 
 
-def _above_chance(found: Mapping[str, Any]) -> bool:
-    return bool(found["p"] <= PROBE_P and found["interval"][0] > found["chance"])
+def _by_interval(found: Part, else_: str, above: str = "", below: str = "") -> str:
+    """What is said of a difference whose whole interval is above 0, below 0, or neither."""
+    low, high = found["interval"]
+    return above if above and low > 0 else below if below and high < 0 else else_
 
 
-def _signed(found: Mapping[str, Any]) -> str:
-    return f"{found['difference']:+.2f}"
+def _difference(said: str, name: str, episodes: Part) -> Sentence:
+    found = episodes["differences"][name]
+    text = f"{said}: {name} = {_signed(found)}"
+    number = f"parts.episodes.differences.{name}"
+    return Sentence(text, number, found["difference"], "interval above 0")
+
+
+def _above_chance(probe: Part) -> bool:
+    return bool(probe["p"] <= PROBE_P and probe["interval"][0] > probe["chance"])
+
+
+def _signed(found: Part) -> str:
+    low, high = found["interval"]
+    return f"{found['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _conditions(part: Part) -> Iterator[str]:
+    yield f"{'condition':<26}{'success':>9}{'interval':>15}{'nats':>8}"
+    for name, one in part["conditions"].items():
+        yield f"{name:<26}{cell(one, part['n'])}"
+    yield ""
+    yield f"{'reversed episodes':<34}{'count':>9}{'interval':>17}"
+    yield _kind("all", part["reversed"])
+    for name, kinds in part["reversed"]["by"].items():
+        yield from (_kind(f"{name}: {one['kind']}", one) for one in kinds)
+
+
+def _kind(name: str, one: Part) -> str:
+    low, high = one["interval"]
+    return f"{name:<34}{one['reversed']:>4} of {one['n']:<4}[{low:.3f},{high:.3f}]"
+
+
+def _nearest(part: Part) -> Iterator[str]:
+    yield "nearest tokens of each latent, with cosine"
+    for one in part:
+        yield f"  {one['message'][:90]!r}"
+        for at, latent in enumerate(one["latents"], 1):
+            near = [f"{token['token'][:20]!r} {token['cosine']:.2f}" for token in latent]
+            yield f"    {at}: {', '.join(near) or 'none: all zeros'}"
+
+
+def _noises(part: Part) -> Iterator[str]:
+    yield f"{'noise / prefix norm':<26}{'success':>9}{'interval':>15}{'nats':>8}"
+    for one in part:
+        yield f"{one['size']:<26g}{cell(one, one['n'])}"
+
+
+_TABLES: Mapping[str, Callable[[Part], Iterator[str]]] = {
+    "episodes": _conditions,
+    "noise": _noises,
+    "nearest": _nearest,
+}

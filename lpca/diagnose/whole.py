@@ -6,25 +6,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from lpca.base.errors import RunError
 from lpca.codec.channel import Channel
 from lpca.codec.similarity import similarity
 from lpca.diagnose.episodes import by_episode
-from lpca.diagnose.latents import nearest_tokens, norm_ratios
-from lpca.diagnose.noise import noise_sweep
 from lpca.diagnose.oracle import cram
 from lpca.diagnose.outcomes import Outcomes, Report
 from lpca.diagnose.probe import probe
-from lpca.diagnose.scales import confirm_scale
 from lpca.diagnose.sentences import sentences
+from lpca.diagnose.sweeps import confirm_scale, noise_sweep
 from lpca.evaluation.conditions import Setting
 from lpca.gatespec.model import Answers
 from lpca.tasks import EpisodeSet, Task
 from lpca.tasks.base import MAX_TASK_SEED
 
+SHOWN, NEAREST = 4, 3
+"""Of how many episodes latents are shown, each with how many tokens."""
+
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Diagnosed:
     """What is looked at, and on which validation episodes; each count is one of episodes.
 
     `oracle` is None where none was asked for.
@@ -53,38 +57,36 @@ class Subject:
 
 
 def diagnose(
-    subject: Subject,
+    codec: Diagnosed,
     sweep: Mapping[str, Any],
     evaluating: Callable[[str], Report],
     tell: Callable[[str], None],
 ) -> dict[str, Any]:
     """Return `parts`, what of them `failed`, and the `reading`, as JSON data.
 
-    `sweep` is what `scale_sweep` gave on the subject's episodes.
+    `sweep` is what `scale_sweep` gave on the codec's episodes.
     """
-    channel, episodes, confidence = subject.channel, subject.episodes, subject.confidence
-    outcomes, setting = subject.outcomes, Setting(channel.receiver, channel, episodes)
+    channel, episodes, confidence = codec.channel, codec.episodes, codec.confidence
+    outcomes, setting = codec.outcomes, Setting(channel.receiver, channel, episodes)
 
     def oracle() -> dict[str, Any]:
-        assert subject.oracle is not None
-        n, steps = subject.oracle
+        assert codec.oracle is not None
+        n, steps = codec.oracle
         report = evaluating("oracle")
-        return cram(outcomes, subject.drawn(n), channel.k, steps, confidence, report)
+        return cram(outcomes, codec.drawn(n), channel.k, steps, confidence, report)
 
     makers: dict[str, Callable[[], Any]] = {
         "similarity": lambda: similarity(channel, episodes).to_dict(),
         "episodes": lambda: by_episode(outcomes, setting, confidence, evaluating("conditions")),
         "nearest": lambda: nearest_tokens(channel, episodes),
         "norms": lambda: norm_ratios(channel, episodes),
-        "probe": lambda: probe(
-            channel, subject.drawn(subject.probed), confidence, evaluating("probe")
-        ),
+        "probe": lambda: probe(channel, codec.drawn(codec.probed), confidence, evaluating("probe")),
         "noise": lambda: noise_sweep(outcomes, setting, confidence, evaluating("noise")),
         "scale": lambda: confirm_scale(
-            channel, episodes, subject.drawn(subject.n, 1), sweep, outcomes, evaluating("scale")
+            channel, episodes, codec.drawn(codec.n, 1), sweep, outcomes, evaluating("scale")
         ),
     }
-    if subject.oracle is not None:
+    if codec.oracle is not None:
         makers["oracle"] = oracle
     parts, failed = {}, {}
     for name, make in makers.items():
@@ -95,3 +97,45 @@ def diagnose(
             tell(f"{name} cannot be measured: {failed[name]}")
     reading = [one.to_dict() for one in sentences(parts)]
     return {"parts": parts, "failed": failed, "reading": reading}
+
+
+@torch.no_grad()
+def nearest_tokens(channel: Channel, episodes: EpisodeSet) -> list[dict[str, Any]]:
+    """Return the `NEAREST` tokens of each latent of the first episodes, by cosine.
+
+    A latent of zeros has none.
+    """
+    receiver = channel.receiver
+    first = episodes.episodes[:SHOWN]
+    table = torch.nn.functional.normalize(receiver.embedding.weight.detach().float().cpu(), dim=1)
+    shown = []
+    for episode, prefix in zip(first, channel.prefixes([e.message for e in first]), strict=True):
+        latents = [_nearest(latent, table) for latent in prefix.cpu()]
+        named = [
+            [{"token": receiver.text([token]), "cosine": cosine} for token, cosine in latent]
+            for latent in latents
+        ]
+        shown.append({"seed": episode.seed, "message": episode.message, "latents": named})
+    return shown
+
+
+def _nearest(latent: Tensor, table: Tensor) -> list[tuple[int, float]]:
+    if not bool(latent.any()):
+        return []
+    found = (table @ torch.nn.functional.normalize(latent, dim=0)).topk(min(NEAREST, len(table)))
+    return [
+        (int(token), round(float(cosine), 4))
+        for cosine, token in zip(found.values, found.indices, strict=True)
+    ]
+
+
+def norm_ratios(channel: Channel, episodes: EpisodeSet) -> dict[str, Any]:
+    """Return latents' norms divided by the mean norm of the embedding table's rows."""
+    prefixes = torch.stack(channel.prefixes([e.message for e in episodes])).double().cpu()
+    ratios = prefixes.norm(dim=2) / channel.receiver.mean_embedding_norm
+    return {
+        "mean": round(float(ratios.mean()), 4),
+        "lowest": round(float(ratios.min()), 4),
+        "highest": round(float(ratios.max()), 4),
+        "by_latent": [round(value, 4) for value in ratios.mean(0).tolist()],
+    }

@@ -7,13 +7,18 @@ import torch
 from known_codecs import SEED, K, N, Times
 
 from lpca.codec.channel import Channel
-from lpca.diagnose import scale_sweep
 from lpca.diagnose.episodes import by_episode, reversals
-from lpca.diagnose.latents import nearest_tokens, norm_ratios
-from lpca.diagnose.noise import SIZES, noise_sweep, perturbed
 from lpca.diagnose.oracle import cram, optimised, start
 from lpca.diagnose.outcomes import Outcomes, nll
-from lpca.diagnose.scales import best_scale, confirm_scale
+from lpca.diagnose.sweeps import (
+    SIZES,
+    best_scale,
+    confirm_scale,
+    noise_sweep,
+    perturbed,
+    scale_sweep,
+)
+from lpca.diagnose.whole import nearest_tokens, norm_ratios
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver

@@ -11,10 +11,10 @@ from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify, save_checkpoint
 from lpca.codec.recipe import Recipe
 from lpca.commands.cli import main
-from lpca.diagnose import scale_sweep
 from lpca.diagnose import sentences as reading
 from lpca.diagnose.outcomes import Outcomes
-from lpca.diagnose.whole import Subject, diagnose
+from lpca.diagnose.sweeps import scale_sweep
+from lpca.diagnose.whole import Diagnosed, diagnose
 from lpca.gatespec.load import load_spec
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip, task_of
@@ -26,7 +26,7 @@ SPEC = str(ROOT / "gate_specs.yaml")
 
 def told(channel: Channel, probed: int = 100) -> tuple[dict[str, Any], list[str]]:
     outcomes = Outcomes(channel.receiver)
-    subject = Subject(channel, Trip(), "seen", 5, N, probed, 0.95, outcomes, oracle=(8, 40))
+    subject = Diagnosed(channel, Trip(), "seen", 5, N, probed, 0.95, outcomes, oracle=(8, 40))
     sweep = scale_sweep(channel, subject.episodes, [0.0, 1.0], outcomes=outcomes)
     said: list[str] = []
     return diagnose(subject, sweep, lambda label: lambda done, total: None, said.append), said
@@ -94,7 +94,7 @@ def test_a_part_that_fails_is_told_and_the_others_go_on(trained: Channel) -> Non
 
 def test_every_threshold_stands_on_the_page() -> None:
     page = (ROOT / "docs" / "diagnose.md").read_text(encoding="utf-8")
-    for name in ("ALIKE", "PROBE_P", "SHORT", "LONG", "TENDER", "CRAMMED"):
+    for name in ("ALIKE", "PROBE_P", "SHORT", "LONG", "TOLD_NOISE", "ORACLE_PASSES"):
         assert f"{getattr(reading, name):g}" in page, name
 
 

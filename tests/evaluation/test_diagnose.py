@@ -14,7 +14,7 @@ from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.token_pooler import TokenPooler
 from lpca.commands.cli import main
 from lpca.commands.diagnose import parse_scales
-from lpca.diagnose import scale_sweep
+from lpca.diagnose.sweeps import scale_sweep
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.evaluate import evaluate
 from lpca.gatespec.load import load_spec
@@ -79,7 +79,7 @@ def test_the_command_reads_validation_episodes_and_writes_numbers_and_picture(
         seen.extend(episode.seed for episode in episodes)
         return scale_sweep(channel, episodes, *rest)
 
-    monkeypatch.setattr("lpca.diagnose.scale_sweep", spying)
+    monkeypatch.setattr("lpca.diagnose.sweeps.scale_sweep", spying)
     out = tmp_path / "out"
     command = ["diagnose", str(checkpoint), "--spec", SPEC, "--receiver", "stub"]
     assert main([*command, "--n", str(N), "--scales", "1,0", "--out", str(out)]) == 0

@@ -349,7 +349,7 @@ class TestSpec:
             ({}, "file is missing; allowed: the path of a JSONL file"),
             ({"file": 3}, "file is 3; allowed"),
             ({"file": "x", "option": 4}, "unknown setting 'option'; allowed: file, options"),
-            ({"file": "x", "options": 17}, "options is 17; allowed: 2 to 16"),
+            ({"file": "x", "options": 17}, "options is 17; allowed: a whole number from 2 to 16"),
             ({"file": "x", "options": True}, "options is True; allowed: a whole number"),
         ],
     )

@@ -241,7 +241,7 @@ class TestOptions:
             make_task("trip", {"option": 4})
 
     def test_an_unknown_task_is_named(self) -> None:
-        with pytest.raises(TaskError, match="unknown task 'tripp'; allowed: trip"):
+        with pytest.raises(TaskError, match="unknown task 'tripp'; did you mean 'trip'"):
             make_task("tripp", {})
 
     def test_settings_reach_the_task(self) -> None:

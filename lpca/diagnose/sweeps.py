@@ -1,20 +1,25 @@
-"""A codec's prefix at several scales, on validation episodes: a look inside, not a verdict."""
+"""A codec's prefix changed step by step, on validation episodes: scaled, and under noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
+from lpca.base.hashing import named_seed
 from lpca.codec.channel import Channel
 from lpca.codec.similarity import similarity
-from lpca.diagnose.outcomes import Outcomes, difference, measured, numbers
+from lpca.diagnose.outcomes import Outcomes, Report, difference, measured, numbers, silent
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.forward import Slot
-from lpca.tasks import EpisodeSet
+from lpca.tasks import Episode, EpisodeSet
 
 FORMAT = 1
 REFERENCES = ("p0", "p1")
 SCALED = ("normal", "shuffle")
+SIZES = (0.0, 0.1, 0.25, 0.5, 1.0)
+"""Norms of the noise, each as a share of the prefix's own norm (k vectors as one)."""
 
 
 def scale_sweep(
@@ -23,7 +28,7 @@ def scale_sweep(
     scales: Sequence[float],
     confidence: float = 0.95,
     batch_size: int = 32,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Report = silent,
     outcomes: Outcomes | None = None,
 ) -> dict[str, Any]:
     """Return how B fares with the right and the shuffled prefix times each scale, as JSON data.
@@ -66,7 +71,7 @@ def confirm_scale(
     fresh: EpisodeSet,
     sweep: Mapping[str, Any],
     outcomes: Outcomes,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Report = silent,
 ) -> dict[str, Any]:
     """Measure the sweep's best scale on episodes that did not choose it.
 
@@ -99,3 +104,35 @@ def scaled(slots: Sequence[Slot], scale: float) -> list[Slot]:
     """Return slots of vectors times a factor; times 0 they are what null is."""
     # plus 0: a negative number times 0 is -0, which is another content
     return [Slot(vectors=scale * slot.vectors + 0.0) for slot in slots if slot.vectors is not None]
+
+
+def perturbed(slots: Sequence[Slot], episodes: Sequence[Episode], size: float) -> list[Slot]:
+    """Return prefixes with noise; an episode's noise has one direction at every size."""
+    changed = []
+    for slot, episode in zip(slots, episodes, strict=True):
+        assert slot.vectors is not None
+        prefix = slot.vectors
+        seed = named_seed("perturbation", episode.seed, len(prefix))
+        noise = torch.randn(prefix.shape, generator=torch.Generator().manual_seed(seed))
+        length = size * float(prefix.norm()) / float(noise.norm())
+        changed.append(Slot(vectors=prefix + length * noise.to(prefix.device)))
+    return changed
+
+
+def noise_sweep(
+    outcomes: Outcomes, setting: Setting, confidence: float, report: Report = silent
+) -> list[dict[str, Any]]:
+    """Return success and NLL at each of `SIZES`; `change` is success minus that without noise."""
+    slots = build_slots("normal", setting)
+    episodes = setting.episodes.episodes
+    wanted = {f"{size:g}": perturbed(slots, episodes, size) if size else slots for size in SIZES}
+    records = outcomes.measure(episodes, wanted, report)
+    return [
+        {
+            "size": size,
+            "n": len(episodes),
+            **numbers(records[f"{size:g}"], confidence),
+            "change": difference(records[f"{size:g}"], records["0"], confidence),
+        }
+        for size in SIZES
+    ]
