@@ -92,8 +92,8 @@ def point(setting: dict[str, int]) -> dict[str, float]:
 
 
 def measure(n: int, k: int, options: int) -> dict[str, float]:
+    from lpca.codec.architectures.token_pooler import TokenPooler
     from lpca.codec.channel import Channel
-    from lpca.codec.token_pooler import TokenPooler
     from lpca.evaluation.conditions import Setting
     from lpca.evaluation.evaluate import evaluate
     from lpca.receivers.load import load_receiver

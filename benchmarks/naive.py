@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from measured import interleaved, publish, receiver_parser, waiting
 
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
-from lpca.codec.token_pooler import TokenPooler
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Record, named_option

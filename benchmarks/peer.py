@@ -28,8 +28,8 @@ from lm_eval.models.huggingface import HFLM
 from measured import interleaved, publish, receiver_parser, repeated, waiting
 
 from lpca.base.hashing import named_rng
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
-from lpca.codec.token_pooler import TokenPooler
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import NEAR_TIE, Record

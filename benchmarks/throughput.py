@@ -16,9 +16,9 @@ import torch
 from measured import interleaved, publish, receiver_parser, waiting
 from torch import Tensor
 
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe
-from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Training
 from lpca.evaluation.block import Job, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots

@@ -176,8 +176,8 @@ def checkpoint_seed() -> bytes:
     import torch
     from safetensors.torch import save
 
+    from lpca.codec.architectures.token_pooler import TokenPooler
     from lpca.codec.checkpoint import FORMAT
-    from lpca.codec.token_pooler import TokenPooler
 
     receiver = SimpleNamespace(d_model=WIDTH, layers=LAYERS, device=torch.device("cpu"))
     weights = save(TokenPooler(receiver, K).state_dict())  # type: ignore[arg-type]

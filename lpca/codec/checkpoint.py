@@ -13,13 +13,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from lpca.base.code_identity import code_hash
 from lpca.base.files import StorageError, read_json, storage, write_file, write_json
-from lpca.base.hashing import hash_data, hash_file, hash_modules
-from lpca.codec.architectures import code_of, make_codec
+from lpca.base.hashing import hash_data, hash_file
+from lpca.codec.architectures import CODECS, make_codec
 from lpca.codec.base import CodecError, TrainableCodec
+from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.recipe import Recipe, RecipeError, read_recipe
+from lpca.codec.training import Training
 from lpca.receivers.model import Receiver
-from lpca.tasks import Episode, Task
+from lpca.tasks import TASKS, Episode, Task
 
 WEIGHTS, MANIFEST = "codec.safetensors", "manifest.json"
 FORMAT = 3
@@ -72,10 +75,24 @@ def identify(receiver: Receiver, task: Task, k: int, seed: int, recipe: Recipe) 
     return Identity(
         receiver=receiver.weights_hash,
         task=hash_data([task.training_hash(), first_batch]),
-        code=hash_modules(code_of(recipe)),
+        code=training_code(recipe, task),
         recipe=recipe.content(),
         k=k,
         seed=seed,
+    )
+
+
+def training_code(recipe: Recipe, task: Task) -> str:
+    """Hash the code that a recipe's weights follow from: loop, architecture, objectives, task."""
+    return code_hash(
+        Training,
+        make_codec,
+        task,
+        resolved={
+            CODECS.kind: [recipe.architecture],
+            OBJECTIVES.kind: recipe.objectives,
+            TASKS.kind: [task.name],
+        },
     )
 
 

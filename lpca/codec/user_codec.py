@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from lpca.base.arguments import parse_codec
+from lpca.base.code_identity import Closures, symbol_of
 from lpca.base.errors import RequestError
-from lpca.base.hashing import hash_data, hash_modules, hash_tensors
+from lpca.base.hashing import hash_data, hash_tensors
 from lpca.base.registry import suggestion
 from lpca.base.version import PACKAGE
 from lpca.codec.base import Codec, CodecError, bits_of
@@ -127,7 +128,7 @@ def obtain_own(source: Source, receiver: Receiver, k: int) -> OwnCodec:
         k=k,
         trained_on=_declared(source.name, made),
         weights_hash=_weights_hash(made),
-        code_hash=_code_hash(factory, made),
+        code_hash=own_code(factory, made),
     )
 
 
@@ -236,12 +237,16 @@ def _weights_hash(codec: object) -> str | None:
     return hash_tensors(tensors.items()) if tensors else None
 
 
-def _code_hash(factory: object, codec: object) -> str | None:
-    modules = {getattr(factory, "__module__", None), type(codec).__module__}
-    own = [m for m in modules if m and m.partition(".")[0] != PACKAGE.name]
+def own_code(factory: object, codec: object) -> str | None:
+    """Hash the modules of both whole, and what they use of what they import from her own files.
+
+    None where there is no source to be read.
+    """
+    own = {symbol_of(one).module for one in (factory, codec)}
+    modules = [sys.modules[one] for one in sorted(own) if one.partition(".")[0] != PACKAGE.name]
     try:
-        return hash_modules(own) if own else None
-    except (ImportError, ValueError, OSError, SyntaxError):
+        return Closures().hash([*modules, factory, codec]) if modules else None
+    except (LookupError, ValueError, OSError, SyntaxError):
         return _shown_code(codec)
 
 

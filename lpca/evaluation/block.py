@@ -6,35 +6,20 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import torch
 import transformers
 
-from lpca.base.hashing import hash_data, hash_modules, hash_tensors
+from lpca.base.code_identity import code_hash
+from lpca.base.hashing import hash_data, hash_tensors
 from lpca.evaluation.outcome import Record, named_option
 from lpca.receivers.forward import Reading, Slot, read_context
 from lpca.receivers.model import Receiver, ReceiverError
 from lpca.receivers.observed_input import Given, Tap, given_rows
-from lpca.tasks import Episode
+from lpca.tasks import TASKS, Episode, FreeEpisode
 
 FREE_FACTOR, FREE_TOKENS = 2, 8
 """A free answer may take that many times the longest option's tokens, and so many more."""
-CODE = (
-    "lpca.evaluation.block",
-    "lpca.evaluation.outcome",
-    "lpca.receivers.forward",
-    "lpca.receivers.attention",
-    "lpca.receivers.option_tree",
-    "lpca.receivers.observed_input",
-    "lpca.receivers.model",
-    "lpca.tasks.kinds.s2",
-    "lpca.tasks.family",
-    "lpca.tasks.kinds.s1",
-    "lpca.tasks.kinds.s3",
-    "lpca.tasks.sandbox",
-    "lpca.tasks.sandbox_child",
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +159,7 @@ def make_job(
             "device": receiver.device.type,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
-            "code": _code_hash(),
+            "code": scoring_code(episodes),
             "prompts": prompts,
             "vectors": hash_tensors(vectors),
         }
@@ -182,9 +167,11 @@ def make_job(
     return Job(condition, tuple(episodes), tuple(slots), key)
 
 
-@cache
-def _code_hash() -> str:
-    return hash_modules(CODE)
+def scoring_code(episodes: Sequence[Episode]) -> str:
+    """Hash the code that makes records of such episodes: reading them, and scoring what B says."""
+    kinds = sorted({type(episode) for episode in episodes}, key=lambda kind: kind.__qualname__)
+    families = sorted({e.family for e in episodes if isinstance(e, FreeEpisode)})
+    return code_hash(run_block, *kinds, resolved={TASKS.kind: families})
 
 
 def _limit(episode: Episode, options: Sequence[Sequence[int]]) -> int:

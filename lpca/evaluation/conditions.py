@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from lpca.base.hashing import named_seed
+from lpca.base.registry import Registry
 from lpca.codec.channel import Channel
 from lpca.gatespec.model import TRUNCATED
 from lpca.receivers.forward import Slot
@@ -44,10 +44,15 @@ class Setting:
         return self.channel
 
 
+CONDITIONS: Registry[Callable[[Setting], list[Slot]]] = Registry("condition")
+
+
+@CONDITIONS.register("p0")
 def _p0(setting: Setting) -> list[Slot]:
     return [Slot() for _ in setting.episodes]
 
 
+@CONDITIONS.register("p1")
 def _p1(setting: Setting) -> list[Slot]:
     return [Slot(ids=tuple(setting.receiver.message_ids(e.message))) for e in setting.episodes]
 
@@ -58,28 +63,37 @@ def _p2(size: int, setting: Setting) -> list[Slot]:
     return [Slot(ids=tuple(receiver.message_ids(text))) for text in texts]
 
 
+for _name, _size in TRUNCATED.items():
+    CONDITIONS.register(_name)(partial(_p2, _size))
+
+
+@CONDITIONS.register("p5")
 def _p5(setting: Setting) -> list[Slot]:
     receiver = setting.receiver
     return [Slot(ids=tuple(receiver.message_ids(structured(e)))) for e in setting.episodes]
 
 
+@CONDITIONS.register("embed")
 def _embed(setting: Setting) -> list[Slot]:
     receiver = setting.receiver
     rows = [receiver.message_ids(e.message) for e in setting.episodes]
     return [Slot(vectors=receiver.embed(row)) for row in rows]
 
 
+@CONDITIONS.register("normal")
 def _normal(setting: Setting) -> list[Slot]:
     prefixes = setting.coded().prefixes([e.message for e in setting.episodes])
     return [Slot(vectors=prefix) for prefix in prefixes]
 
 
+@CONDITIONS.register("null")
 def _null(setting: Setting) -> list[Slot]:
     channel = setting.coded()
     zeros = torch.zeros(channel.k, channel.receiver.d_model)
     return [Slot(vectors=zeros) for _ in setting.episodes]
 
 
+@CONDITIONS.register("random")
 def _random(setting: Setting) -> list[Slot]:
     prefixes = setting.coded().prefixes([e.message for e in setting.episodes])
     return [
@@ -88,12 +102,14 @@ def _random(setting: Setting) -> list[Slot]:
     ]
 
 
+@CONDITIONS.register("shuffle")
 def _shuffle(setting: Setting) -> list[Slot]:
     donors = [setting.episodes.donor(i) for i in range(len(setting.episodes))]
     prefixes = setting.coded().prefixes([donor.message for donor in donors])
     return [Slot(vectors=prefix) for prefix in prefixes]
 
 
+@CONDITIONS.register("static")
 def _static(setting: Setting) -> list[Slot]:
     if setting.static is None:
         raise ValueError("static needs a trained prefix, and none was given")
@@ -101,6 +117,7 @@ def _static(setting: Setting) -> list[Slot]:
     return [Slot(vectors=prefix) for prefix in prefixes]
 
 
+@CONDITIONS.register("mean")
 def _mean(setting: Setting) -> list[Slot]:
     if not setting.typical:
         raise ValueError("mean needs messages of training, and none were given")
@@ -108,6 +125,7 @@ def _mean(setting: Setting) -> list[Slot]:
     return [Slot(vectors=prefix) for _ in setting.episodes]
 
 
+@CONDITIONS.register("same_answer")
 def _same_answer(setting: Setting) -> list[Slot]:
     for episode in setting.episodes:
         if not episode.paraphrase:
@@ -141,29 +159,13 @@ def _with_norms_of(prefix: Tensor, seed: int) -> Tensor:
     return torch.as_tensor(noise * scale)
 
 
-_SLOTS: Mapping[str, Callable[[Setting], list[Slot]]] = MappingProxyType(
-    {
-        "p0": _p0,
-        "p1": _p1,
-        **{name: partial(_p2, size) for name, size in TRUNCATED.items()},
-        "p5": _p5,
-        "embed": _embed,
-        "normal": _normal,
-        "null": _null,
-        "random": _random,
-        "shuffle": _shuffle,
-        "static": _static,
-        "mean": _mean,
-        "same_answer": _same_answer,
-    }
-)
-IMPLEMENTED = tuple(_SLOTS)
+IMPLEMENTED = tuple(CONDITIONS)
 TEXTS = ("p1", *TRUNCATED, "p5", "embed")
 """Conditions whose slot holds text, as tokens or as their embeddings."""
 
 
 def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
     """Return what stands in each episode's slot under a condition; ValueError if unknown."""
-    if condition not in _SLOTS:
-        raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(_SLOTS)}")
-    return setting.exchanged.get(condition, _SLOTS[condition])(setting)
+    if condition not in CONDITIONS:
+        raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(CONDITIONS)}")
+    return setting.exchanged.get(condition, CONDITIONS[condition])(setting)

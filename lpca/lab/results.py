@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import pkgutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import lpca.judge
-import lpca.stats
-import lpca.validity
+from lpca.base.code_identity import code_hash
 from lpca.base.files import StorageError, read_json, write_json
-from lpca.base.hashing import hash_data, hash_file, hash_modules
+from lpca.base.hashing import hash_data, hash_file
 from lpca.base.version import __version__
+from lpca.codec.architectures import CODECS
 from lpca.codec.checkpoint import identify
-from lpca.evaluation.block import CODE
-from lpca.gate.plan import evidence_path
+from lpca.codec.objectives import OBJECTIVES
+from lpca.evaluation.conditions import CONDITIONS
+from lpca.gate.plan import evidence_path, gate_conditions, sound_spec
+from lpca.gate.runner import Runner
 from lpca.gatespec.model import Spec
 from lpca.lab.grid import Cell, Grid
 from lpca.lab.summary import Reading, not_measured, read
 from lpca.receivers.model import Receiver
-from lpca.tasks import Task
+from lpca.tasks import TASKS, Task
 
 EVIDENCE, BROKEN = "evidence", "broken.json"
 
@@ -46,7 +45,7 @@ def name_cells(
         "contents": dict(task.contents()),
         "receiver": [receiver.weights_hash, receiver.configuration_hash],
         "computed": [receiver.device.type, str(receiver.dtype)],
-        "code": [__version__, _deciding_code()],
+        "code": [__version__, deciding_code(spec, grid.gate, task)],
     }
     keys = {}
     for cell in grid.cells() if cells is None else cells:
@@ -106,24 +105,21 @@ class Results:
         return str(held["reason"]) if held and fresh else None
 
 
-@cache
-def _deciding_code() -> str:
-    """SHA-256 of what makes outcomes, checks and verdicts."""
-    packages = (lpca.judge, lpca.validity, lpca.stats)
-    modules = [
-        f"{package.__name__}.{found.name}"
-        for package in packages
-        for found in pkgutil.iter_modules(package.__path__)
-    ]
-    return hash_modules(
-        [
-            *modules,
-            *CODE,
-            "lpca.evaluation.conditions",
-            "lpca.evaluation.evaluate",
-            "lpca.gate.measure",
-            "lpca.gate.evidence",
-        ]
+def deciding_code(spec: Spec, gate: str, task: Task) -> str:
+    """Hash the code that makes a gate's evidence: outcomes, checks and verdict.
+
+    A codec's own code is named by its identity.
+    """
+    return code_hash(
+        Runner,
+        sound_spec,
+        task,
+        resolved={
+            CODECS.kind: [],
+            OBJECTIVES.kind: [],
+            CONDITIONS.kind: gate_conditions(spec, gate),
+            TASKS.kind: [task.name],
+        },
     )
 
 

@@ -19,8 +19,9 @@ from threading import Event, Timer
 from types import MappingProxyType
 
 from lpca.base.errors import RunError
+from lpca.tasks import sandbox_child
 
-CHILD = Path(__file__).with_name("sandbox_child.py")
+CHILD = Path(sandbox_child.__file__)
 MAX_LENGTH = 200
 """Characters of an expression."""
 MAX_OUTPUT = 4096

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import math
 import os
 import subprocess
@@ -13,7 +12,6 @@ import torch
 from lpca.base.hashing import (
     hash_data,
     hash_file,
-    hash_modules,
     hash_tensors,
     named_rng,
     named_seed,
@@ -74,61 +72,6 @@ def test_a_file_is_hashed_by_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     wanted = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert hash_file(tmp_path / "a") == wanted
-
-
-class TestModules:
-    BASE = '"""Doc."""\n\n\ndef f(x: int = 1) -> int:\n    """Say."""\n    return x + 1\n'
-
-    @pytest.fixture
-    def hash_of(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-        monkeypatch.syspath_prepend(str(tmp_path))
-
-        def hashed(source: str) -> str:
-            (tmp_path / "some_hashed_module.py").write_text(source)
-            return hash_modules(["some_hashed_module"])
-
-        return hashed
-
-    @pytest.mark.parametrize(
-        "same",
-        [
-            BASE.replace("Doc.", "Other words."),
-            BASE.replace('    """Say."""\n', ""),
-            BASE.replace("return x + 1", "return (x + 1)  # a comment"),
-            BASE.replace("\n\n\n", "\n\n# Lines between.\n\n"),
-            BASE.replace("x: int = 1", "\n    x: int = 1,\n"),
-        ],
-    )
-    def test_words_and_layout_do_not_matter(self, hash_of, same: str) -> None:  # type: ignore[no-untyped-def]
-        assert ast.parse(same)
-        assert hash_of(same) == hash_of(self.BASE)
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            BASE.replace("x + 1", "x + 2"),
-            BASE.replace("x + 1", "x - 1"),
-            BASE.replace("x + 1", "1 + x"),
-            BASE.replace("= 1)", "= 2)"),
-            BASE.replace("def f", "def g"),
-            BASE + "f(2)\n",
-            BASE.replace("x + 1", "x + True"),
-        ],
-    )
-    def test_what_the_code_does_matters(self, hash_of, other: str) -> None:  # type: ignore[no-untyped-def]
-        assert hash_of(other) != hash_of(self.BASE)
-
-    def test_every_module_counts_and_its_name(self) -> None:
-        one, other = "lpca.base.files", "lpca.base.hashing"
-        sets = [(one,), (other,), (one, other)]
-        assert len({hash_modules(names) for names in sets}) == 3
-        assert hash_modules(("lpca.base.files", "lpca.base.hashing")) == hash_modules(
-            ("lpca.base.hashing", "lpca.base.files")
-        )
-
-    def test_a_module_without_source_is_an_error(self) -> None:
-        with pytest.raises(ModuleNotFoundError):
-            hash_modules(["lpca.no_such_module"])
 
 
 class TestNames:

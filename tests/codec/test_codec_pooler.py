@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.base import Codec
-from lpca.codec.token_pooler import TokenPooler
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
+from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.similarity import FIRST, similarity
-from lpca.codec.static_prefix import StaticPrefix
-from lpca.codec.token_pooler import TokenPooler
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
 

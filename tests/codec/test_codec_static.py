@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 import torch
 
+from lpca.codec.architectures.static_prefix import StaticPrefix
 from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe, Stage
-from lpca.codec.static_prefix import StaticPrefix
 from lpca.codec.training import Training
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_file
 from lpca.codec import store
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.checkpoint import MANIFEST, WEIGHTS, identify, read_identity
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Obtained, Request, obtain_codec
-from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Progress, Training
 from lpca.receivers.model import Receiver
 from lpca.tasks import Task, Trip

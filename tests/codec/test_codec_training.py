@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.objectives.answer import answer_loss
 from lpca.codec.recipe import Recipe, Stage
-from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Progress, Training
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip

@@ -6,10 +6,10 @@ import pytest
 import torch
 from known_codecs import SEED, K, N, Noise
 
+from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe, Stage
-from lpca.codec.static_prefix import StaticPrefix
-from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.training import Training
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver

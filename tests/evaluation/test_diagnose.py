@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify, save_checkpoint
 from lpca.codec.recipe import Recipe
-from lpca.codec.static_prefix import StaticPrefix
-from lpca.codec.token_pooler import TokenPooler
 from lpca.commands.cli import main
 from lpca.commands.diagnose import parse_scales
 from lpca.diagnose.sweeps import scale_sweep

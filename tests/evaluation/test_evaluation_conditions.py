@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
-from lpca.codec.static_prefix import StaticPrefix
-from lpca.codec.token_pooler import TokenPooler
 from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, TaskError, Trip

@@ -12,9 +12,9 @@ from tiny import save_tiny
 
 import lpca.evaluation.evaluate
 from lpca.base.hashing import hash_data
+from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
-from lpca.codec.static_prefix import StaticPrefix
-from lpca.codec.token_pooler import TokenPooler
 from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.gatespec.model import TRUNCATED

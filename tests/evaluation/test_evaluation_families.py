@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify
 from lpca.codec.recipe import Recipe
-from lpca.codec.static_prefix import StaticPrefix
-from lpca.codec.token_pooler import TokenPooler
 from lpca.evaluation.block import FREE_FACTOR, FREE_TOKENS, make_job
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from lpca.base.errors import RequestError
+from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify
 from lpca.codec.recipe import Recipe, Stage
-from lpca.codec.static_prefix import StaticPrefix
-from lpca.codec.token_pooler import TokenPooler
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import IMPLEMENTED, Setting
 from lpca.evaluation.evaluate import evaluate

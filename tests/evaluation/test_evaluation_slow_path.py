@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
-from lpca.codec.token_pooler import TokenPooler
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.slow_path import next_token_scores, option_score

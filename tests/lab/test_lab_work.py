@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from lpca.base.exit_codes import ExitCode
+from lpca.codec.architectures.static_prefix import StaticPrefix
 from lpca.codec.base import CodecError
-from lpca.codec.static_prefix import StaticPrefix
 from lpca.commands.cli import main
 
 PLACES = [("answer", 0), ("answer", 1), ("prefix", 0), ("prefix", 1)]

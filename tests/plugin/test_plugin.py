@@ -111,7 +111,7 @@ def biased_null(setting):
 def test_a_failed_check_makes_the_gate_invalid_and_no_criterion_is_read(
     project, monkeypatch, extra
 ):
-    monkeypatch.setattr(conditions, "_SLOTS", {**conditions._SLOTS, "null": biased_null})
+    monkeypatch.setattr(conditions, "CONDITIONS", {**conditions.CONDITIONS, "null": biased_null})
     result = project.run("-m", "main", *extra)
     assert result.ret == 7
     evidence = project.evidence()

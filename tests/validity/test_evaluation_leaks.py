@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.base import Codec
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import Identity, identify
 from lpca.codec.recipe import Recipe, Stage
-from lpca.codec.static_prefix import StaticPrefix
-from lpca.codec.token_pooler import TokenPooler
 from lpca.codec.user_codec import codec_given, obtain_own
 from lpca.evaluation.block import Computed, Job, RunBlock, run_block
 from lpca.evaluation.condition_numbers import condition_numbers

@@ -13,9 +13,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
-from lpca.codec.token_pooler import TokenPooler
 from lpca.evaluation.condition_numbers import COSTS, condition_numbers
 from lpca.evaluation.conditions import TEXTS, Setting, beginning, build_slots, structured
 from lpca.evaluation.evaluate import evaluate

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.objectives.batch import Batch
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 
 
+@OBJECTIVES.register("answer")
 def answer(batch: Batch) -> Tensor:
     """Cross-entropy of the right answers: mean of -log p(t) over all their tokens t, in nats.
 

@@ -8,6 +8,7 @@ from itertools import takewhile
 import torch
 from torch import Tensor
 
+from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.objectives.batch import Batch
 from lpca.tasks import Episode
 
@@ -15,6 +16,7 @@ CONTENT_WEIGHT = 4.0
 """How much more a token of content weighs than one of form."""
 
 
+@OBJECTIVES.register("answer_content")
 def answer_content(batch: Batch) -> Tensor:
     """sum of w(t) * -log p(t) / sum of w(t) over all tokens t of the right answers, in nats.
 

@@ -7,6 +7,7 @@ import random
 import torch
 from torch import Tensor
 
+from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.objectives.batch import Batch
 
 MARGIN = 1.0
@@ -15,6 +16,7 @@ NEGATIVES = 5
 """How many other messages each answer is tried with."""
 
 
+@OBJECTIVES.register("help")
 def help_loss(batch: Batch) -> Tensor:
     """mean over episodes of max(0, NLL_correct - NLL_null + `MARGIN`), in nats per token.
 
@@ -24,6 +26,7 @@ def help_loss(batch: Batch) -> Tensor:
     return (batch.nll(batch.normal) - _null(batch) + MARGIN).clamp(min=0).mean()
 
 
+@OBJECTIVES.register("shuffle_contrast")
 def shuffle_contrast(batch: Batch) -> Tensor:
     """mean over episodes of max(0, `MARGIN` - (NLL_shuffle - NLL_correct)), in nats per token.
 
@@ -36,6 +39,7 @@ def shuffle_contrast(batch: Batch) -> Tensor:
     return (MARGIN - (nll - batch.nll(batch.normal))).clamp(min=0)[there].mean()
 
 
+@OBJECTIVES.register("info_nce")
 def info_nce(batch: Batch) -> Tensor:
     """mean over i of -log(exp s_ii / (exp s_ii + sum over j in N(i) of exp s_ij)).
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.objectives.batch import Batch
 
 
+@OBJECTIVES.register("mse")
 def mse(batch: Batch) -> Tensor:
     """mean over episodes and coordinates of (mean of the k prefix vectors - mean embedding)^2.
 
@@ -17,6 +19,7 @@ def mse(batch: Batch) -> Tensor:
     return nn.functional.mse_loss(batch.prefixes.mean(1), message_means(batch))
 
 
+@OBJECTIVES.register("similarity")
 def similarity(batch: Batch) -> Tensor:
     """mean over pairs i != j of (cos(z_i, z_j) - cos(m_i, m_j))^2.
 
@@ -27,6 +30,7 @@ def similarity(batch: Batch) -> Tensor:
     return _apart((_cosines(batch.prefixes.flatten(1)) - wanted).square())
 
 
+@OBJECTIVES.register("diversity")
 def diversity(batch: Batch) -> Tensor:
     """mean over pairs i != j of cos(z_i, z_j)^2, z as in `similarity`.
 

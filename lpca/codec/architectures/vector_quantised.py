@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lpca.codec.architectures import CODECS
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.packages import needed
-from lpca.codec.token_pooler import TokenPooler
 from lpca.receivers.model import Receiver
 
 COMMITMENT = 0.25
@@ -18,6 +19,7 @@ DECAY, DEAD = 0.8, 0.05
 """Of a code's moving mean of uses per step; below `DEAD` a code of the batch takes its place."""
 
 
+@CODECS.register("vector_quantised", "residual_vq")
 class VectorQuantised(TokenPooler):
     """`TokenPooler` whose latents are replaced by the nearest codes of a codebook.
 

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from lpca.codec.architectures import CODECS
 from lpca.codec.packages import needed
 from lpca.codec.state_reader import StateReader
 from lpca.receivers.attention import causal_mask, left_padded
 from lpca.receivers.model import Receiver
 
 
+@CODECS.register("memory_tokens")
 class MemoryTokens(StateReader):
     """The frozen receiver reads the message and k memory tokens; their final states are latents.
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lpca.codec.architectures import CODECS
 from lpca.codec.state_reader import StateReader
 from lpca.receivers.model import Receiver
 
 WIDTH, HEADS = 512, 8
 
 
+@CODECS.register("cross_attention")
 class CrossAttention(StateReader):
     """One cross-attention, as in the Perceiver (Jaegle et al. 2021, arXiv:2103.03206).
 

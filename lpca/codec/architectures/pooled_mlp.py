@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lpca.codec.architectures import CODECS
 from lpca.codec.state_reader import StateReader
 from lpca.receivers.model import Receiver
 
 WIDTH = 512
 
 
+@CODECS.register("pooled_mlp")
 class PooledMLP(StateReader):
     """The last state and the mean of all, through an MLP to k vectors.
 

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lpca.codec.architectures import CODECS
 from lpca.codec.base import TrainableCodec
 from lpca.receivers.model import Receiver
 
 
+@CODECS.register("static_prefix")
 class StaticPrefix(TrainableCodec):
     """k free vectors, as in prompt tuning (Lester, Al-Rfou and Constant 2021, arXiv:2104.08691).
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from lpca.codec.architectures import CODECS
 from lpca.codec.base import TrainableCodec
 from lpca.receivers.model import Receiver
 from lpca.receivers.states import hidden_states
@@ -16,6 +17,7 @@ ATTENTION_WIDTH = 256
 LAYER_FRACTION = 0.4
 
 
+@CODECS.register("token_pooler")
 class TokenPooler(TrainableCodec):
     """k learned queries pool the message's token embeddings.
 

@@ -1,0 +1,296 @@
+"""What code computes, as a hash: of definitions and all that they use, found by reading them.
+
+From its roots the closure follows every name to the definition behind it, through imports, in
+annotations too, to where followed source ends (`source_code`); nothing is listed by hand. What is
+hashed is a normal form in which these change nothing: where a definition stands and what it is
+called, how it is imported, names of local variables and methods, docstrings, comments, layout,
+and annotations, but for those of a class's fields.
+
+Why equal forms mean equal behaviour: definitions, variables of a scope and methods are written as
+numbers, in the order in which the same walk meets them. Equal forms therefore pair the names of
+one with the names of the other, one to one, in every place where they stand; all else is written
+as it is. Only names that nothing outside can know are numbered. Literal stay parameters (a mapping
+may be unpacked into them), fields and stored attributes (`asdict`, `state_dict`), special methods,
+methods of classes that derive from a library's, names that stand in a string (`getattr`) or are
+also a library's, and those that built-in types have.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import hashlib
+import inspect
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from types import ModuleType
+
+from lpca.base.normal_form import Member, ModuleName, Token, Unit, Writer
+from lpca.base.source_code import (
+    DEFINITIONS,
+    EFFECTS,
+    WHOLE,
+    Module,
+    Sources,
+    Symbol,
+    dotted,
+    text_of,
+)
+
+_KNOWN = frozenset(
+    name for one in vars(builtins).values() if isinstance(one, type) for name in dir(one)
+)
+"""Attributes of built-in types."""
+
+
+class Closures:
+    """Closures over the same sources, which share the normal forms of their statements."""
+
+    def __init__(self, sources: Sources | None = None) -> None:
+        self.sources = sources or Sources()
+        self._units: dict[ast.AST, Unit] = {}
+
+    def reread(self, module: str, text: str) -> Closures:
+        """Return the same with another text of one module."""
+        made = Closures(self.sources.reread(module, text))
+        if made.sources._resolved is self.sources._resolved:
+            made._units = self._units
+        return made
+
+    def hash(
+        self, roots: Iterable[object], resolved: Mapping[str, Collection[str]] | None = None
+    ) -> str:
+        """Return the SHA-256 of the roots' closure; as `code_hash`."""
+        return self._walked(roots, resolved).hash()
+
+    def closure(
+        self, roots: Iterable[object], resolved: Mapping[str, Collection[str]] | None = None
+    ) -> frozenset[Symbol]:
+        """Return everything that counts in a hash; as `code_hash`."""
+        return frozenset(self._walked(roots, resolved).numbers)
+
+    def _walked(
+        self, roots: Iterable[object], resolved: Mapping[str, Collection[str]] | None
+    ) -> _Walk:
+        walk = _Walk(self, resolved or {})
+        for root in roots:
+            walk.meet(symbol_of(root))
+        walk.go()
+        return walk
+
+    def unit(self, module: Module, statement: ast.stmt | ast.expr) -> Unit:
+        """Return the normal form of a statement at the top of a module, or of an entry."""
+        if statement not in self._units:
+            self._units[statement] = Writer(self.sources, module).written(statement)
+        return self._units[statement]
+
+
+def code_hash(*roots: object, resolved: Mapping[str, Collection[str]] | None = None) -> str:
+    """Return the SHA-256 of what functions, classes or modules compute, and all that they use.
+
+    Args:
+        roots: functions, classes, modules; of another object its class.
+        resolved: by a registry's kind the names of the entries that are used. A registry that is
+            not mentioned counts with all its entries.
+
+    Raises:
+        LookupError: a root has no source that is followed.
+
+    Example:
+        >>> code_hash(code_hash) == code_hash(code_hash)
+        True
+    """
+    closures = _READ.get()
+    if closures is not None:
+        return closures.hash(roots, resolved)
+    entries = tuple((kind, tuple(names)) for kind, names in sorted((resolved or {}).items()))
+    return _of_this_process(tuple(symbol_of(root) for root in roots), entries)
+
+
+@contextmanager
+def reading(closures: Closures) -> Iterator[None]:
+    """Let `code_hash` read other sources than this process began with, as long as it lasts."""
+    before = _READ.set(closures)
+    try:
+        yield
+    finally:
+        _READ.reset(before)
+
+
+_READ: ContextVar[Closures | None] = ContextVar("read", default=None)
+
+
+@cache
+def _of_this_process(
+    roots: tuple[Symbol, ...], resolved: tuple[tuple[str, tuple[str, ...]], ...]
+) -> str:
+    return _closures().hash(roots, dict(resolved))
+
+
+@cache
+def _closures() -> Closures:
+    return Closures()
+
+
+def symbol_of(what: object) -> Symbol:
+    """Return where a function, a class, a module, or an object's class stands."""
+    if isinstance(what, Symbol):
+        return what
+    if isinstance(what, ModuleType):
+        return Symbol(what.__name__, WHOLE)
+    if not isinstance(what, type) and not inspect.isroutine(what):
+        what = type(what)
+    what = inspect.unwrap(what) if callable(what) else what
+    name = str(getattr(what, "__qualname__", ""))
+    return Symbol(str(what.__module__), name.partition(".")[0])
+
+
+class _Walk:
+    """A closure on its way: symbols are numbered as they are met."""
+
+    def __init__(self, closures: Closures, resolved: Mapping[str, Collection[str]]) -> None:
+        self.closures, self.resolved = closures, resolved
+        self.numbers: dict[Symbol, int] = {}
+        self._waiting: deque[Symbol] = deque()
+        self._annotated: deque[Symbol] = deque()
+        self._tokens: list[Token] = []
+        self._units: dict[Symbol, list[Unit]] = {}
+        self._roots: list[Symbol] = []
+
+    def meet(self, symbol: Symbol) -> None:
+        """Enter a root; LookupError where there is no source of it."""
+        sources = self.closures.sources
+        whole = symbol.name == WHOLE and sources.module(symbol.module)
+        if not whole and symbol not in sources.resolve(symbol.module, symbol.name):
+            raise LookupError(f"no source of {symbol.module}.{symbol.name} is followed")
+        self._number(symbol)
+        self._roots.append(symbol)
+
+    def go(self) -> None:
+        """Walk to the end."""
+        while self._waiting or self._annotated:
+            # what annotations alone name comes last: a further annotation renumbers nothing else
+            if self._waiting:
+                self._enter(self._waiting.popleft())
+            else:
+                self._number(self._annotated.popleft())
+
+    def hash(self) -> str:
+        """Hash the normal form of what was met."""
+        members = self._members()
+        numbers: dict[str, str] = {}
+        modules: dict[str, str] = {}
+        digest = hashlib.sha256()
+        for token in self._tokens:
+            if isinstance(token, Symbol):
+                text = f"@{self.numbers[token]}"
+            elif isinstance(token, ModuleName):
+                text = modules.setdefault(token.module, f"#{len(modules)}")
+            elif not isinstance(token, Member):
+                text = token
+            elif token.name in members:
+                text = numbers.setdefault(token.name, f"~{len(numbers)}")
+            else:
+                text = f".{token.name}"
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.hexdigest()
+
+    def _number(self, symbol: Symbol) -> None:
+        if symbol not in self.numbers:
+            self.numbers[symbol] = len(self.numbers)
+            self._waiting.append(symbol)
+
+    def _enter(self, symbol: Symbol) -> None:
+        self._tokens += ["define", symbol]
+        module = self.closures.sources.module(symbol.module)
+        if module is None:
+            return
+        if symbol.name == EFFECTS:
+            statements = module.effects
+        elif symbol.name == WHOLE:
+            statements = module.statements
+        else:
+            statements = module.bound.get(symbol.name, [])
+        kind = self._kind(module, symbol, statements)
+        if kind is not None:
+            self._enter_registry(symbol, kind)
+        else:
+            for statement in statements:
+                self._add(symbol, module, statement)
+            # what is entered elsewhere in a table or a dispatcher that is no registry
+            for place, one in self.closures.sources.registrations(symbol):
+                self._add_entry(symbol, place, one.entry)
+        if module.effects and symbol.name != WHOLE:
+            self._number(Symbol(symbol.module, EFFECTS))
+
+    def _kind(self, module: Module, symbol: Symbol, statements: Sequence[ast.stmt]) -> str | None:
+        """The kind of the registry that a name is; None where it is none."""
+        value = getattr(statements[0], "value", None) if len(statements) == 1 else None
+        if not isinstance(value, ast.Call) or not value.args:
+            return None
+        chain = dotted(value.func)
+        targets = self.closures.sources.resolve(module.name, chain[0]) if chain else ()
+        is_registry = any(isinstance(one, Symbol) and one.name == "Registry" for one in targets)
+        return text_of(value.args[0]) if is_registry and symbol.name != WHOLE else None
+
+    def _enter_registry(self, symbol: Symbol, kind: str) -> None:
+        found = self.closures.sources.registrations(symbol)
+        known = {name for _, one in found for name in one.names or ()}
+        wanted = self.resolved.get(kind)
+        is_seen = any(one.names is None for _, one in found) or known.issuperset(wanted or ())
+        if wanted is not None and not is_seen:
+            wanted = None  # entered in a way that is not seen here: all of it counts
+        self._tokens += ["registry", repr(kind)]
+        named = [
+            (name, place, one)
+            for place, one in found
+            for name in one.names or ("",)
+            if wanted is None or not name or name in wanted
+        ]
+        for name, place, one in sorted(named, key=lambda item: item[0]):
+            self._tokens += ["entry", repr(name)]
+            self._add_entry(symbol, place, one.entry)
+
+    def _add_entry(self, symbol: Symbol, module: Module, entry: ast.stmt | ast.expr) -> None:
+        if isinstance(entry, DEFINITIONS):
+            target = Symbol(module.name, entry.name)
+            self._tokens.append(target)
+            self._number(target)
+        else:
+            self._add(symbol, module, entry)
+            if module.effects:
+                self._number(Symbol(module.name, EFFECTS))
+
+    def _add(self, symbol: Symbol, module: Module, statement: ast.stmt | ast.expr) -> None:
+        unit = self.closures.unit(module, statement)
+        self._units.setdefault(symbol, []).append(unit)
+        for token in unit.tokens:
+            if isinstance(token, Symbol):
+                self._number(token)
+        self._tokens += unit.tokens
+        self._annotated.extend(unit.annotated)
+
+    def _members(self) -> set[str]:
+        """The methods' names that are numbered: those that nothing outside can know."""
+        outside: dict[Symbol, bool] = {}
+
+        def reaches_out(symbol: Symbol) -> bool:
+            if symbol not in outside:
+                outside[symbol] = False
+                units = self._units.get(symbol, [])
+                outside[symbol] = symbol in self._roots or any(
+                    unit.has_outside_base or any(map(reaches_out, unit.bases)) for unit in units
+                )
+            return outside[symbol]
+
+        methods, literal = set[str](), set(_KNOWN)
+        for symbol, units in self._units.items():
+            for unit in units:
+                methods |= unit.methods
+                literal |= unit.literal
+                if reaches_out(symbol):
+                    literal |= unit.methods
+        return {name for name in methods - literal if not name.startswith("__")}
