@@ -21,9 +21,9 @@ import numpy as np
 from measured import ROOT, parser, publish
 
 from lpca.gatespec.load import load_spec
-from lpca.gatespec.model import Equivalence, Gate, Sequential, Spec
+from lpca.gatespec.model import Gate, Sequential, Spec
 from lpca.judge import CriterionResult, OutcomeTable, is_decided, judge, judge_gate, look_sizes
-from lpca.stats import Truth, Verdict, wilson
+from lpca.stats import Equivalence, Truth, Verdict, wilson
 from lpca.stats.truth import joint, ties_of
 
 RULES = (Sequential("obrien-fleming", looks=4), Sequential("e-process", block=50))
@@ -132,7 +132,8 @@ def tables(spec: Spec, gate: Gate, magic: bool, count: int) -> Iterator[OutcomeT
         rates |= dict.fromkeys(same, rates["normal"])
     names, n = list(gate.conditions), spec.episodes(gate)
     truth = Truth(rates, gate.correlation)
-    patterns = joint(names, truth, ties_of(gate.criteria, truth))
+    apart = [one.expect_discordant for one in gate.criteria]
+    patterns = joint(names, truth, ties_of([one.claim for one in gate.criteria], apart))
     masses = np.array(list(patterns.values()))
     bits = np.array(list(patterns), dtype=bool)
     draw = np.random.default_rng(SEED)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lpca.gatespec.model import Claim, Criterion
-from lpca.stats import Truth, power
+from lpca.stats import Claim, Truth, power
 
 TARGET = 0.8
 """The power every criterion must have at the declared expectations."""
@@ -11,7 +10,7 @@ LARGEST_N = 100_000
 
 
 def enough_episodes(
-    criterion: Criterion | Claim, truth: Truth, short: int, levels: tuple[float, float]
+    claim: Claim, truth: Truth, short: int, levels: tuple[float, float]
 ) -> int | None:
     """An n whose power reaches `TARGET`, at most a hundredth above the first one that does.
 
@@ -19,17 +18,16 @@ def enough_episodes(
     equivalences. None when the claim is false under `truth` or no n up to 100000 reaches it.
     Raises as `lpca.stats.power` does.
     """
-    claim = criterion.claim if isinstance(criterion, Criterion) else criterion
     if not truth.satisfies(claim) or short >= LARGEST_N:
         return None
     enough = short
-    while power(criterion, truth, enough, *levels) < TARGET:
+    while power(claim, truth, enough, *levels) < TARGET:
         if enough == LARGEST_N:
             return None
         short, enough = enough, min(2 * enough, LARGEST_N)
     while enough - short > max(1, enough // 100):
         middle = (short + enough) // 2
-        if power(criterion, truth, middle, *levels) < TARGET:
+        if power(claim, truth, middle, *levels) < TARGET:
             short = middle
         else:
             enough = middle

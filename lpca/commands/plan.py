@@ -10,8 +10,7 @@ from lpca.commands.cli import UsageError
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.methods import levels_of, method_of, passing_levels
 from lpca.gatespec.model import Criterion, Gate, Spec
-from lpca.gatespec.wording import conditions_of
-from lpca.stats import Truth, gate_power, power, required_n
+from lpca.stats import gate_power, power, required_n
 
 SIZES = (50, 100, 200, 400, 800, 1600)
 
@@ -40,38 +39,38 @@ def _table(spec: Spec, gate: Gate) -> str:
     planned = [one for one in gate.criteria if _plannable(gate, one)]
     width = max(24, *(len(one.id) for one in gate.criteria)) + 2
     head = "".join(f"{f'n={n}' + '*' * (n == own):>9}" for n in sizes)
-    truth = Truth(gate.expect, gate.correlation)
     lines = [f"{gate.name}: {gate.title}", f"{'  power':{width}}{head}{'n for 0.8':>12}"]
     lines += [
-        _row(spec, gate, one, truth, sizes, width)
+        _row(spec, gate, one, sizes, width)
         if one in planned
         else f"  {one.id:{width - 2}} unknown: no rate expected, or no method decides it"
         for one in gate.criteria
     ]
     if len(planned) == len(gate.criteria):
-        lines.append(_whole(spec, gate, truth, sizes, width))
+        lines.append(_whole(spec, gate, sizes, width))
     family = f"; one k of {len(gate.family)} (Holm)" if gate.any_k else ""
     lines.append(f"  *: the gate's own n; correlation {gate.correlation:g}{family}\n")
     return "\n".join(lines)
 
 
 def _plannable(gate: Gate, criterion: Criterion) -> bool:
-    known = all(name in gate.expect for name in conditions_of(criterion.claim))
+    known = all(name in gate.expect for name in criterion.claim.conditions)
     return known and method_of(criterion.claim) is not None
 
 
-def _row(
-    spec: Spec, gate: Gate, one: Criterion, truth: Truth, sizes: Sequence[int], width: int
-) -> str:
+def _row(spec: Spec, gate: Gate, one: Criterion, sizes: Sequence[int], width: int) -> str:
     levels = passing_levels(gate, levels_of(one, spec.evaluation))
-    cells = "".join(f"{power(one, truth, n, *levels):9.3f}" for n in sizes)
-    needed = required_n(one, truth, 0.8, *levels)
+    truth = gate.truth(one)
+    cells = "".join(f"{power(one.claim, truth, n, *levels):9.3f}" for n in sizes)
+    needed = required_n(one.claim, truth, 0.8, *levels)
     return f"  {one.id:{width - 2}}{cells}{'none' if needed is None else needed:>12}"
 
 
-def _whole(spec: Spec, gate: Gate, truth: Truth, sizes: Sequence[int], width: int) -> str:
+def _whole(spec: Spec, gate: Gate, sizes: Sequence[int], width: int) -> str:
     """Simulated: seeded, standard error at most 0.005."""
     evaluation = spec.evaluation
     levels = passing_levels(gate, (evaluation.confidence, evaluation.equivalence_confidence))
-    powers = [gate_power(gate.criteria, truth, n, *levels).power for n in sizes]
+    claims = [one.claim for one in gate.criteria]
+    apart = [one.expect_discordant for one in gate.criteria]
+    powers = [gate_power(claims, gate.truth(), n, *levels, apart).power for n in sizes]
     return f"{'  the whole gate':{width}}" + "".join(f"{share:9.3f}" for share in powers)

@@ -11,8 +11,8 @@ from collections.abc import Collection
 
 from lpca.gatespec.claim_parser import ABOUT, FORMS, ClaimError, Side, Token, parse_comparison
 from lpca.gatespec.linear import Linear, Quotient
-from lpca.gatespec.model import (
-    CONDITIONS,
+from lpca.gatespec.model import CONDITIONS
+from lpca.stats import (
     Approximate,
     Band,
     BoundsComparison,

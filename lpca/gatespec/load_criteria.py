@@ -7,8 +7,9 @@ from lpca.gatespec.claims import ClaimError, parse_claim
 from lpca.gatespec.document import Node, Scalar, Section, SpecError
 from lpca.gatespec.load_design import read_sweep, read_where
 from lpca.gatespec.methods import INDEPENDENT, NO_METHOD, SOUND, method_of, normal_form
-from lpca.gatespec.model import Claim, Criterion
+from lpca.gatespec.model import Criterion
 from lpca.gatespec.schema_model import CRITERION, CRITERION_EXPECT, RATE
+from lpca.stats import Claim
 
 
 def read_criteria(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from lpca.gatespec.model import (
+from lpca.gatespec.model import Criterion, Evaluation, Gate
+from lpca.stats import (
     Approximate,
     Band,
     BoundsComparison,
     Claim,
-    Criterion,
     Difference,
     Equivalence,
-    Evaluation,
     Gain,
-    Gate,
     Rate,
     Ratio,
 )

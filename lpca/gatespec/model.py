@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-Relation = Literal[">", "<"]
+from lpca.stats import Claim, Truth
+
 Answers = Literal["seen", "unseen", "all"]
 Score = Literal["likelihood", "greedy"]
 SequentialRule = Literal["e-process", "obrien-fleming"]
@@ -37,84 +38,6 @@ class Position:
 
 Places = Mapping[str, Position]
 """By key: where its value stands. Never part of what makes two specs equal."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """`first - second > margin` or `first - second < margin`; paired, one-sided."""
-
-    first: str
-    second: str
-    relation: Relation
-    margin: float
-
-
-@dataclass(frozen=True)
-class Equivalence:
-    """`abs(first - second) < margin`; paired, two one-sided tests."""
-
-    first: str
-    second: str
-    margin: float
-
-
-@dataclass(frozen=True)
-class Band:
-    """`low < condition < high`: a success rate inside a band; two one-sided claims."""
-
-    condition: str
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Rate:
-    """`condition > bound` or `condition < bound`: one success rate; one-sided."""
-
-    condition: str
-    relation: Relation
-    bound: float
-
-
-@dataclass(frozen=True)
-class Gain:
-    """`condition - f * text - (1 - f) * base > 0`: at least the fraction f of the gain of text."""
-
-    condition: str
-    text: str
-    base: str
-    fraction: float
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """`first / second > ratio` or `<`; paired."""
-
-    first: str
-    second: str
-    relation: Relation
-    ratio: float
-
-
-@dataclass(frozen=True)
-class BoundsComparison:
-    """`low(first) > high(second)`: two separate intervals compared. Read so it can be refused."""
-
-    first: str
-    second: str
-    relation: Relation
-    margin: float = 0.0
-
-
-@dataclass(frozen=True)
-class Approximate:
-    """`first ~= second`: equality without a margin. Read so it can be refused."""
-
-    first: str
-    second: str
-
-
-Claim = Difference | Equivalence | Band | Rate | Gain | Ratio | BoundsComparison | Approximate
 
 
 @dataclass(frozen=True)
@@ -198,6 +121,11 @@ class Gate:
     controls: dict[str, str] = field(default_factory=dict)
     reported: tuple[str, ...] = ()
     places: Places = field(default_factory=dict, compare=False, repr=False)
+
+    def truth(self, criterion: Criterion | None = None) -> Truth:
+        """What is supposed true when power is computed; a criterion may add how often it ties."""
+        discordant = None if criterion is None else criterion.expect_discordant
+        return Truth(self.expect, self.correlation, discordant)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lpca.gatespec.model import (
+from lpca.stats import (
     Approximate,
     Band,
     BoundsComparison,
@@ -16,36 +16,6 @@ from lpca.gatespec.model import (
     Ratio,
     Relation,
 )
-
-
-def conditions_of(claim: Claim) -> tuple[str, ...]:
-    """The conditions a claim names, first to last."""
-    match claim:
-        case Band(condition) | Rate(condition):
-            return (condition,)
-        case Gain(condition, text, base):
-            return (condition, text, base)
-        case _:
-            return (claim.first, claim.second)
-
-
-def margins_of(claim: Claim) -> tuple[float, ...]:
-    """The bounds a claim is held against: both ends of a band or an equivalence, else one."""
-    match claim:
-        case Difference(margin=margin) | BoundsComparison(margin=margin):
-            return (margin,)
-        case Equivalence(margin=margin):
-            return (-margin, margin)
-        case Band(low=low, high=high):
-            return (low, high)
-        case Rate(bound=bound):
-            return (bound,)
-        case Ratio(ratio=ratio):
-            return (ratio,)
-        case Gain():
-            return (0.0,)
-        case Approximate():
-            return ()
 
 
 def in_words(claim: Claim, *, holds: bool = True, named: Callable[[str], str] = str) -> str:

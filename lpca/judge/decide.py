@@ -6,19 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from lpca.gatespec.methods import levels_of, method_of
-from lpca.gatespec.model import (
-    Band,
-    Claim,
-    Criterion,
-    Difference,
-    Equivalence,
-    Evaluation,
-    Gate,
-    Rate,
-    Ratio,
-    Spec,
-)
-from lpca.gatespec.wording import conditions_of, margins_of
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Spec
 from lpca.judge.messages import message, needed_n
 from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.results import CriterionResult, GateResult
@@ -26,6 +14,7 @@ from lpca.judge.sequential import sequential_verdicts
 from lpca.stats import (
     AnyOf,
     Assessment,
+    Claim,
     PairedTable,
     Verdict,
     any_of,
@@ -205,7 +194,7 @@ def _refuse_undecidable(gate: Gate, criterion: Criterion) -> None:
 
 
 def _missing(criterion: Criterion, table: OutcomeTable) -> list[str]:
-    return [name for name in conditions_of(criterion.claim) if name not in table.outcomes]
+    return [name for name in criterion.claim.conditions if name not in table.outcomes]
 
 
 def _decided(
@@ -224,7 +213,7 @@ def _decided(
         position=criterion.position,
         verdict=verdict,
         message=message(criterion.claim, verdict, assessment, table, needed),
-        margins=margins_of(criterion.claim),
+        margins=criterion.claim.margins,
         estimate=assessment.estimate,
         interval=assessment.interval,
         confidence=1.0 - 2.0 * assessment.alpha,
@@ -239,17 +228,16 @@ def _decided(
 
 
 def _paired(claim: Claim, table: OutcomeTable) -> PairedTable | None:
-    match claim:
-        case Difference(first, second) | Equivalence(first, second) | Ratio(first, second):
-            return PairedTable.from_outcomes(table.packed[first], table.packed[second])
-    return None
+    if len(claim.conditions) != 2:
+        return None
+    first, second = claim.conditions
+    return PairedTable.from_outcomes(table.packed[first], table.packed[second])
 
 
 def _successes(claim: Claim, table: OutcomeTable) -> int | None:
-    match claim:
-        case Rate(condition) | Band(condition):
-            return table.packed[condition].count(1)
-    return None
+    if len(claim.conditions) != 1:
+        return None
+    return table.packed[claim.conditions[0]].count(1)
 
 
 def _absent(criterion: Criterion, table: OutcomeTable) -> CriterionResult:
@@ -276,7 +264,7 @@ def _unread_criterion(criterion: Criterion, verdict: Verdict, reason: str) -> Cr
         position=criterion.position,
         verdict=verdict,
         message=reason,
-        margins=margins_of(criterion.claim),
+        margins=criterion.claim.margins,
     )
 
 

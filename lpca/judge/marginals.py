@@ -12,29 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpca.gatespec.methods import levels_of
-from lpca.gatespec.model import (
-    Band,
-    Criterion,
-    Difference,
-    Equivalence,
-    Evaluation,
-    Gain,
-    Rate,
-    Ratio,
-)
-from lpca.gatespec.wording import conditions_of
+from lpca.gatespec.model import Criterion, Evaluation
 from lpca.judge.outcomes import OutcomeError
-from lpca.stats import (
-    Assessment,
-    Interval,
-    PairedTable,
-    Verdict,
-    assess_band,
-    assess_difference,
-    assess_equivalence,
-    assess_rate,
-    assess_ratio,
-)
+from lpca.stats import Assessment, Gain, Interval, PairedTable, Successes, Verdict, assess_counts
 
 MAX_COUNTED = 100_000
 """Episodes whose pairings are gone through in a minute or so."""
@@ -117,7 +97,7 @@ def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluatio
     Raises:
         TypeError: the claim is one that no sound method decides.
     """
-    missing = [name for name in conditions_of(criterion.claim) if name not in counts.successes]
+    missing = [name for name in criterion.claim.conditions if name not in counts.successes]
     if missing:
         reason = f"{criterion.id} has no counts for {', '.join(missing)}"
         return PairingRange(criterion.id, (Verdict.NOT_MEASURED,), None, reason)
@@ -135,24 +115,13 @@ def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluatio
 def _possible(
     criterion: Criterion, counts: Marginals, evaluation: Evaluation
 ) -> Iterator[Assessment]:
-    claim = criterion.claim
-    one, two = levels_of(criterion, evaluation)
-    match claim:
-        case Rate(condition, relation, bound):
-            yield assess_rate(counts.successes[condition], counts.n, bound, relation, one)
-        case Band(condition, low, high):
-            yield assess_band(counts.successes[condition], counts.n, low, high, two)
-        case Difference(first, second, relation, margin):
-            for table in _tables(counts, first, second):
-                yield assess_difference(table, margin, relation, one)
-        case Equivalence(first, second, margin):
-            for table in _tables(counts, first, second):
-                yield assess_equivalence(table, margin, two)
-        case Ratio(first, second, relation, ratio):
-            for table in _tables(counts, first, second):
-                yield assess_ratio(table, ratio, relation, one)
-        case _:
-            raise TypeError(f"no sound method decides a {type(claim).__name__}")
+    claim, levels = criterion.claim, levels_of(criterion, evaluation)
+    if len(claim.conditions) == 2:
+        for table in _tables(counts, *claim.conditions):
+            yield assess_counts(claim, table, *levels)
+    else:
+        own = Successes(counts.successes[claim.conditions[0]], counts.n)
+        yield assess_counts(claim, own, *levels)
 
 
 def _tables(counts: Marginals, first: str, second: str) -> Iterator[PairedTable]:

@@ -6,10 +6,10 @@ import math
 
 from lpca.checker.enough import enough_episodes
 from lpca.gatespec.methods import levels_of
-from lpca.gatespec.model import Band, Claim, Criterion, Evaluation, Gain, Rate, Ratio
-from lpca.gatespec.wording import conditions_of, in_words, margins_of, percent
+from lpca.gatespec.model import Criterion, Evaluation
+from lpca.gatespec.wording import in_words, percent
 from lpca.judge.outcomes import OutcomeTable
-from lpca.stats import Assessment, PairedTable, Truth, Verdict
+from lpca.stats import Assessment, Band, Claim, Gain, PairedTable, Rate, Ratio, Truth, Verdict
 
 
 def message(
@@ -30,7 +30,7 @@ def needed_n(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) 
 
 
 def _observed(claim: Claim, table: OutcomeTable) -> Truth:
-    names = conditions_of(claim)
+    names = claim.conditions
     rates = {name: table.rate(name) for name in names}
     if len(names) != 2:
         return Truth(rates)
@@ -57,12 +57,12 @@ def advice(needed: int | None, claim: Claim, observed: Truth) -> str:
 
 
 def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
-    names = conditions_of(claim)
+    names = claim.conditions
     rates = ", ".join(f"{name} {percent(table.rate(name))}" for name in names)
     level = f"{round(100 * (1 - 2 * seen.alpha), 2):g} % interval"
     scale, unit = scale_of(claim)
     low, high = (shown(bound, scale) for bound in (seen.interval.low, seen.interval.high))
-    bounds = " to ".join(shown(margin, scale) for margin in margins_of(claim))
+    bounds = " to ".join(shown(margin, scale) for margin in claim.margins)
     what = {"%": "rate", "points": "difference", "": "ratio"}[unit]
     if isinstance(claim, Gain):
         what = "gain kept less the share asked for"

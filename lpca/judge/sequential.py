@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lpca.gatespec.methods import levels_of
-from lpca.gatespec.model import Criterion, Equivalence, Evaluation, Gate, Sequential
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Sequential
 from lpca.judge.outcomes import OutcomeTable
-from lpca.stats import Verdict, assess, decide_anytime, evidence, obrien_fleming
+from lpca.stats import Equivalence, Verdict, assess, decide_anytime, evidence, obrien_fleming
 
 
 def look_sizes(rule: Sequential, n: int) -> list[int]:
@@ -64,7 +64,7 @@ def _at_look(
         return []
     alpha = (1.0 - evaluation.confidence) / 2.0
     if rule.rule == "e-process":
-        return decide_anytime([evidence(one, outcomes) for one in criteria], alpha)
+        return decide_anytime([evidence(one.claim, outcomes) for one in criteria], alpha)
     limit = obrien_fleming(rule.looks or 1, alpha).p[look]
     verdicts = []
     for one in criteria:

@@ -17,7 +17,7 @@ from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestR
 from allure_commons.types import LabelType
 
 from lpca.gatespec.model import Criterion, Gate
-from lpca.gatespec.wording import conditions_of, in_words
+from lpca.gatespec.wording import in_words
 from lpca.pytest_plugin.allure_steps import steps_of
 from lpca.pytest_plugin.cases import Case
 from lpca.stats import Verdict
@@ -180,7 +180,7 @@ def criterion_numbers(criterion: Criterion, evidence: Mapping[str, Any] | None) 
         "margin": " to ".join(map(_signed, data["margins"])),
         "counts": counts,
     }
-    found = rates(evidence, conditions_of(criterion.claim))
+    found = rates(evidence, criterion.claim.conditions)
     return _measured(numbers) + found + _measured({"n": data["n"]})
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lpca.gatespec.claims import parse_claim
-from lpca.gatespec.model import TRUNCATED, Band, Claim, Difference, Equivalence
+from lpca.gatespec.model import TRUNCATED
 from lpca.gatespec.wording import in_words, percent, points
 from lpca.judge.messages import advice
 from lpca.judge.results import CriterionResult
-from lpca.stats import Truth, Verdict
+from lpca.stats import Band, Claim, Difference, Equivalence, Truth, Verdict
 
 NOUNS = {
     "p0": "no message",

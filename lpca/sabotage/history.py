@@ -6,11 +6,11 @@ from functools import partial
 
 import torch
 
-from lpca.gatespec.model import Difference, Sweep
+from lpca.gatespec.model import Sweep
 from lpca.sabotage.base import sabotage
 from lpca.sabotage.faulty_run import Stage
 from lpca.sabotage.parts import Wrapped, noise
-from lpca.stats import Verdict
+from lpca.stats import Difference, Verdict
 
 MARGINS = (0.8, 0.78, 0.75, 0.73)
 CHECKPOINTS, SCALES, SIZES = 10, (0.5, 0.75, 1.25, 1.5), (120, 140, 160, 180)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lpca.gatespec.model import Approximate, BoundsComparison, Ratio
 from lpca.sabotage.base import sabotage
 from lpca.sabotage.faulty_run import Stage
+from lpca.stats import Approximate, BoundsComparison, Ratio
 
 
 @sabotage("building", "null is declared to be decoded", "missing-control", "REFUSED")

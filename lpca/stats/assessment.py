@@ -1,164 +1,151 @@
-"""Each kind of claim assessed from counts, and any claim from paired outcomes."""
+"""Each kind of claim assessed: from paired outcomes, or from the counts they come to."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from lpca.gatespec.model import Band, Claim, Criterion, Difference, Equivalence, Gain, Rate, Ratio
-from lpca.stats._normal import OneSided
+from lpca.stats.claims import Claim, Decidable, Difference, Equivalence, Gain, Ratio, decidable
 from lpca.stats.gain import ValueCounts, gain_counts, gain_interval, gain_test
-from lpca.stats.paired import tango, tango_test, tost
-from lpca.stats.proportions import rate_test, wilson
-from lpca.stats.ratio import ratio_score, ratio_test
-from lpca.stats.tables import Interval, PairedTable, binary
-from lpca.stats.verdicts import Assessment
-
-Relation = Literal[">", "<"]
+from lpca.stats.proportions import rate_test, ratio_score, ratio_test, tango, tango_test, wilson
+from lpca.stats.tables import Interval, PairedTable, Successes
 
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90
+Sample = Successes | PairedTable | ValueCounts
+"""Counts that decide a claim: of a rate, of a difference or a ratio, of a gain."""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the data say about one claim `region.low < parameter < region.high`.
+
+    `interval` has confidence 1 - 2 alpha. `p_pass` is the p-value for the claim, `p_fail` that
+    for its opposite, each one-sided at `alpha`; `method` names interval and tests.
+    """
+
+    estimate: float
+    interval: Interval
+    region: Interval
+    p_pass: float
+    p_fail: float
+    alpha: float
+    method: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the claim is shown, by the interval and by the test alike."""
+        above = self.region.low < self.interval.low
+        # an interval for a ratio may itself end at infinity
+        below = self.interval.high < self.region.high or self.region.high == math.inf
+        return above and below and self.p_pass < self.alpha
+
+    @property
+    def outside(self) -> bool:
+        """Whether the whole interval contradicts the claim."""
+        return self.interval.high < self.region.low or self.region.high < self.interval.low
 
 
 def assess(
-    claim: Claim | Criterion,
+    claim: Claim,
     outcomes: Mapping[str, Sequence[int]],
     confidence: float = CONFIDENCE,
     equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
 ) -> Assessment:
-    """Assess one claim of a spec from outcomes by condition, element i the same episode in all.
+    """Assess one claim from outcomes by condition, element i the same episode in all.
 
-    `equivalence_confidence` is that of two-sided claims (Equivalence, Band). Raises KeyError for
-    a condition without outcomes, ValueError for unpaired or non-binary outcomes, and TypeError
-    for a claim that no sound method decides (BoundsComparison, Approximate).
+    Args:
+        claim: what is claimed.
+        outcomes: by condition one outcome per episode, 0 or 1.
+        confidence: two-sided level of the interval of a one-sided claim.
+        equivalence_confidence: that of a claim with two bounds (Equivalence, Band).
+
+    Returns:
+        Estimate, interval and the two p-values.
+
+    Raises:
+        KeyError: a condition has no outcomes.
+        ValueError: outcomes that are not paired or neither 0 nor 1.
+        TypeError: a claim that no sound method decides.
+
+    Example:
+        >>> from lpca.stats import Difference
+        >>> outcomes = {"normal": [1] * 40 + [0] * 10, "p0": [1] * 12 + [0] * 38}
+        >>> seen = assess(Difference("normal", "p0", ">", 0.1), outcomes)
+        >>> round(seen.estimate, 2), seen.holds
+        (0.56, True)
     """
-    claim = claim.claim if isinstance(claim, Criterion) else claim
-    match claim:
-        case Difference(first, second, relation, margin):
-            table = PairedTable.from_outcomes(outcomes[first], outcomes[second])
-            return assess_difference(table, margin, relation, confidence)
-        case Equivalence(first, second, margin):
-            table = PairedTable.from_outcomes(outcomes[first], outcomes[second])
-            return assess_equivalence(table, margin, equivalence_confidence)
-        case Band(condition, low, high):
-            seen = binary(outcomes[condition])
-            return assess_band(seen.count(1), len(seen), low, high, equivalence_confidence)
-        case Rate(condition, relation, bound):
-            seen = binary(outcomes[condition])
-            return assess_rate(seen.count(1), len(seen), bound, relation, confidence)
-        case Gain(condition, text, base, fraction):
-            named = (outcomes[condition], outcomes[text], outcomes[base])
-            return assess_gain(gain_counts(*named, fraction), confidence)
-        case Ratio(first, second, relation, ratio):
-            table = PairedTable.from_outcomes(outcomes[first], outcomes[second])
-            return assess_ratio(table, ratio, relation, confidence)
-    raise TypeError(f"no sound method decides a {type(claim).__name__}")
+    found = [outcomes[name] for name in decidable(claim).conditions]
+    if isinstance(claim, Gain):
+        sample: Sample = gain_counts(found[0], found[1], found[2], claim.fraction)
+    elif len(found) == 2:
+        sample = PairedTable.from_outcomes(found[0], found[1])
+    else:
+        sample = Successes.of(found[0])
+    return assess_counts(claim, sample, confidence, equivalence_confidence)
 
 
-def assess_difference(
-    table: PairedTable, margin: float, relation: Relation, confidence: float = CONFIDENCE
+def assess_counts(
+    claim: Claim,
+    sample: Sample,
+    confidence: float = CONFIDENCE,
+    equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
 ) -> Assessment:
-    """`first - second > margin` or `< margin`: Tango's score interval and test."""
-    pass_side, fail_side = _sides(relation)
-    return Assessment(
-        estimate=table.difference,
-        interval=tango(table, confidence),
-        region=_beyond(margin, relation),
-        p_pass=tango_test(table, margin, pass_side),
-        p_fail=tango_test(table, margin, fail_side),
-        alpha=_alpha(confidence),
-        method="Tango score",
-    )
+    """Assess one claim from the counts of its conditions' outcomes.
 
+    Args:
+        claim: what is claimed.
+        sample: `Successes` for a rate or a band, a `PairedTable` for a difference, an equivalence
+            or a ratio, `gain_counts` for a gain.
+        confidence: two-sided level of the interval of a one-sided claim.
+        equivalence_confidence: that of a claim with two bounds.
 
-def assess_equivalence(
-    table: PairedTable, margin: float, confidence: float = EQUIVALENCE_CONFIDENCE
-) -> Assessment:
-    """`abs(first - second) < margin`: two one-sided Tango score tests."""
-    alpha = _alpha(confidence)
-    outside = (tango_test(table, margin, "greater"), tango_test(table, -margin, "less"))
-    return Assessment(
-        estimate=table.difference,
-        interval=tango(table, confidence),
-        region=Interval(-margin, margin),
-        p_pass=tost(table, margin, alpha).p_tost,
-        p_fail=min(outside),
-        alpha=alpha,
-        method="two one-sided Tango score",
-    )
+    Returns:
+        Estimate, interval and the two p-values.
 
+    Raises:
+        ValueError: the region claimed is empty, or a bound is none of the parameter's.
+        TypeError: a claim that no sound method decides.
 
-def assess_band(
-    successes: int,
-    n: int,
-    low: float,
-    high: float,
-    confidence: float = EQUIVALENCE_CONFIDENCE,
-) -> Assessment:
-    """`low < rate < high`: two one-sided Wilson score tests.
-
-    Raises ValueError unless low < high.
+    Example:
+        >>> from lpca.stats import Equivalence
+        >>> seen = assess_counts(Equivalence("embed", "p1", 0.05), PairedTable(200, 5, 5, 190))
+        >>> seen.method, seen.holds
+        ('two one-sided Tango score', True)
     """
-    if not low < high:
-        raise ValueError(f"a band needs low < high, got {low} and {high}")
-    inside = (rate_test(successes, n, low, "greater"), rate_test(successes, n, high, "less"))
-    outside = (rate_test(successes, n, low, "less"), rate_test(successes, n, high, "greater"))
+    method, region = _method(decidable(claim)), claim.region
+    if not region.low < region.high:
+        raise ValueError(f"margins need low < high, got {region.low} and {region.high}")
+    level = equivalence_confidence if claim.is_two_sided else confidence
+    inside, outside = [], []
+    if region.low > -math.inf:
+        inside.append(method.test(sample, region.low, "greater"))
+        outside.append(method.test(sample, region.low, "less"))
+    if region.high < math.inf:
+        inside.append(method.test(sample, region.high, "less"))
+        outside.append(method.test(sample, region.high, "greater"))
     return Assessment(
-        estimate=successes / n,
-        interval=wilson(successes, n, confidence),
-        region=Interval(low, high),
+        estimate=method.estimate(sample),
+        interval=method.interval(sample, level),
+        region=region,
+        # all of two one-sided tests must reject; either alone contradicts
         p_pass=max(inside),
         p_fail=min(outside),
-        alpha=_alpha(confidence),
-        method="two one-sided Wilson score",
+        alpha=(1.0 - level) / 2.0,
+        method=f"two one-sided {method.name}" if claim.is_two_sided else method.name,
     )
 
 
-def assess_rate(
-    successes: int, n: int, bound: float, relation: Relation, confidence: float = CONFIDENCE
-) -> Assessment:
-    """`rate > bound` or `rate < bound`: Wilson's score interval and test."""
-    pass_side, fail_side = _sides(relation)
-    interval = wilson(successes, n, confidence)
-    return Assessment(
-        estimate=successes / n,
-        interval=interval,
-        region=_beyond(bound, relation),
-        p_pass=rate_test(successes, n, bound, pass_side),
-        p_fail=rate_test(successes, n, bound, fail_side),
-        alpha=_alpha(confidence),
-        method="Wilson score",
-    )
+@dataclass(frozen=True)
+class _Method:
+    """How one parameter is estimated, held within an interval and tested against a bound."""
 
-
-def assess_gain(sample: ValueCounts, confidence: float = CONFIDENCE) -> Assessment:
-    """`condition - f text - (1 - f) base > 0` in the mean: the multinomial score."""
-    return Assessment(
-        estimate=sample.mean,
-        interval=gain_interval(sample, confidence),
-        region=_beyond(0.0, ">"),
-        p_pass=gain_test(sample, 0.0, "greater"),
-        p_fail=gain_test(sample, 0.0, "less"),
-        alpha=_alpha(confidence),
-        method="multinomial score",
-    )
-
-
-def assess_ratio(
-    table: PairedTable, ratio: float, relation: Relation, confidence: float = CONFIDENCE
-) -> Assessment:
-    """`first / second > ratio` or `< ratio`: the Nam-Blackwelder score; nan if neither succeeds."""
-    pass_side, fail_side = _sides(relation)
-    return Assessment(
-        estimate=_observed_ratio(table),
-        interval=ratio_score(table, confidence),
-        region=_beyond(ratio, relation),
-        p_pass=ratio_test(table, ratio, pass_side),
-        p_fail=ratio_test(table, ratio, fail_side),
-        alpha=_alpha(confidence),
-        method="Nam-Blackwelder score",
-    )
+    name: str
+    estimate: Callable[[Any], float]
+    interval: Callable[[Any, float], Interval]
+    test: Callable[..., float]
 
 
 def _observed_ratio(table: PairedTable) -> float:
@@ -167,15 +154,23 @@ def _observed_ratio(table: PairedTable) -> float:
     return math.inf if table.first else math.nan
 
 
-def _sides(relation: Relation) -> tuple[OneSided, OneSided]:
-    if relation not in (">", "<"):
-        raise ValueError(f"relation must be '>' or '<', got {relation!r}")
-    return ("greater", "less") if relation == ">" else ("less", "greater")
+_RATE = _Method(
+    "Wilson score",
+    lambda seen: seen.successes / seen.n,
+    lambda seen, level: wilson(seen.successes, seen.n, level),
+    lambda seen, bound, side: rate_test(seen.successes, seen.n, bound, side),
+)
+_DIFFERENCE = _Method("Tango score", lambda table: table.difference, tango, tango_test)
+_RATIO = _Method("Nam-Blackwelder score", _observed_ratio, ratio_score, ratio_test)
+_GAIN = _Method("multinomial score", lambda sample: sample.mean, gain_interval, gain_test)
 
 
-def _beyond(bound: float, relation: Relation) -> Interval:
-    return Interval(bound, math.inf) if relation == ">" else Interval(-math.inf, bound)
-
-
-def _alpha(confidence: float) -> float:
-    return (1.0 - confidence) / 2.0
+def _method(claim: Decidable) -> _Method:
+    match claim:
+        case Difference() | Equivalence():
+            return _DIFFERENCE
+        case Ratio():
+            return _RATIO
+        case Gain():
+            return _GAIN
+    return _RATE

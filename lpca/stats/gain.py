@@ -14,8 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lpca.stats._normal import OneSided, one_sided_p, z_value
-from lpca.stats._roots import first_not
+from lpca.stats.normal import OneSided, first_not, one_sided_p, z_value
 from lpca.stats.tables import Interval, binary, check_counts
 
 
@@ -54,11 +53,10 @@ class ValueCounts:
         return ValueCounts(tuple(-v for v in self.values), self.counts)
 
 
-def gain_value(condition: int, text: int, base: int, fraction: float) -> float:
-    """`condition - fraction text - (1 - fraction) base` for one episode's outcomes, 0 or 1."""
-    # text and base together weigh exactly 1, which fraction + (1 - fraction) may miss
-    reference = 1.0 if text and base else fraction * text + (1.0 - fraction) * base
-    return condition - reference
+def gain_value(condition: float, text: float, base: float, fraction: float) -> float:
+    """`condition - fraction text - (1 - fraction) base`, of outcomes (0, 1) or of rates."""
+    # not f t + (1 - f) b, which may miss 1 where text and base both are 1
+    return condition - (base + fraction * (text - base))
 
 
 def gain_support(fraction: float) -> tuple[float, ...]:

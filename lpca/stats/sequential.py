@@ -1,8 +1,8 @@
-"""E-processes: evidence that may be read after every episode and acted on at any time.
+"""Deciding while episodes still arrive: e-processes at any time, O'Brien-Fleming at a few looks.
 
 An e-process starts at 1 and has mean at most 1 under its hypothesis at every stopping time, so
 P(it ever reaches 1 / alpha) <= alpha (Ville 1939; Ramdas, Gruenwald, Vovk and Shafer 2023, Stat.
-Sci. 38:576). Both here depend on the counts alone, not on the order in which they arrived.
+Sci. 38:576). It depends on the counts alone, not on the order in which they arrived.
 """
 
 from __future__ import annotations
@@ -10,72 +10,105 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import TYPE_CHECKING
 
-from lpca.stats._normal import OneSided
-from lpca.stats.tables import check_counts
+from lpca.stats.claims import Approximate, BoundsComparison, Claim, Equivalence, bounds_of_mean
+from lpca.stats.normal import OneSided, one_sided_z, upper_tail
+from lpca.stats.tables import binary
+from lpca.stats.verdicts import Verdict
 
-BETS = 200
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+
+STAKES = 200
 """How many stakes the betting capital is spread over, evenly between none and the largest."""
+PANEL_NODES = 12
+REACH = 9.0
+"""How many standard deviations of the final sum below the boundary are integrated over."""
 
 
-def sign_evalue(b: int, c: int, direction: Literal["two-sided", "greater"] = "two-sided") -> float:
-    """E-value against an even split of discordant pairs; inf where a float overflows.
+@dataclass(frozen=True)
+class Evidence:
+    """Natural logarithms of the e-values that a claim holds, and that its opposite does."""
 
-    Exponential of `log_sign_evalue`, which says what is assumed and raised.
+    log_pass: float
+    log_fail: float
+
+
+def evidence(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> Evidence:
+    """E-values for and against a claim, from all outcomes so far.
+
+    Differences and rates bet on their own mean, gains on the mean gain, ratios on the mean of
+    first - ratio x second. A band's claim takes the smaller of its two e-values, its opposite
+    their average. Assumptions are those of `log_betting_evalue`: any stopping rule is allowed.
+
+    Args:
+        claim: what is claimed.
+        outcomes: by condition one outcome per episode so far, 0 or 1; element i the same episode.
+
+    Returns:
+        The two logarithms.
+
+    Raises:
+        TypeError: an equivalence, which keeps its fixed n, or a claim that no sound method
+            decides.
+        ValueError: unpaired or non-binary outcomes, or a margin that no value can pass.
+        KeyError: a condition has no outcomes.
+
+    Example:
+        >>> from lpca.stats import Difference
+        >>> outcomes = {"normal": [1] * 40 + [0] * 10, "p0": [1] * 12 + [0] * 38}
+        >>> decide_anytime([evidence(Difference("normal", "p0", ">", 0.1), outcomes)])
+        [<Verdict.PASS: 'PASS'>]
     """
-    return _exp(log_sign_evalue(b, c, direction))
+    if isinstance(claim, Equivalence | BoundsComparison | Approximate):
+        raise TypeError(f"a {type(claim).__name__} is not decided while episodes arrive")
+    columns = [binary(outcomes[name]) for name in claim.conditions]
+    if len({len(column) for column in columns}) != 1:
+        raise ValueError(f"outcomes must be paired, got lengths {[len(c) for c in columns]}")
+    counts = Counter[float]()
+    for bits, count in Counter(zip(*columns, strict=True)).items():
+        counts[float(claim.value(*bits))] += count
+    possible = [claim.value(*bits) for bits in product((0.0, 1.0), repeat=len(columns))]
+
+    def log_evalue(bound: float, side: OneSided) -> float:
+        return log_betting_evalue(counts, bound, min(possible), max(possible), side)
+
+    region, favouring, opposing = bounds_of_mean(claim), [], []
+    if region.low > -math.inf:
+        favouring.append(log_evalue(region.low, "greater"))
+        opposing.append(log_evalue(region.low, "less"))
+    if region.high < math.inf:
+        favouring.append(log_evalue(region.high, "less"))
+        opposing.append(log_evalue(region.high, "greater"))
+    # a band holds only if both sides do; it fails if either does, and a mean of e-values is one
+    return Evidence(min(favouring), log_mean_exp(opposing))
 
 
-def log_sign_evalue(
-    b: int, c: int, direction: Literal["two-sided", "greater"] = "two-sided"
-) -> float:
-    """Natural logarithm of the uniform mixture likelihood ratio for b of b + c discordant pairs.
+def decide_anytime(found: Sequence[Evidence], alpha: float = 0.025) -> list[Verdict]:
+    """Verdicts at one look, one per criterion of a gate.
 
-    "two-sided" averages over p in (0, 1): 2^(b+c) B(b+1, c+1), against p = 1/2. "greater" averages
-    over p in (1/2, 1), against p <= 1/2. Assumes that each discordant pair, given all before it,
-    is a b with the same bound on its probability; any stopping rule is then allowed. Raises
-    ValueError for counts that are negative or no integers, or another direction. Ville (1939);
-    Robbins (1970), Ann. Math. Stat. 41:1397.
+    PASS when the e-value for the claim reaches 1 / alpha; FAIL when that of its opposite reaches
+    m / alpha, m the number of criteria (Bonferroni); else INCONCLUSIVE. A criterion once decided
+    stays decided: whoever looks repeatedly must keep its first verdict. Raises ValueError for
+    alpha outside (0, 1).
     """
-    check_counts(b, max(b, 1))
-    check_counts(c, max(c, 1))
-    if direction not in ("two-sided", "greater"):
-        raise ValueError(f"direction must be 'two-sided' or 'greater', got {direction!r}")
-    mixture = (b + c) * math.log(2.0) + math.lgamma(b + 1) + math.lgamma(c + 1)
-    mixture -= math.lgamma(b + c + 2)
-    if direction == "two-sided":
-        return mixture
-    # The share of Beta(b+1, c+1) above 1/2 is a binomial tail; the smaller tail is summed.
-    if b <= c:
-        return math.log(_tail_over_edge(b, c + 1) / (c + 1))
-    below = math.exp(-mixture - math.log(2.0)) * _tail_over_edge(c, b + 1) / (b + 1)
-    return mixture + math.log(2.0) + math.log1p(-below)
+    if not 0.0 < alpha < 1.0:
+        raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
+    needed = -math.log(alpha)
+    return [_verdict(one, needed, math.log(len(found))) for one in found]
 
 
-def _tail_over_edge(k: int, rest: int) -> float:
-    """Sum over i <= k of C(k + rest, i) / C(k + rest, k), for k < rest."""
-    total = term = 1.0
-    for step in range(k):
-        term *= (k - step) / (rest + 1 + step)
-        total += term
-        if term < 1e-18 * total:
-            break
-    return total
-
-
-def betting_evalue(
-    values: Iterable[float] | Mapping[float, int],
-    margin: float,
-    low: float = -1.0,
-    high: float = 1.0,
-    alternative: OneSided = "greater",
-) -> float:
-    """E-value that a bounded mean is above the margin; inf where a float overflows.
-
-    Exponential of `log_betting_evalue`, which says what is assumed and raised.
-    """
-    return _exp(log_betting_evalue(values, margin, low, high, alternative))
+def _verdict(one: Evidence, needed: float, correction: float) -> Verdict:
+    if one.log_pass >= needed:
+        return Verdict.PASS
+    return Verdict.FAIL if one.log_fail >= needed + correction else Verdict.INCONCLUSIVE
 
 
 def log_betting_evalue(
@@ -85,16 +118,28 @@ def log_betting_evalue(
     high: float = 1.0,
     alternative: OneSided = "greater",
 ) -> float:
-    """Natural logarithm of the capital won by betting that the mean exceeds the margin.
+    """Natural logarithm of the capital won by betting that a bounded mean exceeds the margin.
 
     The capital of a stake s in (0, 1 / (margin - low)) is the product over values of
-    1 + s (value - margin); the e-value is the average over 200 evenly spaced stakes. `values` are
-    in [low, high], or counts by value; "less" bets that the mean is below. For paired differences
-    at margin 0 it is `sign_evalue(b, c, "greater")` but for the spacing. Assumes that under the
-    hypothesis each value, given all before it, has a mean at most the margin (independent episodes
-    do); nothing else of their distribution, and any stopping rule is allowed. Raises ValueError
-    for a value outside [low, high], a margin not strictly inside, or another alternative.
-    Waudby-Smith and Ramdas (2024), J. R. Stat. Soc. B 86:1; Cover (1991), Math. Finance 1:1.
+    1 + s (value - margin); the e-value is the average over 200 evenly spaced stakes. Assumes that
+    under the hypothesis each value, given all before it, has a mean at most the margin
+    (independent episodes do); nothing else of their distribution, and any stopping rule is
+    allowed. Waudby-Smith and Ramdas (2024), J. R. Stat. Soc. B 86:1; Cover (1991), Math. Finance
+    1:1.
+
+    Args:
+        values: one per episode, in [low, high], or how often each value occurs.
+        margin: what the mean is compared with.
+        low: the least value that is possible.
+        high: the largest.
+        alternative: "less" bets that the mean is below.
+
+    Returns:
+        The logarithm: it overflows at no number of episodes, as the e-value itself would.
+
+    Raises:
+        ValueError: a value outside [low, high], a margin not strictly inside, or another
+            alternative.
     """
     import numpy as np
 
@@ -107,8 +152,8 @@ def log_betting_evalue(
         if not low <= value <= high:
             raise ValueError(f"every value must lie in [{low}, {high}], got {value}")
     sign, room = (1.0, margin - low) if alternative == "greater" else (-1.0, high - margin)
-    stakes = (np.arange(BETS) + 0.5) / (BETS * room)
-    capital = np.zeros(BETS)
+    stakes = (np.arange(STAKES) + 0.5) / (STAKES * room)
+    capital = np.zeros(STAKES)
     for value, count in counts.items():
         capital += count * np.log1p(stakes * sign * (value - margin))
     peak = float(capital.max())
@@ -121,8 +166,74 @@ def log_mean_exp(logs: Sequence[float]) -> float:
     return peak + math.log(math.fsum(math.exp(x - peak) for x in logs) / len(logs))
 
 
-def _exp(logarithm: float) -> float:
-    try:
-        return math.exp(logarithm)
-    except OverflowError:
-        return math.inf
+@dataclass(frozen=True)
+class Boundaries:
+    """By look: the z a score must exceed, and the one-sided p-value it must stay below."""
+
+    z: tuple[float, ...]
+    p: tuple[float, ...]
+
+
+@lru_cache(maxsize=64)
+def obrien_fleming(looks: int, alpha: float = 0.025) -> Boundaries:
+    """Boundaries for `looks` equally spaced looks, crossed with probability alpha in all.
+
+    z_k = C sqrt(looks / k), so that partial sums face one constant boundary; C by recursive
+    numerical integration to 1e-9. Assumes looks fixed beforehand at equal numbers of new
+    episodes, and scores that are normal with independent increments: an approximation for
+    counts, so keep at least some fifty episodes per look. O'Brien and Fleming (1979), Biometrics
+    35:549; Armitage, McPherson and Rowe (1969), J. R. Stat. Soc. A 132:235; Jennison and Turnbull
+    (2000), section 2.4 and chapter 19.
+
+    Args:
+        looks: how often the data are read, at least once.
+        alpha: the one-sided level of all looks together, in (0, 0.5).
+
+    Returns:
+        The boundaries, by look.
+
+    Raises:
+        ValueError: looks or an alpha outside their range.
+
+    Example:
+        >>> [round(z, 3) for z in obrien_fleming(4).z]
+        [4.049, 2.863, 2.337, 2.024]
+    """
+    from scipy.optimize import brentq
+
+    if looks < 1:
+        raise ValueError(f"at least one look is needed, got {looks}")
+    single = one_sided_z(alpha)
+    depth, weights, kernel = _grid(looks)
+
+    def excess(boundary: float) -> float:
+        return _crossing(boundary, looks, depth, weights, kernel) - alpha
+
+    root = math.sqrt(looks)
+    boundary = float(brentq(excess, 0.9 * single * root, 2.0 * (single + 1.0) * root, xtol=1e-11))
+    z = tuple(boundary / math.sqrt(k) for k in range(1, looks + 1))
+    return Boundaries(z, tuple(upper_tail(value) for value in z))
+
+
+def _crossing(boundary: float, looks: int, depth: Array, weights: Array, kernel: Array) -> float:
+    """P(some partial sum of `looks` standard normals exceeds the boundary)."""
+    import numpy as np
+
+    density = np.exp(-0.5 * (boundary - depth) ** 2) / math.sqrt(2.0 * math.pi)
+    crossed = upper_tail(boundary)
+    beyond = np.array([upper_tail(below) for below in depth])
+    for _ in range(looks - 1):
+        crossed += float((density * weights) @ beyond)
+        density = kernel @ (density * weights)
+    return crossed
+
+
+def _grid(looks: int) -> tuple[Array, Array, Array]:
+    """Nodes below the boundary, their Gauss-Legendre weights, and the step between them."""
+    import numpy as np
+
+    node, weight = np.polynomial.legendre.leggauss(PANEL_NODES)
+    panels = math.ceil(2.0 * REACH * math.sqrt(looks))
+    depth = (np.arange(panels)[:, None] + 0.5 * (node + 1.0)[None, :]).ravel()
+    kernel = np.exp(-0.5 * (depth[:, None] - depth[None, :]) ** 2) / math.sqrt(2.0 * math.pi)
+    return depth, np.tile(0.5 * weight, panels), kernel

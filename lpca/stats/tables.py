@@ -1,4 +1,4 @@
-"""Paired counts and intervals."""
+"""Counts of outcomes, and intervals."""
 
 from __future__ import annotations
 
@@ -15,12 +15,35 @@ class Interval:
     low: float
     high: float
 
+    def has_inside(self, value: float) -> bool:
+        """Whether a value lies strictly between the ends."""
+        return self.low < value < self.high
+
+
+@dataclass(frozen=True)
+class Successes:
+    """How many of n episodes succeeded."""
+
+    successes: int
+    n: int
+
+    @classmethod
+    def of(cls, outcomes: Sequence[int]) -> Successes:
+        """Count outcomes; ValueError when a value is neither 0 nor 1."""
+        seen = binary(outcomes)
+        return cls(seen.count(1), len(seen))
+
 
 @dataclass(frozen=True)
 class PairedTable:
     """Counts of paired outcomes: a both succeed, b first only, c second only, d neither.
 
-    Raises ValueError when a cell is negative or no integer, or when all cells are zero.
+    Raises:
+        ValueError: a cell is negative or no integer, or all cells are zero.
+
+    Example:
+        >>> PairedTable.from_outcomes([1, 1, 0, 0], [1, 0, 0, 0])
+        PairedTable(a=1, b=1, c=0, d=2)
     """
 
     a: int
@@ -44,6 +67,7 @@ class PairedTable:
         if len(first) != len(second):
             raise ValueError(f"outcomes must be paired: {len(first)} first, {len(second)} second")
         one, two = binary(first), binary(second)
+        # as two long integers: a judge counts pairs of thousands of episodes at every look
         left, right = int.from_bytes(one, "big"), int.from_bytes(two, "big")
         both = (left & right).bit_count()
         b, c = left.bit_count() - both, right.bit_count() - both

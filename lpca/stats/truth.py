@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from lpca.gatespec.model import Band, Claim, Criterion, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.stats.claims import (
+    Claim,
+    Difference,
+    Equivalence,
+    Ratio,
+    bounds_of_mean,
+    decidable,
+)
 
 Ties = Mapping[str, tuple[str, float]]
 """By condition: another one, and the probability that the two differ on an episode."""
@@ -17,11 +24,17 @@ Ties = Mapping[str, tuple[str, float]]
 class Truth:
     """Supposed success rates by condition, and the dependence of outcomes within an episode.
 
-    `correlation` in [0, 1] is the share of episodes on which one draw of difficulty decides every
-    condition; on the others conditions are independent. For two equal rates it is the phi
-    coefficient, in general phi over the largest phi the two rates permit: 0 independent, 1 as
-    alike as the rates allow. `discordant` instead states the probability that exactly one of a
-    claim's two conditions succeeds. Raises ValueError for a number outside [0, 1].
+    Args:
+        rates: by condition, in [0, 1].
+        correlation: the share of episodes, in [0, 1], on which one draw of difficulty decides
+            every condition; on the others conditions are independent. For two equal rates it is
+            the phi coefficient, in general phi over the largest phi the two rates permit: 0
+            independent, 1 as alike as the rates allow.
+        discordant: the probability that exactly one of a claim's two conditions succeeds, instead
+            of what `correlation` makes it.
+
+    Raises:
+        ValueError: a number outside [0, 1].
     """
 
     rates: Mapping[str, float]
@@ -44,25 +57,9 @@ class Truth:
 
     def satisfies(self, claim: Claim) -> bool:
         """Whether the claim is true. Raises TypeError for a claim that cannot be decided."""
-        match claim:
-            case Difference(first, second, relation, margin):
-                return _compares(self.rate(first) - self.rate(second), relation, margin)
-            case Equivalence(first, second, margin):
-                return abs(self.rate(first) - self.rate(second)) < margin
-            case Band(condition, low, high):
-                return low < self.rate(condition) < high
-            case Rate(condition, relation, bound):
-                return _compares(self.rate(condition), relation, bound)
-            case Gain(condition, text, base, fraction):
-                kept = fraction * self.rate(text) + (1.0 - fraction) * self.rate(base)
-                return self.rate(condition) > kept
-            case Ratio(first, second, relation, ratio):
-                return _compares(self.rate(first), relation, ratio * self.rate(second))
-        raise TypeError(f"no sound method decides a {type(claim).__name__}")
-
-
-def _compares(value: float, relation: str, bound: float) -> bool:
-    return value > bound if relation == ">" else value < bound
+        claim = decidable(claim)
+        mean = claim.value(*map(self.rate, claim.conditions))
+        return bounds_of_mean(claim).has_inside(mean)
 
 
 def joint(conditions: Sequence[str], truth: Truth, ties: Ties) -> dict[tuple[int, ...], float]:
@@ -101,7 +98,7 @@ def _success_given(
 ) -> float:
     p1, p2 = truth.rate(name), truth.rate(partner)
     only_first, only_second = (discordant + p1 - p2) / 2.0, (discordant - p1 + p2) / 2.0
-    slack = 1e-12
+    slack = 1e-12  # rates such as 0.3 are no binary fractions: their sums miss by some 1e-16
     if min(only_first, only_second) < -slack or discordant > min(p1 + p2, 2 - p1 - p2) + slack:
         raise ValueError(
             f"{name} at {p1} and {partner} at {p2} cannot differ on {discordant} of the episodes"
@@ -111,21 +108,16 @@ def _success_given(
     return min(1.0, max(0.0, only_first / (1.0 - p2))) if p2 < 1.0 else 0.0
 
 
-def ties_of(criteria: Sequence[Criterion | Claim], truth: Truth) -> Ties:
-    """Which condition each criterion ties to which, from its own or else the truth's `discordant`.
+def ties_of(claims: Sequence[Claim], discordant: Sequence[float | None]) -> Ties:
+    """Which condition each claim ties to which: the first to the second, where a share is stated.
 
     Raises ValueError when one condition is tied twice.
     """
     ties: dict[str, tuple[str, float]] = {}
-    for criterion in criteria:
-        discordant, claim = truth.discordant, criterion
-        if isinstance(criterion, Criterion):
-            claim = criterion.claim
-            if criterion.expect_discordant is not None:
-                discordant = criterion.expect_discordant
-        if discordant is None or not isinstance(claim, Difference | Equivalence | Ratio):
+    for claim, share in zip(claims, discordant, strict=True):
+        if share is None or not isinstance(claim, Difference | Equivalence | Ratio):
             continue
-        if ties.get(claim.first, (claim.second, discordant)) != (claim.second, discordant):
+        if ties.get(claim.first, (claim.second, share)) != (claim.second, share):
             raise ValueError(f"the disagreement of {claim.first} is stated twice")
-        ties[claim.first] = (claim.second, discordant)
+        ties[claim.first] = (claim.second, share)
     return ties

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from lpca.stats.multiplicity import holm
-from lpca.stats.tables import Interval
+from lpca.stats.assessment import Assessment
 
 
 class Verdict(StrEnum):
@@ -21,34 +19,21 @@ class Verdict(StrEnum):
     NOT_MEASURED = "NOT MEASURED"
 
 
-@dataclass(frozen=True)
-class Assessment:
-    """What the data say about one claim `region.low < parameter < region.high`.
+def holm(pvalues: Sequence[float]) -> list[float]:
+    """Step-down adjusted p-values, in the order given, each at most 1.
 
-    `interval` has confidence 1 - 2 alpha. `p_pass` is the p-value for the claim, `p_fail` that
-    for its opposite, each one-sided at `alpha`; `method` names interval and tests.
+    The i-th smallest of m is multiplied by m - i + 1, then made non-decreasing. Raises ValueError
+    for a value outside [0, 1]. Holm (1979), Scand. J. Stat. 6:65.
     """
-
-    estimate: float
-    interval: Interval
-    region: Interval
-    p_pass: float
-    p_fail: float
-    alpha: float
-    method: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether the claim is shown, by the interval and by the test alike."""
-        above = self.region.low < self.interval.low
-        # an interval for a ratio may itself end at infinity
-        below = self.interval.high < self.region.high or self.region.high == math.inf
-        return above and below and self.p_pass < self.alpha
-
-    @property
-    def outside(self) -> bool:
-        """Whether the whole interval contradicts the claim."""
-        return self.interval.high < self.region.low or self.region.high < self.interval.low
+    for p in pvalues:
+        if not 0.0 <= p <= 1.0:
+            raise ValueError(f"a p-value must lie in [0, 1], got {p}")
+    adjusted = [0.0] * len(pvalues)
+    largest = 0.0
+    for rank, index in enumerate(sorted(range(len(pvalues)), key=lambda i: pvalues[i])):
+        largest = max(largest, min(1.0, (len(pvalues) - rank) * pvalues[index]))
+        adjusted[index] = largest
+    return adjusted
 
 
 def decide(assessments: Sequence[Assessment]) -> list[Verdict]:

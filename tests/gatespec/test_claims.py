@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpca.gatespec.claims import ClaimError, parse_claim
-from lpca.gatespec.model import (
-    CONDITIONS,
+from lpca.gatespec.model import CONDITIONS
+from lpca.stats import (
     Approximate,
     Band,
     BoundsComparison,

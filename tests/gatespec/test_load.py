@@ -10,7 +10,7 @@ from lpca.checker.check import check_spec
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.methods import method_of
-from lpca.gatespec.model import Difference
+from lpca.stats import Difference
 
 DEFAULT = Path(__file__).parents[2] / "gate_specs.yaml"
 SPEC = """\

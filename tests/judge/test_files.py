@@ -10,7 +10,7 @@ from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeError, OutcomeTable
 from lpca.judge.files import read_outcomes
 from lpca.judge.marginals import Marginals, pairing_range
-from lpca.stats import PairedTable, Verdict, assess_difference
+from lpca.stats import PairedTable, Verdict, assess_counts
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -186,7 +186,7 @@ def test_a_range_holds_every_pairing_and_no_other():
     criterion = next(one for one in spec.gates["gate1"].criteria if one.id == "normal_above_null")
     found = pairing_range(criterion, Marginals({"normal": 30, "null": 18}, 50), spec.evaluation)
     tables = [PairedTable(a, 30 - a, 18 - a, 2 + a) for a in range(19)]
-    seen = [assess_difference(table, 0.0, ">") for table in tables]
+    seen = [assess_counts(criterion.claim, table) for table in tables]
     assert found.interval is not None
     assert found.interval.low == min(one.interval.low for one in seen)
     assert found.interval.high == max(one.interval.high for one in seen)

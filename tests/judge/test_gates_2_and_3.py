@@ -14,10 +14,9 @@ from scipy.stats import norm
 
 from lpca.checker.check import check_spec
 from lpca.gatespec.load import load_spec
-from lpca.gatespec.model import Gain
 from lpca.judge import OutcomeTable, judge
 from lpca.judge.results import CriterionResult
-from lpca.stats import Verdict
+from lpca.stats import Gain, Verdict
 
 ROOT = Path(__file__).parents[2]
 FILES = (ROOT / "gate_specs.yaml", ROOT / "examples" / "relay" / "gate_specs.yaml")

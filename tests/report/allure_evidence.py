@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lpca.gatespec.model import Criterion, Difference, Gate, Position
+from lpca.gatespec.model import Criterion, Gate, Position
 from lpca.pytest_plugin.cases import Case
+from lpca.stats import Difference
 
 CRITERION = Criterion(
     id="above_null",

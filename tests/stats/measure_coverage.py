@@ -10,22 +10,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from references import agresti_min, bonett_price, clopper_pearson, newcombe, ratio_bonett_price
 from scipy.special import gammaln, xlogy
 
-from lpca.gatespec.model import Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats import (
+    Difference,
+    Equivalence,
+    Gain,
     Interval,
     PairedTable,
+    Rate,
+    Ratio,
     Truth,
     ValueCounts,
-    agresti_min,
-    bonett_price,
-    clopper_pearson,
     gain_interval,
     gain_support,
-    newcombe,
     power,
-    ratio_bonett_price,
     ratio_score,
     tango,
     wilson,

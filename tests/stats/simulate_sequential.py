@@ -14,8 +14,19 @@ from functools import lru_cache
 
 import numpy as np
 
-from lpca.gatespec.model import Band, Claim, Difference, Gain, Rate, Ratio
-from lpca.stats import Truth, assess, decide_anytime, evidence, obrien_fleming
+from lpca.stats import (
+    Band,
+    Claim,
+    Difference,
+    Gain,
+    Rate,
+    Ratio,
+    Truth,
+    assess,
+    decide_anytime,
+    evidence,
+    obrien_fleming,
+)
 from lpca.stats.truth import joint
 from lpca.stats.verdicts import Verdict
 

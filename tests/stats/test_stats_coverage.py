@@ -2,9 +2,9 @@
 
 import measure_coverage as measured
 import pytest
+from references import clopper_pearson, newcombe
 
-from lpca.gatespec.model import Difference, Equivalence
-from lpca.stats import Interval, clopper_pearson, newcombe, tango, wilson
+from lpca.stats import Difference, Equivalence, Interval, tango, wilson
 
 
 def test_samples_are_all_there():

@@ -10,29 +10,25 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from references import power_mcnemar_exact_directional
 
-from lpca.gatespec.model import (
+from lpca.stats import (
     Approximate,
     Band,
-    Criterion,
     Difference,
     Equivalence,
     Gain,
-    Position,
     Rate,
     Ratio,
-)
-from lpca.stats import (
     Truth,
     assess,
     gate_power,
     min_n_equivalence,
     power,
-    power_mcnemar_exact_directional,
     required_n,
     wilson_threshold,
 )
-from lpca.stats._multinomial import Counts
+from lpca.stats.planning import Counts
 from lpca.stats.truth import joint
 
 TRUTH = Truth({"x": 0.8, "y": 0.3, "z": 0.25}, correlation=0.4)
@@ -48,11 +44,6 @@ CLAIMS = [
     Ratio("x", "y", ">", 1.1),
     Ratio("y", "x", "<", 0.9),
 ]
-
-
-def criterion(claim, name="one", discordant=None):
-    position = Position("f", 1, 1)
-    return Criterion(name, claim, "text", "why", position, expect_discordant=discordant)
 
 
 def slow_joint(names, truth):
@@ -105,7 +96,7 @@ def test_the_slow_power_is_not_always_zero_or_one():
 def test_enumeration_and_draws_agree(claim, monkeypatch):
     n = 8 if isinstance(claim, Gain) else 25
     exact = power(claim, TRUTH, n)
-    monkeypatch.setattr("lpca.stats._multinomial.ENUMERABLE", 0)
+    monkeypatch.setattr("lpca.stats.planning.ENUMERABLE", 0)
     assert power(claim, TRUTH, n) == pytest.approx(exact, abs=0.015)
 
 
@@ -155,12 +146,10 @@ def test_a_disagreement_its_rates_contradict_is_refused(discordant):
         power(Difference("x", "y", ">", 0), Truth({"x": 0.6, "y": 0.5}, discordant=discordant), 50)
 
 
-def test_a_criterion_states_its_own_disagreement():
-    claim = Equivalence("x", "y", 0.1)
-    rates = {"x": 0.5, "y": 0.5}
+def test_a_stated_disagreement_replaces_what_the_correlation_makes():
+    claim, rates = Equivalence("x", "y", 0.1), {"x": 0.5, "y": 0.5}
     stated = power(claim, Truth(rates, discordant=0.05), 60)
-    assert power(criterion(claim, discordant=0.05), Truth(rates), 60) == stated
-    assert power(criterion(claim, discordant=0.05), Truth(rates, discordant=0.4), 60) == stated
+    assert power(claim, Truth(rates, 0.4, discordant=0.05), 60) == stated
     assert stated > power(claim, Truth(rates), 60) + 0.1
 
 
@@ -219,39 +208,38 @@ def test_enumeration_omits_almost_nothing(n, weights):
 def test_gate_power_of_one_criterion_is_its_power():
     for claim in CLAIMS:
         exact = power(claim, TRUTH, 12 if isinstance(claim, Gain) else 25)
-        found = gate_power([criterion(claim)], TRUTH, 12 if isinstance(claim, Gain) else 25)
+        found = gate_power([claim], TRUTH, 12 if isinstance(claim, Gain) else 25)
         assert found.power == pytest.approx(exact, abs=0.02)
-        assert found.by_criterion == {"one": found.power}
+        assert found.by_claim == (found.power,)
 
 
 def test_gate_power_is_at_most_its_weakest_and_at_least_what_is_left():
-    criteria = [criterion(claim, str(i)) for i, claim in enumerate(CLAIMS)]
-    found = gate_power(criteria, TRUTH, 30)
-    shares = found.by_criterion.values()
+    found = gate_power(CLAIMS, TRUTH, 30)
+    shares = found.by_claim
     assert 1 - sum(1 - share for share in shares) <= found.power <= min(shares)
     assert found.standard_error == pytest.approx((found.power * (1 - found.power) / 10_000) ** 0.5)
 
 
 def test_gate_power_respects_a_tie():
     same = Truth({"x": 0.8, "y": 0.8, "z": 0.25})
-    tied = criterion(Equivalence("x", "y", 0.05), "tied", 0.0)
-    both = gate_power([tied, criterion(Difference("x", "z", ">", 0.4), "above")], same, 60)
-    assert both.by_criterion["tied"] == 1.0
-    assert gate_power([criterion(tied.claim)], same, 60).power < 0.2
+    tied = Equivalence("x", "y", 0.05)
+    both = [tied, Difference("x", "z", ">", 0.4)]
+    assert gate_power(both, same, 60, discordant=[0.0, None]).by_claim[0] == 1.0
+    assert gate_power([tied], same, 60).power < 0.2
 
 
 def test_gate_power_refuses_what_no_gate_can_have():
-    claim = criterion(CLAIMS[0])
+    claim = CLAIMS[0]
     with pytest.raises(ValueError, match="by criterion"):
         gate_power([claim], Truth({"x": 0.5, "y": 0.5}, discordant=0.5), 10)
     with pytest.raises(ValueError, match="needs criteria"):
         gate_power([], TRUTH, 10)
-    twice = [criterion(Difference("x", "y", ">", 0), "1", 0.6), criterion(CLAIMS[8], "2", 0.7)]
+    twice = [Difference("x", "y", ">", 0), CLAIMS[8]]
     with pytest.raises(ValueError, match="stated twice"):
-        gate_power(twice, TRUTH, 10)
-    chain = [criterion(CLAIMS[0], "1", 0.6), criterion(Equivalence("y", "z", 0.1), "2", 0.1)]
+        gate_power(twice, TRUTH, 10, discordant=[0.6, 0.7])
+    chain = [CLAIMS[0], Equivalence("y", "z", 0.1)]
     with pytest.raises(ValueError, match="tied to"):
-        gate_power(chain, TRUTH, 10)
+        gate_power(chain, TRUTH, 10, discordant=[0.6, 0.1])
 
 
 def slow_mcnemar_power(pb, pc, n, alpha):
@@ -289,11 +277,12 @@ def test_input_that_is_none_is_refused():
 
 CHECK_PATH = """
 import sys
-from lpca.gatespec.model import Band, Difference, Equivalence, Gain, Rate, Ratio
 from lpca import stats
+from lpca.stats import Band, Difference, Equivalence, Gain, Rate, Ratio
 assert "numpy" not in sys.modules, "importing lpca.stats must not load numpy"
 table = stats.PairedTable(10, 6, 2, 12)
-stats.wilson(3, 9), stats.tango(table), stats.tango_test(table), stats.tost(table, 0.1)
+stats.wilson(3, 9), stats.tango(table), stats.tango_test(table)
+stats.assess_counts(Equivalence("x", "y", 0.1), table)
 stats.min_n_equivalence(0.1), stats.wilson_threshold(50, 0.3), stats.holm([0.1, 0.2])
 assert "numpy" not in sys.modules, "closed forms must not load numpy"
 truth = stats.Truth({"x": 0.8, "y": 0.3, "z": 0.25})

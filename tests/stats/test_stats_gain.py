@@ -11,9 +11,10 @@ from scipy.optimize import minimize
 from scipy.special import ndtri
 
 from lpca.stats import (
+    Gain,
     PairedTable,
     ValueCounts,
-    assess_gain,
+    assess_counts,
     gain_counts,
     gain_interval,
     gain_support,
@@ -121,7 +122,7 @@ def test_p_rises_with_the_margin(sample, margins):
 def test_a_tiny_sample_without_spread_never_passes(n):
     for value in gain_support(0.5):
         counts = tuple(n if v == value else 0 for v in gain_support(0.5))
-        assessment = assess_gain(ValueCounts(gain_support(0.5), counts))
+        assessment = assess_counts(Gain("x", "y", "z", 0.5), ValueCounts(gain_support(0.5), counts))
         assert assessment.interval.low < assessment.interval.high
         assert not assessment.holds
 

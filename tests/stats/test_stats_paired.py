@@ -6,24 +6,13 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from references import agresti_min, bonett_price, newcombe, tost
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from lpca.stats import (
-    Interval,
-    PairedTable,
-    agresti_min,
-    bonett_price,
-    mcnemar,
-    min_n_equivalence,
-    newcombe,
-    tango,
-    tango_test,
-    tost,
-)
-from lpca.stats._normal import z_value
-from lpca.stats._roots import first_not
-from lpca.stats.paired import tango_excess, tango_variance
+from lpca.stats import Interval, PairedTable, mcnemar, min_n_equivalence, tango, tango_test
+from lpca.stats.normal import first_not, z_value
+from lpca.stats.proportions import tango_excess, tango_variance
 
 LOPSIDED = [
     (1, 1, 7, 12),

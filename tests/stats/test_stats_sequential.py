@@ -7,20 +7,24 @@ import pytest
 import simulate_sequential as simulate
 from hypothesis import given
 from hypothesis import strategies as st
+from references import betting_evalue, log_sign_evalue, sign_evalue
 from scipy.integrate import quad
 from scipy.stats import beta, betabinom, binom, multinomial
 
-from lpca.gatespec.model import Approximate, Band, Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats import (
+    Approximate,
+    Band,
+    Difference,
+    Equivalence,
     Evidence,
+    Gain,
+    Rate,
+    Ratio,
     Verdict,
-    betting_evalue,
     decide_anytime,
     evidence,
     log_betting_evalue,
-    log_sign_evalue,
     obrien_fleming,
-    sign_evalue,
 )
 
 counts = st.integers(0, 60)

@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 from lpca.checker.enough import TARGET, enough_episodes
 from lpca.checker.rules.base import Fault, Rule, criteria
 from lpca.gatespec.methods import levels_of, method_of, passing_levels
-from lpca.gatespec.model import (
+from lpca.gatespec.model import Criterion, Gate, Spec
+from lpca.gatespec.wording import in_words, percent, points
+from lpca.stats import (
     Approximate,
     Band,
     BoundsComparison,
     Claim,
-    Criterion,
     Difference,
     Equivalence,
     Gain,
-    Gate,
+    PairedTable,
     Rate,
     Ratio,
-    Spec,
-)
-from lpca.gatespec.wording import conditions_of, in_words, percent, points
-from lpca.stats import (
-    PairedTable,
+    Sample,
+    Successes,
     Truth,
-    assess_band,
-    assess_difference,
-    assess_gain,
-    assess_rate,
-    assess_ratio,
+    assess_counts,
     gain_counts,
     min_n_equivalence,
     power,
@@ -67,8 +62,8 @@ def _obstacle(
     match claim:
         case Equivalence(margin=margin):
             return _equivalence_obstacle(margin, n, two)
-        case Band(low=low, high=high):
-            return _band_obstacle(low, high, n, two)
+        case Band():
+            return _band_obstacle(claim, n, two)
         case BoundsComparison():
             return _bounds_obstacle(claim, n, expect, one)
         case Approximate():
@@ -89,7 +84,7 @@ def _floor_obstacle(
         return None
     most = round(n * rate)
     lost = (0, most, 0, n - most) if claim.relation == ">" else (0, 0, most, n - most)
-    seen = assess_difference(PairedTable(*lost), claim.margin, claim.relation, confidence)
+    seen = assess_counts(claim, PairedTable(*lost), confidence)
     if seen.holds:
         return None
     return (
@@ -105,32 +100,30 @@ def _equivalence_obstacle(margin: float, n: int, confidence: float) -> str | Non
     return f"even without one disagreement ±{points(margin)} takes n {least}"
 
 
-def _band_obstacle(low: float, high: float, n: int, confidence: float) -> str | None:
-    least = wilson_threshold(n, low, confidence)
+def _band_obstacle(claim: Band, n: int, confidence: float) -> str | None:
+    least = wilson_threshold(n, claim.low, confidence)
     if least is not None:
         for successes in range(least, min(least + 2, n) + 1):
-            if assess_band(successes, n, low, high, confidence).holds:
+            if assess_counts(claim, Successes(successes, n), 0.95, confidence).holds:
                 return None
-    seen = wilson(min(n, round(n * (low + high) / 2.0)), n, confidence)
+    seen = wilson(min(n, round(n * (claim.low + claim.high) / 2.0)), n, confidence)
     return f"in its middle the interval is {percent(seen.low)} to {percent(seen.high)}"
 
 
-def _best_interval(claim: Claim, n: int, confidence: float) -> str | None:
-    first, second = PairedTable(0, n, 0, 0), PairedTable(0, 0, n, 0)
+def _best_interval(
+    claim: Rate | Ratio | Difference | Gain, n: int, confidence: float
+) -> str | None:
+    """The interval of the best possible outcome; None where that shows the claim."""
+    above = claim.region.high == math.inf
     match claim:
-        case Difference(relation=relation, margin=margin):
-            table = first if relation == ">" else second
-            seen = assess_difference(table, margin, relation, confidence)
-        case Rate(relation=relation, bound=bound):
-            seen = assess_rate(n if relation == ">" else 0, n, bound, relation, confidence)
-        case Ratio(relation=relation, ratio=ratio):
-            table = first if relation == ">" else second
-            seen = assess_ratio(table, ratio, relation, confidence)
+        case Rate():
+            best: Sample = Successes(n if above else 0, n)
         case Gain(fraction=fraction):
             wins, losses = (True,) * n, (False,) * n
-            seen = assess_gain(gain_counts(wins, losses, losses, fraction), confidence)
+            best = gain_counts(wins, losses, losses, fraction)
         case _:
-            return None
+            best = PairedTable(0, n, 0, 0) if above else PairedTable(0, 0, n, 0)
+    seen = assess_counts(claim, best, confidence)
     return None if seen.holds else f"{seen.interval.low:.3g} to {seen.interval.high:.3g}"
 
 
@@ -178,9 +171,9 @@ def _underpowered(spec: Spec) -> Iterator[Fault]:
             continue
         n = spec.episodes(gate)
         one, two = passing_levels(gate, levels_of(criterion, spec.evaluation))
-        truth = Truth(gate.expect, gate.correlation)
+        truth = gate.truth(criterion)
         try:
-            reached = power(criterion, truth, n, one, two)
+            reached = power(criterion.claim, truth, n, one, two)
         except ValueError as error:
             yield Fault(
                 criterion.position,
@@ -190,9 +183,8 @@ def _underpowered(spec: Spec) -> Iterator[Fault]:
             )
             continue
         if reached < TARGET:
-            yield _weak(
-                criterion, truth, n, reached, enough_episodes(criterion, truth, n, (one, two))
-            )
+            needed = enough_episodes(criterion.claim, truth, n, (one, two))
+            yield _weak(criterion, truth, n, reached, needed)
 
 
 def _weak(criterion: Criterion, truth: Truth, n: int, reached: float, needed: int | None) -> Fault:
@@ -213,7 +205,7 @@ def _weak(criterion: Criterion, truth: Truth, n: int, reached: float, needed: in
 
 
 def _unknown(gate: Gate, criterion: Criterion) -> list[str]:
-    return [name for name in conditions_of(criterion.claim) if name not in gate.expect]
+    return [name for name in criterion.claim.conditions if name not in gate.expect]
 
 
 def _power_unknown(spec: Spec) -> Iterator[Fault]:

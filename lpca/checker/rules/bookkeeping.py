@@ -8,7 +8,6 @@ from itertools import combinations
 from lpca.checker.rules.base import Fault, Rule, place, place_in, with_required
 from lpca.checker.rules.selection import sweeps
 from lpca.gatespec.model import Gate, Position, Spec
-from lpca.gatespec.wording import conditions_of
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -70,7 +69,7 @@ def _unused_condition(spec: Spec) -> Iterator[Fault]:
             name
             for other in (*with_required(spec, gate), *_showing(spec, gate))
             for one in other.criteria
-            for name in conditions_of(one.claim)
+            for name in one.claim.conditions
         }
         used.update(gate.reported)
         unused = [name for name in gate.conditions if name not in used]

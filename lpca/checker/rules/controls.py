@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from lpca.checker.rules.base import Fault, Rule, criteria, place, with_required
-from lpca.gatespec.model import (
-    TRUNCATED,
-    BoundsComparison,
-    Claim,
-    Difference,
-    Equivalence,
-    Gain,
-    Gate,
-    Rate,
-    Ratio,
-    Spec,
-)
-from lpca.gatespec.wording import conditions_of, percent
-from lpca.stats import Truth
+from lpca.gatespec.model import TRUNCATED, Gate, Spec
+from lpca.gatespec.wording import percent
+from lpca.stats import BoundsComparison, Claim, Difference, Equivalence, Gain, Rate, Ratio, Truth
 
 CARRIERS = frozenset({"normal", "same_answer"})
 """Conditions whose prefix comes from a message with the episode's answer."""
@@ -86,7 +75,7 @@ def _favoured(claim: Claim) -> tuple[str, ...]:
 
 def _opposed(gate: Gate, carriers: Set[str], control: str) -> bool:
     return any(
-        control in conditions_of(one.claim) and carriers & set(_favoured(one.claim))
+        control in one.claim.conditions and carriers & set(_favoured(one.claim))
         for one in gate.criteria
     )
 
@@ -108,7 +97,7 @@ def _inert_retention(spec: Spec) -> Iterator[Fault]:
             continue
         met = _met_without_message(gate, criterion.claim, carrier)
         if met is not None:
-            text = next((one for one in conditions_of(criterion.claim) if one in TEXTS), "p1")
+            text = next((one for one in criterion.claim.conditions if one in TEXTS), "p1")
             yield Fault(
                 criterion.position,
                 f"a message that does nothing, {carrier} then succeeding as often as p0, would "
@@ -130,7 +119,7 @@ def _met_without_message(gate: Gate, claim: Claim, carrier: str) -> str | None:
         share = min(1.0, base / (fraction * full))
         met = f"p0 {percent(base)} is {percent(share)} of {fraction:g} * {text} {percent(full)}"
         return met if share >= INERT_SHARE else None
-    others = set(conditions_of(claim)) - {carrier}
+    others = set(claim.conditions) - {carrier}
     if base is None or not others <= TEXTS & gate.expect.keys():
         return None
     if not Truth({**gate.expect, carrier: base}).satisfies(claim):

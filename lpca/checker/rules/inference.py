@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from lpca.checker.enough import enough_episodes
 from lpca.checker.rules.base import Fault, Rule, criteria, place, place_in
 from lpca.gatespec.methods import NO_METHOD, is_unpaired, method_of
-from lpca.gatespec.model import (
+from lpca.gatespec.model import Criterion, Gate, Spec
+from lpca.gatespec.wording import percent, points
+from lpca.stats import (
     Approximate,
     Band,
     BoundsComparison,
-    Criterion,
     Equivalence,
-    Gate,
-    Spec,
+    PairedTable,
+    Truth,
+    min_n_equivalence,
+    tango,
+    wilson,
 )
-from lpca.gatespec.wording import conditions_of, percent, points
-from lpca.stats import PairedTable, Truth, min_n_equivalence, tango, wilson
 
 _STANDARD = "confidence: 0.95 and equivalence_confidence: 0.90"
 
@@ -28,7 +30,7 @@ def _point_estimate(spec: Spec) -> Iterator[Fault]:
         if criterion.method not in NO_METHOD:
             continue
         n = spec.episodes(gate)
-        condition = conditions_of(criterion.claim)[0]
+        condition = criterion.claim.conditions[0]
         rate = gate.expect.get(condition, 0.5)
         seen = wilson(round(n * rate), n, spec.evaluation.confidence)
         yield Fault(
@@ -85,7 +87,7 @@ def _unpaired(spec: Spec) -> Iterator[Fault]:
             n = spec.episodes(gate)
             yield Fault(
                 place(criterion, "method"),
-                f"{criterion.method} takes {' and '.join(conditions_of(criterion.claim))} "
+                f"{criterion.method} takes {' and '.join(criterion.claim.conditions)} "
                 "for separate samples, though both ran on the same episodes",
                 f"{n} pairs are read as {2 * n} independent outcomes",
                 f"method: {method_of(criterion.claim) or 'tango'}, or no method: the claim's own",

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from lpca.checker.rules.base import Fault, Rule, place
 from lpca.gatespec.model import Filter, Gate, Position, Spec, Sweep
-from lpca.gatespec.wording import conditions_of
 
 _FALSE_PASS = {2: 0.083, 3: 0.107, 4: 0.126, 5: 0.142, 10: 0.193, 20: 0.248, 50: 0.320}
 """By number of looks: P(some look is significant at two-sided 0.05) when nothing is there.
@@ -61,12 +60,12 @@ def sweeps(spec: Spec) -> Iterator[tuple[Sweep, Position, str]]:
 
 def _outcome_filter(spec: Spec) -> Iterator[Fault]:
     for gate in spec.gates.values():
-        compared = {name for one in gate.criteria for name in conditions_of(one.claim)}
+        compared = {name for one in gate.criteria for name in one.claim.conditions}
         if gate.where:
             yield _filtered(gate, gate.where, place(gate, "where"), compared)
         for criterion in gate.criteria:
             if criterion.where:
-                named = set(conditions_of(criterion.claim))
+                named = set(criterion.claim.conditions)
                 yield _filtered(gate, criterion.where, place(criterion, "where"), named)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from lpca.gatespec.claim_parser import ClaimError
 from lpca.gatespec.claims import parse_claim
-from lpca.gatespec.wording import conditions_of
 from lpca.report.markdown import plain
 from lpca.stats import Verdict
 
@@ -81,7 +80,7 @@ def _after_fail(evidence: Mapping[str, Any]) -> Iterator[str]:
 
 def _advice(claim: str) -> str:
     with suppress(ClaimError):
-        names = frozenset(conditions_of(parse_claim(claim)))
+        names = frozenset(parse_claim(claim).conditions)
         if names in _BY_PAIR:
             return _BY_PAIR[names]
     return "its claim does not hold here; the decision log has the numbers"

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lpca.gatespec.claims import parse_claim
-from lpca.gatespec.model import Band, BoundsComparison, Claim, Difference, Rate, Ratio
 from lpca.judge.results import CriterionResult
-from lpca.stats import Interval
+from lpca.stats import Band, Claim, Interval, Rate, Ratio, beyond
 
 Scale = Literal["rate", "difference", "ratio"]
 
@@ -145,9 +144,4 @@ def _region(claim: Claim, margins: tuple[float, ...]) -> Interval:
     if len(margins) == 2:
         return Interval(*margins)
     (margin,) = margins
-    match claim:
-        case Difference(relation="<") | Rate(relation="<") | Ratio(relation="<"):
-            return Interval(-math.inf, margin)
-        case BoundsComparison(relation="<"):
-            return Interval(-math.inf, margin)
-    return Interval(margin, math.inf)
+    return beyond(margin, "<" if claim.region.low == -math.inf else ">")

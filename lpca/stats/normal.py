@@ -1,13 +1,13 @@
-"""The standard normal, and the checks of levels that every method shares."""
+"""What every score method shares: the standard normal, checks of levels, and root finding."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
 from typing import Literal
 
 OneSided = Literal["greater", "less"]
-TwoSided = Literal["two-sided", "greater", "less"]
 
 _STANDARD = NormalDist()
 
@@ -28,6 +28,7 @@ def one_sided_z(alpha: float) -> float:
 
 def upper_tail(z: float) -> float:
     """P(Z > z), accurate far into the tail."""
+    # erfc, not 1 - cdf: that loses every digit beyond z = 8
     return 0.5 * math.erfc(z / math.sqrt(2.0))
 
 
@@ -45,3 +46,20 @@ def one_sided_p(z: float, alternative: OneSided) -> float:
     if alternative == "less":
         return upper_tail(-z)
     raise ValueError(f"alternative must be 'greater' or 'less', got {alternative!r}")
+
+
+def first_not(exceeds: Callable[[float], bool], low: float, high: float) -> float:
+    """Least float in [low, high] at which the decreasing `exceeds` no longer holds.
+
+    So `x < first_not(...)` and `exceeds(x)` are the same statement: an interval whose end is
+    found here agrees with its own test at every float. `exceeds(high)` must be false.
+    """
+    if not exceeds(low):
+        return low
+    # ends when no float lies between the two: bisection to the last bit, at most some 1100 steps
+    while low < (middle := 0.5 * (low + high)) < high:
+        if exceeds(middle):
+            low = middle
+        else:
+            high = middle
+    return high

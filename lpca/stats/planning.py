@@ -1,0 +1,361 @@
+"""Power of a claim or of a whole gate before anything is measured, and the n that reaches it."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial, reduce
+from math import log, log1p
+from operator import and_
+from typing import TYPE_CHECKING
+
+from lpca.stats.assessment import CONFIDENCE, EQUIVALENCE_CONFIDENCE
+from lpca.stats.claims import Claim, Gain, Ratio, decidable
+from lpca.stats.gain import gain_support
+from lpca.stats.normal import z_value
+from lpca.stats.proportions import ratio_excess, ratio_variance, tango_excess, tango_variance
+from lpca.stats.truth import Truth, joint, ties_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+    Mask = npt.NDArray[np.bool_]
+    Passes = Callable[[Sequence[Array], int], Mask]
+    Score = Callable[[Sequence[Array], int, float], tuple[Array, Array | float]]
+
+LARGEST_N = 100_000
+OMITTED = 1e-11
+"""Mass left out at either end of each count's own binomial when outcomes are enumerated."""
+ENUMERABLE = 400_000
+"""Most outcomes that are enumerated; beyond, they are drawn."""
+DRAWS, GATE_DRAWS = 20_000, 10_000
+SEED = 20260122
+
+
+def power(
+    claim: Claim,
+    truth: Truth,
+    n: int,
+    confidence: float = CONFIDENCE,
+    equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
+) -> float:
+    """Probability that the claim comes out PASS on n episodes if `truth` holds.
+
+    Exact to 1e-10 by enumeration of the multinomial counts the test reads, up to 400000 of them
+    (differences, equivalences, bands and rates: n in the thousands; ratios: several hundred;
+    gains: about ten); beyond that the share among 20000 seeded samples, standard error at most
+    0.0036.
+
+    Args:
+        claim: what is claimed.
+        truth: supposed rates of its conditions, and how they hang together.
+        n: number of episodes, at least 1.
+        confidence: two-sided level of a one-sided claim.
+        equivalence_confidence: that of a claim with two bounds.
+
+    Returns:
+        The probability.
+
+    Raises:
+        ValueError: n < 1, a condition without a supposed rate, or a disagreement that its rates
+            contradict.
+        TypeError: a claim that no sound method decides.
+
+    Example:
+        >>> from lpca.stats import Difference
+        >>> above = Difference("normal", "p0", ">", 0.1)
+        >>> round(power(above, Truth({"normal": 0.5, "p0": 0.25}), 200), 3)
+        0.882
+    """
+    return _curve(claim, truth, confidence, equivalence_confidence).at(n)
+
+
+def required_n(
+    claim: Claim,
+    truth: Truth,
+    power: float = 0.8,
+    confidence: float = CONFIDENCE,
+    equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
+) -> int | None:
+    """Smallest n from which the power stays at least `power`.
+
+    Power rises in a saw-tooth: after the first n that reaches the target every n is looked at
+    until a stretch of 64, or an eighth of n if that is more, has no dip. Where power is simulated
+    the n that first reaches it by bisection is given, within Monte Carlo error.
+
+    Args:
+        claim: what is claimed.
+        truth: supposed rates of its conditions, and how they hang together.
+        power: the target, in (0, 1).
+        confidence: two-sided level of a one-sided claim.
+        equivalence_confidence: that of a claim with two bounds.
+
+    Returns:
+        The number of episodes; None for a claim that is false under `truth`, or if no n up to
+        100000 reaches the target.
+
+    Raises:
+        ValueError: a target outside (0, 1), and as `power` does.
+        TypeError: a claim that no sound method decides.
+
+    Example:
+        >>> from lpca.stats import Equivalence
+        >>> same = Truth({"embed": 0.8, "p1": 0.8}, discordant=0.0)
+        >>> required_n(Equivalence("embed", "p1", 0.02), same)
+        133
+    """
+    if not 0.0 < power < 1.0:
+        raise ValueError(f"a target power must lie strictly between 0 and 1, got {power}")
+    curve = _curve(claim, truth, confidence, equivalence_confidence)
+    if not truth.satisfies(claim):
+        return None
+    short, enough = 0, 1
+    while curve.at(enough) < power:
+        if enough == LARGEST_N:
+            return None
+        short, enough = enough, min(2 * enough, LARGEST_N)
+    span = range(short + 1, enough + 1)
+    first = span[bisect_left(span, True, key=lambda n: curve.at(n) >= power)]
+    exact = Counts(curve.probabilities, first).enumerable
+    return _past_dips(curve.at, first, power) if exact else first
+
+
+def _past_dips(at: Callable[[int], float], first: int, target: float) -> int:
+    n = first
+    while n <= first + max(64, first // 8):
+        n += 1
+        if at(n) < target:
+            first = n + 1
+    return first
+
+
+@dataclass(frozen=True)
+class GatePower:
+    """The share of simulated gates that pass, its standard error, and that of each claim."""
+
+    power: float
+    standard_error: float
+    by_claim: tuple[float, ...]
+
+
+def gate_power(
+    claims: Sequence[Claim],
+    truth: Truth,
+    n: int,
+    confidence: float = CONFIDENCE,
+    equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
+    discordant: Sequence[float | None] | None = None,
+) -> GatePower:
+    """Probability that every claim passes on the same n episodes, from 10000 seeded draws.
+
+    Args:
+        claims: those of the gate, in its order.
+        truth: supposed rates; outcomes of one episode hang together by its `correlation`.
+        n: number of episodes, at least 1.
+        confidence: two-sided level of the one-sided claims.
+        equivalence_confidence: that of claims with two bounds.
+        discordant: by claim the supposed share of episodes on which its two conditions differ;
+            it ties its first condition to its second alone. None where nothing is supposed.
+
+    Returns:
+        The shares that pass.
+
+    Raises:
+        ValueError: no claims, n < 1, a missing rate, a contradictory tie, or a
+            `truth.discordant`, which no gate of several pairs can share.
+        TypeError: a claim that no sound method decides.
+    """
+    import numpy as np
+
+    if not claims or n < 1:
+        raise ValueError(f"a gate needs criteria and n >= 1, got {len(claims)} and {n}")
+    if truth.discordant is not None:
+        raise ValueError("state discordance by criterion: several pairs cannot share one")
+    tests = [_test_of(claim, confidence, equivalence_confidence) for claim in claims]
+    names = list(dict.fromkeys(name for claim in claims for name in claim.conditions))
+    patterns = joint(names, truth, ties_of(claims, discordant or [None] * len(claims)))
+    shares = np.array(list(patterns.values()))
+    drawn = np.random.default_rng(SEED).multinomial(n, shares / shares.sum(), size=GATE_DRAWS)
+    drawn = drawn.astype(np.float64)  # whole numbers: products with 0 and 1 are exact, and fast
+    all_pass, by_claim = np.ones(GATE_DRAWS, dtype=bool), []
+    for claim, test in zip(claims, tests, strict=True):
+        places = [names.index(name) for name in claim.conditions]
+        cells = np.array([test.cell([bits[i] for i in places]) for bits in patterns])
+        counts = drawn @ (cells[:, None] == np.arange(test.size)).astype(np.float64)
+        passed = test.passes(list(counts.T), n)
+        by_claim.append(float(passed.mean()))
+        all_pass &= passed
+    share = float(all_pass.mean())
+    return GatePower(share, math.sqrt(share * (1.0 - share) / GATE_DRAWS), tuple(by_claim))
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """A test and the probability of each kind of episode it counts."""
+
+    test: _Test
+    probabilities: tuple[float, ...]
+
+    def at(self, n: int) -> float:
+        return Counts(self.probabilities, n).probability(self.test.passes)
+
+
+def _curve(claim: Claim, truth: Truth, confidence: float, equivalence_confidence: float) -> _Curve:
+    test = _test_of(claim, confidence, equivalence_confidence)
+    probabilities = [0.0] * test.size
+    ties = ties_of([claim], [truth.discordant])
+    for bits, mass in joint(claim.conditions, truth, ties).items():
+        probabilities[test.cell(bits)] += mass
+    return _Curve(test, tuple(probabilities))
+
+
+@dataclass(frozen=True)
+class _Test:
+    """A claim's test on the counts of `size` kinds of episode, for many samples at once.
+
+    `cell` gives the kind of an episode from the outcomes of the claim's conditions; `passes` takes
+    one array of counts per kind and the number of episodes, and decides as `assess` does.
+    """
+
+    size: int
+    cell: Callable[[Sequence[int]], int]
+    passes: Passes
+
+
+def _test_of(claim: Claim, confidence: float, equivalence_confidence: float) -> _Test:
+    claim = decidable(claim)
+    z = z_value(equivalence_confidence if claim.is_two_sided else confidence)
+    if isinstance(claim, Ratio):  # reads all four cells of the table, not only b and c
+        return _Test(4, lambda bits: 3 - 2 * bits[0] - bits[1], _beyond(claim, z, _ratio_score))
+    if isinstance(claim, Gain):
+        values = gain_support(claim.fraction)
+        passes: Passes = partial(_mean_positive, values, z)
+    elif len(claim.conditions) == 2:
+        values, passes = (1.0, -1.0, 0.0), _beyond(claim, z, _difference_score)
+    else:
+        values, passes = (1.0, 0.0), _beyond(claim, z, _rate_score)
+    return _Test(len(values), lambda bits: values.index(claim.value(*bits)), passes)
+
+
+def _beyond(claim: Claim, z: float, score: Score) -> Passes:
+    """Whether the score lies beyond z at each end of the claimed region."""
+    region = claim.region
+
+    def passes(counts: Sequence[Array], n: int) -> Mask:
+        shown: list[Mask] = []
+        if region.low > -math.inf:
+            excess, spread = score(counts, n, region.low)
+            shown.append(excess > z * spread)
+        if region.high < math.inf:
+            excess, spread = score(counts, n, region.high)
+            shown.append(excess < -z * spread)
+        return reduce(and_, shown)
+
+    return passes
+
+
+def _difference_score(counts: Sequence[Array], n: int, margin: float) -> tuple[Array, Array]:
+    b, c = counts[0], counts[1]
+    return tango_excess(b, c, n, margin), tango_variance(b, c, n, margin) ** 0.5
+
+
+def _ratio_score(counts: Sequence[Array], _: int, ratio: float) -> tuple[Array, Array]:
+    a, b, c = counts[0], counts[1], counts[2]
+    return ratio_excess(a, b, c, ratio), ratio_variance(a, b, c, ratio) ** 0.5
+
+
+def _rate_score(counts: Sequence[Array], n: int, bound: float) -> tuple[Array, float]:
+    return counts[0] - n * bound, math.sqrt(n * bound * (1.0 - bound))
+
+
+def _mean_positive(values: Sequence[float], z: float, counts: Sequence[Array], _: int) -> Mask:
+    # the score of `lpca.stats.gain` at mean 0, multiplied through by the excess: no division
+    excess = sum((value * k for value, k in zip(values, counts, strict=True)), 0.0 * counts[0])
+    possible = (excess > 0.0) & (excess + z * z * min(values) > 0.0)
+    safe = excess * possible + (1.0 - possible) * z * z
+    slope = 0.0 * excess
+    for value, k in zip(values, counts, strict=True):
+        weight = safe + z * z * value
+        slope = slope + value * k / (weight + (weight == 0.0))
+    passed: Mask = possible & (slope > 0.0)
+    return passed
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts of n episodes over kinds with known probabilities."""
+
+    probabilities: tuple[float, ...]
+    n: int
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise ValueError(f"n must be at least 1, got {self.n}")
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether the likely outcomes are few enough to be gone through one by one."""
+        return math.prod(len(_likely(self.n, p)) for _, p in self._free) <= ENUMERABLE
+
+    def probability(self, passes: Passes) -> float:
+        """P(passes): exact to 2e-11 per kind where enumerable, otherwise the share of draws."""
+        return self._enumerated(passes) if self.enumerable else self._drawn(passes)
+
+    @property
+    def _ordered(self) -> list[tuple[int, float]]:
+        """Possible kinds, most variable last: its count is the remainder and costs no axis."""
+        possible = [(kind, p) for kind, p in enumerate(self.probabilities) if p > 0.0]
+        return sorted(possible, key=lambda item: item[1] * (1.0 - item[1]))
+
+    @property
+    def _free(self) -> list[tuple[int, float]]:
+        return self._ordered[:-1]
+
+    def _enumerated(self, passes: Passes) -> float:
+        import numpy as np
+
+        n, table = self.n, _log_factorials(self.n)
+        counts: list[Array] = [np.zeros(()) for _ in self.probabilities]
+        rest, mass = np.full((), float(n)), np.full((), table[n])
+        axes = np.ix_(*(np.array(_likely(n, p), dtype=np.intp) for _, p in self._free))
+        for (kind, p), k in zip(self._free, axes, strict=True):
+            counts[kind] = k.astype(np.float64)
+            rest = rest - k
+            mass = mass + (k * log(p) - table[k])
+        last, p = self._ordered[-1]
+        possible, rest = rest >= 0.0, np.maximum(rest, 0.0)
+        counts[last] = rest
+        mass = mass + rest * log(p) - table[rest.astype(np.intp)]
+        return float(np.exp(mass)[possible & passes(counts, n)].sum())
+
+    def _drawn(self, passes: Passes) -> float:
+        import numpy as np
+
+        shares = np.array(self.probabilities)
+        drawn = np.random.default_rng(SEED).multinomial(self.n, shares / shares.sum(), size=DRAWS)
+        return float(passes(list(drawn.T.astype(np.float64)), self.n).mean())
+
+
+@lru_cache(maxsize=4096)
+def _likely(n: int, p: float) -> range:
+    """All but the `OMITTED` lowest and highest mass of a binomial count."""
+    import numpy as np
+
+    if p >= 1.0:
+        return range(n, n + 1)
+    table, k = _log_factorials(n), np.arange(n + 1)
+    mass = np.exp(table[n] - table - table[::-1] + k * log(p) + (n - k) * log1p(-p))
+    low = int(np.searchsorted(np.cumsum(mass), OMITTED))
+    high = n - int(np.searchsorted(np.cumsum(mass[::-1]), OMITTED))
+    return range(low, high + 1)
+
+
+@lru_cache(maxsize=64)
+def _log_factorials(n: int) -> Array:
+    import numpy as np
+
+    return np.concatenate([np.zeros(1), np.cumsum(np.log(np.arange(1.0, n + 1.0)))])
