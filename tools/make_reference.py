@@ -26,6 +26,7 @@ from lpca.gatespec.kinds import (
     Number,
     Table,
 )
+from lpca.gatespec.model import CONDITIONS
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "spec-reference.md"
@@ -78,6 +79,8 @@ def _value(kind: Kind) -> str:
             return " or ".join(", ".join(f"`{word}`" for word in words).rsplit(", ", 1))
         case Form(name):
             return _FORMS.get(name, "text")
+        case ListOf(Choice(words)) if words == CONDITIONS:
+            return "list of [conditions](concepts.md#conditions)"
         case ListOf(of):
             return "list of mappings" if isinstance(of, Table) else f"list of: {_value(of)}"
         case Either(kinds):
