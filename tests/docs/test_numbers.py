@@ -257,9 +257,22 @@ def test_links_between_the_files_at_the_root_and_the_pages_are_whole():
             assert (ROOT / target).is_file(), (page, target)
 
 
-@pytest.mark.parametrize("n", [52, 133])
-def test_the_least_samples_for_an_equivalence_follow_from_the_formula(n):
-    margin = {52: 0.05, 133: 0.02}[n]
+def test_a_subset_by_outcome_claims_what_the_page_says(capsys):
+    runpy.run_path(str(ROOT / "tools" / "naive_subset.py"), run_name="__main__")
+    made = re.findall(r"^\| (\w+) \| (\d+) \| (\S+) \| (\[.*\]) \|$", capsys.readouterr().out, re.M)
+    assert len(made) == 3
+    for name, n, difference, bounds in made:
+        assert f"| {name} | {n} | {difference} {bounds} |" in WRITTEN["docs/concepts.md"]
+
+
+def test_numbers_that_follow_from_a_formula():
     z = 1.6448536269514722
-    assert math.ceil(z * z * (1 - margin) / margin) == n
-    assert str(n) in WRITTEN["docs/statistics.md"]
+    fewest = [math.ceil(z * z * (1 - margin) / margin) for margin in (0.05, 0.02)]
+    told = {
+        "docs/statistics.md": f"{fewest[0]} for ±0.05, {fewest[1]} for ±0.02",
+        "docs/validity.md": f"a sample of 24 finds one in {100 * (1 - 0.9**24):.0f} % of runs",
+        "docs/checker-rules.md": f"in up to {100 * (1 - 0.975**7):.0f} % of runs",
+        "docs/capability.md": f"is {math.log2(150 * 560 * 150):.1f} bits",
+    }
+    for page, words in told.items():
+        assert words in " ".join(WRITTEN[page].split()), page
