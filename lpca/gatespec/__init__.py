@@ -1,1 +1,1 @@
-"""Gate specs: YAML to a typed spec with places, and the checker that refuses unsound ones."""
+"""Gate specs: YAML to a typed spec that knows the place of each key."""

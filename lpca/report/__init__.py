@@ -1,1 +1,1 @@
-"""What people see of a run: the terminal, the JSON evidence, Allure, pictures, the record."""
+"""What people see of a run: the terminal, notebooks, pictures, records of attempts."""
