@@ -19,9 +19,9 @@ from typing import Any
 from measured import parser, publish
 
 from lpca.codec.recipe import Recipe
+from lpca.receivers.forward import OptionTree
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.receivers.option_tree import tree_of
 from lpca.tasks import Episode, Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle", "static")
@@ -83,7 +83,7 @@ def evaluation(
     positions = reads = 0
     for episode in episodes:
         message = len(receiver.message_ids(episode.message))
-        nodes = len(tree_of([receiver.option_ids(option) for option in episode.options]))
+        nodes = len(OptionTree.of([receiver.option_ids(option) for option in episode.options]))
         positions += len(receiver.prompt_start_ids(episode.before))
         for condition in conditions:
             slot = 0 if condition in NOTHING else message if condition in TEXTS else k

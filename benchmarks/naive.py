@@ -18,7 +18,7 @@ from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
-from lpca.evaluation.outcome import Record, named_option
+from lpca.evaluation.outcome import Outcome, named_option
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.tasks import Episode, Trip
@@ -37,13 +37,13 @@ def main() -> None:
     whole = Setting(receiver, channel, episodes)
     few = Setting(receiver, channel, episodes.part(0, FEW))
     said: dict[str, list[int | None]] = {}
-    records: dict[str, tuple[Record, ...]] = {}
+    records: dict[str, tuple[Outcome, ...]] = {}
     with tempfile.TemporaryDirectory() as folder:
         places = (Path(folder) / str(i) for i in range(100))
         works = {
             "loop": lambda: said.update(loop(few)),
             "lpca": lambda: records.update(
-                evaluate(whole, CONDITIONS, next(places), BATCH).records
+                evaluate(whole, CONDITIONS, next(places), BATCH).outcomes
             ),
         }
         seconds = interleaved(works, given.repeats, wait=wait)

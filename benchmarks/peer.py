@@ -32,7 +32,7 @@ from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate
-from lpca.evaluation.outcome import NEAR_TIE, Record
+from lpca.evaluation.outcome import NEAR_TIE, Outcome
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
@@ -181,7 +181,7 @@ def _agreement(case: Case, found: Evaluated | None, scores: Sequence[float]) -> 
     same, compared, ties, apart = 0, 0, list[str](), 0.0
     following = iter(scores)
     for condition in case.conditions:
-        for episode, record in zip(case.setting.episodes, found.records[condition], strict=True):
+        for episode, record in zip(case.setting.episodes, found.outcomes[condition], strict=True):
             theirs = [next(following) for _ in episode.options]
             if condition not in ("p0", "p1"):
                 continue
@@ -201,7 +201,7 @@ def _best(scores: Sequence[float]) -> int:
     return max(range(len(scores)), key=lambda i: scores[i])
 
 
-def _close(record: Record) -> bool:
+def _close(record: Outcome) -> bool:
     first, second = sorted(record.scores, reverse=True)[:2]
     return first - second < NEAR_TIE
 

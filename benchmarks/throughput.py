@@ -22,10 +22,10 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.training import Training
 from lpca.evaluation.block import Job, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.outcome import Outcome
+from lpca.receivers.forward import OptionTree
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.receivers.option_tree import tree_of
 from lpca.tasks import Episode, Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
@@ -124,14 +124,14 @@ def _computed(receiver: Receiver, jobs: Sequence[Job]) -> int:
     return count
 
 
-def continuation(receiver: Receiver, episode: Episode, record: Record) -> tuple[int, int]:
+def continuation(receiver: Receiver, episode: Episode, record: Outcome) -> tuple[int, int]:
     """Tokens after the shared context, and positions whose logits are read.
 
     What B says beside its options is left out.
     """
     slot = record.given.stop - record.given.start
     prompt = slot + len(receiver.segment_ids(episode.after))
-    nodes = len(tree_of([receiver.option_ids(option) for option in episode.options]))
+    nodes = len(OptionTree.of([receiver.option_ids(option) for option in episode.options]))
     return prompt + nodes, 1 + nodes
 
 

@@ -190,7 +190,7 @@ def report(folder: Path, family: Family) -> None:
     receiver = load_receiver(str(folder), device="cpu", dtype="float32")
     episodes = family.evaluation_set("validation", "seen", VALIDATION, 0)
     with tempfile.TemporaryDirectory() as cache:
-        found = evaluate(Setting(receiver, None, episodes), ("p0", "p1"), Path(cache)).records
+        found = evaluate(Setting(receiver, None, episodes), ("p0", "p1"), Path(cache)).outcomes
     for condition, records in found.items():
         solved = sum(record.greedy_success for record in records) / len(records)
         credit = sum(record.credit or 0.0 for record in records) / len(records)

@@ -104,7 +104,7 @@ def report(folder: Path) -> None:
         episodes = Relay().evaluation_set("validation", stratum, VALIDATION, 0)
         with tempfile.TemporaryDirectory() as cache:
             setting = Setting(receiver, None, episodes)
-            found = evaluate(setting, ("p0", "p1", "p2_16", "p2_64", "p5"), Path(cache)).records
+            found = evaluate(setting, ("p0", "p1", "p2_16", "p2_64", "p5"), Path(cache)).outcomes
         for condition, records in found.items():
             success = sum(record.likelihood_success for record in records) / len(records)
             print(f"validation {stratum} {condition}: {success:.3f}")

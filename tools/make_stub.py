@@ -321,7 +321,7 @@ def report(folder: Path) -> None:
         episodes = Trip().evaluation_set("validation", stratum, VALIDATION, 0)
         with tempfile.TemporaryDirectory() as cache:
             setting = Setting(receiver, None, episodes)
-            found = evaluate(setting, ("p0", "p1"), Path(cache)).records
+            found = evaluate(setting, ("p0", "p1"), Path(cache)).outcomes
         for condition, records in found.items():
             likelihood = sum(record.likelihood_success for record in records) / len(records)
             greedy = sum(record.greedy_success for record in records) / len(records)

@@ -7,7 +7,7 @@ from typing import Any
 
 from lpca.diagnose.outcomes import Outcomes, Report, difference, measured, nll, numbers, silent
 from lpca.evaluation.conditions import Setting
-from lpca.evaluation.outcome import NEAR_TIE, Record
+from lpca.evaluation.outcome import NEAR_TIE, Outcome
 from lpca.receivers.model import Receiver
 from lpca.stats import wilson
 from lpca.tasks import Episode
@@ -52,7 +52,7 @@ def by_episode(
 def reversals(
     receiver: Receiver,
     episodes: Sequence[Episode],
-    records: Mapping[str, Sequence[Record]],
+    records: Mapping[str, Sequence[Outcome]],
     confidence: float,
 ) -> dict[str, Any]:
     """Count reversed episodes, whole and by kind; ties count as not reversed, and are told."""
@@ -73,7 +73,7 @@ def reversals(
     }
 
 
-def gap(records: Mapping[str, Sequence[Record]], index: int) -> float:
+def gap(records: Mapping[str, Sequence[Outcome]], index: int) -> float:
     """NLL with the donor's message minus NLL with its own, in nats; negative: reversed."""
     return nll(records["shuffle"][index]) - nll(records["normal"][index])
 

@@ -8,7 +8,7 @@ from typing import Any
 from lpca.evaluation.block import Job, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import BLOCK
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.outcome import Outcome
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.stats import PairedTable, tango, wilson
@@ -26,16 +26,16 @@ class Outcomes:
 
     def __init__(self, receiver: Receiver, batch_size: int = 32) -> None:
         self.receiver, self.batch_size = receiver, batch_size
-        self._kept: dict[str, tuple[Record, ...]] = {}
+        self._kept: dict[str, tuple[Outcome, ...]] = {}
 
     def measure(
         self,
         episodes: Sequence[Episode],
         wanted: Mapping[str, Sequence[Slot]],
         report: Report = silent,
-    ) -> dict[str, list[Record]]:
+    ) -> dict[str, list[Outcome]]:
         """Return each name's records, in the order of the episodes."""
-        found: dict[str, list[Record]] = {name: [] for name in wanted}
+        found: dict[str, list[Outcome]] = {name: [] for name in wanted}
         done, total = 0, len(episodes) * len(wanted)
         report(done, total)
         for start in range(0, len(episodes), BLOCK):
@@ -60,18 +60,18 @@ class Outcomes:
 
 def measured(
     outcomes: Outcomes, setting: Setting, conditions: Sequence[str], report: Report = silent
-) -> dict[str, list[Record]]:
+) -> dict[str, list[Outcome]]:
     """Return the records of a setting's episodes under conditions."""
     wanted = {name: build_slots(name, setting) for name in conditions}
     return outcomes.measure(setting.episodes.episodes, wanted, report)
 
 
-def nll(record: Record) -> float:
+def nll(record: Outcome) -> float:
     """-log p of the right answer's text, in nats, summed over its tokens."""
     return -record.scores[record.answer]
 
 
-def numbers(records: Sequence[Record], confidence: float) -> dict[str, Any]:
+def numbers(records: Sequence[Outcome], confidence: float) -> dict[str, Any]:
     """Successes with Wilson's interval, and the mean `nll`."""
     count = sum(record.likelihood_success for record in records)
     mean = sum(map(nll, records)) / len(records)
@@ -85,7 +85,7 @@ def share(count: int, n: int, confidence: float) -> dict[str, Any]:
 
 
 def difference(
-    first: Sequence[Record], second: Sequence[Record], confidence: float
+    first: Sequence[Outcome], second: Sequence[Outcome], confidence: float
 ) -> dict[str, Any]:
     """First success rate minus second, on the same episodes, with Tango's interval."""
     table = PairedTable.from_outcomes(

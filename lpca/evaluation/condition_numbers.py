@@ -17,48 +17,45 @@ from typing import Any
 import torch
 
 from lpca.codec.base import bits_of
-from lpca.evaluation.conditions import TEXTS, Setting
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.conditions import MESSAGE_LATENTS, TEXTS, Setting
+from lpca.evaluation.outcome import INJECTED, Outcome
 from lpca.receivers.model import Receiver
-from lpca.receivers.observed_input import INJECTED
 from lpca.stats import wilson
 
-ENCODED = ("normal", "shuffle", "same_answer")
-"""Conditions whose prefix is what the codec made of one message."""
 COSTS = ("bits", "tokens", "seconds")
 """What every condition must report beside its success."""
 
 
 def condition_numbers(
-    condition: str, records: Sequence[Record], confidence: float, setting: Setting
+    condition: str, outcomes: Sequence[Outcome], confidence: float, setting: Setting
 ) -> dict[str, Any]:
     """Return what evidence reports of a condition: counts, intervals and mean cost a message.
 
     Raises CodecError where the codec's `bits` are no finite number from 0 on.
     """
-    n = len(records)
+    n = len(outcomes)
     both = {
-        "likelihood": sum(record.likelihood_success for record in records),
-        "greedy": sum(record.greedy_success for record in records),
+        "likelihood": sum(outcome.likelihood_success for outcome in outcomes),
+        "greedy": sum(outcome.greedy_success for outcome in outcomes),
     }
     intervals = {name: wilson(count, n, confidence) for name, count in both.items()}
     return {
         "n": n,
-        "near_ties": sum(record.near_tie for record in records),
+        "near_ties": sum(outcome.near_tie for outcome in outcomes),
         **{
             name: {"successes": count, "interval": [intervals[name].low, intervals[name].high]}
             for name, count in both.items()
         },
-        "bits": math.fsum(_bits(condition, record, setting) for record in records) / n,
-        "tokens": sum(record.given.stop - record.given.start for record in records) / n,
-        "seconds": math.fsum(record.seconds for record in records) / n,
-        **_mean_credit(records),
+        "bits": math.fsum(_bits(condition, outcome, setting) for outcome in outcomes) / n,
+        "tokens": sum(outcome.given.stop - outcome.given.start for outcome in outcomes) / n,
+        "seconds": math.fsum(outcome.seconds for outcome in outcomes) / n,
+        **_mean_credit(outcomes),
     }
 
 
-def _mean_credit(records: Sequence[Record]) -> dict[str, float]:
+def _mean_credit(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Partial credit of free answers: shown beside success, never judged."""
-    credits = [record.credit for record in records if record.credit is not None]
+    credits = [outcome.credit for outcome in outcomes if outcome.credit is not None]
     return {"credit": sum(credits) / len(credits)} if credits else {}
 
 
@@ -67,15 +64,15 @@ def capacity(receiver: Receiver, count: int) -> int:
     return count * receiver.d_model * torch.finfo(receiver.dtype).bits
 
 
-def _bits(condition: str, record: Record, setting: Setting) -> float:
+def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:
     if condition == "p0":
         return 0.0
-    receiver, given = setting.receiver, record.given
+    receiver, given = setting.receiver, outcome.given
     slot = given.ids[given.start : given.stop]
     # vectors that are no tokens' are no text, wherever they stand
     if condition in TEXTS and INJECTED not in slot:
         return 8.0 * len(receiver.text(slot).removeprefix(" ").encode())
-    told = bits_of(setting.coded().codec) if condition in ENCODED else None
+    told = bits_of(setting.coded().codec) if condition in MESSAGE_LATENTS else None
     return float(capacity(receiver, len(slot))) if told is None else told
 
 

@@ -25,16 +25,21 @@ SlotMaker = Callable[["Setting"], "Sequence[Slot]"]
 class Setting:
     """What slots are made from; a part is absent where no condition needs it.
 
-    `static` is the channel of the trained prefix that ignores messages, `typical` messages of
-    training, over whose latents `mean` takes the mean. `exchanged` are conditions that give B
-    something else than their own functions do: the seam at which a fault is planted.
+    Attributes:
+        receiver: the frozen model that plays B.
+        channel: the codec under test at work.
+        episodes: those whose slots are made.
+        static: the trained prefix that ignores messages.
+        training_messages: those over whose latents `mean` takes the mean.
+        exchanged: conditions that give B something else than their own functions do: the seam at
+            which a fault is planted.
     """
 
     receiver: Receiver
     channel: Channel | None
     episodes: EpisodeSet
     static: Channel | None = None
-    typical: tuple[str, ...] = ()
+    training_messages: tuple[str, ...] = ()
     exchanged: Mapping[str, SlotMaker] = field(default_factory=dict)
 
     def coded(self) -> Channel:
@@ -119,9 +124,9 @@ def _static(setting: Setting) -> list[Slot]:
 
 @CONDITIONS.register("mean")
 def _mean(setting: Setting) -> list[Slot]:
-    if not setting.typical:
+    if not setting.training_messages:
         raise ValueError("mean needs messages of training, and none were given")
-    prefix = setting.coded().mean_prefix(setting.typical)
+    prefix = setting.coded().mean_prefix(setting.training_messages)
     return [Slot(vectors=prefix) for _ in setting.episodes]
 
 
@@ -162,6 +167,8 @@ def _with_norms_of(prefix: Tensor, seed: int) -> Tensor:
 IMPLEMENTED = tuple(CONDITIONS)
 TEXTS = ("p1", *TRUNCATED, "p5", "embed")
 """Conditions whose slot holds text, as tokens or as their embeddings."""
+MESSAGE_LATENTS = ("normal", "shuffle", "same_answer")
+"""Conditions whose slot holds what the codec made of one message, as it is."""
 
 
 def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:

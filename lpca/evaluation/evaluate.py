@@ -1,4 +1,4 @@
-"""Conditions x episodes -> records, batched by length, kept by the content of what B is given."""
+"""Conditions x episodes -> outcomes, batched by length, kept by the content of what B is given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lpca.base.files import StorageError, read_json, write_json
 from lpca.base.hashing import hash_data
 from lpca.evaluation.block import Job, MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.outcome import Outcome
 
 BLOCK = 100
 """Episodes per cached file: what an interrupted run loses at most, for one condition."""
@@ -20,19 +20,19 @@ BLOCK = 100
 class Evaluated:
     """Records by condition, in the order of the episodes, and which came from the cache."""
 
-    records: dict[str, tuple[Record, ...]]
+    outcomes: dict[str, tuple[Outcome, ...]]
     keys: dict[str, tuple[str, ...]]
     cached: frozenset[str]
 
     @property
     def n(self) -> int:
         """How many episodes each condition was evaluated on."""
-        return len(next(iter(self.records.values())))
+        return len(next(iter(self.outcomes.values())))
 
     def then(self, more: Evaluated) -> Evaluated:
         """What was evaluated, followed by other episodes under the same conditions."""
         return Evaluated(
-            {c: (*records, *more.records[c]) for c, records in self.records.items()},
+            {c: (*outcomes, *more.outcomes[c]) for c, outcomes in self.outcomes.items()},
             {c: (*keys, *more.keys[c]) for c, keys in self.keys.items()},
             self.cached | more.cached,
         )
@@ -68,7 +68,7 @@ def evaluate(
         StorageError: the cache cannot be written.
     """
     keys: dict[str, list[str]] = {condition: [] for condition in conditions}
-    records: dict[str, list[Record]] = {condition: [] for condition in conditions}
+    outcomes: dict[str, list[Outcome]] = {condition: [] for condition in conditions}
     cached: set[str] = set()
     done, shown, total = 0, -1, len(setting.episodes) * len(conditions)
 
@@ -92,40 +92,40 @@ def evaluate(
         if missing:
             show()
             for job, computed in run_block(block.receiver, list(missing.values()), batch_size):
-                _store_block(cache, job, computed)
+                store_block(cache, job, computed)
                 found[job.key] = computed
                 done += len(computed) * sum(other.key == job.key for other in jobs)
                 show()
         for condition, job in zip(conditions, jobs, strict=True):
             keys[condition].append(job.key)
-            records[condition] += found[job.key]
+            outcomes[condition] += found[job.key]
     show()
     return Evaluated(
-        {condition: tuple(own) for condition, own in records.items()},
+        {condition: tuple(own) for condition, own in outcomes.items()},
         {condition: tuple(own) for condition, own in keys.items()},
         frozenset(cached),
     )
 
 
-def _kept(cache: Path, jobs: Sequence[Job]) -> dict[str, tuple[Record, ...]]:
+def _kept(cache: Path, jobs: Sequence[Job]) -> dict[str, tuple[Outcome, ...]]:
     """What the cache has of some jobs, by key."""
     found = {job.key: load_block(cache, job) for job in jobs}
-    return {key: records for key, records in found.items() if records is not None}
+    return {key: outcomes for key, outcomes in found.items() if outcomes is not None}
 
 
-def load_block(cache: Path, job: Job) -> tuple[Record, ...] | None:
-    """Return a job's records from the cache; None when absent, unreadable or not this job's."""
+def load_block(cache: Path, job: Job) -> tuple[Outcome, ...] | None:
+    """Return a job's outcomes from the cache; None when absent, unreadable or not this job's."""
     path = _path(cache, job)
     if not path.exists():
         return None
     try:
         data = read_json(path)
-        records = tuple(Record.from_json(item) for item in data["records"])
-        intact = data.get("key") == job.key and data.get("sha256") == hash_data(data["records"])
+        outcomes = tuple(Outcome.from_json(item) for item in data["outcomes"])
+        intact = data.get("key") == job.key and data.get("sha256") == hash_data(data["outcomes"])
     except (StorageError, KeyError, TypeError, ValueError):
         return None
-    seeds_fit = [r.seed for r in records] == [e.seed for e in job.episodes]
-    return records if intact and seeds_fit else None
+    seeds_fit = [r.seed for r in outcomes] == [e.seed for e in job.episodes]
+    return outcomes if intact and seeds_fit else None
 
 
 def _blocks(setting: Setting) -> list[Setting]:
@@ -136,9 +136,10 @@ def _blocks(setting: Setting) -> list[Setting]:
     ]
 
 
-def _store_block(cache: Path, job: Job, records: Sequence[Record]) -> None:
-    rows = [record.to_json() for record in records]
-    write_json(_path(cache, job), {"key": job.key, "sha256": hash_data(rows), "records": rows})
+def store_block(cache: Path, job: Job, outcomes: Sequence[Outcome]) -> None:
+    """Keep a job's outcomes in the cache, with a hash by which a damaged file is known."""
+    rows = [outcome.to_json() for outcome in outcomes]
+    write_json(_path(cache, job), {"key": job.key, "sha256": hash_data(rows), "outcomes": rows})
 
 
 def _path(cache: Path, job: Job) -> Path:

@@ -1,20 +1,49 @@
-"""What was measured on one episode under one condition, and its form as JSON."""
+"""What was measured on one episode under one condition: what B really received, and what it did.
+
+What B received is read off at the model's own inputs, not at what builds them: a fault on the way
+to the model then shows.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
+from itertools import groupby
+from types import TracebackType
 from typing import Any
 
-from lpca.receivers.observed_input import Given
+import torch
+from torch import Tensor
 
+from lpca.receivers.model import Receiver
+
+INJECTED = -1
+"""Stands for a vector that is no token's embedding."""
 NEAR_TIE = 1e-4
 """Below this gap (nats) between the right option and its best rival an outcome is a near-tie."""
 
 
 @dataclass(frozen=True)
-class Record:
+class ReceivedPrompt:
+    """One prompt as the model received it.
+
+    `ids` are token ids, INJECTED where a vector came in that is no token's embedding. `norms`
+    and `sha256` are those of the vectors that came in as embeddings between `start` and `stop`
+    (positions in `ids`); a slot of plain tokens has neither.
+    """
+
+    ids: tuple[int, ...]
+    start: int
+    stop: int
+    norms: tuple[float, ...] = ()
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
     """One outcome with what it rests on.
 
     `scores` are the options' summed log-probabilities, `said` what B generated greedily, until it
@@ -28,7 +57,7 @@ class Record:
     said_ids: tuple[int, ...]
     said: str
     named: int | None
-    given: Given
+    given: ReceivedPrompt
     credit: float | None = None
     seconds: float = field(default=math.nan, compare=False)
 
@@ -62,26 +91,15 @@ class Record:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Record:
-        """Rebuild a record; KeyError or TypeError when the data is not one."""
-        given = data["given"]
-        return cls(
-            seed=data["seed"],
-            answer=data["answer"],
-            scores=tuple(data["scores"]),
-            said_ids=tuple(data["said_ids"]),
-            said=data["said"],
-            named=data["named"],
-            given=Given(
-                ids=tuple(given["ids"]),
-                start=given["start"],
-                stop=given["stop"],
-                norms=tuple(given["norms"]),
-                sha256=given["sha256"],
-            ),
-            credit=data["credit"],
-            seconds=data["seconds"],
+    def from_json(cls, data: Mapping[str, Any]) -> Outcome:
+        """Rebuild an outcome; KeyError or TypeError when the data is not one."""
+        given, own = (
+            {one.name: held[one.name] for one in fields(kind)}
+            for kind, held in ((ReceivedPrompt, data["given"]), (cls, data))
         )
+        given |= {name: tuple(given[name]) for name in ("ids", "norms")}
+        own |= {name: tuple(own[name]) for name in ("scores", "said_ids")}
+        return cls(**{**own, "given": ReceivedPrompt(**given)})
 
 
 def named_option(text: str, options: Sequence[str]) -> tuple[int | None, bool]:
@@ -95,3 +113,168 @@ def named_option(text: str, options: Sequence[str]) -> tuple[int | None, bool]:
     open_still = any(option.startswith(start) and option != start for option in options)
     longest = max(named, key=lambda i: len(options[i])) if named else None
     return longest, not open_still
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """The inputs of one forward pass, as the model saw them."""
+
+    ids: Tensor | None
+    embeddings: Tensor | None
+    mask: Tensor
+
+    @property
+    def columns(self) -> int:
+        """Number of positions that came in with this call."""
+        given = self.ids if self.embeddings is None else self.embeddings
+        assert given is not None
+        return int(given.shape[1])
+
+    def seen_from(self, column: int) -> tuple[Tensor, Tensor]:
+        """What a position of this call looks at, bool: in what came before it, and in the call."""
+        seen = self.mask[:, 0, column] == 0
+        return seen[:, : -self.columns], seen[:, -self.columns :]
+
+
+class InputRecorder:
+    """While open, keeps the inputs of every forward pass of a receiver's model."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self.receiver = receiver
+        self.calls: list[Call] = []
+
+    def __enter__(self) -> InputRecorder:
+        hook = self.receiver.model.register_forward_pre_hook(self._keep, with_kwargs=True)
+        self._handle = hook
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._handle.remove()
+
+    def _keep(self, _module: torch.nn.Module, _args: Any, inputs: dict[str, Any]) -> None:
+        self.calls.append(
+            Call(inputs.get("input_ids"), inputs.get("inputs_embeds"), inputs["attention_mask"])
+        )
+
+    def prompts(self, slots: Sequence[int], options: int = 0) -> list[ReceivedPrompt]:
+        """Compose what each row received, from the pass up to the slots and the one after it.
+
+        Args:
+            slots: how many positions each row's slot should take; they directly follow the
+                context.
+            options: how many positions stand behind the prompts in the second pass. What a
+                prompt's last position cannot see is padding, or no part of it, and left out.
+        """
+        context, prompt = self.calls[:2]
+        past, rest = prompt.seen_from(prompt.columns - options - 1)
+        rows = []
+        for i, length in enumerate(slots):
+            before = _ids(self.receiver, context, i, past[i])
+            after = _ids(self.receiver, prompt, i, rest[i])
+            norms, sha = _vectors(prompt, i, rest[i], length)
+            start = len(before)
+            rows.append(ReceivedPrompt((*before, *after), start, start + length, norms, sha))
+        return rows
+
+
+def vectors_hash(vectors: Tensor) -> str:
+    """SHA-256 of the bytes of vectors [k, d_model], in their own type."""
+    return hashlib.sha256(_bytes(vectors.detach())).hexdigest()
+
+
+def canonical_ids(receiver: Receiver, ids: Sequence[int]) -> tuple[int, ...]:
+    """Return ids as `ReceivedPrompt` has them: tokens of one embedding are one token there."""
+    canonical = _canonical(receiver)
+    return tuple(canonical.get(token, token) for token in ids)
+
+
+def _ids(receiver: Receiver, call: Call, row: int, visible: Tensor) -> list[int]:
+    if call.embeddings is None:
+        assert call.ids is not None
+        return list(canonical_ids(receiver, call.ids[row][visible].tolist()))
+    table = _table(receiver)
+    vectors = call.embeddings[row][visible]
+    return [table.get(key, INJECTED) for key in _keys(vectors)]
+
+
+def _vectors(call: Call, row: int, visible: Tensor, length: int) -> tuple[tuple[float, ...], str]:
+    if call.embeddings is None or length == 0:
+        return (), ""
+    vectors = call.embeddings[row][visible][:length].detach()
+    norms = tuple(round(float(x), 6) for x in vectors.float().norm(dim=1))
+    return norms, vectors_hash(vectors)
+
+
+def _bytes(vectors: Tensor) -> bytes:
+    raw = vectors.cpu().contiguous().view(-1).view(torch.uint8)
+    return raw.numpy().tobytes()
+
+
+def _keys(vectors: Tensor) -> list[bytes]:
+    width = vectors.shape[1] * vectors.element_size()
+    raw = _bytes(vectors)
+    return [
+        hashlib.blake2b(raw[i : i + width], digest_size=16).digest()
+        for i in range(0, len(raw), width)
+    ]
+
+
+@lru_cache(maxsize=4)
+def _table(receiver: Receiver) -> dict[bytes, int]:
+    size = receiver.embedding.num_embeddings
+    table: dict[bytes, int] = {}
+    for start in range(0, size, 4096):
+        ids = range(start, min(start + 4096, size))
+        for token, key in zip(ids, _keys(receiver.embed(ids)), strict=True):
+            table.setdefault(key, token)
+    return table
+
+
+@lru_cache(maxsize=4)
+def _canonical(receiver: Receiver) -> dict[int, int]:
+    """Map every token that shares its embedding with an earlier one to the first such token."""
+    table = _table(receiver)
+    size = receiver.embedding.num_embeddings
+    if len(table) == size:
+        return {}
+    keys = _keys(receiver.embed(range(size)))
+    return {token: table[key] for token, key in enumerate(keys) if table[key] != token}
+
+
+def as_text(receiver: Receiver, given: ReceivedPrompt) -> str:
+    """Return a prompt with its special tokens; what came in as vectors stands between ⟦ and ⟧.
+
+    A vector that is no token's embedding is shown by its place and norm, others by their tokens.
+    """
+    injected = len(given.norms)
+    before = _shown_tokens(receiver, given.ids[: given.start])
+    slot = given.ids[given.start : given.start + injected]
+    after = _shown_tokens(receiver, given.ids[given.start + injected :])
+    return before + _shown_vectors(receiver, slot, given.norms) + after
+
+
+def _shown_tokens(receiver: Receiver, ids: tuple[int, ...]) -> str:
+    """Decode ids; a vector where only tokens belong is shown all the same."""
+    runs = groupby(ids, lambda token: token == INJECTED)
+    return "".join(
+        "⟦vector⟧" * len(list(run)) if strange else receiver.text(list(run))
+        for strange, run in runs
+    )
+
+
+def _shown_vectors(receiver: Receiver, ids: tuple[int, ...], norms: tuple[float, ...]) -> str:
+    # zeros are zeros, also where they are some padding token's embedding
+    ids = tuple(INJECTED if norm == 0.0 else token for token, norm in zip(ids, norms, strict=True))
+    if INJECTED not in ids:
+        return f"⟦embedded:{receiver.text(ids)}⟧" if ids else ""
+    return "".join(
+        f"⟦vector {place} of {len(ids)}, norm {norm:.3f}⟧"
+        if token == INJECTED
+        else f"⟦vector {place} of {len(ids)}, the embedding of {receiver.text([token])!r}⟧"
+        for place, (token, norm) in enumerate(zip(ids, norms, strict=True), start=1)
+    )

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lpca.evaluation.outcome import INJECTED, ReceivedPrompt
 from lpca.receivers.model import Receiver
-from lpca.receivers.observed_input import INJECTED, Given
 
 
 @torch.no_grad()
 def next_token_scores(
-    receiver: Receiver, given: Given, vectors: Tensor | None, continuation: Sequence[int]
+    receiver: Receiver, given: ReceivedPrompt, vectors: Tensor | None, continuation: Sequence[int]
 ) -> Tensor:
     """Float32 log-probabilities [len(continuation) + 1, vocabulary] after each of its prefixes.
 
@@ -40,7 +40,7 @@ def next_token_scores(
 
 
 def option_score(
-    receiver: Receiver, given: Given, vectors: Tensor | None, option: Sequence[int]
+    receiver: Receiver, given: ReceivedPrompt, vectors: Tensor | None, option: Sequence[int]
 ) -> float:
     """Sum of log-probabilities of an option's token ids, in nats."""
     scores = next_token_scores(receiver, given, vectors, option[:-1])

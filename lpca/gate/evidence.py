@@ -15,8 +15,7 @@ from typing import Any
 from lpca.base.hashing import hash_data, hash_file
 from lpca.base.version import __version__
 from lpca.codec.similarity import similarity
-from lpca.evaluation.outcome import Record
-from lpca.evaluation.prompt_text import as_text
+from lpca.evaluation.outcome import Outcome, as_text
 from lpca.gate.measure import Measurement, Subject
 from lpca.gatespec.model import Gate, Spec
 from lpca.judge import GateResult, look_sizes
@@ -128,7 +127,7 @@ def _outcomes_hash(measurement: Measurement) -> str:
     return hash_data(
         {
             name: [[r.seed, r.likelihood_success, r.greedy_success] for r in records]
-            for name, records in measurement.records.items()
+            for name, records in measurement.outcomes.items()
         }
     )
 
@@ -143,7 +142,7 @@ def _episode(index: int, episode: Episode, measurement: Measurement) -> dict[str
         "answer": episode.answer,
         "donor": measurement.episodes.donor(index).seed,
         "outcomes": {
-            name: _outcome(records[index]) for name, records in measurement.records.items()
+            name: _outcome(records[index]) for name, records in measurement.outcomes.items()
         },
     }
 
@@ -157,12 +156,12 @@ def _prompts(receiver: Receiver, measurement: Measurement) -> list[dict[str, Any
             "text": as_text(receiver, record.given),
             **_hashes(record),
         }
-        for name, records in measurement.records.items()
+        for name, records in measurement.outcomes.items()
         for record in records[:SHOWN_PROMPTS]
     ]
 
 
-def _outcome(record: Record) -> dict[str, Any]:
+def _outcome(record: Outcome) -> dict[str, Any]:
     return {
         "likelihood": record.likelihood_success,
         "greedy": record.greedy_success,
@@ -173,7 +172,7 @@ def _outcome(record: Record) -> dict[str, Any]:
     }
 
 
-def _hashes(record: Record) -> dict[str, str]:
+def _hashes(record: Outcome) -> dict[str, str]:
     prompt = ",".join(map(str, record.given.ids))
     return {
         "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),

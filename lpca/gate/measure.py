@@ -18,7 +18,7 @@ from lpca.evaluation.block import MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, SlotMaker, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.outcome import Outcome
 from lpca.gatespec.model import Answers
 from lpca.judge import OutcomeTable
 from lpca.receivers.model import Receiver
@@ -27,7 +27,7 @@ from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CheckResult, run_checks
 from lpca.validity.ledger import GateLedger
 
-TYPICAL_MESSAGES = 256
+MEAN_MESSAGES = 256
 """How many messages of training the condition `mean` takes the mean over."""
 
 
@@ -36,8 +36,8 @@ def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> Out
     return OutcomeTable(
         seeds=tuple(episode.seed for episode in episodes),
         outcomes={
-            condition: tuple(record.success(score) for record in records)
-            for condition, records in evaluated.records.items()
+            condition: tuple(outcome.success(score) for outcome in outcomes)
+            for condition, outcomes in evaluated.outcomes.items()
         },
         answers=tuple(episode.stratum for episode in episodes),
     )
@@ -97,9 +97,9 @@ class Measurement:
     numbers: Mapping[str, Mapping[str, Any]]
 
     @property
-    def records(self) -> Mapping[str, Sequence[Record]]:
+    def outcomes(self) -> Mapping[str, Sequence[Outcome]]:
         """Records by condition, in the order of the episodes."""
-        return self.evaluated.records
+        return self.evaluated.outcomes
 
     @property
     def faults(self) -> list[str]:
@@ -154,13 +154,13 @@ class Subject:
     ) -> Setting:
         """What the slots of these episodes are made from; `exchanged` as for `Setting`."""
         seed = self.trained.seed if self.trained else DEFAULT_SEED
-        typical = self.task.training_batch(0, TYPICAL_MESSAGES, seed) if self.channel else []
+        training = self.task.training_batch(0, MEAN_MESSAGES, seed) if self.channel else []
         return Setting(
             self.receiver,
             self.channel,
             episodes,
             self.static,
-            tuple(episode.message for episode in typical),
+            tuple(episode.message for episode in training),
             exchanged,
         )
 
@@ -195,8 +195,8 @@ def measure(
     checking()
     setting = subject.setting(seen, steps.conditions)
     numbers = {
-        condition: steps.condition_numbers(condition, records, looks.confidence, setting)
-        for condition, records in evaluated.records.items()
+        condition: steps.condition_numbers(condition, outcomes, looks.confidence, setting)
+        for condition, outcomes in evaluated.outcomes.items()
     }
     checks = run_checks(_audit(subject, design, setting, evaluated, table, looks, numbers, steps))
     seconds = {
@@ -231,7 +231,7 @@ def _audit(
     return Audit(
         setting=setting,
         task=subject.task,
-        records=evaluated.records,
+        outcomes=evaluated.outcomes,
         receiver_hash=subject.receiver_hash,
         score=looks.score,
         table=table,

@@ -15,8 +15,6 @@ from lpca.tasks import task_of
 EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
 """Where a project keeps them, unless the run says otherwise."""
 DEFAULT_K = 4
-ENCODED = ("normal", "random", "shuffle", "mean", "same_answer")
-"""Those among them that follow from what the codec makes of a message."""
 
 
 def sound_spec(path: str | os.PathLike[str]) -> Spec:

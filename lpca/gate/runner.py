@@ -23,7 +23,6 @@ from lpca.gate.evidence import Origin, compose
 from lpca.gate.ledger import gate_ledger, gate_looks
 from lpca.gate.measure import STEPS, Design, Steps, Subject, episodes_for, measure
 from lpca.gate.plan import (
-    ENCODED,
     beside,
     declares,
     evidence_path,
@@ -31,7 +30,7 @@ from lpca.gate.plan import (
     label_of,
     needs_control,
 )
-from lpca.gatespec.model import Spec
+from lpca.gatespec.model import CODEC_LATENTS, Spec
 from lpca.judge import judge
 from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.load import load_receiver
@@ -130,7 +129,7 @@ class Runner:
         Of several processes that judge several codecs one computes them; the others wait. The
         codec is trained before, by each its own. Raises RunError as `evidence` does.
         """
-        shared = [c for c in gate_conditions(self.spec, name) if c not in ENCODED]
+        shared = [c for c in gate_conditions(self.spec, name) if c not in CODEC_LATENTS]
         self._evaluate(name, k, shared, "shared")
 
     def evaluate_all(self, name: str, k: int | None) -> int:

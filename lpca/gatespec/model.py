@@ -22,6 +22,8 @@ CONDITIONS: tuple[str, ...] = (
 """Every condition a spec may name. `lpca.evaluation.conditions` decides what each one gives B."""
 LATENT = ("normal", "null", "random", "shuffle", "static", "mean", "same_answer")
 """Conditions that inject k vectors: they need a codec, or at least its k."""
+CODEC_LATENTS = ("normal", "random", "shuffle", "mean", "same_answer")
+"""Those among them that follow from what the codec makes of messages."""
 
 
 @dataclass(frozen=True)

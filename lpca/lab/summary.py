@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from lpca.gate.plan import ENCODED
+from lpca.gatespec.model import CODEC_LATENTS
 from lpca.stats import Interval, PairedTable, Verdict, mean_difference, tango
 
 BITS: Mapping[str, int] = {"float32": 32, "bfloat16": 16, "float16": 16}
@@ -74,8 +74,8 @@ class Seconds:
     """How long training and evaluating took.
 
     `training` is scaled up from the steps since a resumption where there was one, which
-    `resumed_at` then names. `evaluation` is that of the codec's own conditions (`ENCODED`), the
-    encoding of messages included; None where a part of them came from the cache.
+    `resumed_at` then names. `evaluation` is that of the codec's own conditions (CODEC_LATENTS),
+    the encoding of messages included; None where a part of them came from the cache.
     """
 
     training: float | None
@@ -232,7 +232,7 @@ def _seconds(evidence: Mapping[str, Any]) -> Seconds:
     training = trained.get("seconds")
     if training is not None and 0 < resumed < steps:
         training *= steps / (steps - resumed)
-    own = [one for name, keys in evidence["cache"].items() if name in ENCODED for one in keys]
+    own = [one for name, keys in evidence["cache"].items() if name in CODEC_LATENTS for one in keys]
     seconds = evidence["seconds"]
     fresh = not any(one["cached"] for one in own)
     evaluation = seconds["encode"] + seconds["evaluate"] if fresh else None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lpca.gate.plan import ENCODED
+from lpca.gatespec.model import CODEC_LATENTS
 from lpca.lab.signature import signature, why
 from lpca.lab.summary import Rate, Reading
 from lpca.stats import Verdict
@@ -79,7 +79,7 @@ class Table:
         return {
             name: rate
             for name, rate in first.items()
-            if name not in ENCODED and all(one.conditions[name] == rate for one in readable)
+            if name not in CODEC_LATENTS and all(one.conditions[name] == rate for one in readable)
         }
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,16 +8,18 @@ mostly one of them: it is followed in what is computed already, and generated wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
-from lpca.receivers.attention import causal_mask, copy_cache, left_padded, part_of_cache, with_tree
 from lpca.receivers.model import Receiver
-from lpca.receivers.option_tree import ROOT, Tree, tree_columns, tree_of
+
+ROOT = 0
+"""The node where a prompt ends, of the tree of its options."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,9 +33,18 @@ class Slot:
         return len(self.ids) if self.vectors is None else int(self.vectors.shape[0])
 
 
+@torch.no_grad()
+def read_context(receiver: Receiver, befores: Sequence[Sequence[int]]) -> Context:
+    """Read a batch of prompts up to their slots; rows may differ in length."""
+    ids, visible = left_padded([list(b) for b in befores], receiver.pad_id, receiver.device)
+    cache = DynamicCache()
+    forward(receiver, cache, visible, {"input_ids": ids}, keep=1)
+    return Context(receiver, cache, visible)
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
-    """A batch of prompts read up to their slots."""
+    """A batch of prompts read up to their slots; `visible` [batch, n] tells ids from padding."""
 
     receiver: Receiver
     cache: DynamicCache
@@ -48,15 +59,20 @@ class Context:
     ) -> Reading:
         """Read on through each row's slot, the text after it and its options.
 
-        Slots of tokens go in as token ids, slots of vectors as embeddings: two paths, so that
-        injecting a message's own embeddings tests the injection. One batch takes one path; a
-        mixed batch is a ValueError.
+        Args:
+            slots: what stands in each row's slot. Tokens go in as token ids, vectors as
+                embeddings: two paths, so that injecting a message's own embeddings tests the
+                injection.
+            afters: token ids of the text behind each slot.
+            options: token ids of each row's options.
+
+        Raises:
+            ValueError: slots of tokens and of vectors in one batch, which takes one path.
         """
-        trees = tuple(tree_of(row) for row in options or [()] * len(slots))
-        cache = copy_cache(self.cache)
-        columns = self._columns(slots, afters)
-        visible = torch.cat([self.visible, columns.real], dim=1)
-        logits = _forward(self.receiver, cache, visible, columns.inputs, keep=1, trees=trees)
+        trees = tuple(OptionTree.of(row) for row in options or [()] * len(slots))
+        cache = part_of_cache(self.cache)
+        visible, inputs = self._behind(slots, afters)
+        logits = forward(self.receiver, cache, visible, inputs, keep=1, trees=trees)
         return Reading(self.receiver, cache, visible, logits, trees)
 
     def continuation_logits(
@@ -66,26 +82,23 @@ class Context:
 
         Gradients reach the slots' vectors.
         """
-        columns = self._columns(slots, afters)
-        visible = torch.cat([self.visible, columns.real], dim=1)
-        return _forward(self.receiver, copy_cache(self.cache), visible, columns.inputs, keep)
+        visible, inputs = self._behind(slots, afters)
+        return forward(self.receiver, part_of_cache(self.cache), visible, inputs, keep)
 
-    def _columns(self, slots: Sequence[Slot], afters: Sequence[Sequence[int]]) -> _Columns:
+    def _behind(
+        self, slots: Sequence[Slot], afters: Sequence[Sequence[int]]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Which positions are visible with slots and texts, and the model's inputs of these."""
         if len({slot.vectors is None for slot in slots}) != 1:
             raise ValueError("a batch holds slots of tokens or slots of vectors, not both")
         receiver = self.receiver
         pads = [[receiver.pad_id] * len(s) if s.vectors is not None else s.ids for s in slots]
         rows = [[*slot, *after] for slot, after in zip(pads, afters, strict=True)]
         ids, real = left_padded(rows, receiver.pad_id, receiver.device)
+        visible = torch.cat([self.visible, real], dim=1)
         if slots[0].vectors is None:
-            return _Columns({"input_ids": ids}, real)
-        return _Columns({"inputs_embeds": _inject(receiver.embedding(ids), slots, real)}, real)
-
-
-@dataclass(frozen=True, eq=False)
-class _Columns:
-    inputs: dict[str, Tensor]
-    real: Tensor
+            return visible, {"input_ids": ids}
+        return visible, {"inputs_embeds": _inject(receiver.embedding(ids), slots, real)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +114,7 @@ class Reading:
     cache: DynamicCache
     visible: Tensor
     at: Tensor
-    trees: tuple[Tree, ...]
+    trees: tuple[OptionTree, ...]
 
     @property
     def logits(self) -> Tensor:
@@ -124,6 +137,10 @@ class Reading:
         steps = (self.at[rows, nodes, tokens] - self._normaliser[rows, nodes]).tolist()
         following = iter(steps)
         return [[sum(next(following) for _ in option) for option in row] for row in options]
+
+    @cached_property
+    def _normaliser(self) -> Tensor:
+        return self.at.logsumexp(-1)
 
     @torch.no_grad()
     def greedy(
@@ -167,7 +184,7 @@ class Reading:
         visible = torch.cat([self.visible[rows], real], dim=1)
         still = set(rows)
         while True:
-            best = _forward(receiver, cache, visible, {"input_ids": ids}, keep=1)[:, -1].argmax(-1)
+            best = forward(receiver, cache, visible, {"input_ids": ids}, keep=1)[:, -1].argmax(-1)
             tokens = best.tolist()
             still = {
                 i for i, token in zip(rows, tokens, strict=True) if i in still and says(i, token)
@@ -176,40 +193,98 @@ class Reading:
                 return
             ids, visible = best[:, None], torch.cat([visible, visible.new_ones((len(rows), 1))], 1)
 
-    @cached_property
-    def _normaliser(self) -> Tensor:
-        return self.at.logsumexp(-1)
+
+@dataclass(frozen=True)
+class OptionTree:
+    """A prompt's options as a tree of tokens: what they begin with alike stands in it once.
+
+    Nodes stand behind a prompt's end, parents first; ROOT is the end itself. Node n > 0 holds
+    `tokens[n - 1]` behind `parents[n - 1]`. An option's last token is no node: it is read off
+    where the one before it stands.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    _children: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, options: Sequence[Sequence[int]]) -> OptionTree:
+        """Return the tree of one prompt's options, each a sequence of token ids."""
+        tree = cls()
+        for option in options:
+            node = ROOT
+            for token in option[:-1]:
+                if (node, token) not in tree._children:
+                    tree.tokens.append(token)
+                    tree.parents.append(node)
+                    tree._children[node, token] = len(tree.tokens)
+                node = tree._children[node, token]
+        return tree
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def child(self, node: int, token: int) -> int | None:
+        """Return the node of a token behind a node, if there is one."""
+        return self._children.get((node, token))
+
+    def path(self, option: Sequence[int]) -> list[int]:
+        """Return the nodes where an option's tokens are predicted, ROOT first."""
+        nodes = [ROOT]
+        for token in option[:-1]:
+            nodes.append(self._children[nodes[-1], token])
+        return nodes
+
+    def depths(self) -> list[int]:
+        """Return how far each node stands behind the prompt's end; 0 directly behind it."""
+        depths = [-1]
+        for parent in self.parents:
+            depths.append(depths[parent] + 1)
+        return depths[1:]
 
 
-@torch.no_grad()
-def read_context(receiver: Receiver, befores: Sequence[Sequence[int]]) -> Context:
-    """Read a batch of prompts up to their slots; rows may differ in length."""
-    ids, visible = left_padded([list(b) for b in befores], receiver.pad_id, receiver.device)
-    cache = DynamicCache()
-    _forward(receiver, cache, visible, {"input_ids": ids}, keep=1)
-    return Context(receiver, cache, visible)
-
-
-def _forward(
+def forward(
     receiver: Receiver,
     cache: DynamicCache,
     visible: Tensor,
     inputs: dict[str, Tensor],
     keep: int,
-    trees: Sequence[Tree] = (),
+    trees: Sequence[OptionTree] = (),
 ) -> Tensor:
-    """Logits at the last `keep` of the new columns, and at the columns of trees behind them."""
+    """Run the model over new columns, and over trees of options behind them.
+
+    Args:
+        receiver: the frozen model.
+        cache: keys and values of the columns before; the new ones are added to it.
+        visible: bool [batch, total]; False marks padding.
+        inputs: `input_ids` [batch, columns] or `inputs_embeds` [batch, columns, d_model] of the
+            last columns of `visible`.
+        keep: at how many of the new columns logits are wanted, the last of them.
+        trees: one for each row, or none.
+
+    Returns:
+        Float32 logits [batch, keep + nodes, vocabulary], nodes being those of the largest tree.
+    """
     columns = next(iter(inputs.values())).shape[1]
     positions = receiver.positions(visible)[:, -columns:]
-    mask = causal_mask(visible, columns, receiver.dtype)
+    looks = _looks(visible, columns)
     width = max(map(len, trees), default=0)
     if width:
-        inputs, positions, mask = _behind(receiver, visible, inputs, positions, mask, trees)
+        ids, depths, behind = (t.to(receiver.device) for t in _side_by_side(trees, receiver.pad_id))
+        ((name, rows),) = inputs.items()
+        nodes = ids if name == "input_ids" else receiver.embedding(ids).to(rows)
+        inputs = {name: torch.cat([rows, nodes], dim=1)}
+        places = visible.long().sum(1, keepdim=True) + depths
+        positions = torch.cat([positions, places], dim=1)
+        # a node looks at the whole prompt and at its own branch; no column of the prompt at a node
+        of_nodes = torch.cat([visible[:, None].expand(-1, width, -1), behind], dim=2)
+        unseen = looks.new_zeros((len(looks), columns, width))
+        looks = torch.cat([torch.cat([looks, unseen], dim=2), of_nodes], dim=1)
     # as indices, which copy: of a slice the head makes one product per row, its weights copied
     kept = torch.arange(columns - keep, columns + width, device=receiver.device)
     output = receiver.model(
         **{name: receiver.own_rows(rows) for name, rows in inputs.items()},
-        attention_mask=receiver.own_rows(mask),
+        attention_mask=receiver.own_rows(_additive(looks, receiver.dtype)),
         position_ids=receiver.own_rows(positions),
         past_key_values=cache,
         use_cache=True,
@@ -218,30 +293,93 @@ def _forward(
     return receiver.all_rows(output.logits, len(visible)).float()
 
 
-def _behind(
-    receiver: Receiver,
-    visible: Tensor,
-    inputs: dict[str, Tensor],
-    positions: Tensor,
-    mask: Tensor,
-    trees: Sequence[Tree],
-) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """Put trees behind the columns of a pass: its inputs, positions and mask."""
-    ids, depths, behind = (t.to(receiver.device) for t in tree_columns(trees, receiver.pad_id))
-    ((name, rows),) = inputs.items()
-    nodes = ids if name == "input_ids" else receiver.embedding(ids).to(rows)
-    places = visible.long().sum(1, keepdim=True) + depths
-    return (
-        {name: torch.cat([rows, nodes], dim=1)},
-        torch.cat([positions, places], dim=1),
-        with_tree(mask, visible, behind),
-    )
-
-
 def _inject(embeddings: Tensor, slots: Sequence[Slot], real: Tensor) -> Tensor:
+    """Put each slot's vectors where its row's own columns begin."""
     rows = embeddings.clone()
     starts = (~real).sum(1).tolist()
     for i, slot in enumerate(slots):
         if slot.vectors is not None:
             rows[i, starts[i] : starts[i] + len(slot)] = slot.vectors.to(rows)
     return rows
+
+
+def _side_by_side(trees: Sequence[OptionTree], pad: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay trees side by side in as many columns as the largest needs.
+
+    Returns:
+        ids [batch, width], filled up with `pad`; depths [batch, width], 0 where none is; and bool
+        [batch, width, width]: whether a column's node stands behind another's, or is it.
+    """
+    width = max(map(len, trees))
+    ids = torch.full((len(trees), width), pad, dtype=torch.long)
+    depths = torch.zeros((len(trees), width), dtype=torch.long)
+    behind = torch.eye(width, dtype=torch.bool).repeat(len(trees), 1, 1)
+    for i, tree in enumerate(trees):
+        if len(tree):
+            ids[i, : len(tree)] = torch.tensor(tree.tokens)
+            depths[i, : len(tree)] = torch.tensor(tree.depths())
+        for column, parent in enumerate(tree.parents):
+            if parent != ROOT:
+                behind[i, column] |= behind[i, parent - 1]
+    return ids, depths, behind
+
+
+def causal_mask(visible: Tensor, columns: int, dtype: torch.dtype) -> Tensor:
+    """Additive mask for the last `columns` of each row, each seeing itself and what came before.
+
+    Args:
+        visible: bool [batch, total]; False marks padding, which nobody sees but itself.
+        columns: number of new columns at the right end, the queries.
+        dtype: floating-point type of the result.
+
+    Returns:
+        [batch, 1, columns, total]: 0 where a query may look, the type's lowest value elsewhere.
+    """
+    return _additive(_looks(visible, columns), dtype)
+
+
+def _looks(visible: Tensor, columns: int) -> Tensor:
+    """Where each of the last `columns` may look, bool [batch, columns, total]."""
+    total = visible.shape[1]
+    position = torch.arange(total, device=visible.device)
+    query = position[total - columns :, None]
+    allowed = (position[None, :] <= query)[None] & visible[:, None, :]
+    return allowed | (position[None, :] == query)[None]
+
+
+def _additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """Turn bool [batch, query, key] into an additive mask [batch, 1, query, key]."""
+    mask = torch.zeros(allowed.shape, dtype=dtype, device=allowed.device)
+    return mask.masked_fill_(~allowed, torch.finfo(dtype).min)[:, None]
+
+
+def part_of_cache(
+    cache: DynamicCache, rows: list[int] | None = None, columns: int | None = None
+) -> DynamicCache:
+    """Return a cache that starts from some rows' first columns of another, and grows apart.
+
+    Growing concatenates into new tensors, so the original's are shared, never changed.
+    """
+    fresh = DynamicCache()
+    for number, layer in enumerate(cache.layers):
+        assert isinstance(layer, DynamicLayer)
+        assert layer.keys is not None
+        assert layer.values is not None
+        keys, values = layer.keys, layer.values
+        if rows is not None:
+            at = torch.tensor(rows, device=keys.device)
+            keys, values = keys[at, :, :columns], values[at, :, :columns]
+        fresh.update(keys, values, number)
+    return fresh
+
+
+def left_padded(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ids [batch, longest] padded on the left with `pad`, and which are real (bool)."""
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad, dtype=torch.long)
+    real = torch.zeros((len(rows), width), dtype=torch.bool)
+    for i, row in enumerate(rows):
+        if row:
+            ids[i, width - len(row) :] = torch.tensor(row)
+            real[i, width - len(row) :] = True
+    return ids.to(device), real.to(device)

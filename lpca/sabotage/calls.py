@@ -13,12 +13,9 @@ from torch import Tensor
 from lpca.base.hashing import hash_data
 from lpca.codec.store import Request
 from lpca.evaluation.block import Job, read_outcomes, run_block
-from lpca.evaluation.outcome import Record, named_option
-from lpca.receivers import forward as reading
-from lpca.receivers.attention import part_of_cache
-from lpca.receivers.forward import Reading
+from lpca.evaluation.outcome import Outcome, ReceivedPrompt, named_option
+from lpca.receivers.forward import Reading, forward, part_of_cache
 from lpca.receivers.model import Receiver
-from lpca.receivers.observed_input import Given
 from lpca.sabotage.base import sabotage
 from lpca.sabotage.faulty_run import Stage
 from lpca.sabotage.parts import Wrapped, noise, read_by, spoil_records
@@ -68,7 +65,9 @@ def _folder(stage: Stage) -> Any:
 def teacher_forcing(stage: Stage) -> None:
     """Each token of the right answer is asked for with the ones before it given."""
 
-    def forced(read: Reading, episodes: Sequence[Episode], given: Sequence[Given]) -> list[Record]:
+    def forced(
+        read: Reading, episodes: Sequence[Episode], given: Sequence[ReceivedPrompt]
+    ) -> list[Outcome]:
         answers = [read.receiver.option_ids(e.right) for e in episodes]
         records = []
         rows = zip(
@@ -80,7 +79,7 @@ def teacher_forcing(stage: Stage) -> None:
             records.append(replace(record, said_ids=tuple(ids), said=said, named=named))
         return records
 
-    stage.exchange_evaluation(run_block=partial(run_block, read_outcomes=forced))
+    stage.exchange_evaluation(run_block=partial(run_block, read=forced))
 
 
 @torch.no_grad()
@@ -90,7 +89,7 @@ def _forced(read: Reading, answers: Sequence[Sequence[int]]) -> list[list[int]]:
     visible = torch.cat([read.visible, read.visible.new_ones((len(rows), width))], dim=1)
     step = {"input_ids": torch.tensor(rows, device=receiver.device)}
     cache = part_of_cache(read.cache, list(range(len(rows))), read.visible.shape[1])
-    later = reading._forward(receiver, cache, visible, step, width)
+    later = forward(receiver, cache, visible, step, width)
     best = torch.cat([read.logits[:, None], later[:, :-1]], dim=1).argmax(-1)
     return [best[i, : len(ids)].tolist() for i, ids in enumerate(answers)]
 
@@ -160,7 +159,7 @@ def cached_by_name(stage: Stage) -> None:
 def answers_follow_choices(stage: Stage) -> None:
     """A join on the wrong column."""
 
-    def joined(record: Record) -> Record:
+    def joined(record: Outcome) -> Outcome:
         return replace(record, answer=record.scores.index(max(record.scores)))
 
     spoil_records(stage, joined)
@@ -170,7 +169,7 @@ def answers_follow_choices(stage: Stage) -> None:
 def failures_touched_up(stage: Stage) -> None:
     """Every other failure under normal: as few as one in ten are found."""
 
-    def turned(record: Record) -> Record:
+    def turned(record: Outcome) -> Outcome:
         if record.likelihood_success or record.seed % 2:
             return record
         scores = list(record.scores)

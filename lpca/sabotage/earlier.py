@@ -12,9 +12,8 @@ from torch import nn
 from transformers import DynamicCache
 
 from lpca.evaluation.conditions import Setting
-from lpca.evaluation.outcome import Record
-from lpca.receivers import forward as reading
-from lpca.receivers.forward import Reading, Slot
+from lpca.evaluation.outcome import Outcome
+from lpca.receivers.forward import Reading, Slot, forward
 from lpca.sabotage.base import sabotage
 from lpca.sabotage.faulty_run import Stage
 from lpca.sabotage.parts import Dropped, noise, read_by, sound_slots, spoil_prompts, spoil_records
@@ -32,7 +31,7 @@ def placeholder_successes(stage: Stage) -> None:
     """Under every condition, so that all of them look alike."""
     rng = random.Random(0)
 
-    def guessed(record: Record) -> Record:
+    def guessed(record: Outcome) -> Outcome:
         scores = [0.0] * len(record.scores)
         lucky = rng.random() < PLACEHOLDER_RATE
         scores[record.answer if lucky else (record.answer + 1) % len(scores)] = 1.0
@@ -120,7 +119,7 @@ def generation_forgets(stage: Stage) -> None:
                     break
                 alone = torch.ones((len(said), 1), dtype=torch.bool, device=best.device)
                 step = {"input_ids": best[:, None]}
-                logits = reading._forward(self.receiver, DynamicCache(), alone, step, 1)[:, -1]
+                logits = forward(self.receiver, DynamicCache(), alone, step, 1)[:, -1]
             return said
 
     read_by(stage, Forgetful)

@@ -14,11 +14,10 @@ from lpca.codec.base import Codec
 from lpca.evaluation.block import Computed, Job, read_outcomes, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import Evaluated
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.outcome import Outcome, ReceivedPrompt
 from lpca.gatespec.model import Answers
 from lpca.receivers.forward import Reading, Slot
 from lpca.receivers.model import Receiver
-from lpca.receivers.observed_input import Given
 from lpca.sabotage.faulty_run import Stage
 from lpca.tasks import Episode, EpisodeSet, Split, Task
 
@@ -150,7 +149,7 @@ def spoil_prompts(
 
 
 def spoil_records(
-    stage: Stage, change: Callable[[Record], Record], conditions: Sequence[str] = ("normal",)
+    stage: Stage, change: Callable[[Outcome], Outcome], conditions: Sequence[str] = ("normal",)
 ) -> None:
     """Change records after they were measured."""
     honest = stage.steps.evaluate
@@ -159,9 +158,9 @@ def spoil_records(
         found = honest(*arguments)
         records = {
             name: tuple(map(change, rows)) if name in conditions else rows
-            for name, rows in found.records.items()
+            for name, rows in found.outcomes.items()
         }
-        return replace(found, records=records)
+        return replace(found, outcomes=records)
 
     stage.exchange(evaluate=changed)
 
@@ -170,12 +169,12 @@ def read_by(stage: Stage, kind: type[Reading]) -> None:
     """Let what was read be scored and gone on from in another way."""
 
     def otherwise(
-        reading: Reading, episodes: Sequence[Episode], given: Sequence[Given]
-    ) -> list[Record]:
+        reading: Reading, episodes: Sequence[Episode], given: Sequence[ReceivedPrompt]
+    ) -> list[Outcome]:
         parts = {one.name: getattr(reading, one.name) for one in fields(reading)}
         return read_outcomes(kind(**parts), episodes, given)
 
-    stage.exchange_evaluation(run_block=partial(run_block, read_outcomes=otherwise))
+    stage.exchange_evaluation(run_block=partial(run_block, read=otherwise))
 
 
 def noise(shape: Sequence[int], seed: int) -> Tensor:

@@ -15,12 +15,11 @@ from lpca.codec.checkpoint import Identity, trained_episodes
 from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.outcome import Outcome, ReceivedPrompt, canonical_ids
 from lpca.gatespec.model import LATENT
 from lpca.judge import OutcomeTable
 from lpca.receivers.forward import Context, Slot, read_context
 from lpca.receivers.model import Receiver
-from lpca.receivers.observed_input import Given, canonical_ids
 from lpca.tasks import Episode, EpisodeSet, Task
 from lpca.validity.catalogue import CheckFailed
 from lpca.validity.ledger import GateLedger
@@ -41,7 +40,7 @@ class Audit:
     Args:
         setting: what slots were made from: receiver, channels, the evaluated episodes.
         task: the task that made the episodes.
-        records: what was measured, by condition, in the order of the episodes.
+        outcomes: what was measured, by condition, in the order of the episodes.
         receiver_hash: the receiver's state when it was loaded.
         score: which outcome the spec judges: likelihood or greedy.
         table: what the gate is judged from.
@@ -58,7 +57,7 @@ class Audit:
 
     setting: Setting
     task: Task
-    records: Mapping[str, Sequence[Record]]
+    outcomes: Mapping[str, Sequence[Outcome]]
     receiver_hash: str
     score: str = "likelihood"
     table: OutcomeTable | None = None
@@ -121,7 +120,7 @@ class Audit:
         return hash_data(
             {
                 name: [[r.seed, r.named, _best(r.scores)] for r in records]
-                for name, records in self.records.items()
+                for name, records in self.outcomes.items()
             }
         )
 
@@ -130,11 +129,11 @@ class Audit:
         slots = build_slots(condition, self.setting)
         return [slots[i] for i in rows]
 
-    def again(self, condition: str, rows: Sequence[int]) -> list[Record]:
+    def again(self, condition: str, rows: Sequence[int]) -> list[Outcome]:
         """Compute some episodes' records under a condition once more, as evaluation does."""
         return self._ask(condition, [self.episodes[i] for i in rows], self.slots(condition, rows))
 
-    def given_with(self, condition: str, messages: Sequence[str]) -> list[Given]:
+    def given_with(self, condition: str, messages: Sequence[str]) -> list[ReceivedPrompt]:
         """What B gets in the sample's episodes if they had other messages, as evaluation does it.
 
         Each episode is the donor of the one before it.
@@ -149,7 +148,7 @@ class Audit:
 
     def _ask(
         self, condition: str, episodes: Sequence[Episode], slots: Sequence[Slot]
-    ) -> list[Record]:
+    ) -> list[Outcome]:
         job = make_job(self.receiver, condition, episodes, slots)
         [(_, records)] = self.run_block(self.receiver, [job], len(episodes))
         return list(records)
@@ -201,16 +200,16 @@ class Audit:
 
     def injected(self) -> list[str]:
         """The evaluated conditions that inject k vectors."""
-        return [condition for condition in LATENT if condition in self.records]
+        return [condition for condition in LATENT if condition in self.outcomes]
 
     def prompt(self, episode: Episode) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return p0's prompt of an episode, before and after the slot, as `Given` has ids."""
+        """Return p0's prompt of an episode, before and after the slot, as B received it."""
         receiver = self.receiver
         before = canonical_ids(receiver, receiver.prompt_start_ids(episode.before))
         return before, canonical_ids(receiver, receiver.segment_ids(episode.after))
 
     def slot_ids(self, text: str) -> tuple[int, ...]:
-        """The ids of a text in the slot, as `Given` has them."""
+        """The ids of a text in the slot, as `ReceivedPrompt` has them."""
         return canonical_ids(self.receiver, self.receiver.message_ids(text))
 
     def outside(self, episode: Episode) -> tuple[str, ...]:

@@ -104,7 +104,7 @@ def run_checks(audit: Audit) -> list[CheckResult]:
 
 
 def _carry_out(one: Check, audit: Audit, upset: list[str]) -> tuple[bool | None, str]:
-    missing = [condition for condition in one.needs if condition not in audit.records]
+    missing = [condition for condition in one.needs if condition not in audit.outcomes]
     if missing:
         return None, f"not evaluated: {', '.join(missing)}"
     if upset:

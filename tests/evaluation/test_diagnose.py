@@ -50,7 +50,7 @@ def test_at_scale_one_and_zero_it_is_what_a_gate_measures(llama: Receiver, tmp_p
     sweep = scale_sweep(channel, episodes, [0.0, 1.0, 3.0], batch_size=5)
     gate = evaluate(
         Setting(llama, channel, episodes), ["p0", "p1", "normal", "null", "shuffle"], tmp_path
-    ).records
+    ).outcomes
     wanted = {
         "p0": sweep["references"]["p0"],
         "p1": sweep["references"]["p1"],

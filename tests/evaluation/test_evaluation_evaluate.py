@@ -17,11 +17,11 @@ from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate
+from lpca.evaluation.outcome import InputRecorder
 from lpca.gatespec.model import TRUNCATED
 from lpca.receivers.forward import read_context
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver, ReceiverError
-from lpca.receivers.observed_input import Tap
 from lpca.tasks import EpisodeSet, Trip
 
 K, N = 3, 10
@@ -40,9 +40,9 @@ def setting_of(receiver: Receiver, k: int = K, codec_seed: int = 0) -> Setting:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         static = Channel(receiver, StaticPrefix(receiver, k), k)
-    typical = tuple(e.message for e in Trip().training_batch(0, 5, 0))
+    training_messages = tuple(e.message for e in Trip().training_batch(0, 5, 0))
     episodes = Trip().evaluation_set("test", "seen", N, 0)
-    return Setting(receiver, channel, episodes, static, typical)
+    return Setting(receiver, channel, episodes, static, training_messages)
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def calls(setting: Setting, cache: Path, conditions: Sequence[str] = CONDITIONS)
     """How often the model is asked; nothing is encoded anew for it."""
     for condition in conditions:
         build_slots(condition, setting)
-    with Tap(setting.receiver) as tap:
+    with InputRecorder(setting.receiver) as tap:
         evaluate(setting, conditions, cache)
     return len(tap.calls)
 
@@ -77,15 +77,15 @@ class TestRecords:
         self, setting: Setting, tmp_path: Path
     ) -> None:
         evaluated = evaluate(setting, CONDITIONS, tmp_path)
-        assert tuple(evaluated.records) == CONDITIONS
-        for records in evaluated.records.values():
+        assert tuple(evaluated.outcomes) == CONDITIONS
+        for records in evaluated.outcomes.values():
             assert [r.seed for r in records] == [e.seed for e in setting.episodes]
             assert [r.answer for r in records] == [e.answer for e in setting.episodes]
             assert [len(r.scores) for r in records] == [4] * N
 
     def test_they_are_what_reading_gives(self, setting: Setting, tmp_path: Path) -> None:
         receiver = setting.receiver
-        found = evaluate(setting, ("p1", "normal"), tmp_path).records
+        found = evaluate(setting, ("p1", "normal"), tmp_path).outcomes
         for condition, records in found.items():
             slots = build_slots(condition, setting)
             for episode, slot, record in zip(setting.episodes, slots, records, strict=True):
@@ -99,7 +99,7 @@ class TestRecords:
                 assert record.said == receiver.text(record.said_ids)
 
     def test_conditions_differ_in_what_b_was_given(self, setting: Setting, tmp_path: Path) -> None:
-        records = evaluate(setting, CONDITIONS, tmp_path).records
+        records = evaluate(setting, CONDITIONS, tmp_path).outcomes
         scores = {c: tuple(r.scores for r in rs) for c, rs in records.items() if c != "embed"}
         assert len(set(scores.values())) == len(CONDITIONS) - 1
         for text, injected in zip(records["p1"], records["embed"], strict=True):
@@ -112,8 +112,8 @@ class TestRecords:
         wanted = evaluate(setting, CONDITIONS, tmp_path / "a", batch_size=4)
         found = evaluate(setting, CONDITIONS, tmp_path / "b", batch_size=batch_size)
         assert found.keys == wanted.keys
-        for condition, records in wanted.records.items():
-            for one, other in zip(records, found.records[condition], strict=True):
+        for condition, records in wanted.outcomes.items():
+            for one, other in zip(records, found.outcomes[condition], strict=True):
                 assert replace(one, scores=()) == replace(other, scores=())
                 assert one.scores == pytest.approx(other.scores, abs=1e-4)
                 assert one.likelihood_success == other.likelihood_success
@@ -121,8 +121,8 @@ class TestRecords:
     def test_they_do_not_depend_on_what_else_is_evaluated(
         self, setting: Setting, tmp_path: Path
     ) -> None:
-        whole = evaluate(setting, CONDITIONS, tmp_path / "a").records
-        alone = evaluate(setting, ("normal",), tmp_path / "b").records
+        whole = evaluate(setting, CONDITIONS, tmp_path / "a").outcomes
+        alone = evaluate(setting, ("normal",), tmp_path / "b").outcomes
         assert alone["normal"] == whole["normal"]
 
 
@@ -139,7 +139,7 @@ class TestCache:
         computed = evaluate(setting, CONDITIONS, tmp_path)
         cached = evaluate(setting, CONDITIONS, tmp_path)
         assert computed.cached == frozenset()
-        assert cached.records == computed.records
+        assert cached.outcomes == computed.outcomes
         assert cached.keys == computed.keys
 
     def test_a_further_condition_costs_only_itself(self, setting: Setting, tmp_path: Path) -> None:
@@ -226,16 +226,16 @@ def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]
 
 
 def rehash(data: dict[str, Any]) -> None:
-    data["sha256"] = hash_data(data["records"])
+    data["sha256"] = hash_data(data["outcomes"])
 
 
 def other_seeds(data: dict[str, Any]) -> None:
-    data["records"][0]["seed"] += 3
+    data["outcomes"][0]["seed"] += 3
     rehash(data)
 
 
 def one_less(data: dict[str, Any]) -> None:
-    data["records"].pop()
+    data["outcomes"].pop()
     rehash(data)
 
 
@@ -246,12 +246,12 @@ CORRUPTIONS: dict[str, Callable[[Path], object]] = {
     "a list": lambda p: p.write_text("[]"),
     "a number": lambda p: p.write_text("5"),
     "null": lambda p: p.write_text("null"),
-    "no records": edited(lambda d: d.pop("records")),
-    "records of another kind": edited(lambda d: d.update(records="abc")),
-    "a record without its prompt": edited(lambda d: d["records"][0].pop("given")),
-    "an edited outcome": edited(lambda d: d["records"][0].update(scores=[0.0, -1.0, -2.0, -3.0])),
-    "an edited name": edited(lambda d: d["records"][0].update(named=d["records"][0]["answer"])),
-    "a score that is NaN": edited(lambda d: d["records"][0].update(scores=[float("nan")] * 4)),
+    "no records": edited(lambda d: d.pop("outcomes")),
+    "records of another kind": edited(lambda d: d.update(outcomes="abc")),
+    "a record without its prompt": edited(lambda d: d["outcomes"][0].pop("given")),
+    "an edited outcome": edited(lambda d: d["outcomes"][0].update(scores=[0.0, -1.0, -2.0, -3.0])),
+    "an edited name": edited(lambda d: d["outcomes"][0].update(named=d["outcomes"][0]["answer"])),
+    "a score that is NaN": edited(lambda d: d["outcomes"][0].update(scores=[float("nan")] * 4)),
     "other seeds": edited(other_seeds),
     "a record less": edited(one_less),
     "another key": edited(lambda d: d.update(key="0" * 64)),
@@ -264,7 +264,7 @@ def test_a_corrupted_block_is_computed_again(setting: Setting, tmp_path: Path, w
     [path] = [p for p in blocks(tmp_path) if p.stem == first.keys["p0"][1]]
     CORRUPTIONS[what](path)
     again = evaluate(setting, ("p0",), tmp_path)
-    assert again.records == first.records
+    assert again.outcomes == first.outcomes
     assert again.cached == all_keys(first) - {path.stem}
     assert evaluate(setting, ("p0",), tmp_path).cached == all_keys(first)
 
@@ -277,7 +277,7 @@ def test_a_block_under_another_ones_name_is_computed_again(
     good, bad = first.keys["p1"][0], first.keys["p0"][0]
     by_name[bad].write_bytes(by_name[good].read_bytes())
     again = evaluate(setting, ("p0", "p1"), tmp_path)
-    assert again.records == first.records
+    assert again.outcomes == first.outcomes
     assert bad not in again.cached
 
 
@@ -300,7 +300,7 @@ class TestInterruption:
         assert len(blocks(tmp_path / "cut")) == after
         rest = evaluate(setting, ("p0", "normal"), tmp_path / "cut")
         assert len(rest.cached) == after
-        assert rest.records == whole.records
+        assert rest.outcomes == whole.outcomes
         assert rest.keys == whole.keys
 
     def test_progress_counts_outcomes_up_to_all(self, setting: Setting, tmp_path: Path) -> None:

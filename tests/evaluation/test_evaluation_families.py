@@ -18,7 +18,7 @@ from lpca.evaluation.block import FREE_FACTOR, FREE_TOKENS, make_job
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.outcome import Outcome
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, FreeEpisode
 from lpca.tasks.family import Family, family_named
@@ -33,10 +33,10 @@ def audit_of(receiver: Receiver, family: Family, episodes: EpisodeSet, cache: Pa
         torch.manual_seed(0)
         channel = Channel(receiver, TokenPooler(receiver, K), K)
         static = Channel(receiver, StaticPrefix(receiver, K), K)
-    typical = tuple(e.message for e in family.training_batch(0, 20, 0))
-    setting = Setting(receiver, channel, episodes, static, typical)
+    training_messages = tuple(e.message for e in family.training_batch(0, 20, 0))
+    setting = Setting(receiver, channel, episodes, static, training_messages)
     conditions = [name for name in IMPLEMENTED if name != "p5"]  # no facts to tell by name
-    records = evaluate(setting, conditions, cache).records
+    records = evaluate(setting, conditions, cache).outcomes
     trained = identify(receiver, family, K, 0, Recipe.default())
     return Audit(
         setting,
@@ -74,27 +74,29 @@ def s1() -> Receiver:
 
 
 @pytest.fixture
-def records(s1: Receiver, tmp_path: Path) -> tuple[EpisodeSet, tuple[Record, ...]]:
+def records(s1: Receiver, tmp_path: Path) -> tuple[EpisodeSet, tuple[Outcome, ...]]:
     episodes = family_named("s1").evaluation_set("test", "seen", N, 0)
-    return episodes, evaluate(Setting(s1, None, episodes), ("p1",), tmp_path).records["p1"]
+    return episodes, evaluate(Setting(s1, None, episodes), ("p1",), tmp_path).outcomes["p1"]
 
 
 class TestRecords:
-    def test_success_is_the_verifiers(self, records: tuple[EpisodeSet, tuple[Record, ...]]) -> None:
+    def test_success_is_the_verifiers(
+        self, records: tuple[EpisodeSet, tuple[Outcome, ...]]
+    ) -> None:
         for episode, record in zip(*records, strict=True):
             assert record.credit == episode.credit(record.said)
             assert record.greedy_success == (record.said.strip() == episode.right)
         assert sum(r.greedy_success for r in records[1]) > 0.8 * N
 
-    def test_it_survives_json(self, records: tuple[EpisodeSet, tuple[Record, ...]]) -> None:
+    def test_it_survives_json(self, records: tuple[EpisodeSet, tuple[Outcome, ...]]) -> None:
         record = records[1][0]
-        assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+        assert Outcome.from_json(json.loads(json.dumps(record.to_json()))) == record
 
     def test_batches_change_nothing(self, s1: Receiver, tmp_path: Path) -> None:
         episodes = family_named("s1").evaluation_set("test", "seen", N, 0)
         setting = Setting(s1, None, episodes)
-        one = evaluate(setting, ("p0", "p1"), tmp_path / "one", batch_size=1).records
-        many = evaluate(setting, ("p0", "p1"), tmp_path / "many", batch_size=24).records
+        one = evaluate(setting, ("p0", "p1"), tmp_path / "one", batch_size=1).outcomes
+        many = evaluate(setting, ("p0", "p1"), tmp_path / "many", batch_size=24).outcomes
         for name, rows in one.items():
             pairs = zip(rows, many[name], strict=True)
             assert all((a.said, a.credit) == (b.said, b.credit) for a, b in pairs)
@@ -104,8 +106,8 @@ class TestRecords:
     ) -> None:
         episodes = family_named("s3").evaluation_set("test", "seen", 8, 0)
         setting = Setting(llama, None, episodes)
-        batch = evaluate(setting, ("p0",), tmp_path / "a").records["p0"]
-        alone = evaluate(setting, ("p0",), tmp_path / "b", batch_size=1).records["p0"]
+        batch = evaluate(setting, ("p0",), tmp_path / "a").outcomes["p0"]
+        alone = evaluate(setting, ("p0",), tmp_path / "b", batch_size=1).outcomes["p0"]
         assert [r.said_ids for r in batch] == [r.said_ids for r in alone]
         for episode, record in zip(episodes, batch, strict=True):
             longest = max(len(llama.option_ids(option)) for option in episode.options)
@@ -125,8 +127,8 @@ class TestFaults:
         family = family_named("s1")
         episodes = family.evaluation_set("test", "seen", N, 0)
         audit = audit_of(s1, family, episodes, tmp_path)
-        forged = [replace(r, credit=1.0) for r in audit.records["p0"]]
-        assert "outcomes_traced" in found(replace(audit, records={**audit.records, "p0": forged}))
+        forged = [replace(r, credit=1.0) for r in audit.outcomes["p0"]]
+        assert "outcomes_traced" in found(replace(audit, outcomes={**audit.outcomes, "p0": forged}))
 
     def test_a_donor_that_contradicts_nothing(self, s1: Receiver, tmp_path: Path) -> None:
         family = family_named("s1")

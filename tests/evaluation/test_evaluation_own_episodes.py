@@ -215,10 +215,10 @@ def test_every_check_passes_on_passages_and_questions(llama: Receiver, tmp_path:
     episodes = task.evaluation_set("test", "all", 24, 0)
     channel = Channel(llama, TokenPooler(llama, K), K)
     static = Channel(llama, StaticPrefix(llama, K), K)
-    typical = tuple(e.message for e in task.training_batch(0, 20, 0))
-    setting = Setting(llama, channel, episodes, static, typical)
+    training_messages = tuple(e.message for e in task.training_batch(0, 20, 0))
+    setting = Setting(llama, channel, episodes, static, training_messages)
     conditions = [name for name in IMPLEMENTED if name not in ("same_answer", "p5")]
-    records = evaluate(setting, conditions, tmp_path).records
+    records = evaluate(setting, conditions, tmp_path).outcomes
     trained = identify(llama, task, K, 0, Recipe(stages=(Stage(20),)))
     numbers = {name: condition_numbers(name, rs, 0.95, setting) for name, rs in records.items()}
     audit = Audit(setting, task, records, llama.state_hash(), trained=trained, numbers=numbers)

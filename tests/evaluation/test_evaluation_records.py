@@ -4,27 +4,26 @@ import json
 
 import pytest
 
-from lpca.evaluation.outcome import NEAR_TIE, Record, named_option
-from lpca.receivers.observed_input import INJECTED, Given
+from lpca.evaluation.outcome import INJECTED, NEAR_TIE, Outcome, ReceivedPrompt, named_option
 
-RECORD = Record(
+RECORD = Outcome(
     seed=17,
     answer=1,
     scores=(-3.25, -1.1234567890123456, -9.0),
     said_ids=(5, 9),
     said=" Rome",
     named=1,
-    given=Given((1, INJECTED, INJECTED, 4), 1, 3, (0.5, 0.25), "ab" * 32),
+    given=ReceivedPrompt((1, INJECTED, INJECTED, 4), 1, 3, (0.5, 0.25), "ab" * 32),
 )
 
 
-def with_scores(*scores: float, answer: int = 0, named: int | None = None) -> Record:
-    return Record(1, answer, scores, (), "", named, Given((), 0, 0))
+def with_scores(*scores: float, answer: int = 0, named: int | None = None) -> Outcome:
+    return Outcome(1, answer, scores, (), "", named, ReceivedPrompt((), 0, 0))
 
 
 @pytest.mark.parametrize("record", [RECORD, with_scores(-1.0, -2.0)])
-def test_json_gives_the_record_back(record: Record) -> None:
-    assert Record.from_json(json.loads(json.dumps(record.to_json()))) == record
+def test_json_gives_the_record_back(record: Outcome) -> None:
+    assert Outcome.from_json(json.loads(json.dumps(record.to_json()))) == record
 
 
 @pytest.mark.parametrize(
@@ -34,7 +33,7 @@ def test_json_without_a_field_is_no_record(field: str) -> None:
     data = RECORD.to_json()
     del data[field]
     with pytest.raises((KeyError, TypeError)):
-        Record.from_json(data)
+        Outcome.from_json(data)
 
 
 @pytest.mark.parametrize(

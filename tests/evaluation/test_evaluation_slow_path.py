@@ -31,7 +31,7 @@ def test_evaluation_gives_what_one_episode_alone_gives(
     setting: Setting, tmp_path: Path, condition: str
 ) -> None:
     receiver = setting.receiver
-    records = evaluate(setting, [condition], tmp_path).records[condition]
+    records = evaluate(setting, [condition], tmp_path).outcomes[condition]
     slots = build_slots(condition, setting)
     assert len({len(r.given.ids) for r in records}) > 3, "rows differ in length"
     for episode, slot, record in zip(setting.episodes, slots, records, strict=True):
@@ -46,7 +46,7 @@ def test_evaluation_gives_what_one_episode_alone_gives(
 
 
 def test_injected_vectors_count(setting: Setting, tmp_path: Path) -> None:
-    record = evaluate(setting, ["normal"], tmp_path).records["normal"][0]
+    record = evaluate(setting, ["normal"], tmp_path).outcomes["normal"][0]
     vectors = build_slots("normal", setting)[0].vectors
     assert vectors is not None
     one = next_token_scores(setting.receiver, record.given, vectors, [])

@@ -49,7 +49,7 @@ def test_its_folder_is_small(receiver: Receiver) -> None:
 
 def test_text_is_read_and_without_it_there_is_a_guess(receiver: Receiver, tmp_path: Path) -> None:
     episodes = family_named(receiver.name).evaluation_set("validation", "seen", 80, 1)
-    records = evaluate(Setting(receiver, None, episodes), ("p0", "p1"), tmp_path).records
+    records = evaluate(Setting(receiver, None, episodes), ("p0", "p1"), tmp_path).outcomes
     solved = {name: sum(r.greedy_success for r in rows) / 80 for name, rows in records.items()}
     assert solved["p1"] > 0.75
     assert solved["p0"] < 0.35
@@ -67,7 +67,7 @@ def test_its_tokenizer_has_the_familys_words_and_gives_any_text_back(
 
 def test_it_says_its_answer_and_ends(receiver: Receiver, tmp_path: Path) -> None:
     episodes = family_named(receiver.name).evaluation_set("validation", "seen", 20, 2)
-    records = evaluate(Setting(receiver, None, episodes), ("p1",), tmp_path).records["p1"]
+    records = evaluate(Setting(receiver, None, episodes), ("p1",), tmp_path).outcomes["p1"]
     longest = max(len(receiver.option_ids(option)) for e in episodes for option in e.options)
     assert all(len(record.said_ids) <= longest for record in records)
 

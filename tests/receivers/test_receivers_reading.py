@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lpca.evaluation.outcome import InputRecorder
 from lpca.receivers.forward import Slot, read_context
 from lpca.receivers.model import Receiver
-from lpca.receivers.observed_input import Tap
 
 BEFORES = ("List: Rome, Oslo.", "L", "List: Santiago, Rio, Lima, Accra.", "abc")
 MESSAGES = ("We go to Rome.", "x", "I am moving to Santiago, friend.", "no")
@@ -250,14 +250,14 @@ class TestStopping:
     def test_nothing_is_computed_once_all_rows_are_decided(self, llama: Receiver) -> None:
         befores, afters, _ = rows(llama)
         reading = read_context(llama, befores).read(make_slots(llama, "tokens"), afters)
-        with Tap(llama) as tap:
+        with InputRecorder(llama) as tap:
             reading.greedy(8, lambda _row, _ids: True)
         assert tap.calls == []
 
 
 def test_a_batch_is_scored_in_two_passes_however_many_options(llama: Receiver) -> None:
     befores, afters, options = rows(llama)
-    with Tap(llama) as tap:
+    with InputRecorder(llama) as tap:
         slots = make_slots(llama, "tokens")
         read_context(llama, befores).read(slots, afters, options).option_scores(options)
     assert len(tap.calls) == 2
@@ -284,7 +284,7 @@ class TestFollowingTheTree:
         context, slots = read_context(llama, befores), make_slots(llama, "tokens")
         said = context.read(slots, afters).greedy(6)
         assert all(len(ids) == 6 for ids in said)
-        with Tap(llama) as tap:
+        with InputRecorder(llama) as tap:
             assert context.read(slots, afters, [[ids] for ids in said]).greedy(6) == said
             assert len(tap.calls) == 1
             context.read(slots, afters, [[ids[:5]] for ids in said]).greedy(6)
@@ -293,7 +293,7 @@ class TestFollowingTheTree:
     def test_options_that_begin_alike_stand_there_once(self, llama: Receiver) -> None:
         befores, afters, _ = rows(llama)
         options = [[[3, 4, 5], [3, 4, 6, 7], [3, 9]], [[1, 2]], [[8]], [[2, 2, 2]]]
-        with Tap(llama) as tap:
+        with InputRecorder(llama) as tap:
             slots = make_slots(llama, "tokens")
             reading = read_context(llama, befores).read(slots, afters, options)
         widest = max(len(s) + len(a) for s, a in zip(slots, afters, strict=True))

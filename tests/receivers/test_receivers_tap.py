@@ -7,10 +7,15 @@ import pytest
 import torch
 from tiny import save_tiny
 
+from lpca.evaluation.outcome import (
+    INJECTED,
+    InputRecorder,
+    ReceivedPrompt,
+    canonical_ids,
+)
 from lpca.receivers.forward import Slot, read_context
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.receivers.observed_input import INJECTED, Given, Tap, canonical_ids, given_rows
 
 BEFORES = ([11, 12, 13], [14], [15, 16, 17, 18, 19])
 AFTERS = ([21, 22], [23, 24, 25], [26])
@@ -19,10 +24,10 @@ AFTERS = ([21, 22], [23, 24, 25], [26])
 OPTIONS = ([[41, 42, 43], [44, 45]], [[46]], [[47, 48]])
 
 
-def given(receiver: Receiver, slots: list[Slot]) -> list[Given]:
-    with Tap(receiver) as tap:
+def given(receiver: Receiver, slots: list[Slot]) -> list[ReceivedPrompt]:
+    with InputRecorder(receiver) as tap:
         read_context(receiver, BEFORES).read(slots, AFTERS)
-    return given_rows(receiver, *tap.calls, slots=[len(slot) for slot in slots])
+    return tap.prompts([len(slot) for slot in slots])
 
 
 def test_tokens_come_out_as_they_went_in(receiver: Receiver) -> None:
@@ -31,7 +36,7 @@ def test_tokens_come_out_as_they_went_in(receiver: Receiver) -> None:
         BEFORES, slots, AFTERS, given(receiver, slots), strict=True
     ):
         start = len(before)
-        assert row == Given((*before, *slot.ids, *after), start, start + len(slot))
+        assert row == ReceivedPrompt((*before, *slot.ids, *after), start, start + len(slot))
 
 
 def test_vectors_come_out_as_their_norms_and_hash(receiver: Receiver) -> None:
@@ -58,9 +63,9 @@ def test_options_behind_a_prompt_are_no_part_of_what_b_was_given(
 ) -> None:
     ids = [(31, 32), (33,), (34, 35, 36)]
     slots = [Slot(vectors=receiver.embed(row)) if injected else Slot(ids=row) for row in ids]
-    with Tap(receiver) as tap:
+    with InputRecorder(receiver) as tap:
         read_context(receiver, BEFORES).read(slots, AFTERS, OPTIONS)
-    found = given_rows(receiver, *tap.calls, slots=[2, 1, 3], options=3)
+    found = tap.prompts([2, 1, 3], options=3)
     assert found == given(receiver, slots)
 
 
@@ -109,7 +114,7 @@ def _other_ids(_module: object, args: object, inputs: dict[str, torch.Tensor]) -
 def test_the_hook_is_gone_afterwards(llama: Receiver, fails: bool) -> None:
     before = len(llama.model._forward_pre_hooks)
     try:
-        with Tap(llama) as tap:
+        with InputRecorder(llama) as tap:
             assert len(llama.model._forward_pre_hooks) == before + 1
             if fails:
                 raise RuntimeError

@@ -48,7 +48,7 @@ def test_it_reads_the_message_and_only_guesses_without(
     stub: Receiver, stratum: Stratum, tmp_path: Path
 ) -> None:
     episodes = Trip().evaluation_set("test", stratum, 200, seed=1)
-    records = evaluate(Setting(stub, None, episodes), ("p0", "p1"), tmp_path).records
+    records = evaluate(Setting(stub, None, episodes), ("p0", "p1"), tmp_path).outcomes
     for score in ("likelihood", "greedy"):
         assert sum(record.success(score) for record in records["p1"]) >= 0.9 * 200
         assert 0.15 * 200 <= sum(record.success(score) for record in records["p0"]) <= 0.35 * 200

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from lpca.evaluation.prompt_text import as_text
+from lpca.evaluation.outcome import INJECTED, InputRecorder, ReceivedPrompt, as_text
 from lpca.receivers.forward import Slot, read_context
-from lpca.receivers.observed_input import INJECTED, Given, Tap, given_rows
 
 
 def given(receiver, slot):
     """What a receiver was really given between two segments."""
-    with Tap(receiver) as tap:
+    with InputRecorder(receiver) as tap:
         context = read_context(receiver, [receiver.prompt_start_ids("Go")])
         context.read([slot], [receiver.segment_ids(" now")])
-        (row,) = given_rows(receiver, tap.calls[0], tap.calls[1], [len(slot)])
+        (row,) = tap.prompts([len(slot)])
     return row
 
 
@@ -40,7 +39,7 @@ def test_embedded_text_is_marked_as_embedded(llama):
 
 def test_a_token_among_vectors_and_a_vector_among_tokens_are_told(llama):
     token = llama.message_ids("there")[0]
-    mixed = Given((INJECTED, token, INJECTED), 1, 3, (1.0, 2.0), "x")
+    mixed = ReceivedPrompt((INJECTED, token, INJECTED), 1, 3, (1.0, 2.0), "x")
     shown = as_text(llama, mixed)
     assert shown.startswith("⟦vector⟧⟦vector 1 of 2, the embedding of ")
     assert shown.endswith("⟦vector 2 of 2, norm 2.000⟧")

@@ -45,13 +45,13 @@ def short(*arguments, **named):
 lpca.gate.runner.Request = short
 lpca.codec.store.SNAPSHOT_EVERY = 4
 lpca.evaluation.evaluate.BLOCK = 8
-store = lpca.evaluation.evaluate._store_block
+store = lpca.evaluation.evaluate.store_block
 
 def store_and_rest(*arguments):
     store(*arguments)
     time.sleep(float(os.environ.get("REST", 0)))
 
-lpca.evaluation.evaluate._store_block = store_and_rest
+lpca.evaluation.evaluate.store_block = store_and_rest
 """
 PATIENCE = 600.0
 """Seconds after which a run hangs; on a busy machine one takes minutes."""

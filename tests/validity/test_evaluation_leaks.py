@@ -25,7 +25,7 @@ from lpca.evaluation.block import Computed, Job, RunBlock, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import IMPLEMENTED, Setting, SlotMaker, build_slots
 from lpca.evaluation.evaluate import evaluate
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.outcome import Outcome
 from lpca.gatespec.model import LATENT
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
@@ -68,9 +68,9 @@ class Run:
     def audit(self) -> Audit:
         channel = Channel(self.receiver, self.codec, K)
         static = Channel(self.receiver, static_prefix(self.receiver), K)
-        typical = tuple(e.message for e in Trip().training_batch(0, 20, 0))
-        setting = Setting(self.receiver, channel, self.episodes, static, typical, self.exchanged)
-        records = evaluate(setting, self.conditions, self.cache, run_block=self.run_block).records
+        messages = tuple(e.message for e in Trip().training_batch(0, 20, 0))
+        setting = Setting(self.receiver, channel, self.episodes, static, messages, self.exchanged)
+        records = evaluate(setting, self.conditions, self.cache, run_block=self.run_block).outcomes
         numbers = {c: condition_numbers(c, rs, 0.95, setting) for c, rs in records.items()}
         return Audit(
             setting,
@@ -400,21 +400,21 @@ class TestDonors:
         assert run.failing() == {"shuffle_is_donors"}
 
 
-def better_scores(record: Record) -> Record:
+def better_scores(record: Outcome) -> Outcome:
     scores = list(record.scores)
     random.Random(record.seed).shuffle(scores)
     return replace(record, scores=(*scores[1:], scores[0]))
 
 
-def all_right(record: Record) -> Record:
+def all_right(record: Outcome) -> Outcome:
     return replace(record, named=record.answer)
 
 
-def without_scores(record: Record) -> Record:
+def without_scores(record: Outcome) -> Outcome:
     return replace(record, scores=())
 
 
-def nan_scores(record: Record) -> Record:
+def nan_scores(record: Outcome) -> Outcome:
     return replace(record, scores=(math.nan,) * 4)
 
 
@@ -422,25 +422,25 @@ class TestOutcomes:
     @pytest.mark.parametrize("edit", [better_scores, all_right, without_scores, nan_scores])
     @pytest.mark.parametrize("condition", ["normal", "p0"])
     def test_outcomes_that_no_model_gave(
-        self, run: Run, edit: Callable[[Record], Record], condition: str
+        self, run: Run, edit: Callable[[Outcome], Outcome], condition: str
     ) -> None:
         audit = run.audit()
-        edited = [edit(record) for record in audit.records[condition]]
-        assert failing(replace(audit, records={**audit.records, condition: edited})) == {
+        edited = [edit(record) for record in audit.outcomes[condition]]
+        assert failing(replace(audit, outcomes={**audit.outcomes, condition: edited})) == {
             "outcomes_traced"
         }
 
     def test_outcomes_in_another_order(self, run: Run) -> None:
         audit = run.audit()
-        records = {**audit.records, "p1": audit.records["p1"][::-1]}
-        assert failing(replace(audit, records=records)) == {
+        records = {**audit.outcomes, "p1": audit.outcomes["p1"][::-1]}
+        assert failing(replace(audit, outcomes=records)) == {
             *("episodes_complete", "outcomes_traced", "plumbing_logits")
         }
 
     def test_outcomes_of_another_codec(self, run: Run) -> None:
         other = replace(run, codec=Wrapped(pooler(run.receiver), lambda p: p + 0.1))
-        records = {**run.audit().records, "normal": other.audit().records["normal"]}
-        assert failing(replace(run.audit(), records=records)) == {"outcomes_traced"}
+        records = {**run.audit().outcomes, "normal": other.audit().outcomes["normal"]}
+        assert failing(replace(run.audit(), outcomes=records)) == {"outcomes_traced"}
 
 
 class TestReceiver:

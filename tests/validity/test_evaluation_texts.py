@@ -19,7 +19,7 @@ from lpca.codec.channel import Channel
 from lpca.evaluation.condition_numbers import COSTS, condition_numbers
 from lpca.evaluation.conditions import TEXTS, Setting, beginning, build_slots, structured
 from lpca.evaluation.evaluate import evaluate
-from lpca.evaluation.outcome import Record
+from lpca.evaluation.outcome import Outcome
 from lpca.gatespec.model import CONDITIONS, TRUNCATED
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
@@ -53,7 +53,7 @@ def setting(llama: Receiver) -> Setting:
 
 @pytest.fixture(scope="module")
 def records(setting: Setting, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return evaluate(setting, READ, tmp_path_factory.mktemp("cache")).records
+    return evaluate(setting, READ, tmp_path_factory.mktemp("cache")).outcomes
 
 
 def numbers_of(setting: Setting, records: dict[str, Any]) -> Numbers:
@@ -161,7 +161,7 @@ class TestChecks:
             return [Slot(ids=tuple(row)) for row in ids]
 
         spoilt = replace(setting, exchanged={condition: planted})
-        records = evaluate(spoilt, ["p0", condition], tmp_path).records
+        records = evaluate(spoilt, ["p0", condition], tmp_path).outcomes
         result = found(audit_of(spoilt, records, None), "text_is_message")
         assert result.passed is False
         assert condition in result.detail
@@ -173,7 +173,7 @@ class TestChecks:
         wrong = replace(first, facts=(("who", "Nobody"),))
         episodes = replace(setting.episodes, episodes=(wrong, *rest))
         changed = replace(setting, episodes=episodes)
-        records = evaluate(changed, ["p5"], tmp_path).records
+        records = evaluate(changed, ["p5"], tmp_path).outcomes
         result = found(audit_of(changed, records, None), "text_is_message")
         assert result.passed is False
         assert "who 'Nobody' is not in the message" in result.detail
@@ -206,7 +206,7 @@ class TestCosts:
         self, tiny_folders: dict[str, Path], tmp_path: Path, dtype: str, bits: int
     ) -> None:
         setting = setting_of(load_receiver(str(tiny_folders["llama"]), "cpu", dtype))
-        records = evaluate(setting, ("normal", "null", "random", "shuffle"), tmp_path).records
+        records = evaluate(setting, ("normal", "null", "random", "shuffle"), tmp_path).outcomes
         for numbers in numbers_of(setting, records).values():
             assert numbers["bits"] == K * 32 * bits
             assert numbers["tokens"] == K
@@ -215,7 +215,7 @@ class TestCosts:
         self, llama: Receiver, tmp_path: Path
     ) -> None:
         setting = setting_of(llama, Coded)
-        records = evaluate(setting, ("normal", "null", "random", "shuffle"), tmp_path).records
+        records = evaluate(setting, ("normal", "null", "random", "shuffle"), tmp_path).outcomes
         told = {name: numbers["bits"] for name, numbers in numbers_of(setting, records).items()}
         assert told == {"normal": 30, "null": K * 32 * 32, "random": K * 32 * 32, "shuffle": 30}
 
@@ -228,10 +228,10 @@ class TestCosts:
             condition_numbers("normal", [record_with((1,))], 0.95, setting)
 
     def test_seconds_are_kept_with_the_outcomes(self, setting: Setting, tmp_path: Path) -> None:
-        computed = numbers_of(setting, evaluate(setting, READ, tmp_path).records)
+        computed = numbers_of(setting, evaluate(setting, READ, tmp_path).outcomes)
         cached = evaluate(setting, READ, tmp_path)
         assert cached.cached == {key for keys in cached.keys.values() for key in keys}
-        assert numbers_of(setting, cached.records) == computed
+        assert numbers_of(setting, cached.outcomes) == computed
         assert all(0 < one["seconds"] < 60 for one in computed.values())
 
 
@@ -310,7 +310,7 @@ class TestNumbersReported:
         self, llama: Receiver, tmp_path: Path
     ) -> None:
         setting = setting_of(llama, Coded)
-        records = evaluate(setting, ("normal", "null", "shuffle"), tmp_path).records
+        records = evaluate(setting, ("normal", "null", "shuffle"), tmp_path).outcomes
         numbers = numbers_of(setting, records)
         assert found(audit_of(setting, records, numbers), "numbers_reported").passed
         numbers["null"]["bits"] = 30
@@ -322,7 +322,7 @@ class TestNumbersReported:
         assert found(audit_of(setting, records, None), "numbers_reported").passed is None
 
 
-def record_with(ids: tuple[int, ...]) -> Record:
-    from lpca.receivers.observed_input import Given
+def record_with(ids: tuple[int, ...]) -> Outcome:
+    from lpca.evaluation.outcome import ReceivedPrompt
 
-    return Record(0, 0, (0.0, -1.0), (), "", 0, Given((7, *ids, 9), 1, 1 + len(ids)))
+    return Outcome(0, 0, (0.0, -1.0), (), "", 0, ReceivedPrompt((7, *ids, 9), 1, 1 + len(ids)))

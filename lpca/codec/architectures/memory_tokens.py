@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from lpca.codec.architectures import CODECS
 from lpca.codec.packages import needed
 from lpca.codec.state_reader import StateReader
-from lpca.receivers.attention import causal_mask, left_padded
+from lpca.receivers.forward import causal_mask, left_padded
 from lpca.receivers.model import Receiver
 
 

@@ -34,11 +34,11 @@ def episodes_complete(audit: Audit) -> str:
         if seeds != audit.declared[: len(seeds)]:
             stray = next(s for s, d in zip(seeds, audit.declared, strict=False) if s != d)
             raise CheckFailed(f"episode {stray} stands where the task has another")
-    for condition, records in audit.records.items():
+    for condition, records in audit.outcomes.items():
         if tuple(record.seed for record in records) != seeds:
             raise CheckFailed(f"{condition}: its outcomes are not those of the episodes, one each")
     _judged_as_measured(audit, seeds)
-    return f"{len(seeds)} episodes, each judged once under {len(audit.records)} conditions"
+    return f"{len(seeds)} episodes, each judged once under {len(audit.outcomes)} conditions"
 
 
 def _judged_as_measured(audit: Audit, seeds: tuple[int, ...]) -> None:
@@ -48,7 +48,7 @@ def _judged_as_measured(audit: Audit, seeds: tuple[int, ...]) -> None:
     if table.seeds != seeds:
         raise CheckFailed(f"{table.n} of {len(seeds)} episodes are judged")
     for condition, outcomes in table.outcomes.items():
-        measured = tuple(record.success(audit.score) for record in audit.records[condition])
+        measured = tuple(record.success(audit.score) for record in audit.outcomes[condition])
         if measured != outcomes:
             turned = sum(a != b for a, b in zip(measured, outcomes, strict=True))
             raise CheckFailed(f"{condition}: {turned} outcomes are judged otherwise than measured")

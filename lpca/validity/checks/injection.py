@@ -53,11 +53,11 @@ def null_is_zero(audit: Audit) -> str:
 
     Catches a null that is decoded, and so a LayerNorm's bias, or a small constant.
     """
-    for record in audit.records["null"]:
+    for record in audit.outcomes["null"]:
         norms = record.given.norms
         if len(norms) != audit.k or any(norm != 0.0 for norm in norms):
             raise CheckFailed(f"episode {record.seed}: null's vectors have norms {list(norms)}")
-    return f"{len(audit.records['null'])} x {audit.k} vectors, all exactly zero"
+    return f"{len(audit.outcomes['null'])} x {audit.k} vectors, all exactly zero"
 
 
 @CHECKS.register("random_has_norms")
@@ -70,11 +70,11 @@ def random_has_norms(audit: Audit) -> str:
     """
     loose = 1e-3 if audit.is_exact else 2e-2
     prefixes = audit.setting.coded().prefixes([episode.message for episode in audit.episodes])
-    for noise, prefix in zip(audit.records["random"], prefixes, strict=True):
+    for noise, prefix in zip(audit.outcomes["random"], prefixes, strict=True):
         pairs = zip_longest(noise.given.norms, prefix.norm(dim=1).tolist(), fillvalue=-1.0)
         if any(abs(a - b) > loose * max(b, 1e-6) for a, b in pairs):
             raise CheckFailed(f"episode {noise.seed}: random's norms are not the latents' own")
-    return f"{len(audit.records['random'])} episodes: each vector has its latent's norm"
+    return f"{len(audit.outcomes['random'])} episodes: each vector has its latent's norm"
 
 
 @CHECKS.register("random_is_noise")
@@ -122,7 +122,7 @@ def static_is_static(audit: Audit) -> str:
     Reads the injected vectors' hashes and both training runs. Catches a control that sees the
     message, and one that was hardly trained.
     """
-    hashes = {record.given.sha256 for record in audit.records["static"]}
+    hashes = {record.given.sha256 for record in audit.outcomes["static"]}
     if len(hashes) > 1:
         raise CheckFailed(f"static injected {len(hashes)} different prefixes: it sees the message")
     own, control = audit.trained, audit.static_trained
@@ -133,7 +133,7 @@ def static_is_static(audit: Audit) -> str:
                 raise CheckFailed(
                     f"static was trained with another {name}: {theirs}, the codec {mine}"
                 )
-    episodes = f"{len(audit.records['static'])} episodes: one prefix"
+    episodes = f"{len(audit.outcomes['static'])} episodes: one prefix"
     if audit.own is not None:
         return f"{episodes}, trained as lpca trains by default; how long the codec was is unknown"
     return f"{episodes}, trained with the codec's budget"
@@ -152,13 +152,12 @@ def mean_is_mean(audit: Audit) -> str:
     Catches a mean of the test message alone, or over test messages.
     """
     tested = {episode.message for episode in audit.episodes}
-    if shared := tested & set(audit.setting.typical):
+    messages = audit.setting.training_messages
+    if shared := tested & set(messages):
         raise CheckFailed(f"the mean is taken over a test message: {min(shared)!r}")
-    prefix = audit.setting.coded().mean_prefix(audit.setting.typical)
+    prefix = audit.setting.coded().mean_prefix(messages)
     _compare(audit, "mean", [prefix] * len(audit.episodes), "the mean latent")
-    return (
-        f"{len(audit.episodes)} episodes: the mean latent of {len(audit.setting.typical)} messages"
-    )
+    return f"{len(audit.episodes)} episodes: the mean latent of {len(messages)} messages"
 
 
 @CHECKS.register("same_answer_agrees")
@@ -216,8 +215,8 @@ def _named(text: str, options: Sequence[str]) -> list[str]:
 
 
 def _compare(audit: Audit, condition: str, prefixes: Sequence[Tensor], whose: str) -> None:
-    from lpca.receivers.observed_input import vectors_hash
+    from lpca.evaluation.outcome import vectors_hash
 
-    for record, prefix in zip(audit.records[condition], prefixes, strict=True):
+    for record, prefix in zip(audit.outcomes[condition], prefixes, strict=True):
         if record.given.sha256 != vectors_hash(prefix.to(audit.receiver.embedding.weight)):
             raise CheckFailed(f"episode {record.seed}: {condition}'s vectors are not {whose}")

@@ -11,7 +11,7 @@ from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, che
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lpca.evaluation.outcome import Record
+    from lpca.evaluation.outcome import Outcome
     from lpca.receivers.forward import Slot
     from lpca.validity.audit import Audit
 
@@ -55,7 +55,7 @@ def slow_path_agrees(audit: Audit) -> str:
     what two ways to compute the same log-probability may differ by in the receiver's precision.
     """
     worst, count = 0.0, 0
-    for condition in audit.records:
+    for condition in audit.outcomes:
         rows = audit.sample_for(f"alone {condition}", ALONE)
         # others share their batch, so that some of them are padded
         others = [i for i in audit.sample if i not in rows]
@@ -67,7 +67,7 @@ def slow_path_agrees(audit: Audit) -> str:
     return f"{count} episodes alone: scores within {worst:.1g} nats, B says the same"
 
 
-def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Record) -> float:
+def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome) -> float:
     from lpca.evaluation.slow_path import next_token_scores, option_score
 
     receiver, episode = audit.receiver, audit.episodes[index]
@@ -104,7 +104,7 @@ def outcomes_traced(audit: Audit) -> str:
     from lpca.evaluation.outcome import named_option
 
     worst = 0.0
-    for condition, records in audit.records.items():
+    for condition, records in audit.outcomes.items():
         for episode, record in zip(audit.episodes, records, strict=False):
             where = f"{condition}, episode {episode.seed}"
             if record.answer != episode.answer or len(record.scores) != len(episode.options):
@@ -118,12 +118,12 @@ def outcomes_traced(audit: Audit) -> str:
         for index, new in zip(rows, audit.again(condition, rows), strict=True):
             worst = max(worst, _compare(audit, condition, records[index], new))
     return (
-        f"{RECOMPUTED} episodes of each of {len(audit.records)} conditions computed again: "
+        f"{RECOMPUTED} episodes of each of {len(audit.outcomes)} conditions computed again: "
         f"scores within {worst:.1g} nats"
     )
 
 
-def _compare(audit: Audit, condition: str, old: Record, new: Record) -> float:
+def _compare(audit: Audit, condition: str, old: Outcome, new: Outcome) -> float:
     where = f"{condition}, episode {old.seed}, computed again"
     off = max(abs(a - b) for a, b in zip(old.scores, new.scores, strict=True))
     if off > audit.tolerance:
@@ -167,7 +167,7 @@ def plumbing_logits(audit: Audit) -> str:
     that vectors are recognised as must be equal.
     """
     worst = 0.0
-    for text, injected in zip(audit.records["p1"], audit.records["embed"], strict=True):
+    for text, injected in zip(audit.outcomes["p1"], audit.outcomes["embed"], strict=True):
         if text.given.ids != injected.given.ids:
             raise CheckFailed(
                 f"episode {text.seed}: embed's injected embeddings are not p1's tokens"
@@ -191,13 +191,13 @@ def numbers_reported(audit: Audit) -> str:
     """
     from lpca.evaluation.condition_numbers import missing_numbers
     from lpca.evaluation.conditions import TEXTS
-    from lpca.receivers.observed_input import INJECTED
+    from lpca.evaluation.outcome import INJECTED
 
     if audit.numbers is None:
         raise CannotTell("nothing is reported here")
-    if lack := missing_numbers(audit.numbers, list(audit.records)):
+    if lack := missing_numbers(audit.numbers, list(audit.outcomes)):
         raise CheckFailed(lack)
-    for condition, records in audit.records.items():
+    for condition, records in audit.outcomes.items():
         told = audit.numbers[condition]
         slots = [record.given.ids[record.given.start : record.given.stop] for record in records]
         positions = sum(map(len, slots)) / len(slots)
@@ -212,7 +212,7 @@ def numbers_reported(audit: Audit) -> str:
                 raise CheckFailed(f"{condition}: {max(sizes)} bytes stood in a slot")
         elif condition != "p0":
             _same(condition, "bits", told["bits"], _bits_of_vectors(audit, condition, positions))
-    return f"{len(audit.records)} conditions: success, interval, bits, tokens and seconds"
+    return f"{len(audit.outcomes)} conditions: success, interval, bits, tokens and seconds"
 
 
 def _bits_of_vectors(audit: Audit, condition: str, positions: float) -> float:

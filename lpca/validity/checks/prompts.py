@@ -9,7 +9,7 @@ from lpca.tasks import Episode, ToldEpisode
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
 if TYPE_CHECKING:
-    from lpca.receivers.observed_input import Given
+    from lpca.evaluation.outcome import ReceivedPrompt
     from lpca.validity.audit import Audit
 
 ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
@@ -28,7 +28,7 @@ def prompt_is_p0s(audit: Audit) -> str:
     for condition in audit.injected():
         lengths[condition] = audit.k
     for condition, length in lengths.items():
-        for episode, record in zip(audit.episodes, audit.records[condition], strict=True):
+        for episode, record in zip(audit.episodes, audit.outcomes[condition], strict=True):
             given = record.given
             if _around(given) != audit.prompt(episode):
                 raise CheckFailed(
@@ -49,11 +49,11 @@ def text_is_message(audit: Audit) -> str:
     Catches a text that is crippled, so that retention of it looks high, and one that says more.
     What p2 gives is not cut again here: characters are added until the next one would not fit.
     """
-    evaluated = [condition for condition in _TEXTS if condition in audit.records]
+    evaluated = [condition for condition in _TEXTS if condition in audit.outcomes]
     if not evaluated:
         raise CannotTell(f"not evaluated: {', '.join(_TEXTS)}")
     for condition in evaluated:
-        for episode, record in zip(audit.episodes, audit.records[condition], strict=True):
+        for episode, record in zip(audit.episodes, audit.outcomes[condition], strict=True):
             given, where = record.given, f"{condition}, episode {episode.seed}"
             if _around(given) != audit.prompt(episode):
                 raise CheckFailed(f"{where}: B's prompt is not that of p0")
@@ -99,6 +99,6 @@ def prompt_ignores_message(audit: Audit) -> str:
     return f"{len(donors)} episodes with another message: only the slot changes"
 
 
-def _around(given: Given) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _around(given: ReceivedPrompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The token ids before and after the slot."""
     return given.ids[: given.start], given.ids[given.stop :]
