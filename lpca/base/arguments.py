@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+RECEIVER = "smollm2-135m"
+"""What stands in for B unless told otherwise."""
 MAX_K = 512
 """The most latents a codec may have."""
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"

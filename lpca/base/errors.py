@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 
-class RunError(Exception):
+class UserError(Exception):
+    """What a user has to know, and nothing more: its text is the whole message."""
+
+
+class RunError(UserError):
     """Something a run needs is missing or unfit; the text says what, and what to do."""
 
     is_usage_error = False

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from lpca.base.arguments import DEVICES, DTYPES
+from lpca.base.errors import UserError
 from lpca.base.exit_codes import ExitCode
 
 COMMANDS = {
@@ -30,8 +32,8 @@ COMMANDS = {
 """By name what it does; `lpca.commands.NAME` has `add_arguments(parser)` and `run(arguments)`."""
 
 
-class UsageError(Exception):
-    """A user's mistake; its text is the whole message."""
+class UsageError(UserError):
+    """A command line that asks for what cannot be."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = int(run(parsed))
         sys.stdout.flush()
         return code
-    except UsageError as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         return ExitCode.USAGE_ERROR
     except KeyboardInterrupt:
@@ -60,6 +62,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.INTERRUPTED
+
+
+def add_receiver_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """The receiver, where it runs and how precisely: as for `pytest gates/`."""
+    parser.add_argument("--receiver", default=default, help="as for pytest gates/")
+    parser.add_argument("--device", default="auto", choices=DEVICES)
+    parser.add_argument("--dtype", default="auto", choices=DTYPES)
+
+
+def require_between(option: str, value: int, most: int) -> None:
+    """Raise UsageError where a whole number is not from 1 to `most`."""
+    if not 1 <= value <= most:
+        raise UsageError(f"{option} {value}: out of range; allowed: 1 to {most}")
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+from lpca.base.errors import UserError
 from lpca.base.exit_codes import ExitCode
 from lpca.commands.cli import UsageError
 from lpca.gate.plan import label_of
@@ -48,8 +49,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             return ExitCode.INVALID
         found = compare(first, second, arguments.condition)
         heads = (_head("A", arguments.a, first), _head("B", arguments.b, second))
-    except RecordError as error:
-        raise UsageError(error) from error
+    except UserError:
+        raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         what = f"{arguments.a}, {arguments.b}"
         raise UsageError(f"{what}: not as lpca writes it ({error!r:.80})") from error

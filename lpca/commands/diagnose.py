@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lpca.base.arguments import RECEIVER
 from lpca.base.exit_codes import ExitCode
-from lpca.commands.cli import UsageError
+from lpca.commands.cli import UsageError, add_receiver_arguments, require_between
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,11 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     parser.add_argument("checkpoint", type=Path, help="folder of a codec's checkpoint")
     parser.add_argument("--spec", default="gate_specs.yaml", help="names the task")
-    parser.add_argument("--receiver", default="smollm2-135m", help="as for pytest gates/")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument(
-        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16")
-    )
+    add_receiver_arguments(parser, RECEIVER)
     parser.add_argument("--scales", default=SCALES, help=f"factors of the prefix ({SCALES})")
     parser.add_argument("--n", type=int, default=100, help="number of validation episodes (100)")
     parser.add_argument(
@@ -51,17 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Measure, write numbers, pictures and summary, print the summary."""
-    from lpca.base.errors import RunError
-    from lpca.gatespec.load import SpecError
     from lpca.report.console import StderrConsole
 
     scales = parse_scales(arguments.scales)
-    _check(arguments)
-    try:
-        with StderrConsole() as console:
-            text = _diagnosed(arguments, scales, console)
-    except (RunError, SpecError) as error:
-        raise UsageError(error) from error
+    require_between("--n", arguments.n, MOST_EPISODES)
+    require_between("--probe-n", arguments.probe_n, MOST_EPISODES)
+    require_between("--oracle-n", arguments.oracle_n, MOST_EPISODES)
+    require_between("--oracle-steps", arguments.oracle_steps, MOST_STEPS)
+    require_between("--batch-size", arguments.batch_size, MOST_EPISODES)
+    with StderrConsole() as console:
+        text = _diagnosed(arguments, scales, console)
     print("\n".join(text))
     return ExitCode.PASS
 
@@ -79,18 +75,6 @@ def parse_scales(text: str) -> list[float]:
             f"from 0 to {LARGEST_SCALE:g}, as in {SCALES}"
         )
     return scales
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    for name, value, most in (
-        ("--n", arguments.n, MOST_EPISODES),
-        ("--probe-n", arguments.probe_n, MOST_EPISODES),
-        ("--oracle-n", arguments.oracle_n, MOST_EPISODES),
-        ("--oracle-steps", arguments.oracle_steps, MOST_STEPS),
-        ("--batch-size", arguments.batch_size, MOST_EPISODES),
-    ):
-        if not 1 <= value <= most:
-            raise UsageError(f"{name} {value}: out of range; allowed: 1 to {most}")
 
 
 def _diagnosed(

@@ -1,15 +1,31 @@
-"""`lpca init`: a project of gates to begin with."""
+"""`lpca init`: a project of gates to begin with; all of its files are written, or none."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
 
 from lpca.base.errors import RequestError
 from lpca.base.exit_codes import ExitCode
-from lpca.commands.cli import UsageError
-from lpca.commands.scaffold import places, write_project
+
+_YOURS = re.compile(r"\s*# yours, (?P<number>\d) of \d: (?P<what>.*)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line that a user changes: `what` goes there."""
+
+    number: int
+    file: str
+    line: int
+    text: str
+    what: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,10 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Write the project, and say what to run and what to change; nothing is ever overwritten."""
     folder: Path = arguments.folder
-    try:
-        names = write_project(folder)
-    except RequestError as error:
-        raise UsageError(error) from error
+    names = write_project(folder)
     print(f"{len(names)} files written to {folder}:", *(f"  {name}" for name in names), sep="\n")
     print("\nnext:")
     if folder != Path():
@@ -35,3 +48,78 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         print(f"  {f'{place.file}:{place.line}':18} {place.text}")
         print(f"  {'':18} {place.what}")
     return ExitCode.PASS
+
+
+def project_files() -> Mapping[str, bytes]:
+    """The project's files by their path within it; `dot_` begins a hidden one's template."""
+    found = dict(_files_in(files("lpca").joinpath("templates"), PurePosixPath()))
+    return {str(path): found[path] for path in sorted(found)}
+
+
+def places() -> list[Place]:
+    """The lines where a user's own codec, receiver and episodes go."""
+    found = []
+    for name, data in project_files().items():
+        lines = data.decode("utf-8").splitlines()
+        for index, line in enumerate(lines):
+            if mark := _YOURS.fullmatch(line):
+                after = lines[index + 1].strip()
+                found.append(Place(int(mark["number"]), name, index + 2, after, mark["what"]))
+    return sorted(found, key=lambda place: place.number)
+
+
+def write_project(folder: Path) -> Sequence[str]:
+    """Write the project into a folder and return its files' names.
+
+    Raises RequestError, with nothing written, where one of them is there already or the folder
+    cannot be written to.
+    """
+    project = project_files()
+    there = list(dict.fromkeys(one for name in project if (one := _in_the_way(folder, name))))
+    if there:
+        raise RequestError(
+            f"{folder}: already there: {', '.join(there)}; allowed: a folder without them"
+        )
+    made: list[Path] = []
+    try:
+        for name, data in project.items():
+            _write_new(folder / name, data, made)
+    except BaseException as error:
+        for path in reversed(made):
+            path.rmdir() if path.is_dir() else path.unlink()
+        if not isinstance(error, OSError):
+            raise
+        why = f"{error.filename}: cannot be written: {error.strerror}; nothing was written"
+        raise RequestError(why) from error
+    return list(project)
+
+
+def _write_new(path: Path, data: bytes, made: list[Path]) -> None:
+    """Write a file that is not there, adding to `made` whatever is, to be taken back."""
+    for parent in reversed([one for one in path.parents if not one.exists()]):
+        parent.mkdir()
+        made.append(parent)
+    # exclusively: another process may have put something there since
+    with path.open("xb") as stream:
+        made.append(path)
+        stream.write(data)
+
+
+def _in_the_way(folder: Path, name: str) -> str | None:
+    """What stands at a name, or in place of a folder that leads to it."""
+    for within in reversed(PurePosixPath(name).parents):
+        if (folder / within).exists() and not (folder / within).is_dir():
+            return str(within)
+    path = folder / name
+    return name if path.exists() or path.is_symlink() else None
+
+
+def _files_in(folder: Traversable, at: PurePosixPath) -> Iterator[tuple[PurePosixPath, bytes]]:
+    for entry in folder.iterdir():
+        path = at / re.sub("^dot_", ".", entry.name)
+        if entry.name == "__pycache__":
+            continue
+        if entry.is_dir():
+            yield from _files_in(entry, path)
+        else:
+            yield path, entry.read_bytes()

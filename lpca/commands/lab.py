@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lpca.base.arguments import DEVICES
 from lpca.base.exit_codes import ExitCode, worst
-from lpca.commands.cli import UsageError
+from lpca.commands.cli import require_between
 
 if TYPE_CHECKING:
     from lpca.gate.runner import Console
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     parser.add_argument("grid", help="the grid, a YAML file")
     parser.add_argument("--receiver", help="in place of the grid's")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--device", default="auto", choices=DEVICES)
     parser.add_argument("--batch-size", type=int, default=32, help="episodes at a time (32)")
     parser.add_argument(
         "--engine",
@@ -43,24 +44,14 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     Else INVALID or NOT_MEASURED, whatever the verdicts are: a grid is no gate.
     """
-    from lpca.base.errors import RunError
     from lpca.gate.plan import sound_spec
-    from lpca.gatespec.load import SpecError
     from lpca.lab.grid import gate_of, read_grid
 
-    if not 1 <= arguments.batch_size <= MOST_EPISODES:
-        raise UsageError(
-            f"--batch-size {arguments.batch_size}: out of range; allowed: 1 to {MOST_EPISODES}"
-        )
-    try:
-        grid = read_grid(arguments.grid)
-        spec = sound_spec(grid.spec)
-        gate_of(grid, spec)
-        out = arguments.out or Path(OUT) / grid.name
-        table = _measured(arguments, grid, spec, out)
-    except (RunError, SpecError) as error:
-        raise UsageError(error) from error
-    return worst(_codes(table))
+    require_between("--batch-size", arguments.batch_size, MOST_EPISODES)
+    grid = read_grid(arguments.grid)
+    spec = sound_spec(grid.spec)
+    gate_of(grid, spec)
+    return worst(_codes(_measured(arguments, grid, spec, arguments.out or Path(OUT) / grid.name)))
 
 
 def _codes(table: Table) -> Iterator[ExitCode]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from lpca.base.exit_codes import ExitCode
 from lpca.commands.cli import UsageError
-from lpca.gatespec.load import SpecError, load_spec
+from lpca.gatespec.load import load_spec
 from lpca.gatespec.methods import levels_of, method_of, passing_levels
 from lpca.gatespec.model import Criterion, Gate, Spec
 from lpca.stats import gate_power, power, required_n
@@ -22,12 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print one table of power by n per gate."""
+    spec = load_spec(arguments.spec)
     try:
-        spec = load_spec(arguments.spec)
         for gate in spec.gates.values():
             print(_table(spec, gate))
-    except SpecError as error:
-        raise UsageError(error) from error
     except ValueError as error:
         raise UsageError(f"{arguments.spec}: {error}") from error
     return ExitCode.PASS

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from lpca.base.exit_codes import ExitCode
-from lpca.commands.cli import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Write every picture that the files allow, and print where each one stands."""
-    from lpca.base.errors import RunError
     from lpca.report.figures.files import write_pictures
 
-    try:
-        written = write_pictures(arguments.evidence, arguments.out, arguments.format)
-    except RunError as error:
-        raise UsageError(error) from error
-    print("\n".join(map(str, written)))
+    print(*write_pictures(arguments.evidence, arguments.out, arguments.format), sep="\n")
     return ExitCode.PASS

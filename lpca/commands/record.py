@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lpca.base.errors import RunError
+from lpca.base.errors import UserError
 from lpca.base.exit_codes import ExitCode
 from lpca.commands.cli import UsageError
-from lpca.gatespec.load import SpecError, load_spec
+from lpca.gatespec.load import load_spec
 from lpca.report.attempts.folder import Folder, Recorded
-from lpca.report.attempts.kept import RecordError, read
+from lpca.report.attempts.kept import read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         for one in recorded:
             print(one.page if one.new else f"already recorded: {one.page}")
         print(folder.write_index())
-    except (RecordError, SpecError, RunError) as error:
-        raise UsageError(error) from error
+    except UserError:
+        raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         what = arguments.evidence or folder.path
         raise UsageError(f"{what}: not as lpca writes it ({error!r:.80})") from error

@@ -5,20 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from lpca.base.arguments import RECEIVER
 from lpca.base.exit_codes import ExitCode
 from lpca.codec.choices import ARCHITECTURES, TOKEN_POOLER
 from lpca.codec.recipe import Recipe
-from lpca.commands.cli import UsageError
+from lpca.commands.cli import UsageError, add_receiver_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     parser.add_argument("--spec", default="gate_specs.yaml", help="names the task")
-    parser.add_argument("--receiver", default="smollm2-135m", help="as for pytest gates/")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument(
-        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16")
-    )
+    add_receiver_arguments(parser, RECEIVER)
     parser.add_argument(
         "--architecture",
         choices=tuple(ARCHITECTURES),
@@ -37,13 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Train, or go on where an interrupted training stopped, and write the checkpoint."""
     from lpca.base.arguments import parse_ks, parse_seed
-    from lpca.base.errors import RunError
     from lpca.base.files import cache_dir
     from lpca.codec.checkpoint import MANIFEST, save_checkpoint
     from lpca.codec.processes import Processes
     from lpca.codec.store import Request, obtain_codec
     from lpca.codec.training import Progress
-    from lpca.gatespec.load import SpecError, load_spec
+    from lpca.gatespec.load import load_spec
     from lpca.receivers.data_parallel import load_among_processes
     from lpca.report.console import StderrConsole
     from lpca.tasks import task_of
@@ -51,32 +47,32 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     try:
         (k,) = parse_ks(str(arguments.k))
         parse_seed("--seed", arguments.seed)
-        _refuse_to_overwrite(arguments.out, MANIFEST)
-        recipe = _recipe(arguments)
-        spec = load_spec(arguments.spec)
-        task = task_of(spec)
-        receiver = load_among_processes(arguments.receiver, arguments.device, arguments.dtype)
-        processes = Processes(receiver)
-        request = Request(k, arguments.seed, retrain=True, recipe=recipe)
-        with StderrConsole() as console:
-
-            def report(progress: Progress) -> None:
-                if processes.main:
-                    console.training(progress, recipe.steps, f"codec k={k}")
-
-            def tell(text: str) -> None:
-                if processes.main:
-                    console.tell(text)
-
-            obtained = obtain_codec(receiver, task, request, cache_dir(), report, tell)
-        if processes.main:
-            kept = ("history", "trained")
-            facts = {name: obtained.facts[name] for name in kept}
-            save_checkpoint(arguments.out, obtained.codec, obtained.identity, facts)
-            print(f"checkpoint written to {arguments.out}")
-        processes.end()
-    except (RunError, SpecError, ValueError) as error:
+    except ValueError as error:
         raise UsageError(error) from error
+    _refuse_to_overwrite(arguments.out, MANIFEST)
+    recipe = _recipe(arguments)
+    spec = load_spec(arguments.spec)
+    task = task_of(spec)
+    receiver = load_among_processes(arguments.receiver, arguments.device, arguments.dtype)
+    processes = Processes(receiver)
+    request = Request(k, arguments.seed, retrain=True, recipe=recipe)
+    with StderrConsole() as console:
+
+        def report(progress: Progress) -> None:
+            if processes.main:
+                console.training(progress, recipe.steps, f"codec k={k}")
+
+        def tell(text: str) -> None:
+            if processes.main:
+                console.tell(text)
+
+        obtained = obtain_codec(receiver, task, request, cache_dir(), report, tell)
+    if processes.main:
+        kept = ("history", "trained")
+        facts = {name: obtained.facts[name] for name in kept}
+        save_checkpoint(arguments.out, obtained.codec, obtained.identity, facts)
+        print(f"checkpoint written to {arguments.out}")
+    processes.end()
     return ExitCode.PASS
 
 

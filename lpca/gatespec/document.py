@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from lpca.base.errors import UserError
 from lpca.gatespec.model import Position
 
 MAX_DEPTH = 20
@@ -21,7 +22,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class SpecError(ValueError):
+class SpecError(UserError, ValueError):
     """A mistake in a spec file. Its text is `FILE:LINE:COLUMN: what is wrong; what is allowed`."""
 
     def __init__(self, position: Position, message: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from lpca.base.errors import UserError
 from lpca.stats.tables import binary
 
 SHOWN = 5
@@ -15,7 +16,7 @@ LONGEST = 80
 """How many characters of a value a message shows."""
 
 
-class OutcomeError(ValueError):
+class OutcomeError(UserError, ValueError):
     """Outcomes from which nothing may be decided; its text names the episodes at fault."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from lpca.base.arguments import DTYPES, MAX_K, MAX_SEED, RECEIVER
 from lpca.base.registry import suggestion
 from lpca.codec.recipe import Recipe
 from lpca.codec.recipe_file import recipe_of
@@ -15,15 +16,13 @@ from lpca.gate.plan import declares, gate_conditions, needs_codec
 from lpca.gatespec import fields
 from lpca.gatespec.document import Node, Scalar, Section, SpecError, read_document
 from lpca.gatespec.model import Gate, Position, Spec
-from lpca.gatespec.schema_model import VERSION, K
+from lpca.gatespec.schema_model import VERSION
 from lpca.lab.signature import NEEDED
 
 KEYS = ("version", "gate", "spec", "receiver", "dtype", "k", "seeds", "defaults", "rows")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-RECEIVER = "smollm2-135m"
 SPEC = "gate_specs.yaml"
 EXPECTED = "a mapping with version, gate, k, seeds, defaults and rows"
-MAX_ROWS, MAX_SEED = 100, 2**63 - 1
+MAX_ROWS = 100
 LONGEST_NAME = 60
 _WHOLE, _STAGED = {"objective", "steps"}, {"curriculum"}
 EITHER = ((_WHOLE, _STAGED), (_STAGED, _WHOLE))
@@ -109,7 +108,7 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
         spec=Path(path).parent / _text(root, "spec", SPEC),
         receiver=_text(root, "receiver", RECEIVER),
         dtype=_dtype(fields.optional(root, "dtype")),
-        ks=_distinct(root, "k", lambda node: fields.as_integer(node, "k", *K)),
+        ks=_distinct(root, "k", lambda node: fields.as_integer(node, "k", 1, MAX_K)),
         seeds=_distinct(root, "seeds", lambda node: fields.as_integer(node, "a seed", 0, MAX_SEED)),
         rows=tuple(_row(node, shared, names) for node in rows),
         places={**fields.places(root), "rows": root.entries["rows"].value.position},

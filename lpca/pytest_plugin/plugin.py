@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from lpca.base.arguments import parse_codec, parse_ks, parse_seed
+from lpca.base.arguments import DEVICES, DTYPES, RECEIVER, parse_codec, parse_ks, parse_seed
 from lpca.base.errors import RequestError, RunError
 from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
 from lpca.gatespec.load import SpecError
@@ -43,11 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--gate-spec", metavar="FILE", help="default: gate_specs.yaml")
     group.addoption(
         "--receiver",
-        default="smollm2-135m",
+        default=RECEIVER,
         help="smollm2-135m, stub, a folder, a .gguf file, or a Hugging Face id",
     )
-    group.addoption("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    group.addoption("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
+    group.addoption("--device", default="auto", choices=DEVICES)
+    group.addoption("--dtype", default="auto", choices=DTYPES)
     group.addoption("--checkpoint", metavar="FOLDER", help="a codec checkpoint; it must fit")
     group.addoption(
         "--codec",

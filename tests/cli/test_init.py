@@ -11,9 +11,9 @@ import warm
 import yaml
 from installed import plain_environment
 
-from lpca.commands import scaffold
+from lpca.commands import init as scaffold
 from lpca.commands.cli import main
-from lpca.commands.scaffold import places, project_files
+from lpca.commands.init import places, project_files
 
 ROOT = Path(__file__).parents[2]
 

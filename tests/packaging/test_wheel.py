@@ -26,7 +26,7 @@ from lpca.codec.store import shipped_folder
 from lpca.codec.checkpoint import read_identity
 for architecture in ("token_pooler", "static_prefix"):
     assert read_identity(shipped_folder(4, architecture)).k == 4
-from lpca.commands.scaffold import places, project_files
+from lpca.commands.init import places, project_files
 assert len(places()) == 3
 assert ".github/workflows/gates.yml" in project_files()
 import lpca.commands.doctor, lpca.commands.init, lpca.pytest_plugin, lpca.gate.runner

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lpca.base.errors import UserError
 from lpca.base.files import StorageError, read_json, write_file
 from lpca.base.hashing import hash_data
 from lpca.judge.measured import is_evidence
@@ -33,7 +34,7 @@ _ALSO = ("format", "static", "beside", "any_of_k", "similarity")
 _BULK = ("history", "seeds", "right", "donor")
 
 
-class RecordError(ValueError):
+class RecordError(UserError, ValueError):
     """Something cannot be recorded or compared; the text says what and why."""
 
 
