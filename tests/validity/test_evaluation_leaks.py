@@ -37,6 +37,11 @@ from lpca.validity.catalogue import CHECKS, CheckResult, run_checks
 
 K, N = 3, 24
 TRAINING_SEED = 0
+EVERY = tuple(name for name in IMPLEMENTED if name != "p5")
+MOST = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
+FEW = ("p0", "p1", "normal")
+"""A check costs as many model calls as there are conditions: a test runs those its fault can reach,
+and some it cannot, which must not be accused. Sound runs have all of them."""
 
 
 def pooler(receiver: Receiver) -> TokenPooler:
@@ -61,7 +66,7 @@ class Run:
     cache: Path
     hash: str
     trained: Identity | None = None
-    conditions: Sequence[str] = tuple(name for name in IMPLEMENTED if name != "p5")
+    conditions: Sequence[str] = MOST
     exchanged: dict[str, SlotMaker] = field(default_factory=dict)
     run_block: RunBlock = run_block
 
@@ -100,8 +105,20 @@ def run_on(receiver: Receiver, cache: Path) -> Run:
     return Run(receiver, pooler(receiver), episodes, cache, receiver.state_hash())
 
 
+@pytest.fixture(scope="session")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a sound B does, kept by what it is given: only what a fault changes is computed."""
+    return tmp_path_factory.mktemp("outcomes")
+
+
 @pytest.fixture
-def run(llama: Receiver, tmp_path: Path) -> Run:
+def run(llama: Receiver, outcomes: Path) -> Run:
+    return run_on(llama, outcomes)
+
+
+@pytest.fixture
+def run_alone(llama: Receiver, tmp_path: Path) -> Run:
+    """A run that shares no outcomes: for faults in how B is run, not in what it is given."""
     return run_on(llama, tmp_path)
 
 
@@ -130,6 +147,7 @@ class TestSound:
         stratum: Any,
     ) -> None:
         run = run_on(tiny_receivers[architecture], tmp_path)
+        run.conditions = EVERY
         run.episodes = Trip().evaluation_set("test", stratum, N, 1)
         run.train_on(TRAINING_SEED)
         results = run_checks(run.audit())
@@ -141,7 +159,9 @@ class TestSound:
         self, tiny_folders: dict[str, Path], tmp_path: Path
     ) -> None:
         coarse = load_receiver(str(tiny_folders["llama"]), "cpu", "bfloat16")
-        assert run_on(coarse, tmp_path).failing() == set()
+        run = run_on(coarse, tmp_path)
+        run.conditions = EVERY
+        assert run.failing() == set()
 
     def test_a_check_whose_conditions_were_not_evaluated_does_not_apply(self, run: Run) -> None:
         run.conditions = ("p0", "p1")
@@ -154,7 +174,7 @@ class TestSound:
 
 class TestPrompt:
     @pytest.mark.parametrize("condition", ["null", "random", "shuffle", "normal"])
-    def test_a_message_in_bs_prompt(self, run: Run, condition: str) -> None:
+    def test_a_message_in_bs_prompt(self, run_alone: Run, condition: str) -> None:
         def leaking(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
             """Under one condition B also reads the message; the records do not say so."""
             for job in jobs:
@@ -165,9 +185,9 @@ class TestPrompt:
                 )
                 yield job, records
 
-        run.run_block = leaking
+        run_alone.run_block = leaking
         around = {"prompt_ignores_message"} if condition == "normal" else set()
-        assert run.failing() == {"prompt_is_p0s"} | around
+        assert run_alone.failing() == {"prompt_is_p0s"} | around
 
     @pytest.mark.parametrize("condition", ["null", "shuffle", "random", "normal"])
     def test_a_message_smuggled_in_after_the_latents(self, run: Run, condition: str) -> None:
@@ -198,11 +218,13 @@ class TestPrompt:
     def test_the_answer_beside_the_options(
         self, run: Run, place: str, spelling: Callable[[str], str]
     ) -> None:
+        run.conditions = FEW
         spoilt = [tell(e, place, spelling(e.right)) for e in run.episodes]
         run.episodes = EpisodeSet(tuple(spoilt), run.episodes.donors)
         assert run.failing() == {"no_answer_outside_options"}
 
     def test_one_option_beside_the_options_in_one_prompt(self, run: Run) -> None:
+        run.conditions = FEW
         episodes = list(run.episodes)
         wrong = next(o for o in episodes[7].options if o != episodes[7].right)
         episodes[7] = tell(episodes[7], "after", wrong)
@@ -219,6 +241,7 @@ class TestPrompt:
         assert run.failing() == {"no_answer_outside_options"}
 
     def test_a_right_option_that_always_stands_first(self, run: Run) -> None:
+        run.conditions = FEW
         run.episodes = EpisodeSet(
             tuple(first_is_right(e) for e in run.episodes), run.episodes.donors
         )
@@ -263,6 +286,7 @@ class TestPrefix:
         for condition in ("embed", *LATENT):
             plant(run, condition, partial(dropped, condition))
         # Nothing arrives as it was made, and every check of what arrived says so.
+        run.conditions = EVERY
         assert run.failing() == {
             *("prefix_used", "plumbing_logits", "latents_injected", "shuffle_is_donors"),
             *("mean_is_mean", "same_answer_agrees", "random_has_norms"),
@@ -369,6 +393,10 @@ class TestEncoding:
 
 
 class TestDonors:
+    @pytest.fixture(autouse=True)
+    def few_conditions(self, run: Run) -> None:
+        run.conditions = ("p0", "normal", "shuffle")
+
     def test_an_episode_that_is_its_own_donor(self, run: Run) -> None:
         run.episodes = replace(run.episodes, donors=tuple(range(N)))
         assert run.failing() == {"donors_deranged"}
@@ -444,6 +472,10 @@ class TestOutcomes:
 
 
 class TestReceiver:
+    @pytest.fixture(autouse=True)
+    def few_conditions(self, own_run: Run) -> None:
+        own_run.conditions = FEW
+
     def test_one_bit_of_one_weight(self, own_run: Run) -> None:
         weight = own_run.receiver.model.model.layers[1].mlp.up_proj.weight
         weight.data.view(torch.int32)[3, 5] ^= 1
@@ -474,6 +506,10 @@ class TestReceiver:
 
 
 class TestSplits:
+    @pytest.fixture(autouse=True)
+    def few_conditions(self, run: Run) -> None:
+        run.conditions = FEW
+
     def test_a_training_episode_in_the_test_set(self, run: Run) -> None:
         trained = Trip().training_batch(0, 32, TRAINING_SEED)[4]
         self._reseed(run, trained.seed)
