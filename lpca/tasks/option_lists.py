@@ -160,7 +160,9 @@ class OptionListTask(ABC):
     def outside(self, episode: Episode) -> tuple[str, ...]:
         """Return the texts before the options list, behind it, and behind the slot."""
         listed = ", ".join(episode.options)
-        lead = next(one for one in self.leads.values() if episode.before.startswith(one + listed))
+        leads = list(self.leads.values())
+        # a prompt that was spoilt may begin in no known way, and is read all the same
+        lead = next((one for one in leads if episode.before.startswith(one)), leads[0])
         return lead, episode.before[len(lead) + len(listed) :], episode.after
 
     def _episode(
