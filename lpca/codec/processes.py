@@ -7,7 +7,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
-from accelerate.utils import broadcast, gather
 from torch import nn
 
 from lpca.base.errors import RunError
@@ -54,6 +53,8 @@ class Processes:
         """Make sure that all of them go on from the same step; RunError where they would not."""
         if self._state is None:
             return
+        from accelerate.utils import gather
+
         steps = gather(torch.tensor([step], device=self._state.device)).tolist()
         if len(set(steps)) > 1:
             raise RunError(f"the processes would go on from different steps: {steps}; run it again")
@@ -61,4 +62,6 @@ class Processes:
     def align(self, module: nn.Module) -> None:
         """Take the main process's weights and buffers, lest rounding lead them apart."""
         if self._state is not None:
+            from accelerate.utils import broadcast
+
             broadcast(list(module.state_dict().values()))

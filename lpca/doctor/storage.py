@@ -43,7 +43,7 @@ def receivers_section() -> Section:
 def _default() -> Finding:
     name = f"{'smollm2-135m':18}"
     try:
-        from lpca.receivers.pinned import WHEEL, WHEEL_MEGABYTES, is_complete, smollm2_place
+        from lpca.receivers.smollm2 import WHEEL, WHEEL_MEGABYTES, is_complete, smollm2_place
 
         folder = smollm2_place()
         if is_complete(folder):

@@ -19,8 +19,9 @@ import transformers
 from lpca.base.code_identity import code_hash
 from lpca.base.hashing import hash_data, hash_tensors
 from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt, named_option
+from lpca.receivers import ReceiverError
 from lpca.receivers.forward import Reading, Slot, read_context
-from lpca.receivers.model import Receiver, ReceiverError
+from lpca.receivers.model import Receiver
 from lpca.tasks import TASKS, Episode, FreeEpisode
 
 FREE_FACTOR, FREE_TOKENS = 2, 8

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import gather
 from torch import Tensor
 
 from lpca.base.errors import RequestError
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 DEVICES = ("cpu", "cuda")
 
@@ -58,7 +59,8 @@ def load_among_processes(name: str, device: str = "auto", dtype: str = "auto") -
         device: as there; in several processes `auto`, `cpu` or `cuda`, each with a GPU of its own.
 
     Raises:
-        RequestError: as there, or processes without a device or a machine in common.
+        RequestError: as there, or processes without a device or a machine in common, or without
+            the package `accelerate`.
         ReceiverError: as there.
     """
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
@@ -79,7 +81,21 @@ def _join(device: str) -> PartialState:
         raise RequestError(
             f"{count} processes on {gpus} GPUs; allowed: one for each, or --device cpu"
         )
+    try:
+        from accelerate import PartialState
+    except ModuleNotFoundError:
+        raise RequestError(
+            f"{count} processes: the package accelerate is not installed; "
+            "pip install 'lpca[processes]'"
+        ) from None
     return PartialState(cpu=kind == "cpu")
+
+
+def _gathered(own: Tensor) -> Tensor:
+    """The rows of all processes, in their order."""
+    from accelerate.utils import gather
+
+    return torch.as_tensor(gather(own))
 
 
 class _OwnRows(torch.autograd.Function):
@@ -92,7 +108,7 @@ class _OwnRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gather(gradients[0])[: ctx.batch], None
+        return _gathered(gradients[0])[: ctx.batch], None
 
 
 class _AllRows(torch.autograd.Function):
@@ -101,7 +117,7 @@ class _AllRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, own: Tensor, batch: int, state: PartialState) -> Tensor:
         ctx.places = _places(batch, state)
-        return torch.as_tensor(gather(own)[:batch])
+        return _gathered(own)[:batch]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:

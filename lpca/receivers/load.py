@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +18,6 @@ from transformers.utils import logging as transformers_logging
 
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_tensors
-from lpca.receivers.memory import keep_freed_memory
 from lpca.receivers.model import Receiver, freeze
 from lpca.receivers.smollm2 import smollm2_folder
 
@@ -28,6 +29,9 @@ DEFAULT = "smollm2-135m"
 STUB = "stub"
 SHIPPED = (STUB, "s1", "s2", "s3")
 """Small receivers in the package: one that reads `trip`, and one for each family of problems."""
+
+_ALLOCATOR = ((-3, 2**31 - 1), (-1, 2**31 - 1))
+"""glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, both at their largest."""
 
 
 def load_receiver(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Receiver:
@@ -136,3 +140,17 @@ def _no_pickles() -> Iterator[None]:
         yield
     finally:
         torch.load = load
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc's allocator neither to map large blocks singly nor to give memory back.
+
+    A forward pass frees and takes the same few megabytes hundreds of times; where page faults are
+    dear (virtual machines, sandboxes) that costs several times the arithmetic. Does nothing on
+    other C libraries.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for parameter, value in _ALLOCATOR:
+        libc.mallopt(parameter, value)

@@ -11,12 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lpca.base.errors import RunError
 from lpca.base.hashing import hash_data, hash_tensors
-
-
-class ReceiverError(RunError):
-    """A receiver cannot be found, loaded or used; the message says what to do."""
 
 
 @dataclass(frozen=True, eq=False)

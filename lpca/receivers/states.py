@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from lpca.receivers.model import Receiver, ReceiverError
+from lpca.receivers import ReceiverError
+from lpca.receivers.model import Receiver
 
 
 class _LayerReached(Exception):  # noqa: N818 - a signal, not an error

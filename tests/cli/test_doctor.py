@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lpca.commands.cli import main
-from lpca.receivers.pinned import MANIFEST, smollm2_place
+from lpca.receivers.smollm2 import MANIFEST, smollm2_place
 
 ROOT = Path(__file__).parents[2]
 SPEC = """

