@@ -7,7 +7,7 @@ from typing import Any
 
 from lpca.codec.recipe import Recipe, RecipeError, read_recipe
 from lpca.gatespec.document import Items, Node, Scalar, Section, SpecError, read_document
-from lpca.gatespec.fields import as_setting
+from lpca.gatespec.kinds import Setting
 from lpca.gatespec.model import Position
 
 
@@ -30,7 +30,7 @@ def plain(node: Node) -> Any:
         return {key: plain(entry.value) for key, entry in node.entries.items()}
     if isinstance(node, Items):
         return [plain(item) for item in node.nodes]
-    return as_setting(node, "a value")
+    return Setting().read(node, "a value")
 
 
 def _position(node: Node, keys: tuple[str | int, ...]) -> Position:

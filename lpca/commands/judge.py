@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _gates(spec: Spec, name: str | None) -> list[Gate]:
     if name is None:
-        beside = {other for gate in spec.gates.values() for other in gate.beside}
+        beside = {other for gate in spec.gates.values() for other in gate.shown_with}
         return [gate for gate in spec.gates.values() if gate.name not in beside]
     if name not in spec.gates:
         from lpca.base.registry import suggestion
@@ -80,7 +80,7 @@ def _judge_table(
         result = _result(spec, gate, table, whole=chosen or gate.answers != "unseen")
         codes.append(result.exit_code)
         _show(spec, gate, result, table, verbose)
-        for name in gate.beside:
+        for name in gate.shown_with:
             beside = _result(spec, spec.gates[name], table, whole=False)
             _show(spec, spec.gates[name], beside, table, verbose, " (beside; sets no exit code)")
     return worst(codes)

@@ -8,7 +8,7 @@ from pathlib import Path
 from lpca.base.exit_codes import ExitCode
 from lpca.base.files import StorageError, write_file
 from lpca.commands.cli import UsageError
-from lpca.gatespec.json_schema import schema_text
+from lpca.gatespec.keys import schema_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

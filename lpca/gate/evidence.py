@@ -63,7 +63,7 @@ def compose(
         "looks": _looks(gate, measurement),
         "any_of_k": list(gate.family) if gate.any_k else [],
         "required": [one.to_dict() for one in required],
-        "beside": list(gate.beside),
+        "beside": list(gate.shown_with),
         "checks": [asdict(check) for check in measurement.checks],
         "conditions": {name: dict(numbers) for name, numbers in measurement.numbers.items()},
         "receiver": {

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from lpca.base.errors import UserError
+from lpca.base.registry import suggestion
 from lpca.gatespec.model import Position
 
 MAX_DEPTH = 20
@@ -70,6 +71,32 @@ class Section:
 
     entries: dict[str, Entry]
     position: Position
+
+    @property
+    def places(self) -> dict[str, Position]:
+        """By key: where its value stands."""
+        return {key: entry.value.position for key, entry in self.entries.items()}
+
+    def get(self, key: str) -> Node | None:
+        """The value of a key that may be absent."""
+        entry = self.entries.get(key)
+        return None if entry is None else entry.value
+
+    def required(self, key: str, what: str) -> Node:
+        """The value of a key; SpecError, at the section, where it is absent."""
+        entry = self.entries.get(key)
+        if entry is None:
+            raise SpecError(self.position, f"{what} lacks the key {key!r}; it is required")
+        return entry.value
+
+    def check_keys(self, what: str, allowed: Collection[str]) -> None:
+        """Raise SpecError at the first key that is not allowed."""
+        for key, entry in self.entries.items():
+            if key not in allowed:
+                raise SpecError(
+                    entry.key.position,
+                    f"unknown key {describe(entry.key)} in {what}; {suggestion(key, allowed)}",
+                )
 
 
 Node = Scalar | Items | Section
@@ -240,3 +267,29 @@ def describe(node: Node) -> str:
         return "empty"
     shown = node.text if len(node.text) <= _SHOWN else node.text[: _SHOWN - 3] + "..."
     return repr(shown)
+
+
+def refuse(node: Node, what: str, allowed: str) -> NoReturn:
+    """Raise the error of a wrong value: `what is describe(node); allowed: ...`."""
+    raise SpecError(node.position, f"{what} is {describe(node)}; allowed: {allowed}")
+
+
+def as_section(node: Node, what: str) -> Section:
+    """The node as a mapping."""
+    if not isinstance(node, Section):
+        refuse(node, what, "a mapping")
+    return node
+
+
+def as_items(node: Node, what: str) -> tuple[Node, ...]:
+    """The nodes of a list."""
+    if not isinstance(node, Items):
+        refuse(node, what, "a list")
+    return node.nodes
+
+
+def as_scalar(node: Node, what: str, allowed: str) -> Scalar:
+    """The node as one value that is not empty."""
+    if not isinstance(node, Scalar) or not node.text.strip():
+        refuse(node, what, allowed)
+    return node

@@ -3,93 +3,144 @@
 from __future__ import annotations
 
 import os
-import re
-from typing import cast, get_args
+from collections.abc import Mapping
+from typing import Any
 
-from lpca.gatespec import fields, schema_model
-from lpca.gatespec.document import Items, Node, Scalar, SpecError, read_document
-from lpca.gatespec.load_gates import read_gates
-from lpca.gatespec.model import Evaluation, Score, Spec, TaskSpec
+from lpca.gatespec.document import Scalar, SpecError, read_document
+from lpca.gatespec.keys import SPEC
+from lpca.gatespec.kinds import Values
+from lpca.gatespec.model import (
+    Criterion,
+    Evaluation,
+    Gate,
+    Sequential,
+    SequentialRule,
+    Spec,
+    Sweep,
+    TaskSpec,
+)
 
 __all__ = ["SpecError", "load_spec"]
-
-_SEED_KEY = re.compile(schema_model.SEED_KEY)
-_SEED_RANGE = re.compile(schema_model.SEED_RANGE)
 
 
 def load_spec(path: str | os.PathLike[str]) -> Spec:
     """Read a spec file.
 
+    Args:
+        path: a YAML file as `docs/spec-reference.md` says; nothing else is opened.
+
+    Returns:
+        The typed spec; each of its parts knows where in the file it stands.
+
     Raises:
         SpecError: anything in the file, or the file itself, that is not as it must be; the
             first such place, with what is allowed there.
+
+    Example:
+        >>> spec = load_spec("gate_specs.yaml")
+        >>> [one.id for one in spec.gates["gate0"].criteria]
+        ['p0_in_band', 'p1_above_p0']
     """
-    root = read_document(path)
-    fields.check_keys(root, "the spec", schema_model.SPEC.names)
-    version = fields.required(root, "version", "the spec")
-    fields.as_integer(version, "version", *schema_model.VERSION)
-    task = _task(fields.required(root, "task", "the spec"))
-    evaluation = _evaluation(fields.required(root, "evaluation", "the spec"))
-    gates = read_gates(fields.required(root, "gates", "the spec"))
-    return Spec(os.fspath(path), task, evaluation, gates)
-
-
-def _task(node: Node) -> TaskSpec:
-    section = fields.as_section(node, "task")
-    name = fields.as_text(fields.required(section, "name", "task"), "the task's name")
-    seed = fields.as_integer(
-        fields.required(section, "seed", "task"), "the task's seed", *schema_model.SEED
-    )
-    settings = {}
-    other_seeds = {}
-    for key, entry in section.entries.items():
-        if _SEED_KEY.fullmatch(key):
-            other_seeds[key] = _seeds(entry.value, f"the task's {key}")
-        elif key not in schema_model.TASK.names:
-            settings[key] = fields.as_setting(entry.value, f"the task's {key}")
-    return TaskSpec(name, seed, settings, other_seeds, fields.places(section))
-
-
-def _seeds(node: Node, what: str) -> tuple[tuple[int, int], ...]:
-    """Inclusive ranges of seeds, from `7`, `0..999` or a list of either."""
-    if isinstance(node, Items):
-        return tuple(pair for item in node.nodes for pair in _seeds(item, what))
-    span = _SEED_RANGE.fullmatch(node.text) if isinstance(node, Scalar) else None
-    if span:
-        low, high = int(span[1]), int(span[2])
-        if low <= high:
-            return ((low, high),)
-    seed = fields.as_integer(node, what, *schema_model.SEED)
-    return ((seed, seed),)
-
-
-def _evaluation(node: Node) -> Evaluation:
-    section = fields.as_section(node, "evaluation")
-    fields.check_keys(section, "evaluation", schema_model.EVALUATION.names)
-    n = fields.as_episodes(fields.required(section, "n", "evaluation"), "n")
-    score = fields.optional(section, "score")
-    confidence = fields.as_confidence(fields.optional(section, "confidence"))
-    confidence = confidence or schema_model.CONFIDENCE.default
-    two_sided = fields.as_confidence(fields.optional(section, "equivalence_confidence"))
-    checkpoints = fields.optional(section, "checkpoints")
-    return Evaluation(
-        n=n,
-        score=_score(score) if score else schema_model.SCORE.default,
-        confidence=confidence,
-        equivalence_confidence=two_sided or _same_alpha(confidence),
-        checkpoints=(
-            fields.as_integer(checkpoints, "checkpoints", *schema_model.CHECKPOINTS_SPAN)
-            if checkpoints
-            else schema_model.CHECKPOINTS.default
+    root = SPEC.read(read_document(path), "the spec")
+    task = root["task"]
+    gates = {
+        name: _gate(name, root["gates"], given) for name, given in root["gates"].others.items()
+    }
+    for gate in gates.values():
+        _refuse_cycle(gate, gates)
+    return Spec(
+        os.fspath(path),
+        TaskSpec(
+            **task.fixed,
+            settings={key: one for key, one in task.others.items() if not isinstance(one, tuple)},
+            other_seeds={key: one for key, one in task.others.items() if isinstance(one, tuple)},
+            places=task.places,
         ),
-        places=fields.places(section),
+        _evaluation(root["evaluation"]),
+        gates,
     )
 
 
-def _same_alpha(confidence: float) -> float:
-    """The level at which two one-sided tests spend the alpha of a two-sided interval."""
-    return round(2.0 * confidence - 1.0, 12) if confidence > 0.5 else confidence
+def _evaluation(given: Values) -> Evaluation:
+    confidence, two_sided = given["confidence"], given["equivalence_confidence"]
+    if two_sided is None:
+        # two one-sided tests are to spend the alpha of a two-sided interval
+        two_sided = round(2.0 * confidence - 1.0, 12) if confidence > 0.5 else confidence
+    return Evaluation(**{**given.fixed, "equivalence_confidence": two_sided}, places=given.places)
 
 
-def _score(node: Node) -> Score:
-    return cast(Score, fields.as_choice(node, "score", get_args(Score)))
+def _gate(name: str, gates: Values, given: Values) -> Gate:
+    held = dict(given.fixed)
+    family, expect, controls = held.pop("k"), held.pop("expect"), held.pop("controls")
+    held["shown_with"] = held.pop("beside")
+    any_k = isinstance(family, Values) and bool(family["any"])
+    if any_k and held["sequential"]:
+        raise SpecError(
+            given.places["sequential"],
+            f"gate {name} stops early and takes any of several k, whose p-values need a fixed n; "
+            "allowed: sequential, or k: {any: ...}",
+        )
+    rates = _stated(expect)
+    return Gate(
+        **{
+            **held,
+            "title": held["title"] or name,
+            "criteria": tuple(map(_criterion, held["criteria"])),
+            "sequential": _sequential(held["sequential"]),
+            "best_of": _sweep(held["best_of"]),
+        },
+        name=name,
+        position=gates.section.entries[name].key.position,
+        correlation=rates.pop("correlation", 0.0),
+        expect=rates,
+        family=family["any"] or family["all"] if isinstance(family, Values) else family,
+        any_k=any_k,
+        controls=_stated(controls),
+        places=given.places,
+    )
+
+
+def _stated(given: Values | None) -> dict[str, Any]:
+    """The keys that stand in the file, in its order."""
+    return {key: given[key] for key in given.section.entries} if given else {}
+
+
+def _criterion(given: Values) -> Criterion:
+    claim = given.section.entries["claim"].value
+    assert isinstance(claim, Scalar)
+    expect = given["expect"]
+    held = {key: one for key, one in given.fixed.items() if key != "expect"}
+    return Criterion(
+        **{**held, "best_of": _sweep(held["best_of"])},
+        text=claim.text,
+        position=claim.position,
+        expect_discordant=expect["discordant"] if expect else None,
+        places=given.places,
+    )
+
+
+def _sequential(given: tuple[SequentialRule, Values] | None) -> Sequential | None:
+    return Sequential(given[0], **given[1].fixed) if given else None
+
+
+def _sweep(given: Values | None) -> Sweep | None:
+    if given is None:
+        return None
+    ((parameter, values),) = given.others.items()
+    confirm = given["confirm"]
+    return Sweep(parameter, values, confirm["seed"] if confirm else None)
+
+
+def _refuse_cycle(gate: Gate, gates: Mapping[str, Gate]) -> None:
+    waiting, reached = list(gate.requires), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting.extend(gates[name].requires)
+    if gate.name in reached:
+        raise SpecError(
+            gate.position,
+            f"gate {gate.name!r} requires itself, directly or through another; "
+            "a gate requires gates decided before it",
+        )

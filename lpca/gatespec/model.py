@@ -107,7 +107,7 @@ class Gate:
     title: str
     answers: Answers
     requires: tuple[str, ...]
-    beside: tuple[str, ...]
+    shown_with: tuple[str, ...]
     conditions: tuple[str, ...]
     criteria: tuple[Criterion, ...]
     expect: dict[str, float]

@@ -10,8 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lpca.gatespec.keys import EPISODES
 from lpca.gatespec.model import CONDITIONS
-from lpca.gatespec.schema_model import EPISODES
 from lpca.judge.attempts import Attempt, attempts_of
 from lpca.judge.marginals import Marginals, is_counts, marginals_of
 from lpca.judge.measured import Measured, is_evidence, measured_of

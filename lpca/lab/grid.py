@@ -13,10 +13,19 @@ from lpca.base.registry import suggestion
 from lpca.codec.recipe import Recipe
 from lpca.codec.recipe_file import recipe_of
 from lpca.gate.plan import declares, gate_conditions, needs_codec
-from lpca.gatespec import fields
-from lpca.gatespec.document import Node, Scalar, Section, SpecError, read_document
+from lpca.gatespec.document import (
+    Node,
+    Scalar,
+    Section,
+    SpecError,
+    as_items,
+    as_section,
+    read_document,
+    refuse,
+)
+from lpca.gatespec.keys import VERSION
+from lpca.gatespec.kinds import TEXT, Choice, Integer
 from lpca.gatespec.model import Gate, Position, Spec
-from lpca.gatespec.schema_model import VERSION
 from lpca.lab.signature import NEEDED
 
 KEYS = ("version", "gate", "spec", "receiver", "dtype", "k", "seeds", "defaults", "rows")
@@ -93,42 +102,40 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
             such place, with what is allowed there.
     """
     root = read_document(path, EXPECTED)
-    fields.check_keys(root, "the grid", KEYS)
-    fields.as_integer(fields.required(root, "version", "the grid"), "version", *VERSION)
-    rows = fields.as_items(fields.required(root, "rows", "the grid"), "rows")
+    root.check_keys("the grid", KEYS)
+    VERSION.read(root.required("version", "the grid"), "version")
+    rows = as_items(root.required("rows", "the grid"), "rows")
     if not 1 <= len(rows) <= MAX_ROWS:
-        fields.fail(
-            root.entries["rows"].value, f"rows holds {len(rows)} and", f"1 to {MAX_ROWS} rows"
-        )
-    shared = _defaults(fields.optional(root, "defaults"), root.position)
+        refuse(root.entries["rows"].value, f"rows holds {len(rows)} and", f"1 to {MAX_ROWS} rows")
+    shared = _defaults(root.get("defaults"), root.position)
     names: dict[str, Position] = {}
     return Grid(
         file=os.fspath(path),
-        gate=fields.as_text(fields.required(root, "gate", "the grid"), "gate"),
+        gate=TEXT.read(root.required("gate", "the grid"), "gate"),
         spec=Path(path).parent / _text(root, "spec", SPEC),
         receiver=_text(root, "receiver", RECEIVER),
-        dtype=_dtype(fields.optional(root, "dtype")),
-        ks=_distinct(root, "k", lambda node: fields.as_integer(node, "k", 1, MAX_K)),
-        seeds=_distinct(root, "seeds", lambda node: fields.as_integer(node, "a seed", 0, MAX_SEED)),
+        dtype=_dtype(root.get("dtype")),
+        ks=_distinct(root, "k", lambda node: Integer(1, MAX_K).read(node, "k")),
+        seeds=_distinct(root, "seeds", lambda node: Integer(0, MAX_SEED).read(node, "a seed")),
         rows=tuple(_row(node, shared, names) for node in rows),
-        places={**fields.places(root), "rows": root.entries["rows"].value.position},
+        places={**root.places, "rows": root.entries["rows"].value.position},
     )
 
 
 def _defaults(node: Node | None, position: Position) -> Section:
     if node is None:
         return Section({}, position)
-    section = fields.as_section(node, "defaults")
+    section = as_section(node, "defaults")
     recipe_of(section)
     return section
 
 
 def _row(node: Node, defaults: Section, names: dict[str, Position]) -> Row:
-    section = fields.as_section(node, "a row")
-    at = fields.required(section, "name", "a row")
-    name = " ".join(fields.as_text(at, "the row's name").split())
+    section = as_section(node, "a row")
+    at = section.required("name", "a row")
+    name = " ".join(TEXT.read(at, "the row's name").split())
     if len(name) > LONGEST_NAME or not name.isprintable():
-        fields.fail(at, "the row's name", f"at most {LONGEST_NAME} printable characters")
+        refuse(at, "the row's name", f"at most {LONGEST_NAME} printable characters")
     if name in names:
         raise SpecError(
             at.position,
@@ -145,18 +152,18 @@ def _row(node: Node, defaults: Section, names: dict[str, Position]) -> Row:
 
 
 def _text(root: Section, key: str, default: str) -> str:
-    node = fields.optional(root, key)
-    return fields.as_text(node, key) if node else default
+    node = root.get(key)
+    return TEXT.read(node, key) if node else default
 
 
 def _dtype(node: Node | None) -> str:
-    return fields.as_choice(node, "dtype", DTYPES) if node else DTYPES[0]
+    return Choice(DTYPES).read(node, "dtype") if node else DTYPES[0]
 
 
 def _distinct(root: Section, key: str, read: Callable[[Node], int]) -> tuple[int, ...]:
     """A list of different numbers, at least one; a single number stands for itself."""
-    node = fields.required(root, key, "the grid")
-    nodes = (node,) if isinstance(node, Scalar) else fields.as_items(node, key)
+    node = root.required(key, "the grid")
+    nodes = (node,) if isinstance(node, Scalar) else as_items(node, key)
     found: list[int] = []
     for one in nodes:
         value = read(one)

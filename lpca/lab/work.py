@@ -132,4 +132,4 @@ class Pace:
 
 def without_beside(spec: Spec, gate: str) -> Spec:
     """The spec without the gates that are only shown beside: a grid compares under one."""
-    return replace(spec, gates={**spec.gates, gate: replace(spec.gates[gate], beside=())})
+    return replace(spec, gates={**spec.gates, gate: replace(spec.gates[gate], shown_with=())})

@@ -15,11 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpca.commands.cli import main
-from lpca.gatespec.json_schema import json_schema
+from lpca.gatespec.keys import EXPECT, SEQUENTIAL, SPEC, json_schema
 from lpca.gatespec.kinds import REQUIRED
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import CONDITIONS, SequentialRule
-from lpca.gatespec.schema_model import EXPECT, SEQUENTIAL, SPEC
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "lpca" / "gatespec" / "gate_specs.schema.json"

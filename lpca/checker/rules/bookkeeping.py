@@ -85,7 +85,7 @@ def _unused_condition(spec: Spec) -> Iterator[Fault]:
 
 def _showing(spec: Spec, gate: Gate) -> list[Gate]:
     """Gates that show this one beside them, for comparison with their own conditions."""
-    return [other for other in spec.gates.values() if gate.name in other.beside]
+    return [other for other in spec.gates.values() if gate.name in other.shown_with]
 
 
 SEED_OVERLAP = Rule(

@@ -85,7 +85,7 @@ def _shown(spec: Spec, gate: Gate) -> list[Gate]:
     beside = [
         other
         for other in spec.gates.values()
-        if other.name in gate.beside or gate.name in other.beside
+        if other.name in gate.shown_with or gate.name in other.shown_with
     ]
     return [*with_required(spec, gate), *beside]
 
