@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -17,6 +18,10 @@ from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet, TaskError, ToldEpisode
 
+TEXTS = ("p1", *TRUNCATED, "p5", "embed")
+"""Conditions whose slot holds text, as tokens or as their embeddings."""
+MESSAGE_LATENTS = ("normal", "shuffle", "same_answer")
+"""Conditions whose slot holds what the codec made of one message, as it is."""
 SlotMaker = Callable[["Setting"], "Sequence[Slot]"]
 """What a condition is: it makes the slots of a setting's episodes, in their order."""
 
@@ -87,8 +92,7 @@ def _embed(setting: Setting) -> list[Slot]:
 
 @CONDITIONS.register("normal")
 def _normal(setting: Setting) -> list[Slot]:
-    prefixes = setting.coded().prefixes([e.message for e in setting.episodes])
-    return [Slot(vectors=prefix) for prefix in prefixes]
+    return _encoded(setting, _own_messages)
 
 
 @CONDITIONS.register("null")
@@ -100,7 +104,7 @@ def _null(setting: Setting) -> list[Slot]:
 
 @CONDITIONS.register("random")
 def _random(setting: Setting) -> list[Slot]:
-    prefixes = setting.coded().prefixes([e.message for e in setting.episodes])
+    prefixes = setting.coded().prefixes(_own_messages(setting.episodes))
     return [
         Slot(vectors=_with_norms_of(prefix, named_seed("random", episode.seed, len(prefix))))
         for prefix, episode in zip(prefixes, setting.episodes, strict=True)
@@ -109,37 +113,95 @@ def _random(setting: Setting) -> list[Slot]:
 
 @CONDITIONS.register("shuffle")
 def _shuffle(setting: Setting) -> list[Slot]:
-    donors = [setting.episodes.donor(i) for i in range(len(setting.episodes))]
-    prefixes = setting.coded().prefixes([donor.message for donor in donors])
-    return [Slot(vectors=prefix) for prefix in prefixes]
+    return _encoded(setting, _donors_messages)
 
 
 @CONDITIONS.register("static")
 def _static(setting: Setting) -> list[Slot]:
     if setting.static is None:
         raise ValueError("static needs a trained prefix, and none was given")
-    prefixes = setting.static.prefixes([e.message for e in setting.episodes])
+    prefixes = setting.static.prefixes(_own_messages(setting.episodes))
     return [Slot(vectors=prefix) for prefix in prefixes]
 
 
 @CONDITIONS.register("mean")
 def _mean(setting: Setting) -> list[Slot]:
-    if not setting.training_messages:
-        raise ValueError("mean needs messages of training, and none were given")
-    prefix = setting.coded().mean_prefix(setting.training_messages)
+    prefix = _mean_prefix(setting)
     return [Slot(vectors=prefix) for _ in setting.episodes]
 
 
 @CONDITIONS.register("same_answer")
 def _same_answer(setting: Setting) -> list[Slot]:
-    for episode in setting.episodes:
+    return _encoded(setting, _paraphrases)
+
+
+def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
+    """Return what stands in each episode's slot under a condition.
+
+    Raises:
+        ValueError: the condition is unknown, or the setting lacks what it needs.
+        TaskError: the episodes lack what it needs.
+        CodecError: the codec gives what no prefix can be.
+    """
+    if condition not in CONDITIONS:
+        raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(CONDITIONS)}")
+    return setting.exchanged.get(condition, CONDITIONS[condition])(setting)
+
+
+def encode_messages(conditions: Sequence[str], setting: Setting) -> None:
+    """Encode, once, all the messages whose latents some conditions inject; the channel keeps them.
+
+    Before any outcome is looked up or computed: then latents do not depend on how the episodes are
+    divided into blocks, and what a user's codec does to the receiver while it encodes is done.
+
+    Raises:
+        ValueError, TaskError, CodecError: as for `build_slots`.
+    """
+    for condition in conditions:
+        if condition in _ENCODED:
+            setting.coded().prefixes(_ENCODED[condition](setting.episodes))
+        elif condition == "mean":
+            _mean_prefix(setting)
+
+
+def _own_messages(episodes: EpisodeSet) -> list[str]:
+    return [episode.message for episode in episodes]
+
+
+def _donors_messages(episodes: EpisodeSet) -> list[str]:
+    return [episodes.donor(i).message for i in range(len(episodes))]
+
+
+def _paraphrases(episodes: EpisodeSet) -> list[str]:
+    for episode in episodes:
         if not episode.paraphrase:
             raise TaskError(
                 f"same_answer: episode {episode.seed} has no message with the same answer in "
                 "other words; allowed: a task whose episodes have a paraphrase"
             )
-    prefixes = setting.coded().prefixes([e.paraphrase for e in setting.episodes])
+    return [episode.paraphrase for episode in episodes]
+
+
+_ENCODED: Mapping[str, Callable[[EpisodeSet], list[str]]] = MappingProxyType(
+    {
+        "normal": _own_messages,
+        "random": _own_messages,
+        "shuffle": _donors_messages,
+        "same_answer": _paraphrases,
+    }
+)
+"""By condition: which message of each episode the codec encodes for it."""
+
+
+def _encoded(setting: Setting, messages_of: Callable[[EpisodeSet], list[str]]) -> list[Slot]:
+    prefixes = setting.coded().prefixes(messages_of(setting.episodes))
     return [Slot(vectors=prefix) for prefix in prefixes]
+
+
+def _mean_prefix(setting: Setting) -> Tensor:
+    if not setting.training_messages:
+        raise ValueError("mean needs messages of training, and none were given")
+    return setting.coded().mean_prefix(setting.training_messages)
 
 
 def beginning(message: str, size: int) -> str:
@@ -162,17 +224,3 @@ def _with_norms_of(prefix: Tensor, seed: int) -> Tensor:
     noise = torch.randn(prefix.shape, generator=generator)
     scale = prefix.cpu().norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
     return torch.as_tensor(noise * scale)
-
-
-IMPLEMENTED = tuple(CONDITIONS)
-TEXTS = ("p1", *TRUNCATED, "p5", "embed")
-"""Conditions whose slot holds text, as tokens or as their embeddings."""
-MESSAGE_LATENTS = ("normal", "shuffle", "same_answer")
-"""Conditions whose slot holds what the codec made of one message, as it is."""
-
-
-def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
-    """Return what stands in each episode's slot under a condition; ValueError if unknown."""
-    if condition not in CONDITIONS:
-        raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(CONDITIONS)}")
-    return setting.exchanged.get(condition, CONDITIONS[condition])(setting)

@@ -9,7 +9,7 @@ from pathlib import Path
 from lpca.base.files import StorageError, read_json, write_json
 from lpca.base.hashing import hash_data
 from lpca.evaluation.block import Job, MakeJob, RunBlock, make_job, run_block
-from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.conditions import Setting, build_slots, encode_messages
 from lpca.evaluation.outcome import Outcome
 
 BLOCK = 100
@@ -78,6 +78,7 @@ def evaluate(
             shown = done
             report(done, total)
 
+    encode_messages(conditions, setting)
     # a block at a time: the slots of all episodes under all conditions may not fit in memory
     for block in _blocks(setting):
         jobs = [

@@ -85,8 +85,7 @@ def _join(device: str) -> PartialState:
         from accelerate import PartialState
     except ModuleNotFoundError:
         raise RequestError(
-            f"{count} processes: the package accelerate is not installed; "
-            "pip install 'lpca[processes]'"
+            f"{count} processes: the package accelerate is not installed; pip install accelerate"
         ) from None
     return PartialState(cpu=kind == "cpu")
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from lpca.codec.architectures.static_prefix import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
-from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
+from lpca.evaluation.conditions import CONDITIONS, Setting, build_slots
+from lpca.gatespec import model as gatespec
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, TaskError, Trip
 
@@ -34,6 +35,10 @@ def vectors(condition: str, setting: Setting) -> list[Tensor]:
     found = [slot.vectors for slot in build_slots(condition, setting)]
     assert all(v is not None for v in found)
     return [v for v in found if v is not None]
+
+
+def test_a_spec_may_name_what_there_is() -> None:
+    assert tuple(CONDITIONS) == gatespec.CONDITIONS
 
 
 def test_p0_is_nothing(setting: Setting) -> None:
@@ -122,7 +127,7 @@ def test_all_conditions_use_one_encoding_of_a_message(llama: Receiver) -> None:
     static = Channel(llama, StaticPrefix(llama, K), K)
     setting = Setting(llama, Channel(llama, Counting(llama, K), K), episodes, static, TYPICAL)
     for _ in range(2):
-        for condition in sorted({*IMPLEMENTED} - {"p5"}):
+        for condition in sorted({*CONDITIONS} - {"p5"}):
             build_slots(condition, setting)
     wanted = [*TYPICAL, *(text for e in episodes for text in (e.message, e.paraphrase))]
     assert sorted(asked) == sorted(wanted)

@@ -15,10 +15,10 @@ from lpca.base.hashing import hash_data
 from lpca.codec.architectures.static_prefix import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
-from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
+from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import InputRecorder
-from lpca.gatespec.model import TRUNCATED
+from lpca.gatespec import model as gatespec
 from lpca.receivers import ReceiverError
 from lpca.receivers.forward import read_context
 from lpca.receivers.load import load_receiver
@@ -26,7 +26,7 @@ from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Trip
 
 K, N = 3, 10
-CONDITIONS = tuple(c for c in IMPLEMENTED if c not in (*TRUNCATED, "p5"))
+CONDITIONS = tuple(c for c in gatespec.CONDITIONS if c not in (*gatespec.TRUNCATED, "p5"))
 """Those that differ on the task `trip`, whose messages are short and have no facts."""
 
 

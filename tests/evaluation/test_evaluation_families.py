@@ -16,7 +16,7 @@ from lpca.codec.checkpoint import identify
 from lpca.codec.recipe import Recipe
 from lpca.evaluation.block import FREE_FACTOR, FREE_TOKENS, make_job
 from lpca.evaluation.condition_numbers import condition_numbers
-from lpca.evaluation.conditions import IMPLEMENTED, Setting, build_slots
+from lpca.evaluation.conditions import CONDITIONS, Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome
 from lpca.receivers.model import Receiver
@@ -35,7 +35,7 @@ def audit_of(receiver: Receiver, family: Family, episodes: EpisodeSet, cache: Pa
         static = Channel(receiver, StaticPrefix(receiver, K), K)
     training_messages = tuple(e.message for e in family.training_batch(0, 20, 0))
     setting = Setting(receiver, channel, episodes, static, training_messages)
-    conditions = [name for name in IMPLEMENTED if name != "p5"]  # no facts to tell by name
+    conditions = [name for name in CONDITIONS if name != "p5"]  # no facts to tell by name
     records = evaluate(setting, conditions, cache).outcomes
     trained = identify(receiver, family, K, 0, Recipe.default())
     return Audit(

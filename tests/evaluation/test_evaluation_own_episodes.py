@@ -17,7 +17,7 @@ from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify
 from lpca.codec.recipe import Recipe, Stage
 from lpca.evaluation.condition_numbers import condition_numbers
-from lpca.evaluation.conditions import IMPLEMENTED, Setting
+from lpca.evaluation.conditions import CONDITIONS, Setting
 from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.model import Receiver
@@ -217,7 +217,7 @@ def test_every_check_passes_on_passages_and_questions(llama: Receiver, tmp_path:
     static = Channel(llama, StaticPrefix(llama, K), K)
     training_messages = tuple(e.message for e in task.training_batch(0, 20, 0))
     setting = Setting(llama, channel, episodes, static, training_messages)
-    conditions = [name for name in IMPLEMENTED if name not in ("same_answer", "p5")]
+    conditions = [name for name in CONDITIONS if name not in ("same_answer", "p5")]
     records = evaluate(setting, conditions, tmp_path).outcomes
     trained = identify(llama, task, K, 0, Recipe(stages=(Stage(20),)))
     numbers = {name: condition_numbers(name, rs, 0.95, setting) for name, rs in records.items()}

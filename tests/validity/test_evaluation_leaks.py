@@ -23,7 +23,7 @@ from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.user_codec import codec_given, obtain_own
 from lpca.evaluation.block import Computed, Job, RunBlock, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
-from lpca.evaluation.conditions import IMPLEMENTED, Setting, SlotMaker, build_slots
+from lpca.evaluation.conditions import CONDITIONS, Setting, SlotMaker, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome
 from lpca.gatespec.model import LATENT
@@ -37,7 +37,7 @@ from lpca.validity.catalogue import CHECKS, CheckResult, run_checks
 
 K, N = 3, 24
 TRAINING_SEED = 0
-EVERY = tuple(name for name in IMPLEMENTED if name != "p5")
+EVERY = tuple(name for name in CONDITIONS if name != "p5")
 MOST = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
 FEW = ("p0", "p1", "normal")
 """A check costs as many model calls as there are conditions: a test runs those its fault can reach,
