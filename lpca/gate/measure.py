@@ -16,7 +16,7 @@ from lpca.codec.store import DEFAULT_SEED, Obtained
 from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
-from lpca.evaluation.conditions import Setting, SlotMaker, build_slots
+from lpca.evaluation.conditions import Setting, SlotMaker, encode_messages
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import Outcome
 from lpca.gatespec.model import Answers
@@ -262,9 +262,8 @@ def _look_by_look(
     evaluated = None
     for start, stop in pairwise((0, *looks.sizes)):
         setting = subject.setting(episodes.part(start, stop), steps.conditions)
-        for condition in conditions:
-            # what a codec does to the receiver is done here, before any outcome is kept
-            build_slots(condition, setting)
+        # what a codec does to the receiver while it encodes is done before an outcome is kept
+        encode_messages(conditions, setting)
         found = steps.evaluate(
             setting,
             conditions,
