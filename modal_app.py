@@ -51,9 +51,9 @@ def train(
     `identity`, the `origin` (trained, cached, shipped) and the last step's `loss`.
     """
     from lpca.codec.store import Request, obtain_codec
+    from lpca.gate.plan import task_of
     from lpca.receivers.load import load_receiver
     from lpca.report.console import StderrConsole
-    from lpca.tasks import task_of
 
     _fetch()
     recipe = _recipe(epochs)

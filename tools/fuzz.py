@@ -41,8 +41,8 @@ Harness = Callable[[bytes], None]
 
 def spec_harness(folder: Path) -> Harness:
     """A spec file of any bytes."""
+    from lpca.gate.plan import task_of
     from lpca.gatespec.load import SpecError, load_spec
-    from lpca.tasks import task_of
 
     path = folder / "spec.yaml"
 

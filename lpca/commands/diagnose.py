@@ -130,9 +130,9 @@ def _subject(
     from lpca.codec.store import Request, obtain_codec
     from lpca.diagnose.outcomes import Outcomes
     from lpca.diagnose.whole import Diagnosed
+    from lpca.gate.plan import task_of
     from lpca.gatespec.load import load_spec
     from lpca.receivers.load import load_receiver
-    from lpca.tasks import task_of
 
     spec = load_spec(arguments.spec)
     task = task_of(spec)

@@ -97,10 +97,10 @@ def _here(
 ) -> Work:
     from lpca.base.files import cache_dir
     from lpca.gate.evidence import command_line
+    from lpca.gate.plan import task_of
     from lpca.lab.results import Results, name_cells
     from lpca.lab.work import Bench, Work
     from lpca.receivers.load import load_receiver
-    from lpca.tasks import task_of
 
     name = arguments.receiver or grid.receiver
     console.tell(f"loading receiver {name}")
@@ -119,10 +119,10 @@ def _on_ray(
     held: ExitStack,
 ) -> RayWork:
     """The cluster is left when `held` is closed."""
+    from lpca.gate.plan import task_of
     from lpca.lab.on_ray import RayWork, cluster
     from lpca.lab.remote import order_of
     from lpca.lab.results import Results
-    from lpca.tasks import task_of
 
     name = arguments.receiver or grid.receiver
     order = order_of(grid, spec, task_of(spec), name, arguments.device, arguments.batch_size)

@@ -39,10 +39,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.codec.processes import Processes
     from lpca.codec.store import Request, obtain_codec
     from lpca.codec.training import Progress
+    from lpca.gate.plan import task_of
     from lpca.gatespec.load import load_spec
     from lpca.receivers.data_parallel import load_among_processes
     from lpca.report.console import StderrConsole
-    from lpca.tasks import task_of
 
     try:
         (k,) = parse_ks(str(arguments.k))

@@ -20,8 +20,8 @@ def _spec(path: Path) -> Finding:
         return Finding(f"{SPEC:18} none here", mend="lpca init", is_absent=True)
     try:
         from lpca.checker.check import check_spec, has_errors
+        from lpca.gate.plan import task_of
         from lpca.gatespec.load import SpecError, load_spec
-        from lpca.tasks import task_of
     except ImportError as error:
         return Finding(f"{SPEC:18} not looked at: {first_line(error)}", ExitCode.FAIL)
     try:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from lpca.base.errors import RequestError
 from lpca.checker.check import check_spec, has_errors
-from lpca.gatespec.load import load_spec
+from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import LATENT, Gate, Spec
-from lpca.tasks import task_of
+from lpca.tasks import TASKS, Task, TaskError, make_task
+from lpca.tasks.base import MAX_TASK_SEED
 
 EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
 """Where a project keeps them, unless the run says otherwise."""
@@ -25,6 +26,52 @@ def sound_spec(path: str | os.PathLike[str]) -> Spec:
     if has_errors(findings):
         raise RequestError("\n".join(map(str, findings)))
     return spec
+
+
+def task_of(spec: Spec) -> Task:
+    """Build a spec's task.
+
+    A user's own episodes are drawn for every gate, so that too few are found before any model is.
+
+    Raises:
+        SpecError: it cannot be built, or not measured as a gate asks; with the place at fault.
+    """
+    task = spec.task
+    try:
+        if not 0 <= task.seed <= MAX_TASK_SEED:
+            raise TaskError(f"seed is {task.seed}; allowed: 0 to {MAX_TASK_SEED}", "seed")
+        made = make_task(task.name, task.settings, Path(spec.file).parent)
+    except TaskError as error:
+        place = task.places.get(error.setting or "", task.places["name"])
+        raise SpecError(place, str(error)) from error
+    kind = TASKS[task.name]
+    if not kind.tells_facts:
+        _refuse_facts(spec)
+    if kind.may_run_out:
+        _refuse_too_few(spec, made)
+    return made
+
+
+def _refuse_facts(spec: Spec) -> None:
+    telling = [name for name, kind in TASKS.items() if kind.tells_facts]
+    for gate in spec.gates.values():
+        if "p5" in gate.conditions:
+            raise SpecError(
+                gate.places.get("conditions", gate.position),
+                f"gate {gate.name} runs p5, and task {spec.task.name} has no facts to be told as "
+                f"structured text; allowed: task {', '.join(telling)}",
+            )
+
+
+def _refuse_too_few(spec: Spec, task: Task) -> None:
+    sizes = {(gate.answers, spec.episodes(gate)): gate for gate in reversed(spec.gates.values())}
+    for (answers, n), gate in reversed(sizes.items()):
+        try:
+            task.evaluation_set("test", answers, n, spec.task.seed)
+        except TaskError as error:
+            place = gate.places.get("n") or spec.evaluation.places.get("n", gate.position)
+            place = spec.task.places.get(error.setting or "", place)
+            raise SpecError(place, f"gate {gate.name}: {error}") from error
 
 
 def gate_conditions(spec: Spec, name: str) -> list[str]:

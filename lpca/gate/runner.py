@@ -29,13 +29,14 @@ from lpca.gate.plan import (
     gate_conditions,
     label_of,
     needs_control,
+    task_of,
 )
 from lpca.gatespec.model import CODEC_LATENTS, Spec
 from lpca.judge import judge
 from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import Task, task_of
+from lpca.tasks import Task
 
 
 class Console(Protocol):

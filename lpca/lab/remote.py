@@ -18,7 +18,7 @@ from pathlib import Path
 from lpca.base.errors import RequestError
 from lpca.base.files import StorageError, cache_dir
 from lpca.gate.evidence import command_line
-from lpca.gate.plan import evidence_path, sound_spec
+from lpca.gate.plan import evidence_path, sound_spec, task_of
 from lpca.gatespec.model import Spec
 from lpca.lab.grid import Cell, Grid, read_grid
 from lpca.lab.results import Named, name_cells
@@ -26,7 +26,7 @@ from lpca.lab.work import Bench, without_beside
 from lpca.receivers.load import SHIPPED, load_receiver
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
-from lpca.tasks import Task, task_of
+from lpca.tasks import Task
 from lpca.validity.ledger import LedgerEntry, read_entries
 
 GRID, SPEC, LEDGER = "grid.yaml", "gate_specs.yaml", "ledger"

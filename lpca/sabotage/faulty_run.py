@@ -23,13 +23,13 @@ from lpca.codec.training import Progress
 from lpca.evaluation.conditions import SlotMaker
 from lpca.gate.ledger import gate_ledger, gate_looks
 from lpca.gate.measure import STEPS, Design, Measurement, Steps, Subject, episodes_for, measure
-from lpca.gate.plan import gate_conditions
+from lpca.gate.plan import gate_conditions, task_of
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec
 from lpca.judge import judge
 from lpca.receivers.model import Receiver
 from lpca.stats import Verdict
-from lpca.tasks import EpisodeSet, Task, task_of
+from lpca.tasks import EpisodeSet, Task
 
 GATE, K = "sound", 4
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from lpca.gate.plan import task_of
 from lpca.gatespec.model import Answers
 from lpca.sabotage.faulty_run import Result, Stage, Theatre
-from lpca.tasks import task_of
 
 STRATA: tuple[Answers, ...] = ("seen", "unseen", "all")
 TRAIN_SEEDS, OPTIONS, SIZES = 3, (4, 4, 3, 5, 6), (200, 160, 240, 301)

@@ -13,9 +13,9 @@ from lpca.codec.checkpoint import identify, read_identity
 from lpca.codec.choices import STATIC_PREFIX, TOKEN_POOLER
 from lpca.codec.recipe import Recipe
 from lpca.codec.store import DEFAULT_SEED, Request, obtain_codec, shipped_folder
+from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec
 from lpca.receivers.load import load_receiver
-from lpca.tasks import task_of
 
 SHIPPED = (TOKEN_POOLER, STATIC_PREFIX)
 ROOT = Path(__file__).parents[2]

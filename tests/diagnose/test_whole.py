@@ -15,9 +15,10 @@ from lpca.diagnose import sentences as reading
 from lpca.diagnose.outcomes import Outcomes
 from lpca.diagnose.sweeps import scale_sweep
 from lpca.diagnose.whole import Diagnosed, diagnose
+from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip, task_of
+from lpca.tasks import Trip
 from lpca.tasks.base import split_of
 
 ROOT = Path(__file__).parents[2]

@@ -17,10 +17,11 @@ from lpca.commands.diagnose import parse_scales
 from lpca.diagnose.sweeps import scale_sweep
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.evaluate import evaluate
+from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip, task_of
+from lpca.tasks import Trip
 from lpca.tasks.base import split_of
 
 K, N = 2, 12

@@ -11,13 +11,12 @@ import pytest
 from lpca.base.errors import RequestError
 from lpca.base.exit_codes import ExitCode
 from lpca.commands.cli import main
-from lpca.gate.plan import LEDGER, sound_spec
+from lpca.gate.plan import LEDGER, sound_spec, task_of
 from lpca.lab.grid import read_grid
 from lpca.lab.on_ray import RayWork, address_of
 from lpca.lab.remote import Outcome, ledger_texts, measure_there, name_there, order_of
 from lpca.lab.results import Results
 from lpca.lab.work import without_beside
-from lpca.tasks import task_of
 from lpca.validity.ledger import LedgerEntry, add_entry
 
 

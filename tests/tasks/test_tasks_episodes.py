@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.tasks import Episodes, EpisodeSet, TaskError, task_of
+from lpca.tasks import Episodes, EpisodeSet, TaskError
 from lpca.tasks.base import SPLITS, split_by_hash, split_of
 from lpca.tasks.words import without_lists
 

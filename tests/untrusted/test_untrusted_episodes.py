@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpca.commands.cli import main
+from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.tasks import Episodes, TaskError, task_of
+from lpca.tasks import Episodes, TaskError
 from lpca.tasks.rows import FIELDS, OPTIONAL, RECEIVED_FIELDS, Row, read_rows
 
 LONGEST_MESSAGE = 700

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from lpca.base.arguments import parse_ks
 from lpca.commands.cli import main
-from lpca.gate.plan import gate_conditions
+from lpca.gate.plan import gate_conditions, task_of
 from lpca.gatespec.document import MAX_BYTES
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.tasks import task_of
 
 ROOT = Path(__file__).parents[2]
 SPEC = (ROOT / "gate_specs.yaml").read_text(encoding="utf-8")
