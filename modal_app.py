@@ -110,7 +110,7 @@ def gate(
     _fetch()
     with _console() as console:
         runner = _runner(_spec(spec), epochs, seed, receiver, dtype, console)
-        evidence = dict(runner.evidence(name, k))
+        evidence = runner.evidence(name, k).data
     _keep()
     return evidence
 
@@ -127,21 +127,19 @@ def main(
     spec: str = "gate_specs.yaml",
 ) -> None:
     """Train, evaluate and gate; the evidence is written below `.lpca/evidence` of this machine."""
-    from lpca.base.files import write_json
+    from lpca.evidence import parse_evidence, write_evidence
     from lpca.gate.plan import EVIDENCE, evidence_path
-    from lpca.judge.results import exit_code
     from lpca.report.terminal import gate_lines
-    from lpca.stats import Verdict
 
     text = Path(spec).read_text(encoding="utf-8")
     same = {"k": k, "epochs": epochs, "seed": seed, "receiver": receiver, "dtype": dtype}
     print(train.with_options(gpu=gpu).remote(**same, spec=text))
     evaluate.with_options(gpu=gpu).remote(name, **same, spec=text)
     evidence = gate.with_options(gpu=gpu, max_containers=1).remote(name, **same, spec=text)
-    write_json(evidence_path(Path(EVIDENCE), name, k), evidence)
-    verdict = Verdict(evidence["verdict"])
-    print("\n".join(gate_lines(evidence, verdict)))
-    sys.exit(exit_code(verdict))
+    found = parse_evidence(evidence)
+    write_evidence(evidence_path(Path(EVIDENCE), name, k), found)
+    print("\n".join(gate_lines(found, found.verdict)))
+    sys.exit(found.result.exit_code)
 
 
 def _home() -> Path:

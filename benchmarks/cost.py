@@ -10,7 +10,6 @@ receiver's tokenizer; weights are those of the layers, and of the output layer w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from measured import parser, publish
 
 from lpca.codec.recipe import Recipe
+from lpca.evidence import read_evidence
 from lpca.receivers.forward import OptionTree
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
@@ -107,11 +107,11 @@ def training(receiver: Receiver, episodes: Sequence[Episode], k: int, size: Size
 def _check(
     file: Path, receiver: Receiver, episodes: Sequence[Episode], rate: float
 ) -> Mapping[str, Any]:
-    evidence = json.loads(file.read_text(encoding="utf-8"))
-    conditions = list(evidence["conditions"])
-    n = evidence["conditions"][conditions[0]]["n"]
-    operations = n * evaluation(receiver, episodes, conditions, evidence["k"], SIZES[0])
-    measured = evidence["seconds"]["evaluate"]
+    evidence = read_evidence(file)
+    conditions = list(evidence.conditions)
+    n = evidence.conditions[conditions[0]].n
+    operations = n * evaluation(receiver, episodes, conditions, evidence.k, SIZES[0])
+    measured = evidence.seconds["evaluate"]
     return {
         "measured": file.name,
         "n": n,

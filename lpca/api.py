@@ -11,75 +11,78 @@ from typing import Any
 
 from lpca.base.arguments import parse_ks
 from lpca.base.errors import RequestError
-from lpca.base.files import cache_dir, write_json
+from lpca.base.files import cache_dir
 from lpca.base.registry import suggestion
 from lpca.codec.user_codec import Source, codec_given, codec_named
+from lpca.evidence import CheckResult, CriterionResult, Evidence, write_evidence
 from lpca.gate.evidence import Origin
-from lpca.gate.plan import EVIDENCE, LEDGER, ks_of, needs_codec, sound_spec
+from lpca.gate.plan import EVIDENCE, LEDGER, ks_of, label_of, needs_codec, sound_spec
 from lpca.gate.runner import Console, Options, Runner
 from lpca.gatespec.model import Spec
-from lpca.judge import CriterionResult, GateResult
 from lpca.receivers.load import DEFAULT
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
 from lpca.report.notebook import gate_html
 from lpca.report.terminal import gate_lines
 from lpca.stats import Verdict
-from lpca.validity.catalogue import CheckResult
 
 
 @dataclass(frozen=True, eq=False)
 class GateRun:
-    """One gate as it was decided; `evidence` is the whole of it, as JSON-able data.
+    """One gate as it was decided; `found` is the whole of it, typed.
 
     Its text is the table of the terminal; a notebook shows it as one of HTML.
     """
 
-    evidence: Mapping[str, Any]
+    found: Evidence
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """All of it as JSON-able data, as in the evidence file."""
+        return self.found.data
 
     @property
     def verdict(self) -> Verdict:
         """PASS, FAIL, INCONCLUSIVE, INVALID or NOT MEASURED."""
-        return Verdict(self.evidence["verdict"])
+        return self.found.verdict
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why it is INVALID or NOT MEASURED."""
-        return tuple(self.evidence["reasons"])
+        return self.found.reasons
 
     @property
     def criteria(self) -> Mapping[str, CriterionResult]:
         """The criteria by id; one of an INVALID gate carries no number."""
-        return {one.id: one for one in GateResult.from_dict(self.evidence).criteria}
+        return {one.id: one for one in self.found.criteria}
 
     @property
     def checks(self) -> Mapping[str, CheckResult]:
         """The validity checks by id; `passed` is None where one does not apply."""
-        return {check["id"]: CheckResult(**check) for check in self.evidence["checks"]}
+        return {check.id: check for check in self.found.checks}
 
     @property
     def conditions(self) -> Mapping[str, Mapping[str, Any]]:
         """By condition its n, and successes and interval (as rates) by score."""
-        found: Mapping[str, Mapping[str, Any]] = self.evidence["conditions"]
-        return found
+        numbers: Mapping[str, Mapping[str, Any]] = self.evidence["conditions"]
+        return numbers
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the evidence as JSON, whole or not at all; StorageError when it cannot be."""
-        write_json(Path(path), self.evidence)
+        write_evidence(Path(path), self.found)
 
     def __bool__(self) -> bool:
         """A gate that failed must not pass for one that did: TypeError."""
         raise TypeError("a GateRun is neither true nor false; compare its verdict")
 
     def __str__(self) -> str:
-        return "\n".join(gate_lines(self.evidence, self.verdict))
+        return "\n".join(gate_lines(self.found, self.verdict))
 
     def __repr__(self) -> str:
-        k = "" if self.evidence["k"] is None else f" k={self.evidence['k']}"
-        return f"<GateRun {self.evidence['gate']}{k}: {self.verdict}>"
+        return f"<GateRun {label_of(self.found.gate, self.found.k)}: {self.verdict}>"
 
     def _repr_html_(self) -> str:
-        return gate_html(self.evidence)
+        return gate_html(self.found)
 
 
 def run_gate(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
+from whole_evidence import complete
+
+from lpca.evidence import to_data
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Position
 from lpca.judge import OutcomeTable, judge_gate
@@ -67,14 +69,13 @@ def evidence(
         for step in range(1, 21)
     ]
     made = {
-        "format": 1,
         "run": "run",
         "k": 4,
         "title": "The channel carries the message",
         "answers": "seen",
         "score": "likelihood",
         "confidence": 0.95,
-        **result.to_dict(),
+        **to_data(result),
         "looks": {"used": N, "declared": N},
         "required": [],
         "checks": [{"id": "receiver_frozen", "title": "frozen", "passed": True, "detail": "yes"}],
@@ -97,17 +98,19 @@ def evidence(
         },
         "episodes": [],
     }
-    return copy.deepcopy({**made, **changes})
+    return complete({**made, **changes})
 
 
 def invalid() -> dict[str, Any]:
     """The same where a validity check failed."""
     gate = make_gate(CLAIMS, tuple(RATES))
-    unread = not_measured(gate, "prompt_is_p0s: 400 prompts differ from p0's").to_dict()
-    criteria = [{**one, "verdict": "INVALID"} for one in unread["criteria"]]
+    unread = not_measured(gate, "prompt_is_p0s: 400 prompts differ from p0's")
+    criteria = [{**to_data(one), "verdict": "INVALID"} for one in unread.criteria]
     detail = "400 prompts differ from p0's"
     checks = [{"id": "prompt_is_p0s", "title": "as p0's", "passed": False, "detail": detail}]
-    return evidence(verdict="INVALID", reasons=unread["reasons"], criteria=criteria, checks=checks)
+    return evidence(
+        verdict="INVALID", reasons=list(unread.reasons), criteria=criteria, checks=checks
+    )
 
 
 def condition(count: int, n: int = N) -> dict[str, Any]:

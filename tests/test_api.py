@@ -16,6 +16,7 @@ from own_codec import CUT, OPEN
 import lpca
 from lpca.api import GateRun, run_gate
 from lpca.base.errors import RequestError
+from lpca.evidence import parse_evidence
 from lpca.gatespec.load import SpecError
 from lpca.report.notebook import COLOURS
 from lpca.stats import Verdict
@@ -75,7 +76,7 @@ def passed(run):
 
 
 def spoilt(passed, **changes):
-    return GateRun({**copy.deepcopy(dict(passed.evidence)), **changes})
+    return GateRun(parse_evidence({**copy.deepcopy(dict(passed.evidence)), **changes}))
 
 
 def test_importing_lpca_loads_no_torch():

@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from lpca.codec.channel import Channel
+from lpca.evidence import Similarity
 from lpca.tasks import EpisodeSet
 
 FIRST = 24
 """How many episodes are compared."""
 DECIMALS = 4
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """Cosines between whole prefixes (k vectors as one), of the first episodes by their seeds.
-
-    `right[i][j]` is between the messages of episodes i and j, `donor[i][j]` between that of i and
-    that of j's donor. `between` is the mean of `right` off its diagonal, `own_donor` that of the
-    diagonal of `donor`; `norm_ratio` is the mean norm of a latent divided by that of the
-    receiver's embedding table. With fewer than two episodes `between` is None.
-    """
-
-    seeds: list[int]
-    right: list[list[float]]
-    donor: list[list[float]]
-    between: float | None
-    own_donor: float
-    norm_ratio: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values."""
-        return asdict(self)
 
 
 def similarity(channel: Channel, episodes: EpisodeSet) -> Similarity:
@@ -50,7 +26,7 @@ def similarity(channel: Channel, episodes: EpisodeSet) -> Similarity:
     pairs = count * (count - 1)
     between = float(within.sum() - within.trace()) / pairs if pairs else None
     return Similarity(
-        seeds=[e.seed for e in first],
+        seeds=tuple(e.seed for e in first),
         right=_rounded(within),
         donor=_rounded(across),
         between=None if between is None else round(between, DECIMALS),
@@ -64,5 +40,5 @@ def _directions(prefixes: list[Tensor]) -> Tensor:
     return torch.nn.functional.normalize(torch.stack(prefixes).flatten(1).double().cpu(), dim=1)
 
 
-def _rounded(matrix: Tensor) -> list[list[float]]:
-    return [[round(value, DECIMALS) + 0.0 for value in row] for row in matrix.tolist()]
+def _rounded(matrix: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(round(value, DECIMALS) + 0.0 for value in row) for row in matrix.tolist())

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
 
 from lpca.base.errors import UserError
 from lpca.base.exit_codes import ExitCode
 from lpca.commands.cli import UsageError
 from lpca.gate.plan import label_of
 from lpca.report.attempts.compare import CONFIDENCE, Compared, Comparison, compare
-from lpca.report.attempts.kept import RECORD, RecordError, read
+from lpca.report.attempts.kept import Attempt, RecordError, read
 
 EXPLORATORY = (
     "Exploratory: no margin was declared for a difference between two attempts, every condition "
@@ -42,12 +41,13 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Print the paired differences: PASS when compared, INVALID where one may not be read."""
     try:
         first, second = _attempt(arguments.a), _attempt(arguments.b)
-        invalid = [(label, one) for label, one in (("A", first), ("B", second)) if _is_invalid(one)]
-        for label, one in invalid:
-            print(f"{label} is INVALID, its outcomes are not read: {'; '.join(one['reasons'])}")
+        invalid = {"A": first.evidence, "B": second.evidence}
+        invalid = {label: held for label, held in invalid.items() if held.is_invalid}
+        for label, held in invalid.items():
+            print(f"{label} is INVALID, its outcomes are not read: {'; '.join(held.reasons)}")
         if invalid:
             return ExitCode.INVALID
-        found = compare(first, second, arguments.condition)
+        found = compare(first.evidence, second.evidence, arguments.condition)
         heads = (_head("A", arguments.a, first), _head("B", arguments.b, second))
     except UserError:
         raise
@@ -58,27 +58,23 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     return ExitCode.PASS
 
 
-def _attempt(path: str) -> Mapping[str, Any]:
+def _attempt(path: str) -> Attempt:
     held = read(Path(path))
-    if "attempts" in held:
+    if not isinstance(held, Attempt):
         raise RecordError(
             f"{path}: published without outcomes by episode, so nothing can be paired"
         )
     return held
 
 
-def _is_invalid(evidence: Mapping[str, Any]) -> bool:
-    return bool(evidence["verdict"] == "INVALID")
-
-
-def _head(label: str, path: str, evidence: Mapping[str, Any]) -> str:
-    name = evidence[RECORD]["id"] if RECORD in evidence else Path(path).name
-    gate = f"{label_of(evidence['gate'], evidence['k'])} {evidence['verdict']}"
-    codec = evidence["codec"] or {}
-    seed = "" if codec.get("seed") is None else f" seed {codec['seed']}"
-    made = f", codec {codec.get('architecture')}{seed}" if codec else ""
-    text = f"{name}: {gate}, receiver {evidence['receiver']['name']}{made}, "
-    text += evidence["written"][:10]
+def _head(label: str, path: str, attempt: Attempt) -> str:
+    evidence, made = attempt.evidence, ""
+    name = Path(path).name if attempt.record is None else attempt.record.id
+    gate = f"{label_of(evidence.gate, evidence.k)} {evidence.verdict}"
+    if (codec := evidence.codec) is not None:
+        seed = "" if codec.seed is None else f" seed {codec.seed}"
+        made = f", codec {codec.architecture}{seed}"
+    text = f"{name}: {gate}, receiver {evidence.receiver.name}{made}, {evidence.written[:10]}"
     return "\n".join(wrap(text, WIDTH, initial_indent=f"{label}  ", subsequent_indent="   "))
 
 

@@ -173,13 +173,14 @@ def _subject(
 
 
 def _figures(found: Mapping[str, Any], sweep: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
+    from lpca.evidence import Similarity, from_data
     from lpca.report.figures import noise_figure, reversals_figure, similarity_figure
 
     name, parts = f"{sweep['checkpoint']}, k = {sweep['k']}", found["parts"]
     title = f"{name}: {sweep['n']} validation episodes, no verdict"
     if "similarity" in parts:
-        evidence = {**found, "gate": sweep["checkpoint"], "similarity": parts["similarity"]}
-        yield "similarity", similarity_figure(evidence)
+        compared = from_data(Similarity, parts["similarity"])
+        yield "similarity", similarity_figure(compared, name, found["split"])
     if "episodes" in parts:
         yield "reversals", reversals_figure(parts["episodes"], title)
     if "noise" in parts:

@@ -11,7 +11,7 @@ from lpca.base.exit_codes import ExitCode
 from lpca.commands.cli import UsageError
 from lpca.gatespec.load import load_spec
 from lpca.report.attempts.folder import Folder, Recorded
-from lpca.report.attempts.kept import read
+from lpca.report.attempts.kept import Attempt, read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +55,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _record(folder: Folder, arguments: argparse.Namespace) -> Sequence[Recorded]:
     file = Path(arguments.evidence)
-    if "attempts" in read(file):
+    if not isinstance(read(file), Attempt):
         return folder.record_published(file, load_spec(arguments.spec), arguments.note)
     return [folder.record(file, arguments.note)]

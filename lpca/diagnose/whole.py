@@ -19,6 +19,7 @@ from lpca.diagnose.probe import probe
 from lpca.diagnose.sentences import sentences
 from lpca.diagnose.sweeps import confirm_scale, noise_sweep
 from lpca.evaluation.conditions import Setting
+from lpca.evidence import to_data
 from lpca.gatespec.model import Answers
 from lpca.tasks import EpisodeSet, Task
 from lpca.tasks.base import MAX_TASK_SEED
@@ -76,7 +77,7 @@ def diagnose(
         return cram(outcomes, codec.drawn(n), channel.k, steps, confidence, report)
 
     makers: dict[str, Callable[[], Any]] = {
-        "similarity": lambda: similarity(channel, episodes).to_dict(),
+        "similarity": lambda: to_data(similarity(channel, episodes)),
         "episodes": lambda: by_episode(outcomes, setting, confidence, evaluating("conditions")),
         "nearest": lambda: nearest_tokens(channel, episodes),
         "norms": lambda: norm_ratios(channel, episodes),

@@ -1,28 +1,40 @@
-"""Evidence: a gate's verdict with everything it rests on, as one JSON file."""
+"""A measured gate becomes evidence: its verdict with everything that it rests on."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from lpca.base.hashing import hash_data, hash_file
 from lpca.base.version import __version__
 from lpca.codec.similarity import similarity
 from lpca.evaluation.outcome import Outcome, as_text
+from lpca.evidence import (
+    CodecFacts,
+    ConditionNumbers,
+    EpisodeOutcome,
+    EpisodesUsed,
+    Evidence,
+    GateResult,
+    Hashes,
+    KeptBlock,
+    KeptEpisode,
+    ReceiverFacts,
+    ShownPrompt,
+    from_data,
+)
 from lpca.gate.measure import Measurement, Subject
 from lpca.gatespec.model import Gate, Spec
-from lpca.judge import GateResult, look_sizes
+from lpca.judge import look_sizes
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 
-FORMAT = 1
 SHOWN_PROMPTS = 2
 """In how many episodes, the first of them, the prompts are kept as text."""
 PACKAGES = ("torch", "transformers", "numpy", "safetensors", "pytest")
@@ -46,76 +58,76 @@ def compose(
     subject: Subject,
     origin: Origin,
     seconds: Mapping[str, float],
-) -> dict[str, Any]:
-    """Return the evidence of one gate as JSON-able data."""
+) -> Evidence:
+    """Return the evidence of one gate."""
     receiver, codec = subject.receiver, subject.codec
-    return {
-        "format": FORMAT,
-        "run": origin.run,
-        "command": list(origin.command),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "k": k,
-        "title": gate.title,
-        "answers": gate.answers,
-        "score": spec.evaluation.score,
-        "confidence": spec.evaluation.confidence,
-        **result.to_dict(),
-        "looks": _looks(gate, measurement),
-        "any_of_k": list(gate.family) if gate.any_k else [],
-        "required": [one.to_dict() for one in required],
-        "beside": list(gate.shown_with),
-        "checks": [asdict(check) for check in measurement.checks],
-        "conditions": {name: dict(numbers) for name, numbers in measurement.numbers.items()},
-        "receiver": {
-            "name": receiver.name,
-            "device": receiver.device.type,
-            "dtype": str(receiver.dtype).removeprefix("torch."),
-            "d_model": receiver.d_model,
+    evaluated = measurement.evaluated
+    return Evidence(
+        run=origin.run,
+        command=tuple(origin.command),
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        k=k,
+        title=gate.title,
+        answers=gate.answers,
+        score=spec.evaluation.score,
+        confidence=spec.evaluation.confidence,
+        result=result,
+        looks=_used(gate, measurement),
+        any_of_k=gate.family if gate.any_k else (),
+        required=tuple(required),
+        shown_with=gate.shown_with,
+        checks=measurement.checks,
+        conditions={
+            name: from_data(ConditionNumbers, numbers, name)
+            for name, numbers in measurement.numbers.items()
         },
-        "codec": codec.to_dict() if codec else None,
-        "static": subject.control.to_dict() if subject.control else None,
-        "similarity": similarity(subject.channel, measurement.episodes).to_dict()
-        if subject.channel
+        receiver=ReceiverFacts(
+            receiver.name,
+            receiver.device.type,
+            str(receiver.dtype).removeprefix("torch."),
+            receiver.d_model,
+        ),
+        codec=from_data(CodecFacts, codec.to_dict(), "codec") if codec else None,
+        static=from_data(CodecFacts, subject.control.to_dict(), "static")
+        if subject.control
         else None,
-        "task": {"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
-        "hashes": {
-            "receiver": receiver.weights_hash,
-            "spec": hash_file(Path(spec.file)),
-            "episodes": measurement.episodes.whole.hash(),
-            "outcomes": _outcomes_hash(measurement),
-            "codec": codec.content_hash if codec else None,
+        similarity=similarity(subject.channel, measurement.episodes) if subject.channel else None,
+        task={"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
+        hashes=Hashes(
+            receiver.weights_hash,
+            hash_file(Path(spec.file)),
+            measurement.episodes.whole.hash(),
+            _outcomes_hash(measurement),
+            codec.content_hash if codec else None,
+        ),
+        cache={
+            name: tuple(KeptBlock(key, key in evaluated.cached) for key in keys)
+            for name, keys in evaluated.keys.items()
         },
-        "cache": {
-            name: [{"key": key, "cached": key in measurement.evaluated.cached} for key in keys]
-            for name, keys in measurement.evaluated.keys.items()
-        },
-        "versions": {
+        versions={
             "lpca": __version__,
             **{name: version(name) for name in PACKAGES},
             "python": platform.python_version(),
         },
-        "machine": {"platform": platform.platform(), "processor": platform.machine()},
-        "seconds": {name: round(value, 4) for name, value in seconds.items()},
-        "prompts": _prompts(receiver, measurement),
-        "episodes": [
+        machine={"platform": platform.platform(), "processor": platform.machine()},
+        seconds={name: round(value, 4) for name, value in seconds.items()},
+        prompts=tuple(_prompts(receiver, measurement)),
+        episodes=tuple(
             _episode(index, episode, measurement)
             for index, episode in enumerate(measurement.episodes)
-        ],
-    }
+        ),
+    )
 
 
-def _looks(gate: Gate, measurement: Measurement) -> dict[str, Any]:
-    """How many of the declared episodes were used; with a stopping rule, where it ended.
-
-    `saved` are the declared episodes that the rule did not need.
-    """
+def _used(gate: Gate, measurement: Measurement) -> EpisodesUsed:
     used, declared = len(measurement.episodes), len(measurement.episodes.whole)
-    counts = {"used": used, "declared": declared}
     if gate.sequential is None:
-        return counts
+        return EpisodesUsed(used, declared)
     sizes = look_sizes(gate.sequential, declared)
-    look = {"sizes": sizes, "look": sizes.index(used) + 1, "saved": declared - used}
-    return {**counts, "rule": gate.sequential.rule, **look}
+    ended = sizes.index(used) + 1
+    return EpisodesUsed(
+        used, declared, gate.sequential.rule, tuple(sizes), ended, saved=declared - used
+    )
 
 
 def command_line() -> list[str]:
@@ -132,49 +144,41 @@ def _outcomes_hash(measurement: Measurement) -> str:
     )
 
 
-def _episode(index: int, episode: Episode, measurement: Measurement) -> dict[str, Any]:
-    return {
-        "seed": episode.seed,
-        "answers": episode.stratum,
-        "wording": episode.wording,
-        "message": episode.message,
-        "options": list(episode.options),
-        "answer": episode.answer,
-        "donor": measurement.episodes.donor(index).seed,
-        "outcomes": {
-            name: _outcome(records[index]) for name, records in measurement.outcomes.items()
-        },
-    }
+def _episode(index: int, episode: Episode, measurement: Measurement) -> KeptEpisode:
+    return KeptEpisode(
+        seed=episode.seed,
+        answers=episode.stratum,
+        wording=episode.wording,
+        message=episode.message,
+        options=tuple(episode.options),
+        answer=episode.answer,
+        donor=measurement.episodes.donor(index).seed,
+        outcomes={name: _outcome(records[index]) for name, records in measurement.outcomes.items()},
+    )
 
 
-def _prompts(receiver: Receiver, measurement: Measurement) -> list[dict[str, Any]]:
+def _prompts(receiver: Receiver, measurement: Measurement) -> Iterator[ShownPrompt]:
     """What B was given in the first episodes, under each condition, for people to read."""
-    return [
-        {
-            "condition": name,
-            "seed": record.seed,
-            "text": as_text(receiver, record.given),
-            **_hashes(record),
-        }
-        for name, records in measurement.outcomes.items()
-        for record in records[:SHOWN_PROMPTS]
-    ]
+    for name, records in measurement.outcomes.items():
+        for record in records[:SHOWN_PROMPTS]:
+            text = as_text(receiver, record.given)
+            yield ShownPrompt(name, record.seed, text, *_hashes(record))
 
 
-def _outcome(record: Outcome) -> dict[str, Any]:
-    return {
-        "likelihood": record.likelihood_success,
-        "greedy": record.greedy_success,
-        "scores": list(record.scores),
-        "said": record.said,
-        **({} if record.credit is None else {"credit": record.credit}),
-        **_hashes(record),
-    }
+def _outcome(record: Outcome) -> EpisodeOutcome:
+    prompt, slot = _hashes(record)
+    return EpisodeOutcome(
+        likelihood=record.likelihood_success,
+        greedy=record.greedy_success,
+        scores=record.scores,
+        said=record.said,
+        credit=record.credit,
+        prompt_sha256=prompt,
+        slot_sha256=slot,
+    )
 
 
-def _hashes(record: Outcome) -> dict[str, str]:
+def _hashes(record: Outcome) -> tuple[str, str]:
+    """Of the prompt's token ids, and of the vectors injected into it; empty without any."""
     prompt = ",".join(map(str, record.given.ids))
-    return {
-        "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(),
-        "slot_sha256": record.given.sha256,
-    }
+    return hashlib.sha256(prompt.encode()).hexdigest(), record.given.sha256

@@ -19,12 +19,13 @@ from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, SlotMaker, encode_messages
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import Outcome
+from lpca.evidence import CheckResult
 from lpca.gatespec.model import Answers
 from lpca.judge import OutcomeTable
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CheckResult, run_checks
+from lpca.validity.catalogue import run_checks
 from lpca.validity.ledger import GateLedger
 
 MEAN_MESSAGES = 256

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from lpca.base.errors import RequestError
-from lpca.base.files import StorageError, locked, read_json, write_json
+from lpca.base.files import StorageError, locked
 from lpca.base.hashing import hash_data
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
@@ -19,6 +19,7 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.codec.user_codec import OwnCodec, Source, obtain_own
+from lpca.evidence import Evidence, EvidenceError, read_evidence, write_evidence
 from lpca.gate.evidence import Origin, compose
 from lpca.gate.ledger import gate_ledger, gate_looks
 from lpca.gate.measure import STEPS, Design, Steps, Subject, episodes_for, measure
@@ -87,14 +88,14 @@ class Runner:
     console: Console
     steps: Steps = STEPS
     _failed: dict[Path, Exception] = field(default_factory=dict)
-    _kept: dict[Path, dict[str, Any]] = field(default_factory=dict)
+    _kept: dict[Path, Evidence] = field(default_factory=dict)
     _codecs: dict[tuple[int, str], Obtained] = field(default_factory=dict)
     _own: dict[int, OwnCodec] = field(default_factory=dict)
     _seconds: dict[tuple[str, int | None], float] = field(default_factory=dict)
 
     def evidence(
         self, name: str, k: int | None, criteria: Collection[str] | None = None
-    ) -> Mapping[str, Any]:
+    ) -> Evidence:
         """Return a gate's evidence, measured by whichever worker of the run comes first.
 
         `criteria` are those the run has tests for; with some left out the gate is NOT MEASURED.
@@ -171,19 +172,18 @@ class Runner:
         except Exception as error:
             self.console.tell(f"{name} is not measured: {error}")
 
-    def _stored(self, path: Path) -> dict[str, Any] | None:
+    def _stored(self, path: Path) -> Evidence | None:
         if not path.exists():
             return None
         try:
-            stored = read_json(path)
-        except StorageError:
+            stored = read_evidence(path)
+        except (StorageError, EvidenceError):
             return None
-        own = isinstance(stored, dict) and stored.get("run") == self.origin.run
-        return stored if own else None
+        return stored if stored.run == self.origin.run else None
 
     def _measured(
         self, name: str, k: int | None, path: Path, criteria: Collection[str] | None
-    ) -> dict[str, Any]:
+    ) -> Evidence:
         gate = self.spec.gates[name]
         design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
         # before a codec is trained for them
@@ -215,13 +215,14 @@ class Runner:
         result = judge(self.spec, name, table, criteria, measurement.faults)
         decide = time.monotonic() - started
         seconds = {**self._spent(subject, k), **measurement.seconds, "decide": decide}
-        data = compose(
+        found = compose(
             self.spec, gate, k, result, required, measurement, subject, self.origin, seconds
         )
         if (kept := ledger(measurement.episodes)) is not None:
             kept.keep(result.verdict, self.origin.run)
-        write_json(path, data)
-        return data
+        write_evidence(path, found)
+        # as every other worker and a later reader have it: without what JSON cannot hold
+        return read_evidence(path)
 
     def _subject(self, name: str, k: int | None) -> Subject:
         if k is None:

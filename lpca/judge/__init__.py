@@ -1,5 +1,6 @@
 """Decides gates from outcomes, without any model."""
 
+from lpca.evidence import CriterionResult, GateResult
 from lpca.judge.decide import (
     is_decided,
     judge,
@@ -9,7 +10,6 @@ from lpca.judge.decide import (
     required_gates_pass,
 )
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
-from lpca.judge.results import CriterionResult, GateResult
 from lpca.judge.sequential import look_sizes
 
 __all__ = [

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from lpca.evidence import CriterionResult, GateResult
 from lpca.gatespec.methods import levels_of, method_of
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Spec
 from lpca.judge.messages import message, needed_n
 from lpca.judge.outcomes import OutcomeTable
-from lpca.judge.results import CriterionResult, GateResult
 from lpca.judge.sequential import sequential_verdicts
 from lpca.stats import (
     AnyOf,
@@ -209,6 +209,7 @@ def _decided(
     return CriterionResult(
         id=criterion.id,
         text=criterion.text,
+        claim=criterion.claim,
         why=criterion.why,
         position=criterion.position,
         verdict=verdict,
@@ -260,6 +261,7 @@ def _unread_criterion(criterion: Criterion, verdict: Verdict, reason: str) -> Cr
     return CriterionResult(
         id=criterion.id,
         text=criterion.text,
+        claim=criterion.claim,
         why=criterion.why,
         position=criterion.position,
         verdict=verdict,

@@ -10,11 +10,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lpca.evidence import EvidenceError, is_evidence, parse_evidence
 from lpca.gatespec.keys import EPISODES
 from lpca.gatespec.model import CONDITIONS
 from lpca.judge.attempts import Attempt, attempts_of
 from lpca.judge.marginals import Marginals, is_counts, marginals_of
-from lpca.judge.measured import Measured, is_evidence, measured_of
+from lpca.judge.measured import Measured, measured_of
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 from lpca.judge.rows import Row, table_of
 
@@ -88,7 +89,7 @@ def _json(data: bytes) -> Contents:
     if isinstance(held, dict) and isinstance(held.get("attempts"), list):
         return attempts_of(held["attempts"])
     if is_evidence(held):
-        return measured_of(held)
+        return _measured(held)
     if isinstance(held, list):
         return table_of([_row(f"row {index}", row) for index, row in enumerate(held, start=1)])
     if isinstance(held, dict) and held and set(held) <= set(CONDITIONS):
@@ -99,6 +100,13 @@ def _json(data: bytes) -> Contents:
         "this JSON holds no outcomes; allowed: a list of rows, outcomes by condition and seed, or "
         'counts such as {"normal": [11, 50]}'
     )
+
+
+def _measured(held: Any) -> Measured:
+    try:
+        return measured_of(parse_evidence(held))
+    except EvidenceError as error:
+        raise OutcomeError(f"this evidence is damaged: {error}") from None
 
 
 def _by_condition(columns: Mapping[str, Mapping[str, Any]]) -> OutcomeTable:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, printable
+from lpca.evidence import Evidence
+from lpca.judge.outcomes import OutcomeTable, printable
 from lpca.judge.rows import Row, table_of
 
 
@@ -20,27 +19,29 @@ class Measured:
     faults: tuple[str, ...]
 
 
-def is_evidence(held: Any) -> bool:
-    """Whether a JSON object is the evidence of a run."""
-    return isinstance(held, dict) and {"gate", "score", "checks", "episodes"} <= held.keys()
+def measured_of(evidence: Evidence) -> Measured:
+    """Return what is judged again; the outcomes are those of the evidence's own score."""
+    faults = tuple(printable(f"{one.title}: {one.detail}") for one in evidence.failed_checks)
+    return Measured(evidence.gate, evidence.k, table_of_evidence(evidence), faults)
 
 
-def measured_of(held: Mapping[str, Any]) -> Measured:
-    """Read evidence; the outcomes are those of its own score.
+def table_of_evidence(evidence: Evidence) -> OutcomeTable:
+    """The outcomes of a run's episodes.
 
     Raises:
-        OutcomeError: an episode or a check is not as a run writes it, or as for `table_of`.
+        OutcomeError: as for `table_of`.
     """
-    try:
-        rows = [_row(index, one, held["score"]) for index, one in enumerate(held["episodes"], 1)]
-        failed = [one for one in held["checks"] if one["passed"] is False]
-        faults = tuple(printable(f"{one['title']}: {one['detail']}") for one in failed)
-        return Measured(str(held["gate"]), held.get("k"), table_of(rows), faults)
-    except (LookupError, TypeError, AttributeError) as error:
-        raise OutcomeError(f"this evidence is incomplete ({clipped(repr(error))})") from None
-
-
-def _row(index: int, episode: Mapping[str, Any], score: str) -> Row:
-    kept = {"seed": episode["seed"], "answers": episode["answers"]}
-    outcomes = {name: one[score] for name, one in episode["outcomes"].items()}
-    return Row(f"episode {index}", {**kept, **outcomes})
+    score = evidence.score
+    return table_of(
+        [
+            Row(
+                f"episode {index}",
+                {
+                    "seed": episode.seed,
+                    "answers": episode.answers,
+                    **{name: found.success(score) for name, found in episode.outcomes.items()},
+                },
+            )
+            for index, episode in enumerate(evidence.episodes, start=1)
+        ]
+    )

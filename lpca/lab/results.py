@@ -16,6 +16,7 @@ from lpca.codec.architectures import CODECS
 from lpca.codec.checkpoint import identify
 from lpca.codec.objectives import OBJECTIVES
 from lpca.evaluation.conditions import CONDITIONS
+from lpca.evidence import Evidence, EvidenceError, read_evidence
 from lpca.gate.plan import evidence_path, gate_conditions, sound_spec
 from lpca.gate.runner import Runner
 from lpca.gatespec.model import Spec
@@ -71,8 +72,8 @@ class Results:
         """What a codec came to; None while it is still to be measured."""
         key = self.key(cell)
         if key not in self._readings:
-            evidence = _stored(self.evidence(cell))
-            if evidence is not None and evidence.get("run") == key:
+            evidence = _evidence(self.evidence(cell))
+            if evidence is not None and evidence.run == key:
                 self._readings[key] = read(evidence)
             elif (reason := self._broken(cell)) is not None:
                 self._readings[key] = not_measured(reason)
@@ -121,6 +122,13 @@ def deciding_code(spec: Spec, gate: str, task: Task) -> str:
             TASKS.kind: [task.name],
         },
     )
+
+
+def _evidence(path: Path) -> Evidence | None:
+    try:
+        return read_evidence(path) if path.exists() else None
+    except (StorageError, EvidenceError):
+        return None
 
 
 def _stored(path: Path) -> dict[str, Any] | None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from lpca.gatespec.model import CODEC_LATENTS
+from lpca.evidence import CodecFacts, ConditionNumbers, Evidence, KeptEpisode
+from lpca.gatespec.model import CODEC_LATENTS, Score
 from lpca.stats import Interval, PairedTable, Verdict, mean_difference, tango
 
-BITS: Mapping[str, int] = {"float32": 32, "bfloat16": 16, "float16": 16}
-"""Width of a number, by the receiver's dtype."""
 PAIRS = (("normal", "p0"), ("normal", "null"), ("normal", "shuffle"))
 """Success is compared, first minus second."""
 NLL_PAIRS = (("p0", "normal"), ("null", "normal"), ("shuffle", "normal"))
@@ -131,21 +130,22 @@ def not_measured(reason: str) -> Reading:
     return Reading(Verdict.NOT_MEASURED, (reason,))
 
 
-def read(evidence: Mapping[str, Any]) -> Reading:
+def read(evidence: Evidence) -> Reading:
     """Return a gate's reading; of an INVALID or NOT MEASURED gate only why it is so."""
-    verdict, reasons = Verdict(evidence["verdict"]), tuple(evidence["reasons"])
+    verdict, reasons = evidence.verdict, evidence.reasons
     if verdict in (Verdict.INVALID, Verdict.NOT_MEASURED):
         return Reading(verdict, reasons)
-    confidence, score = evidence["confidence"], evidence["score"]
-    episodes, codec = evidence["episodes"], evidence["codec"]
-    nll = {name: _nll(episodes, name) for name in evidence["conditions"]}
-    similar = evidence["similarity"]
+    confidence, score, episodes = evidence.confidence, evidence.score, evidence.episodes
+    codec, similar = evidence.codec, evidence.similarity
+    assert codec is not None
+    assert similar is not None
+    nll = {name: _nll(episodes, name) for name in evidence.conditions}
     return Reading(
         verdict,
         reasons,
         confidence,
-        tuple(one["id"] for one in evidence["criteria"] if one["verdict"] != Verdict.PASS),
-        {name: _rate(one, score) for name, one in evidence["conditions"].items()},
+        tuple(one.id for one in evidence.criteria if one.verdict is not Verdict.PASS),
+        {name: _rate(one, score) for name, one in evidence.conditions.items()},
         {
             f"{first} - {second}": _difference(episodes, first, second, score, confidence)
             for first, second in PAIRS
@@ -157,29 +157,29 @@ def read(evidence: Mapping[str, Any]) -> Reading:
             for first, second in NLL_PAIRS
             if {first, second} <= nll.keys()
         },
-        similar["between"],
-        similar["norm_ratio"],
-        _bits(evidence),
-        _loss([one["loss"] for one in codec["history"]], codec.get("recipe") or {}),
-        codec["origin"],
-        _seconds(evidence),
+        similar.between,
+        similar.norm_ratio,
+        _bits(evidence, codec),
+        _loss([one.loss for one in codec.history], codec.recipe or {}),
+        codec.origin,
+        _seconds(evidence, codec),
     )
 
 
-def _rate(condition: Mapping[str, Any], score: str) -> Rate:
-    counted = condition[score]
-    return Rate(counted["successes"], condition["n"], *counted["interval"])
+def _rate(condition: ConditionNumbers, score: Score) -> Rate:
+    counted = condition.under(score)
+    return Rate(counted.successes, condition.n, counted.interval.low, counted.interval.high)
 
 
-def _nll(episodes: Sequence[Mapping[str, Any]], condition: str) -> list[float]:
+def _nll(episodes: Sequence[KeptEpisode], condition: str) -> list[float]:
     """The right answer's negative log-likelihood by episode, in nats, summed over its tokens."""
-    return [-one["outcomes"][condition]["scores"][one["answer"]] for one in episodes]
+    return [-one.outcomes[condition].scores[one.right] for one in episodes]
 
 
 def _difference(
-    episodes: Sequence[Mapping[str, Any]], first: str, second: str, score: str, confidence: float
+    episodes: Sequence[KeptEpisode], first: str, second: str, score: Score, confidence: float
 ) -> Effect:
-    one, two = ([e["outcomes"][name][score] for e in episodes] for name in (first, second))
+    one, two = ([e.outcomes[name].success(score) for e in episodes] for name in (first, second))
     table = PairedTable.from_outcomes(one, two)
     return _effect(table.difference, tango(table, confidence))
 
@@ -194,12 +194,13 @@ def _effect(mean: float, interval: Interval) -> Effect:
     return Effect(mean, low, high)
 
 
-def _bits(evidence: Mapping[str, Any]) -> Bits | None:
-    finite, receiver = evidence["codec"].get("bits"), evidence["receiver"]
-    if finite is not None:
-        return Bits(finite, "finite")
-    width = BITS.get(receiver["dtype"])
-    return Bits(evidence["k"] * receiver["d_model"] * width, "nominal") if width else None
+def _bits(evidence: Evidence, codec: CodecFacts) -> Bits | None:
+    if codec.bits is not None:
+        return Bits(codec.bits, "finite")
+    per_vector = evidence.receiver.bits_per_vector
+    if per_vector is None or evidence.k is None:
+        return None
+    return Bits(evidence.k * per_vector, "nominal")
 
 
 def _loss(losses: Sequence[float], recipe: Mapping[str, Any]) -> Loss | None:
@@ -226,14 +227,15 @@ def _variance(values: Sequence[float]) -> float:
     return sum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
-def _seconds(evidence: Mapping[str, Any]) -> Seconds:
-    trained = evidence["codec"].get("trained") or {}
-    steps, resumed = len(evidence["codec"]["history"]), trained.get("resumed_at_step", 0)
+def _seconds(evidence: Evidence, codec: CodecFacts) -> Seconds:
+    trained = codec.trained or {}
+    steps, resumed = len(codec.history), trained.get("resumed_at_step", 0)
     training = trained.get("seconds")
     if training is not None and 0 < resumed < steps:
         training *= steps / (steps - resumed)
-    own = [one for name, keys in evidence["cache"].items() if name in CODEC_LATENTS for one in keys]
-    seconds = evidence["seconds"]
-    fresh = not any(one["cached"] for one in own)
+    kept = (evidence.cache or {}).items()
+    own = [block for name, keys in kept if name in CODEC_LATENTS for block in keys]
+    seconds = evidence.seconds
+    fresh = not any(block.cached for block in own)
     evaluation = seconds["encode"] + seconds["evaluate"] if fresh else None
     return Seconds(training, resumed, evaluation)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from allure_commons.types import AttachmentType
+
+from lpca.evidence import Evidence
 
 LEAST_FOR_A_CURVE = 2
 
@@ -22,31 +24,34 @@ class Attached:
     kind: AttachmentType
 
 
-def attachments_of(evidence: Mapping[str, Any], written: bytes) -> Iterator[Attached]:
+def attachments_of(evidence: Evidence, written: bytes) -> Iterator[Attached]:
     """Yield what shows a gate's evidence; `written` is the evidence file as it stands."""
     yield from glance(evidence)
     yield Attached("evidence", written, AttachmentType.JSON)
     yield Attached("episodes", episode_table(evidence).encode(), AttachmentType.CSV)
     yield Attached("prompts as B saw them", prompts(evidence).encode(), AttachmentType.TEXT)
     from lpca.report.figures import similarity_figure, training_figure
+    from lpca.report.figures.readings import name_of
 
-    codec = evidence["codec"]
-    if codec and len(codec["history"]) >= LEAST_FOR_A_CURVE:
+    codec = evidence.codec
+    if codec is not None and len(codec.history) >= LEAST_FOR_A_CURVE:
         yield from _picture("training curve", training_figure, evidence)
-    if evidence["similarity"]:
-        yield from _picture("prefix similarity", similarity_figure, evidence)
+    if evidence.similarity is not None:
+        yield from _picture(
+            "prefix similarity",
+            lambda one: similarity_figure(one.similarity, name_of(one)),
+            evidence,
+        )
 
 
-def glance(evidence: Mapping[str, Any]) -> Iterator[Attached]:
+def glance(evidence: Evidence) -> Iterator[Attached]:
     """Yield the picture of the whole gate."""
     from lpca.report.figures import gate_figure
 
     yield from _picture("the gate at a glance", gate_figure, evidence)
 
 
-def _picture(
-    name: str, draw: Callable[[Mapping[str, Any]], Any], evidence: Mapping[str, Any]
-) -> Iterator[Attached]:
+def _picture(name: str, draw: Callable[[Evidence], Any], evidence: Evidence) -> Iterator[Attached]:
     from lpca.report.figures import FigureError, svg
 
     try:
@@ -55,33 +60,32 @@ def _picture(
         yield Attached(f"no picture of {name}", str(error).encode(), AttachmentType.TEXT)
 
 
-def episode_table(evidence: Mapping[str, Any]) -> str:
+def episode_table(evidence: Evidence) -> str:
     """Return CSV, a row per episode: what it was, and each condition's outcomes and answer."""
-    conditions = list(evidence["conditions"])
+    conditions = list(evidence.conditions)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     head = ["seed", "answers", "wording", "message", "options", "right", "donor"]
     for name in conditions:
         head += [f"{name} likelihood", f"{name} greedy", f"{name} said"]
     table.writerow(head)
-    for episode in evidence["episodes"]:
-        right = episode["options"][episode["answer"]]
-        about = [episode[key] for key in ("seed", "answers", "wording", "message")]
-        row = [*about, "; ".join(episode["options"]), right, episode["donor"]]
+    for episode in evidence.episodes:
+        row: list[object] = [episode.seed, episode.answers, episode.wording, episode.message]
+        row += ["; ".join(episode.options), episode.options[episode.right], episode.donor]
         for name in conditions:
-            outcome = episode["outcomes"][name]
-            row += [int(outcome["likelihood"]), int(outcome["greedy"]), outcome["said"].strip()]
+            outcome = episode.outcomes[name]
+            row += [int(outcome.likelihood), int(outcome.greedy), (outcome.said or "").strip()]
         table.writerow(row)
     return text.getvalue()
 
 
-def prompts(evidence: Mapping[str, Any]) -> str:
+def prompts(evidence: Evidence) -> str:
     """Return the prompts that the evidence keeps as text, each under its hashes."""
     parts = [
-        f"=== {one['condition']}, episode {one['seed']}\n"
-        f"prompt sha256 {one['prompt_sha256']}\n"
-        f"vectors sha256 {one['slot_sha256'] or '-'}\n\n"
-        f"{one['text']}\n"
-        for one in evidence["prompts"]
+        f"=== {one.condition}, episode {one.seed}\n"
+        f"prompt sha256 {one.prompt_sha256}\n"
+        f"vectors sha256 {one.slot_sha256 or '-'}\n\n"
+        f"{one.text}\n"
+        for one in evidence.prompts
     ]
     return "\n".join(parts) or "this evidence keeps no prompts as text\n"

@@ -8,6 +8,7 @@ from typing import Any
 from allure_commons.model2 import Status
 
 from lpca.base.version import __version__
+from lpca.evidence import Evidence
 
 CATEGORIES = (
     {
@@ -39,18 +40,18 @@ CATEGORIES = (
 """As in Allure's `categories.json`; a message is in one of them at most."""
 
 
-def environment(evidence: Sequence[Mapping[str, Any]], verdicts: Mapping[str, str]) -> str:
+def environment(evidence: Sequence[Evidence], verdicts: Mapping[str, str]) -> str:
     """Return `environment.properties`: what ran where, and the verdicts by gate."""
     found: dict[str, str] = {f"verdict {name}": verdict for name, verdict in verdicts.items()}
     found["lpca"] = __version__
     for one in evidence:
-        receiver = one["receiver"]
-        found["receiver"] = f"{receiver['name']} ({receiver['dtype']}, {receiver['device']})"
-        found["task"] = ", ".join(f"{key} {value}" for key, value in one["task"].items())
-        found["machine"] = f"{one['machine']['platform']}, {one['machine']['processor']}"
-        found |= {name: version for name, version in one["versions"].items() if name != "lpca"}
-        found["command"] = " ".join(one["command"])
-        found["spec sha256"] = one["hashes"]["spec"]
+        receiver = one.receiver
+        found["receiver"] = f"{receiver.name} ({receiver.dtype}, {receiver.device})"
+        found["task"] = ", ".join(f"{key} {value}" for key, value in one.task.items())
+        found["machine"] = ", ".join(one.machine.values())
+        found |= {name: version for name, version in one.versions.items() if name != "lpca"}
+        found["command"] = " ".join(one.command)
+        found["spec sha256"] = one.hashes.spec
     return "".join(f"{_key(key)}={_value(value)}\n" for key, value in found.items())
 
 

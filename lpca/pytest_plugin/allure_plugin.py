@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import allure_commons
@@ -13,6 +12,7 @@ import pytest
 from allure_commons.model2 import Attachment, Status, TestResult, TestResultContainer
 
 from lpca.base.files import write_file, write_json
+from lpca.evidence import Evidence
 from lpca.gate.plan import evidence_path, label_of
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin.allure_attachments import Attached, attachments_of, glance
@@ -85,7 +85,7 @@ class CaseResults:
         for shown in (container.befores, container.afters):
             shown[:] = [one for one in shown if one.name.split("::")[0] not in OWN_FIXTURES]
 
-    def _glance(self, case: Case, evidence: Mapping[str, Any]) -> Sequence[Attached]:
+    def _glance(self, case: Case, evidence: Evidence) -> Sequence[Attached]:
         key = (case.gate, case.k)
         if key not in self._pictures:
             self._pictures[key] = list(glance(evidence))

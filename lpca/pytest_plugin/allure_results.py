@@ -6,16 +6,17 @@ Allure has five statuses and LPCA other classes, so a message begins with its cl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any
 from uuid import uuid4
 
 from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestResult
 from allure_commons.types import LabelType
 
+from lpca.evidence import CriterionResult, Evidence
 from lpca.gatespec.model import Criterion, Gate
 from lpca.gatespec.wording import in_words
 from lpca.pytest_plugin.allure_steps import steps_of
@@ -66,9 +67,7 @@ def verdict_outcome(verdict: Verdict, message: str) -> Outcome:
     return Outcome(STATUSES[verdict], message if message.startswith(lead) else lead + message)
 
 
-def outcome_of(
-    case: Case, evidence: Mapping[str, Any] | None, status: str, message: str
-) -> Outcome:
+def outcome_of(case: Case, evidence: Evidence | None, status: str, message: str) -> Outcome:
     """Return how a case ended, from its gate's evidence and from how pytest saw its test end.
 
     `status` is Allure's of the pytest test: `broken` where something raised that nobody planned.
@@ -88,15 +87,14 @@ def outcome_of(
 
 
 def gate_outcome(
-    verdict: Verdict, evidence: Mapping[str, Any] | None, note: str, *, carried: bool
+    verdict: Verdict, evidence: Evidence | None, note: str, *, carried: bool
 ) -> Outcome:
     """Return how a gate ended: for `carried`, another k of its family passes in its place."""
     if carried and verdict is not Verdict.PASS:
         return Outcome(Status.SKIPPED, f"passes at another k; at this one alone: {verdict}")
-    reasons = [note] if note else list(evidence["reasons"]) if evidence else []
+    reasons = [note] if note else list(evidence.reasons) if evidence else []
     if not reasons and evidence is not None:
-        own = evidence["criteria"]
-        reasons = [one["message"] for one in own if one["verdict"] == verdict.value]
+        reasons = [one.message for one in evidence.criteria if one.verdict is verdict]
     return verdict_outcome(verdict, "\n".join(reasons))
 
 
@@ -105,7 +103,7 @@ def fill(
     case: Case,
     gate: Gate,
     subject: Subject,
-    evidence: Mapping[str, Any] | None,
+    evidence: Evidence | None,
 ) -> None:
     """Turn pytest's result of a case's test into the one that is shown and kept in history."""
     details = result.statusDetails
@@ -133,7 +131,7 @@ def verdict_result(
     k: int | None,
     outcome: Outcome,
     subject: Subject,
-    evidence: Mapping[str, Any] | None,
+    evidence: Evidence | None,
     now: int,
     note: str = "",
 ) -> TestResult:
@@ -141,10 +139,10 @@ def verdict_result(
     result = TestResult(uuid=str(uuid4()), name=f"The verdict on {gate.name}", start=now, stop=now)
     _close(result, outcome, None, f"lpca#verdict[{gate.name}]", identity(subject, k))
     _place(result, _suites(gate, k))
-    lines = [f"**{gate.title}**", note, *(evidence["reasons"] if evidence else ())]
+    lines = [f"**{gate.title}**", note, *(evidence.reasons if evidence else ())]
     result.description = "\n\n".join(line for line in lines if line)
     if evidence is not None:
-        result.parameters = rates(evidence, list(evidence["conditions"])) + result.parameters
+        result.parameters = rates(evidence, list(evidence.conditions)) + result.parameters
         result.steps = steps_of(evidence)
     if result.steps:
         result.start, result.stop = result.steps[0].start, result.steps[-1].stop
@@ -163,34 +161,30 @@ def identity(subject: Subject, k: int | None) -> list[Parameter]:
     return [Parameter(name, str(value)) for name, value in named.items() if value is not None]
 
 
-def criterion_numbers(criterion: Criterion, evidence: Mapping[str, Any] | None) -> list[Parameter]:
+def criterion_numbers(criterion: Criterion, evidence: Evidence | None) -> list[Parameter]:
     """What was measured of a criterion, kept out of its identity; nothing where nothing is read."""
-    data = _found(evidence["criteria"], criterion.id) if evidence else None
-    if evidence is None or data is None or data["estimate"] is None:
+    result = evidence.result.criterion(criterion.id) if evidence else None
+    if evidence is None or result is None or result.estimate is None:
         return []
-    table = data["table"]
-    counts = (
-        ", ".join(f"{cell} {count}" for cell, count in table.items())
-        if table
-        else f"{data['successes']} of {data['n']}"
-    )
+    counts = f"{result.successes} of {result.n}"
+    if (pairs := result.table) is not None:
+        counts = f"a {pairs.a}, b {pairs.b}, c {pairs.c}, d {pairs.d}"
     numbers = {
-        "estimate": _signed(data["estimate"]),
-        "interval": _interval(data),
-        "margin": " to ".join(map(_signed, data["margins"])),
+        "estimate": _signed(result.estimate),
+        "interval": _interval(result),
+        "margin": " to ".join(map(_signed, result.margins)),
         "counts": counts,
     }
     found = rates(evidence, criterion.claim.conditions)
-    return _measured(numbers) + found + _measured({"n": data["n"]})
+    return _measured(numbers) + found + _measured({"n": result.n})
 
 
-def rates(evidence: Mapping[str, Any], conditions: Sequence[str]) -> list[Parameter]:
+def rates(evidence: Evidence, conditions: Sequence[str]) -> list[Parameter]:
     """The success rate of each condition that was evaluated, as parameters outside identity."""
     found = {}
     for name in conditions:
-        if name in evidence["conditions"]:
-            numbers = evidence["conditions"][name]
-            count, n = numbers[evidence["score"]]["successes"], numbers["n"]
+        if (numbers := evidence.conditions.get(name)) is not None:
+            count, n = numbers.under(evidence.score).successes, numbers.n
             found[f"rate {name}"] = f"{count}/{n} = {count / n:.1%}"
     return _measured(found)
 
@@ -199,19 +193,19 @@ def _measured(numbers: Mapping[str, object]) -> list[Parameter]:
     return [Parameter(name, str(value), excluded=True) for name, value in numbers.items()]
 
 
-def _read(case: Case, evidence: Mapping[str, Any]) -> tuple[Verdict, str]:
+def _read(case: Case, evidence: Evidence) -> tuple[Verdict, str]:
     if case.kind == "check":
-        check = _found(evidence["checks"], case.name)
-        if check is None or check["passed"] is None:
-            return Verdict.NOT_MEASURED, check["detail"] if check else "it was not carried out"
-        verdict = Verdict.PASS if check["passed"] else Verdict.INVALID
-        return verdict, f"{case.name}: {check['detail']}"
-    if evidence["verdict"] == Verdict.INVALID:
-        return Verdict.INVALID, "not read: " + "; ".join(evidence["reasons"])
-    criterion = _found(evidence["criteria"], case.name)
+        check = evidence.check(case.name)
+        if check is None or check.passed is None:
+            return Verdict.NOT_MEASURED, check.detail if check else "it was not carried out"
+        verdict = Verdict.PASS if check.passed else Verdict.INVALID
+        return verdict, f"{case.name}: {check.detail}"
+    if evidence.is_invalid:
+        return Verdict.INVALID, "not read: " + "; ".join(evidence.reasons)
+    criterion = evidence.result.criterion(case.name)
     if criterion is None:
         return Verdict.NOT_MEASURED, "the evidence does not have it"
-    return Verdict(criterion["verdict"]), criterion["message"]
+    return criterion.verdict, criterion.message
 
 
 def _close(
@@ -240,28 +234,25 @@ def _place(result: TestResult, path: list[str]) -> None:
     result.labels, result.titlePath = kept + suites, path
 
 
-def _criterion_text(criterion: Criterion, evidence: Mapping[str, Any] | None) -> str:
-    data = _found(evidence["criteria"], criterion.id) if evidence else None
+def _criterion_text(criterion: Criterion, evidence: Evidence | None) -> str:
+    result = evidence.result.criterion(criterion.id) if evidence else None
     where = f"{criterion.position.file}:{criterion.position.line}"
     lines = [f"`{criterion.text}` ({criterion.id}, {where})", criterion.why]
-    lines += [data["message"]] if data and data["verdict"] == Verdict.PASS else []
+    lines += [result.message] if result and result.verdict is Verdict.PASS else []
     return "\n\n".join(line for line in lines if line)
 
 
-def _check_text(case: Case, evidence: Mapping[str, Any] | None) -> str:
-    data = _found(evidence["checks"], case.name) if evidence else None
-    return "\n\n".join(line for line in (case.name, data["detail"] if data else "") if line)
+def _check_text(case: Case, evidence: Evidence | None) -> str:
+    check = evidence.check(case.name) if evidence else None
+    return "\n\n".join(line for line in (case.name, check.detail if check else "") if line)
 
 
-def _found(entries: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
-    return next((one for one in entries if one["id"] == name), None)
+def _signed(value: float) -> str:
+    return f"{value:+.3f}" if math.isfinite(value) else "unbounded"
 
 
-def _signed(value: float | None) -> str:
-    return "unbounded" if value is None else f"{value:+.3f}"
-
-
-def _interval(data: Mapping[str, Any]) -> str:
-    if data["interval"] is None:
+def _interval(result: CriterionResult) -> str:
+    if result.interval is None:
         return "none"
-    return f"{data['confidence']:.0%} [{', '.join(map(_signed, data['interval']))}]"
+    ends = ", ".join(map(_signed, (result.interval.low, result.interval.high)))
+    return f"{result.confidence:.0%} [{ends}]"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from allure_commons.model2 import Parameter, Status, TestStepResult
+
+from lpca.evidence import Evidence
 
 _STEPS = {
     "load the receiver": ("load",),
@@ -19,17 +20,17 @@ _STEPS = {
 """By name the entries of `seconds` that it takes."""
 
 
-def steps_of(evidence: Mapping[str, Any]) -> list[TestStepResult]:
+def steps_of(evidence: Evidence) -> list[TestStepResult]:
     """Return what was done for a gate, in order and ending when the evidence was written.
 
     A step that was not timed is left out, and so is one that the gate has no need of.
     """
-    seconds = dict(evidence["seconds"])
-    if evidence["codec"] is None:
+    seconds = dict(evidence.seconds)
+    if evidence.codec is None:
         seconds.pop("encode", None)
     timed = {name: [part for part in parts if part in seconds] for name, parts in _STEPS.items()}
     spent = sum(seconds[part] for parts in timed.values() for part in parts)
-    clock = datetime.fromisoformat(evidence["written"]).timestamp() - spent
+    clock = datetime.fromisoformat(evidence.written).timestamp() - spent
     steps = []
     for name, parts in timed.items():
         inner = []
@@ -60,19 +61,20 @@ def _whole(name: str, inner: list[TestStepResult]) -> TestStepResult:
     return TestStepResult(name=name, status=Status.PASSED, start=start, stop=stop, steps=inner)
 
 
-def _about(part: str, evidence: Mapping[str, Any]) -> dict[str, object]:
+def _about(part: str, evidence: Evidence) -> dict[str, object]:
     """What a reader must know to take a step's time for what it is."""
     if part in ("codec", "control"):
-        codec = evidence["codec" if part == "codec" else "static"] or {}
-        steps = len(codec.get("history") or ())  # none of a codec that lpca did not train
-        about = {"origin": codec.get("origin", "unknown")}
-        return {**about, "training steps": steps} if steps else about
+        codec = evidence.codec if part == "codec" else evidence.static
+        if codec is None:
+            return {"origin": "unknown"}
+        # a codec that lpca did not train has no history
+        steps = {"training steps": len(codec.history)} if codec.history else {}
+        return {"origin": codec.origin, **steps}
     if part == "evaluate":
-        blocks = [block for own in evidence["cache"].values() for block in own]
-        cached = sum(block["cached"] for block in blocks)
+        cached = sum(block.cached for block in evidence.blocks)
         return {
-            "conditions": len(evidence["conditions"]),
-            "episodes": evidence["looks"]["used"],
-            "blocks from the cache": f"{cached} of {len(blocks)}",
+            "conditions": len(evidence.conditions),
+            "episodes": evidence.looks.used,
+            "blocks from the cache": f"{cached} of {len(evidence.blocks)}",
         }
-    return {"verdict": evidence["verdict"]} if part == "decide" else {}
+    return {"verdict": evidence.verdict} if part == "decide" else {}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from lpca.base.exit_codes import worst
+from lpca.evidence import Evidence, exit_code
 from lpca.gatespec.model import Gate, Spec
 from lpca.judge import judge_family
-from lpca.judge.measured import measured_of
-from lpca.judge.results import exit_code
+from lpca.judge.measured import table_of_evidence
 from lpca.report.layout import WIDTH, wrapped
 from lpca.stats import AnyOf, Verdict
 
@@ -47,7 +46,7 @@ class FamilyVerdict:
 
 
 def family_verdict(
-    spec: Spec, gate: Gate, verdicts: Mapping[int, Verdict], evidence: Mapping[int, Any]
+    spec: Spec, gate: Gate, verdicts: Mapping[int, Verdict], evidence: Mapping[int, Evidence | None]
 ) -> FamilyVerdict:
     """Judge a gate with `k: {any: ...}` from verdict and evidence of every k that was run.
 
@@ -57,6 +56,6 @@ def family_verdict(
     if unread:
         code = worst(map(exit_code, unread))
         return FamilyVerdict(gate, next(one for one in unread if exit_code(one) == code), None)
-    tables = {k: measured_of(evidence[k]).table for k in verdicts}
+    tables = {k: table_of_evidence(found) for k, found in evidence.items() if found is not None}
     found = judge_family(gate, tables, spec.evaluation)
     return FamilyVerdict(gate, found.verdict, found)

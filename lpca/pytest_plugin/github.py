@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from lpca.evidence import Evidence, GateResult
 from lpca.gate.plan import label_of
 from lpca.gatespec.model import Position
-from lpca.judge import CriterionResult
 from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
 from lpca.report.annotations import Level, annotation
 from lpca.report.markdown import conditions_table, criteria_table, plain, validity_line
@@ -108,14 +107,12 @@ def _gate_annotations(
     at = "" if k is None else f" k={k}"
     invalid = gate.verdict is Verdict.INVALID
     if gate.note or evidence is None or invalid:
-        reasons = [gate.note] if evidence is None or not invalid else evidence["reasons"]
+        reasons = [gate.note] if evidence is None or not invalid else evidence.reasons
         level: Level = "notice" if quiet else LEVELS[gate.verdict]
         title = f"{label_of(*gate.key)}: {gate.verdict}"
         yield annotation(level, places.of(position), title, "\n".join(reasons))
-    criteria = [one for required in _required(evidence) for one in required["criteria"]]
-    if evidence is not None:
-        criteria += evidence["criteria"]
-    for one in map(CriterionResult.from_dict, criteria):
+    results = [*_required(evidence), *([evidence.result] if evidence is not None else [])]
+    for one in (criterion for result in results for criterion in result.criteria):
         if one.verdict not in (Verdict.PASS, Verdict.INVALID):
             level = "notice" if quiet else LEVELS[one.verdict]
             title = f"{one.id}{at}: {one.verdict}"
@@ -143,21 +140,21 @@ def _section(gate: GateVerdict, aside: str = "") -> list[str]:
     if evidence is None:
         return lines
     lines += [
-        f"{plain(evidence['title'])}. Receiver {plain(evidence['receiver']['name'])}, answers "
-        f"{plain(evidence['answers'])}; {validity_line(evidence)}.",
+        f"{plain(evidence.title)}. Receiver {plain(evidence.receiver.name)}, answers "
+        f"{plain(evidence.answers)}; {validity_line(evidence)}.",
         "",
-        *(f"- {plain(reason)}" for reason in evidence["reasons"]),
+        *(f"- {plain(reason)}" for reason in evidence.reasons),
         "",
         *conditions_table(evidence),
         "",
     ]
     for required in _required(evidence):
-        lines += [f"Required {plain(required['gate'])}: {required['verdict']}", ""]
-        lines += [*criteria_table(required["criteria"]), ""]
+        lines += [f"Required {plain(required.name)}: {required.verdict}", ""]
+        lines += [*criteria_table(required.criteria), ""]
     if gate.verdict is not Verdict.INVALID:
-        lines += [*criteria_table(evidence["criteria"]), ""]
+        lines += [*criteria_table(evidence.criteria), ""]
     return lines
 
 
-def _required(evidence: Mapping[str, Any] | None) -> Iterable[Mapping[str, Any]]:
-    return evidence["required"] if evidence is not None else ()
+def _required(evidence: Evidence | None) -> Sequence[GateResult]:
+    return evidence.required if evidence is not None else ()

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from lpca.base.files import write_file
-from lpca.judge import CriterionResult
+from lpca.evidence import Evidence
 
 Properties = list[tuple[str, str]]
 
 
-def criterion_properties(evidence: Mapping[str, Any], name: str) -> Properties:
+def criterion_properties(evidence: Evidence, name: str) -> Properties:
     """What a criterion came to: verdict, estimate, interval, bounds, counts and p-values.
 
     Rates, differences and bounds are proportions; `margins` holds one bound, or both ends of a
     band or an equivalence. What was not read is left out.
     """
-    (held,) = (one for one in evidence["criteria"] if one["id"] == name)
-    result = CriterionResult.from_dict(held)
+    (result,) = (one for one in evidence.criteria if one.id == name)
     numbers: dict[str, object] = {
         "estimate": result.estimate,
         "interval_low": result.interval.low if result.interval else None,
@@ -42,16 +40,16 @@ def criterion_properties(evidence: Mapping[str, Any], name: str) -> Properties:
         ("spec", f"{result.position.file}:{result.position.line}"),
         ("margins", " ".join(f"{margin:g}" for margin in result.margins)),
         *((key, str(value)) for key, value in numbers.items() if value is not None),
-        ("receiver", evidence["receiver"]["name"]),
+        ("receiver", evidence.receiver.name),
     ]
 
 
-def check_properties(evidence: Mapping[str, Any], name: str) -> Properties:
+def check_properties(evidence: Evidence, name: str) -> Properties:
     """What a validity check found."""
-    (check,) = (one for one in evidence["checks"] if one["id"] == name)
-    passed = {True: "true", False: "false", None: "does not apply"}[check["passed"]]
-    told = {"title": check["title"], "passed": passed, "detail": check["detail"]}
-    return [*told.items(), ("receiver", evidence["receiver"]["name"])]
+    (check,) = (one for one in evidence.checks if one.id == name)
+    passed = {True: "true", False: "false", None: "does not apply"}[check.passed]
+    told = {"title": check.title, "passed": passed, "detail": check.detail}
+    return [*told.items(), ("receiver", evidence.receiver.name)]
 
 
 def add_suite_properties(path: Path, properties: Iterable[tuple[str, str]]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from lpca.base.arguments import DEVICES, DTYPES, RECEIVER, parse_codec, parse_ks, parse_seed
 from lpca.base.errors import RequestError, RunError
+from lpca.evidence import Evidence, to_data
 from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
 from lpca.gatespec.load import SpecError
 from lpca.gatespec.model import Spec
@@ -189,7 +190,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
 
 
 @pytest.fixture
-def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Mapping[str, Any]:
+def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Evidence:
     """The evidence of the gate that the test's criterion or validity check belongs to."""
     case = case_of(request.node)
     if case is None:
@@ -200,9 +201,7 @@ def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Mappin
     return evidence
 
 
-def _evidence(
-    request: pytest.FixtureRequest, runner: Runner, gate: str, k: int | None
-) -> Mapping[str, Any]:
+def _evidence(request: pytest.FixtureRequest, runner: Runner, gate: str, k: int | None) -> Evidence:
     try:
         with request.config.stash[DISPLAY].around(request.node):
             return runner.evidence(gate, k, request.config.stash[ASKED][gate, k])
@@ -219,21 +218,21 @@ def criterion_result(
     request: pytest.FixtureRequest,
     lpca_runner: Runner,
     criterion: Case,
-    gate_evidence: Mapping[str, Any],
+    gate_evidence: Evidence,
 ) -> Mapping[str, Any]:
-    """The criterion's result; an error where the gate is INVALID: then nothing is read.
+    """The criterion's result as JSON has it; an error where the gate is INVALID.
 
     Where any of several k suffices and another one carries the gate, a criterion that does not
     hold at this k is an expected failure.
     """
-    results = {result["id"]: result for result in gate_evidence["criteria"]}
-    if gate_evidence["verdict"] == "INVALID":
-        reasons = "; ".join(gate_evidence["reasons"])
-        pytest.fail(f"{criterion.gate} is {gate_evidence['verdict']}: {reasons}", pytrace=False)
-    found: Mapping[str, Any] = results[criterion.name]
-    if found["verdict"] != "PASS" and _carried(request, lpca_runner, criterion.gate):
-        pytest.xfail(f"{criterion.gate} passes at another k: {found['message']}")
-    return found
+    if gate_evidence.is_invalid:
+        reasons = "; ".join(gate_evidence.reasons)
+        pytest.fail(f"{criterion.gate} is {gate_evidence.verdict}: {reasons}", pytrace=False)
+    (found,) = (one for one in gate_evidence.criteria if one.id == criterion.name)
+    if found.verdict is not Verdict.PASS and _carried(request, lpca_runner, criterion.gate):
+        pytest.xfail(f"{criterion.gate} passes at another k: {found.message}")
+    result: Mapping[str, Any] = to_data(found)
+    return result
 
 
 def _carried(request: pytest.FixtureRequest, runner: Runner, name: str) -> bool:
@@ -243,18 +242,18 @@ def _carried(request: pytest.FixtureRequest, runner: Runner, name: str) -> bool:
         return False
     ks = [k for gate, k in request.config.stash[ASKED] if gate == name and k is not None]
     evidence = {k: _evidence(request, runner, name, k) for k in ks}
-    verdicts = {k: Verdict(one["verdict"]) for k, one in evidence.items()}
+    verdicts = {k: one.verdict for k, one in evidence.items()}
     family = family_verdict(spec, spec.gates[name], verdicts, evidence)
     return family.verdict is Verdict.PASS
 
 
 @pytest.fixture
-def leak_result(leak_check: Case, gate_evidence: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The validity check's result; skipped where its conditions are not evaluated."""
-    results = {check["id"]: check for check in gate_evidence["checks"]}
-    result: Mapping[str, Any] = results[leak_check.name]
-    if result["passed"] is None:
-        pytest.skip(result["detail"])
+def leak_result(leak_check: Case, gate_evidence: Evidence) -> Mapping[str, Any]:
+    """The validity check's result as JSON has it; skipped where it does not apply."""
+    (found,) = (check for check in gate_evidence.checks if check.id == leak_check.name)
+    if found.passed is None:
+        pytest.skip(found.detail)
+    result: Mapping[str, Any] = to_data(found)
     return result
 
 

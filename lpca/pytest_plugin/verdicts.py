@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lpca.base.errors import RunError
 from lpca.base.exit_codes import ExitCode, worst
-from lpca.base.files import read_json
+from lpca.evidence import Evidence, exit_code, read_evidence
 from lpca.gate.plan import beside, evidence_path, label_of
 from lpca.gatespec.model import Gate, Spec
-from lpca.judge.results import exit_code
 from lpca.pytest_plugin.cases import PROPERTY, key_of
 from lpca.pytest_plugin.families import FamilyVerdict, family_verdict
 from lpca.pytest_plugin.junit import add_suite_properties
@@ -38,7 +36,7 @@ class GateVerdict:
     key: Key
     verdict: Verdict
     note: str
-    evidence: Mapping[str, Any] | None
+    evidence: Evidence | None
 
 
 class VerdictReporter:
@@ -184,16 +182,16 @@ class VerdictReporter:
         if data is None:
             reason = broken or "its evidence was not measured in this run"
             return GateVerdict(key, Verdict.NOT_MEASURED, reason, None)
-        verdict = Verdict(data["verdict"])
+        verdict = data.verdict
         if broken and verdict is not Verdict.INVALID:
             return GateVerdict(key, Verdict.NOT_MEASURED, f"a test could not run: {broken}", data)
         return GateVerdict(key, verdict, "", data)
 
 
-def evidence_of(folder: Path, key: Key, run: str) -> Mapping[str, Any] | None:
+def evidence_of(folder: Path, key: Key, run: str) -> Evidence | None:
     """Return a gate's evidence, if it was measured in the run."""
     try:
-        data = read_json(evidence_path(folder, *key))
+        found = read_evidence(evidence_path(folder, *key))
     except RunError:
         return None
-    return data if isinstance(data, Mapping) and data.get("run") == run else None
+    return found if found.run == run else None

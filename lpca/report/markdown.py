@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from lpca.judge import CriterionResult
+from lpca.evidence import CriterionResult, Evidence
 
 _MARKS = re.compile(r"([\\|*_`\[\]{}<>#~])")
 _INSIDE_WORDS = re.compile(r"(?<=\w)\\_(?=\w)")
@@ -33,37 +32,35 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-def conditions_table(evidence: Mapping[str, Any]) -> list[str]:
+def conditions_table(evidence: Evidence) -> list[str]:
     """Success of every condition by the gate's score, with its interval, and by the other one."""
-    score = evidence["score"]
-    other = "greedy" if score == "likelihood" else "likelihood"
     rows = []
-    for name, numbers in evidence["conditions"].items():
-        n, low_high = numbers["n"], numbers[score]["interval"]
+    for name, numbers in evidence.conditions.items():
+        counted, other = numbers.under(evidence.score), numbers.under(evidence.other_score)
         rows.append(
             [
                 f"`{name}`",
-                _rate(numbers[score]["successes"], n),
-                "[{:.3f}, {:.3f}]".format(*low_high),
-                _rate(numbers[other]["successes"], n),
-                str(numbers["near_ties"]),
+                _rate(counted.successes, numbers.n),
+                f"[{counted.interval.low:.3f}, {counted.interval.high:.3f}]",
+                _rate(other.successes, numbers.n),
+                str(numbers.near_ties),
             ]
         )
-    level = f"{_level(evidence['confidence'])} interval"
-    return table(["condition", f"success ({score})", level, other, "near-ties"], rows)
+    level = f"{_level(evidence.confidence)} interval"
+    head = ["condition", f"success ({evidence.score})", level, evidence.other_score, "near-ties"]
+    return table(head, rows)
 
 
-def criteria_table(criteria: Iterable[Mapping[str, Any]]) -> list[str]:
+def criteria_table(criteria: Iterable[CriterionResult]) -> list[str]:
     """Every criterion with its numbers and verdict; nothing where nothing was read."""
     head = ["criterion", "claim", "estimate", "interval", "margin", "counts", "verdict"]
-    return table(head, [_criterion(CriterionResult.from_dict(one)) for one in criteria])
+    return table(head, map(_criterion, criteria))
 
 
-def validity_line(evidence: Mapping[str, Any]) -> str:
+def validity_line(evidence: Evidence) -> str:
     """How many of the validity checks that apply passed."""
-    applied = [check for check in evidence["checks"] if check["passed"] is not None]
-    passed = sum(check["passed"] for check in applied)
-    return f"{passed} of {len(applied)} validity checks that apply passed"
+    applied, failed = evidence.applied_checks, evidence.failed_checks
+    return f"{len(applied) - len(failed)} of {len(applied)} validity checks that apply passed"
 
 
 def _criterion(result: CriterionResult) -> list[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
 
-from lpca.judge import CriterionResult
+from lpca.evidence import CheckResult, CriterionResult, Evidence, GateResult, Successes
 from lpca.stats import Verdict
 
 COLOURS = {
@@ -20,43 +19,43 @@ COLOURS = {
 _CELL = "padding:2px 10px;text-align:left;white-space:nowrap"
 
 
-def gate_html(evidence: Mapping[str, Any]) -> str:
+def gate_html(evidence: Evidence) -> str:
     """Return one `<div>`: verdict, failed checks, conditions, criteria; every text escaped."""
-    parts = [_head(evidence), _facts(evidence), *map(_required, evidence["required"])]
-    parts += [_reasons(evidence["reasons"]), _conditions(evidence)]
-    if evidence["verdict"] == Verdict.INVALID:
+    parts = [_head(evidence), _facts(evidence), *map(_required, evidence.required)]
+    parts += [_reasons(evidence.reasons), _conditions(evidence)]
+    if evidence.is_invalid:
         parts.append("<p>No criterion was read.</p>")
     else:
-        parts.append(_criteria(evidence["criteria"]))
-    parts.append(_checks(evidence["checks"]))
+        parts.append(_criteria(evidence.criteria))
+    parts.append(_checks(evidence.checks))
     return f'<div class="lpca-gate">{"".join(parts)}</div>'
 
 
-def _head(evidence: Mapping[str, Any]) -> str:
-    k = "" if evidence["k"] is None else f" k={evidence['k']}"
-    name, title = escape(evidence["gate"] + k), escape(evidence["title"])
-    return f"<p><b>{name}</b> {_badge(evidence['verdict'])} {title}</p>"
+def _head(evidence: Evidence) -> str:
+    k = "" if evidence.k is None else f" k={evidence.k}"
+    name, title = escape(evidence.gate + k), escape(evidence.title)
+    return f"<p><b>{name}</b> {_badge(evidence.verdict)} {title}</p>"
 
 
-def _badge(verdict: str) -> str:
-    style = f"background:{COLOURS[Verdict(verdict)]};color:#fff;padding:1px 8px;border-radius:3px"
+def _badge(verdict: Verdict) -> str:
+    style = f"background:{COLOURS[verdict]};color:#fff;padding:1px 8px;border-radius:3px"
     return f'<b style="{style}">{escape(verdict)}</b>'
 
 
-def _facts(evidence: Mapping[str, Any]) -> str:
-    receiver, codec = evidence["receiver"], evidence["codec"]
+def _facts(evidence: Evidence) -> str:
+    receiver, codec = evidence.receiver, evidence.codec
     facts = [
-        f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']})",
-        f"answers {evidence['answers']}",
-        f"scored by {evidence['score']}",
+        f"receiver {receiver.name} ({receiver.dtype}, {receiver.device})",
+        f"answers {evidence.answers}",
+        f"scored by {evidence.score}",
     ]
     if codec is not None:
-        facts.append(f"codec {codec['architecture']} ({codec['origin']})")
+        facts.append(f"codec {codec.architecture} ({codec.origin})")
     return f"<p>{escape(', '.join(facts))}</p>"
 
 
-def _required(gate: Mapping[str, Any]) -> str:
-    return f"<p>required {escape(gate['gate'])} {_badge(gate['verdict'])}</p>"
+def _required(gate: GateResult) -> str:
+    return f"<p>required {escape(gate.name)} {_badge(gate.verdict)}</p>"
 
 
 def _reasons(reasons: Sequence[str]) -> str:
@@ -64,24 +63,23 @@ def _reasons(reasons: Sequence[str]) -> str:
     return f"<ul>{items}</ul>" if items else ""
 
 
-def _conditions(evidence: Mapping[str, Any]) -> str:
-    score, rows = evidence["score"], []
-    for name, found in evidence["conditions"].items():
-        count, n = found[score]["successes"], found["n"]
-        rows.append([escape(name), f"{count}/{n}", f"{count / n:.1%}", _span(found[score])])
-    level = f"{evidence['confidence']:.0%} interval"
+def _conditions(evidence: Evidence) -> str:
+    rows = []
+    for name, numbers in evidence.conditions.items():
+        found, n = numbers.under(evidence.score), numbers.n
+        count = found.successes
+        rows.append([escape(name), f"{count}/{n}", f"{count / n:.1%}", _span(found)])
+    level = f"{evidence.confidence:.0%} interval"
     return _table(["condition", "success", "rate", level], rows)
 
 
-def _span(found: Mapping[str, Any]) -> str:
-    low, high = found["interval"]
-    return f"[{low:.3f}, {high:.3f}]"
+def _span(found: Successes) -> str:
+    return f"[{found.interval.low:.3f}, {found.interval.high:.3f}]"
 
 
-def _criteria(criteria: Sequence[Mapping[str, Any]]) -> str:
+def _criteria(criteria: Sequence[CriterionResult]) -> str:
     rows = []
-    for data in criteria:
-        one = CriterionResult.from_dict(data)
+    for one in criteria:
         rows.append(
             [
                 f'<span title="{escape(one.message)}">{escape(one.id)}</span>',
@@ -109,18 +107,18 @@ def _counts(one: CriterionResult) -> str:
     return "" if one.successes is None else f"{one.successes}/{one.n}"
 
 
-def _checks(checks: Sequence[Mapping[str, Any]]) -> str:
-    failed = [check for check in checks if check["passed"] is False]
-    passed = [check for check in checks if check["passed"]]
-    untold = [check for check in checks if check["passed"] is None]
+def _checks(checks: Sequence[CheckResult]) -> str:
+    failed = [check for check in checks if check.passed is False]
+    passed = [check for check in checks if check.passed]
+    untold = [check for check in checks if check.passed is None]
     head = f"validity: {len(passed)} of {len(passed) + len(failed)} checks passed"
     rest = "".join(f"<li>{_check(check)}</li>" for check in untold)
     folded = f"; {len(untold)} cannot tell or do not apply" if untold else ""
     return f"<details><summary>{head}{folded}</summary><ul>{rest}</ul></details>"
 
 
-def _check(check: Mapping[str, Any]) -> str:
-    return f"{escape(check['id'])}: {escape(check['detail'])}"
+def _check(check: CheckResult) -> str:
+    return f"{escape(check.id)}: {escape(check.detail)}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lpca.gatespec.claims import parse_claim
+from lpca.evidence import CriterionResult
 from lpca.gatespec.model import TRUNCATED
 from lpca.gatespec.wording import in_words, percent, points
 from lpca.judge.messages import advice
-from lpca.judge.results import CriterionResult
 from lpca.stats import Band, Claim, Difference, Equivalence, Truth, Verdict
 
 NOUNS = {
@@ -67,7 +66,7 @@ def sentence(
     """
     if result.n is None:
         return result.message
-    claim = parse_claim(result.text)
+    claim = result.claim
 
     def named(condition: str) -> str:
         return f"{condition} {percent(rates[condition])}" if condition in rates else condition
@@ -104,7 +103,7 @@ def closing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
         return "B answers better with its own message than with another: the channel carries it."
     if verdict is Verdict.PASS and _shown_above(results, "p1", "p0"):
         return "the message as text helps: the task can show whether a message arrives."
-    failed = [parse_claim(one.text) for one in results if one.verdict is Verdict.FAIL]
+    failed = [one.claim for one in results if one.verdict is Verdict.FAIL]
     if verdict is Verdict.FAIL and any(map(_any_message_does, failed)):
         return "the channel does not carry this message: any message does as well."
     return _CLOSINGS[verdict]
@@ -141,7 +140,7 @@ def _not_above(high: str, low: str, margin: float, others: Sequence[CriterionRes
 
 def _shown_above(results: Sequence[CriterionResult], high: str, low: str) -> bool:
     """Whether a criterion that passed shows one condition above another."""
-    for claim in (parse_claim(one.text) for one in results if one.verdict is Verdict.PASS):
+    for claim in (one.claim for one in results if one.verdict is Verdict.PASS):
         match claim:
             case Difference(first, second, ">", margin) if margin >= 0.0:
                 shown = (first, second)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from lpca.gatespec.claims import parse_claim
-from lpca.judge import CriterionResult
+from lpca.evidence import CodecFacts, CriterionResult, Evidence, Successes, to_data
 from lpca.judge.messages import scale_of, shown
 from lpca.report.layout import WIDTH, table, wrapped
 from lpca.report.sentences import closing, sentence, standing
@@ -32,8 +30,8 @@ def coloured(line: str) -> list[tuple[str, Mapping[str, bool]]]:
 
 
 def gate_lines(
-    evidence: Mapping[str, Any],
-    verdict: str,
+    evidence: Evidence,
+    verdict: Verdict,
     note: str = "",
     *,
     aside: str = "",
@@ -45,39 +43,28 @@ def gate_lines(
     `verdict` is the run's for this gate, which may be NOT MEASURED where the evidence's is not;
     `note` says why, `aside` what part the gate has in the run. `verbose` adds every number.
     """
-    final = Verdict(verdict)
-    results = [CriterionResult.from_dict(one) for one in evidence["criteria"]]
-    rates = rates_of(evidence)
-    k = "" if evidence["k"] is None else f" k={evidence['k']}"
-    head = f"{evidence['gate']}{k}: {final}{aside}: {standing(final, results)}"
+    results, rates = evidence.criteria, evidence.rates
+    k = "" if evidence.k is None else f" k={evidence.k}"
+    head = f"{evidence.gate}{k}: {verdict}{aside}: {standing(verdict, results)}"
     lines = [
         *wrapped(head, width, 0, 2),
         *_subject(evidence, width),
         *(wrapped(note, width) if note else []),
         *_validity(evidence, width),
     ]
-    invalid = evidence["verdict"] == Verdict.INVALID
+    invalid = evidence.is_invalid
     if invalid:
         lines += _reasons(evidence, width)
         lines += ["", *wrapped("Measured, and not to be read as a result:", width)]
     lines += [*([] if invalid else [""]), *_conditions(evidence, width, verbose)]
-    for required in evidence["required"]:
-        before = [CriterionResult.from_dict(one) for one in required["criteria"]]
-        known = Verdict(required["verdict"])
-        told = f"required {required['gate']}: {known}: {standing(known, before)}"
-        lines += ["", *wrapped(told, width)]
-        lines += criteria_lines(before, rates, width, 4, verbose)
+    for required in evidence.required:
+        stands = standing(required.verdict, required.criteria)
+        lines += ["", *wrapped(f"required {required.name}: {required.verdict}: {stands}", width)]
+        lines += criteria_lines(required.criteria, rates, width, 4, verbose)
     if not invalid:
         lines += ["", *criteria_lines(results, rates, width, 2, verbose)]
-    lines += ["", *wrapped(f"So: {closing(final, results)}", width)]
+    lines += ["", *wrapped(f"So: {closing(verdict, results)}", width)]
     return [*lines, *(_origins(evidence, width) if verbose else [])]
-
-
-def rates_of(evidence: Mapping[str, Any]) -> dict[str, float]:
-    """Success rates by condition, under the score that the criteria read."""
-    score = evidence["score"]
-    conditions = evidence["conditions"].items()
-    return {name: held[score]["successes"] / held["n"] for name, held in conditions}
 
 
 def criteria_lines(
@@ -104,70 +91,68 @@ def criteria_lines(
     return lines + [line for text in unread for line in wrapped(text, width, indent, indent + 4)]
 
 
-def _subject(evidence: Mapping[str, Any], width: int) -> list[str]:
-    receiver, looks = evidence["receiver"], evidence["looks"]
-    made = _codec(evidence["codec"])
-    told = [f"receiver {receiver['name']} ({receiver['dtype']}, {receiver['device']}){made}"]
-    if evidence["title"] != evidence["gate"]:
-        told.insert(0, f"claim: {evidence['title']}")
-    asked = f"answers {evidence['answers']}; scored by {evidence['score']}"
-    if "rule" in looks:
-        look = f"look {looks['look']} of {len(looks['sizes'])} ({looks['rule']})"
-        saved = looks["declared"] - looks["used"]
-        tail = f", {saved} saved" if saved else ""
-        told.append(f"{looks['used']} of {looks['declared']} episodes: ended at {look}{tail}")
+def _subject(evidence: Evidence, width: int) -> list[str]:
+    receiver, looks = evidence.receiver, evidence.looks
+    made = _codec(evidence.codec)
+    told = [f"receiver {receiver.name} ({receiver.dtype}, {receiver.device}){made}"]
+    if evidence.title != evidence.gate:
+        told.insert(0, f"claim: {evidence.title}")
+    asked = f"answers {evidence.answers}; scored by {evidence.score}"
+    if looks.rule is not None:
+        look = f"look {looks.look} of {len(looks.sizes)} ({looks.rule})"
+        tail = f", {looks.saved} saved" if looks.saved else ""
+        told.append(f"{looks.used} of {looks.declared} episodes: ended at {look}{tail}")
         told.append(asked)
     else:
-        told.append(f"{looks['used']} episodes; {asked}")
+        told.append(f"{looks.used} episodes; {asked}")
     return [line for text in told for line in wrapped(text, width)]
 
 
-def _codec(codec: Mapping[str, Any] | None) -> str:
+def _codec(codec: CodecFacts | None) -> str:
     if codec is None:
         return ""
-    if codec["origin"] == "own":
-        declared = codec["trained_on"]
+    if codec.origin == "own":
+        declared = codec.trained_on
         training = "unknown" if declared is None else f"on {declared} declared messages"
-        return f", codec {codec['architecture']} (own, training {training})"
-    return f", codec {codec['origin']} (seed {codec['seed']})"
+        return f", codec {codec.architecture} (own, training {training})"
+    return f", codec {codec.origin} (seed {codec.seed})"
 
 
-def _validity(evidence: Mapping[str, Any], width: int) -> list[str]:
-    run = [check for check in evidence["checks"] if check["passed"] is not None]
-    failed = [check for check in run if check["passed"] is False]
+def _validity(evidence: Evidence, width: int) -> list[str]:
+    run, failed = evidence.applied_checks, evidence.failed_checks
     lines = wrapped(f"validity: {len(run) - len(failed)} of {len(run)} checks passed", width)
     for check in failed:
-        told = f"FAILED: {check['title']}: {check['detail']} ({check['id']})"
+        told = f"FAILED: {check.title}: {check.detail} ({check.id})"
         lines += wrapped(told, width, 4, 8)
     return lines
 
 
-def _reasons(evidence: Mapping[str, Any], width: int) -> list[str]:
+def _reasons(evidence: Evidence, width: int) -> list[str]:
     """Why a gate is INVALID, where no check of its own says so."""
-    if any(check["passed"] is False for check in evidence["checks"]):
+    if evidence.failed_checks:
         return []
-    return [line for one in evidence["reasons"] for line in wrapped(one, width, 4, 8)]
+    return [line for one in evidence.reasons for line in wrapped(one, width, 4, 8)]
 
 
-def _conditions(evidence: Mapping[str, Any], width: int, verbose: bool) -> list[str]:
-    score = evidence["score"]
-    other = "greedy" if score == "likelihood" else "likelihood"
-    held = evidence["conditions"]
+def _conditions(evidence: Evidence, width: int, verbose: bool) -> list[str]:
+    held = evidence.conditions
     rows = [
         [
-            *_success(name, one["n"], one[score]["successes"], one[score]["interval"]),
-            f"{100 * one[other]['successes'] / one['n']:.1f} %",
+            *_success(name, numbers.n, numbers.under(evidence.score)),
+            f"{100 * numbers.rate(evidence.other_score):.1f} %",
         ]
-        for name, one in held.items()
+        for name, numbers in held.items()
     ]
-    heads = [*_heads(evidence["confidence"]), other]
-    if any("credit" in one for one in held.values()):
+    heads = [*_heads(evidence.confidence), evidence.other_score]
+    credits = [numbers.credit for numbers in held.values()]
+    if any(credit is not None for credit in credits):
         heads.append("credit")
-        credits = [f"{one['credit']:.3f}" for one in held.values()]
-        rows = [[*row, credit] for row, credit in zip(rows, credits, strict=True)]
-    if verbose or any(one["near_ties"] for one in held.values()):
+        for row, credit in zip(rows, credits, strict=True):
+            row.append("-" if credit is None else f"{credit:.3f}")
+    if verbose or any(numbers.near_ties for numbers in held.values()):
         heads.append("near-ties")
-        rows = [[*row, str(one["near_ties"])] for row, one in zip(rows, held.values(), strict=True)]
+        for row, numbers in zip(rows, held.values(), strict=True):
+            row.append(str(numbers.near_ties))
     return table(heads, rows, width)
 
 
@@ -177,8 +162,7 @@ def success_table(
     """Success by condition, of the same n episodes, with Wilson intervals."""
     rows = []
     for name, successes in counts.items():
-        interval = wilson(successes, n, confidence)
-        rows.append(_success(name, n, successes, (interval.low, interval.high)))
+        rows.append(_success(name, n, Successes(successes, wilson(successes, n, confidence))))
     return table(_heads(confidence), rows, width)
 
 
@@ -186,13 +170,14 @@ def _heads(confidence: float) -> list[str]:
     return ["condition", "success", "", f"{_percent(confidence)} interval"]
 
 
-def _success(name: str, n: int, successes: int, interval: Sequence[float]) -> list[str]:
-    low, high = (f"{100 * bound:.1f}" for bound in interval)
-    return [name, f"{successes}/{n}", f"{100 * successes / n:.1f} %", f"{low} to {high} %"]
+def _success(name: str, n: int, found: Successes) -> list[str]:
+    count, interval = found.successes, found.interval
+    span = f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
+    return [name, f"{count}/{n}", f"{100 * count / n:.1f} %", span]
 
 
 def _numbers(result: CriterionResult) -> list[str]:
-    scale, unit = scale_of(parse_claim(result.text))
+    scale, unit = scale_of(result.claim)
     unit = unit and f" {unit}"
     margins = " and ".join(shown(margin, scale) for margin in result.margins)
     told = [f"bound {margins}{unit}"]
@@ -212,15 +197,14 @@ def _numbers(result: CriterionResult) -> list[str]:
     return [", ".join(told), "; ".join([counts, f"{result.method}: {', '.join(tested)}"])]
 
 
-def _origins(evidence: Mapping[str, Any], width: int) -> list[str]:
-    blocks = [block for held in evidence["cache"].values() for block in held]
-    cached = sum(block["cached"] for block in blocks)
-    seconds = ", ".join(f"{name} {value:g}" for name, value in evidence["seconds"].items())
+def _origins(evidence: Evidence, width: int) -> list[str]:
+    cached = sum(block.cached for block in evidence.blocks)
+    seconds = ", ".join(f"{name} {value:g}" for name, value in evidence.seconds.items())
     told = [
         f"seconds: {seconds}",
-        f"outcomes from the cache: {cached} of {len(blocks)} blocks",
-        *(f"{name} {value}" for name, value in evidence["hashes"].items() if value),
-        f"run {evidence['run']}, written {evidence['written']}",
+        f"outcomes from the cache: {cached} of {len(evidence.blocks)} blocks",
+        *(f"{name} {value}" for name, value in to_data(evidence.hashes).items() if value),
+        f"run {evidence.run}, written {evidence.written}",
     ]
     return ["", *(line for text in told for line in wrapped(text, width, 2, 4))]
 

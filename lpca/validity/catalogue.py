@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lpca.base.registry import Registry
+from lpca.evidence import CheckResult
 
 if TYPE_CHECKING:
     from lpca.validity.audit import Audit
@@ -57,16 +58,6 @@ class Check:
     def __call__(self, audit: Audit) -> str:
         """Carry it out."""
         return self.find(audit)
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """One check's outcome; `passed` is None where it does not apply, as `detail` then says."""
-
-    id: str
-    title: str
-    passed: bool | None
-    detail: str
 
 
 CHECKS: Registry[Check] = Registry("check", "lpca.validity.checks", order=lambda check: check.place)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from whole_evidence import complete
 
 from lpca.commands.cli import main
 
@@ -160,7 +161,7 @@ def test_judge_reads_the_evidence_of_a_run(tmp_path, capsys, passed, code):
     check = {"id": "x", "title": "the prefix is used", "passed": passed, "detail": "no"}
     evidence = {"gate": "gate1", "score": "likelihood", "checks": [check], "episodes": episodes}
     path = tmp_path / "evidence.json"
-    path.write_text(json.dumps(evidence), encoding="utf-8")
+    path.write_text(json.dumps(complete(evidence)), encoding="utf-8")
     assert main(["judge", str(path), "--spec", DEFAULT]) == code
     assert ("the prefix is used: no" in capsys.readouterr().out) is not passed
 

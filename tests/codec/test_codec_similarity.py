@@ -9,6 +9,7 @@ from lpca.codec.architectures.static_prefix import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.similarity import FIRST, similarity
+from lpca.evidence import Similarity, from_data, to_data
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
 
@@ -44,7 +45,7 @@ def test_cosines_are_those_of_whole_prefixes(llama: Receiver) -> None:
     assert found.norm_ratio == pytest.approx(
         float(norms.mean()) / llama.mean_embedding_norm, abs=1e-3
     )
-    assert found.seeds == [e.seed for e in episodes]
+    assert found.seeds == tuple(e.seed for e in episodes)
 
 
 def test_a_prefix_that_ignores_messages_is_a_wall_of_ones(llama: Receiver) -> None:
@@ -62,9 +63,9 @@ def test_a_prefix_of_zeros_is_like_nothing(llama: Receiver) -> None:
         assert isinstance(one.codec, StaticPrefix)
         one.codec.start.zero_()
     found = similarity(one, Trip().evaluation_set("test", "seen", 2, 0))
-    assert found.right == [[0.0, 0.0], [0.0, 0.0]]
+    assert found.right == ((0.0, 0.0), (0.0, 0.0))
     assert found.norm_ratio == 0.0
-    assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) == found.to_dict()
+    assert from_data(Similarity, json.loads(json.dumps(to_data(found), allow_nan=False))) == found
 
 
 def test_of_one_episode_there_is_no_pair(llama: Receiver) -> None:

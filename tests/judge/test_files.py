@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_evidence import complete
 
 from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeError, OutcomeTable
@@ -58,13 +59,14 @@ def test_the_evidence_of_a_run_is_read_with_its_own_score_and_faults(tmp_path):
             {"seed": 5, "answers": "seen", "outcomes": {"p0": outcome(False, True)}},
         ],
     }
-    held = read(tmp_path, "o.json", json.dumps(evidence))
+    held = read(tmp_path, "o.json", json.dumps(complete(evidence)))
     assert held.gate == "gate1"
     assert held.table.outcomes["p0"] == (False, True)
     assert held.faults == ("A: 3 episodes",)
-    del evidence["episodes"][1]["outcomes"]
-    with pytest.raises(OutcomeError, match="this evidence is incomplete"):
-        read(tmp_path, "o.json", json.dumps(evidence))
+    broken = complete(evidence)
+    del broken["episodes"][1]["outcomes"]
+    with pytest.raises(OutcomeError, match=r"damaged: episodes\[1\].outcomes is missing"):
+        read(tmp_path, "o.json", json.dumps(broken))
 
 
 def test_outcomes_by_condition_are_paired_by_seed_not_by_order(tmp_path):

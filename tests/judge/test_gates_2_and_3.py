@@ -13,9 +13,9 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from lpca.checker.check import check_spec
+from lpca.evidence import CriterionResult
 from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeTable, judge
-from lpca.judge.results import CriterionResult
 from lpca.stats import Gain, Verdict
 
 ROOT = Path(__file__).parents[2]

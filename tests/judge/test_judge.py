@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lpca.evidence import from_data, to_data
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import (
@@ -172,9 +173,9 @@ def test_results_survive_json():
     outcomes["p1"] = (False,) * 50
     claims = ["normal > p0", "abs(null - p0) < 0.1", "0.1 < p0 < 0.6", "normal / p1 > 0.5"]
     whole = judge_gate(gate(*claims), OutcomeTable(tuple(range(50)), outcomes), EVALUATION)
-    text = json.dumps(whole.to_dict(), allow_nan=False)
-    again = GateResult.from_dict(json.loads(text))
-    assert again.to_dict() == whole.to_dict()
+    text = json.dumps(to_data(whole), allow_nan=False)
+    again = from_data(GateResult, json.loads(text))
+    assert to_data(again) == to_data(whole)
     assert again.criteria[0] == whole.criteria[0]
 
 

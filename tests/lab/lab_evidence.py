@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+from whole_evidence import complete
 
 from lpca.stats import wilson
 
@@ -39,7 +39,7 @@ def evidence(rates=None, nll=None, losses=None, n=N, **changes):
         "seconds": {"encode": 1.0, "evaluate": 9.0, "check": 3.0},
         "episodes": [episode(i, columns, nll) for i in range(n)],
     }
-    return copy.deepcopy({**made, **changes})
+    return complete({**made, **changes})
 
 
 def condition(values):

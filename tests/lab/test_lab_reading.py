@@ -6,14 +6,20 @@ import statistics
 
 import pytest
 from lab_evidence import N, evidence
+from whole_evidence import typed
 
 from lpca.lab.signature import MAGIC_PROMPT, NOTHING, PARTLY, TRANSMITS, moved, signature, why
-from lpca.lab.summary import Bits, not_measured, read
+from lpca.lab.summary import Bits, not_measured
+from lpca.lab.summary import read as read_typed
 from lpca.stats import PairedTable, Verdict, mean_difference, tango
 
 FLAT = [2.0, 2.2, 1.8, 2.1, 1.9] * 8
 SAME = {"normal": 3.0, "shuffle": 3.0}
 GUESSES = {"normal": 15, "shuffle": 15}
+
+
+def read(held):
+    return read_typed(typed(held))
 
 
 def failed(**changes):

@@ -11,6 +11,7 @@ import sys
 import pytest
 from lab_evidence import N, evidence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from whole_evidence import typed
 
 from lpca.lab.show import as_csv, markdown, text
 from lpca.lab.summary import not_measured, read
@@ -33,7 +34,7 @@ MAGIC = {"normal": 15, "shuffle": 15}
 
 
 def entry(row, seed, k=4, held=None, reading=None):
-    return Entry(row, k, seed, f"evidence/{row}{seed}.json", read(held) if held else reading)
+    return Entry(row, k, seed, f"evidence/{row}{seed}.json", read(typed(held)) if held else reading)
 
 
 def failing(verdict="FAIL", **changes):

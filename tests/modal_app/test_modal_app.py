@@ -10,7 +10,7 @@ import sys
 import pytest
 from gate_project import BASE, HEAD, MAIN, ROOT
 
-from lpca.judge.results import GateResult
+from lpca.evidence import parse_evidence
 from lpca.stats import Verdict
 
 pytestmark = pytest.mark.skipif(
@@ -60,7 +60,7 @@ def test_the_gate_reads_what_was_evaluated(app, evidence):
     assert all(one["cached"] for keys in made["cache"].values() for one in keys)
     assert len(made["codec"]["history"]) == app.EPOCH
     assert Verdict(made["verdict"]) != Verdict.NOT_MEASURED
-    assert GateResult.from_dict(made).criteria
+    assert parse_evidence(made).criteria
     (book,) = (app._home() / "ledger").glob("*.jsonl")
     assert len(book.read_text().splitlines()) == 1
 

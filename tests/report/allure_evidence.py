@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from whole_evidence import typed
+
 from lpca.gatespec.model import Criterion, Gate, Position
 from lpca.pytest_plugin.cases import Case
 from lpca.stats import Difference
@@ -44,7 +46,7 @@ def evidence(verdict="PASS", check=True, successes=50, **changes):
         "n": 60 if read else None,
     }
     outcome = {"likelihood": True, "greedy": False, "said": " Oslo\n"}
-    return {
+    made = {
         "run": "r1",
         "command": ["pytest", "gates/"],
         "written": "2026-01-02T03:04:05+00:00",
@@ -74,7 +76,7 @@ def evidence(verdict="PASS", check=True, successes=50, **changes):
         "static": {"origin": "cached", "history": []},
         "task": {"name": "trip", "seed": 5},
         "hashes": {"spec": "abc"},
-        "cache": {"normal": [{"cached": True}, {"cached": False}]},
+        "cache": {"normal": [{"key": "a", "cached": True}, {"key": "b", "cached": False}]},
         "versions": {"lpca": "0.1.0", "torch": "2.13.0"},
         "machine": {"platform": "Linux", "processor": "x86_64"},
         "seconds": {
@@ -107,5 +109,5 @@ def evidence(verdict="PASS", check=True, successes=50, **changes):
                 "outcomes": {"normal": outcome, "null": outcome},
             }
         ],
-        **changes,
     }
+    return typed({**made, **changes})

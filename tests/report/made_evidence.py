@@ -6,8 +6,10 @@ import hashlib
 import json
 
 from gate_project import BASE, HEAD, MAIN
+from whole_evidence import complete
 
 from lpca.base.hashing import hash_data
+from lpca.evidence import to_data
 from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeTable, judge
 from lpca.stats import wilson
@@ -50,7 +52,6 @@ def evidence(
     ]
     faults = [f"{failed}: it is broken"] if failed else []
     held = {
-        "format": 1,
         "run": "run-1",
         "command": ["pytest", "gates", "-m", "main"],
         "written": "2026-03-04T05:06:07+00:00",
@@ -59,14 +60,14 @@ def evidence(
         "answers": "seen",
         "score": "likelihood",
         "confidence": 0.95,
-        **judge(spec, gate, table, faults=faults).to_dict(),
+        **to_data(judge(spec, gate, table, faults=faults)),
         "looks": {"used": n, "declared": n},
-        "required": [judge(spec, name, table).to_dict() for name in spec.gates[gate].requires],
+        "required": [to_data(judge(spec, name, table)) for name in spec.gates[gate].requires],
         "beside": [],
         "checks": checks,
         "conditions": {name: _condition(values) for name, values in columns.items()},
         "receiver": {"name": "stub", "device": "cpu", "dtype": "float32"},
-        "codec": {"origin": "trained", "architecture": "token_pooler", "seed": 0, "history": [1]},
+        "codec": {"origin": "trained", "architecture": "token_pooler", "seed": 0},
         "static": None,
         "task": {"name": "trip", "seed": 5, "options": 4},
         "hashes": {"receiver": "aa", "outcomes": "", "codec": None},
@@ -76,8 +77,7 @@ def evidence(
         "seconds": {"load": 1.0},
         "episodes": [_episode(seed, i, columns) for i, seed in enumerate(seeds)],
     }
-    held |= changes
-    return signed(held)
+    return signed(complete({**held, **changes}))
 
 
 def signed(held):

@@ -10,12 +10,22 @@ import pytest
 from made_evidence import evidence, outcomes, save, signed
 
 from lpca.commands.cli import main
-from lpca.report.attempts.compare import compare
-from lpca.report.attempts.kept import RecordError, compact
+from lpca.evidence import parse_evidence
+from lpca.report.attempts.compare import compare as compare_typed
+from lpca.report.attempts.kept import RecordError
+from lpca.report.attempts.kept import compact as compact_typed
 from lpca.stats import tango_test
 
 A_NORMAL = [True] * 50 + [False] * 10
 B_NORMAL = [False] * 12 + [True] * 45 + [False] * 3
+
+
+def compare(first, second, asked=()):
+    return compare_typed(parse_evidence(first), parse_evidence(second), asked)
+
+
+def compact(held):
+    return compact_typed(parse_evidence(held)).data
 
 
 @pytest.fixture
@@ -181,8 +191,8 @@ def shuffle_missing(held):
     [
         (altered, "normal", "not those it was written with"),
         (shuffle_missing, "shuffle", "shuffle was not run in both; allowed: p0, p1"),
-        (lambda held: held.pop("hashes"), "normal", "lacks hashes"),
-        (lambda held: held.update(episodes=3), "normal", "not as lpca writes it"),
+        (lambda held: held.pop("hashes"), "normal", "hashes is missing"),
+        (lambda held: held.update(episodes=3), "normal", "episodes is 3; allowed: a list"),
         (lambda held: held.clear(), "normal", "neither a run's evidence"),
     ],
 )

@@ -62,8 +62,11 @@ def test_other_formats(tmp_path: Path, format: str) -> None:
         ([evidence(), {**evidence(), "gate": "other"}], "several gates: main, other"),
         ([{"some": "json"}], "0.json: no evidence"),
         ([[1, 2]], "0.json: no evidence"),
-        ([{**evidence(), "looks": {"used": 1}, "criteria": [{}]}], "0.json: this evidence"),
-        ([{**evidence(), "conditions": 3}], "0.json: this evidence is incomplete"),
+        (
+            [{**evidence(), "looks": {"used": 1}, "criteria": [{}]}],
+            "0.json: criteria[0].id is missing",
+        ),
+        ([{**evidence(), "conditions": 3}], "0.json: conditions is 3; allowed: an object"),
         ([evidence(), {**evidence(), "k": 8, "score": "greedy"}], "different score"),
     ],
 )

@@ -12,7 +12,9 @@ import pytest
 from drawn_evidence import RATES, N, evidence, invalid
 from matplotlib.figure import Figure
 
-from lpca.report.figures import FigureError, capability_figure, rates_figure, svg
+from lpca.evidence import Evidence, parse_evidence
+from lpca.report import figures
+from lpca.report.figures import FigureError, svg
 from lpca.report.figures.files import _of_one_curve, write_pictures
 from lpca.report.figures.rates import LOOKS
 
@@ -31,6 +33,18 @@ def run(k: int, normal: int, bits: float | None = None, **changes: Any) -> dict[
 
 
 RUNS = [run(8, 170), run(1, 80), run(2, 110), run(1, 70, 10.0), run(2, 90, 20.0)]
+
+
+def typed(found: list[dict[str, Any]]) -> list[Evidence]:
+    return [parse_evidence(one) for one in found]
+
+
+def rates_figure(found: list[dict[str, Any]]) -> Figure:
+    return figures.rates_figure(typed(found))
+
+
+def capability_figure(found: list[dict[str, Any]]) -> Figure:
+    return figures.capability_figure(typed(found))
 
 
 def series(figure: Figure, kind: str) -> list[tuple[float, float]]:
@@ -97,7 +111,10 @@ def test_what_must_not_be_read_is_left_out_and_counted() -> None:
         ({"gate": "other"}, "different gate"),
         ({"score": "greedy"}, "different score"),
         ({"task": {"name": "relay", "seed": 6}}, "different task"),
-        ({"receiver": {"name": "mine", "dtype": "float32"}}, "different receivers"),
+        (
+            {"receiver": {"name": "mine", "device": "cpu", "dtype": "float32"}},
+            "different receivers",
+        ),
     ],
 )
 def test_what_does_not_belong_together_is_refused(changes: dict[str, Any], says: str) -> None:
@@ -106,7 +123,7 @@ def test_what_does_not_belong_together_is_refused(changes: dict[str, Any], says:
 
 
 def test_evidence_without_bits_is_refused_in_one_line() -> None:
-    with pytest.raises(FigureError, match="incomplete or broken"):
+    with pytest.raises(FigureError, match="two rates or more"):
         rates_figure([evidence()])
     with pytest.raises(FigureError, match="two rates or more"):
         rates_figure([{**RUNS[0], "verdict": "INVALID"}])
@@ -131,9 +148,9 @@ def test_plot_draws_it_where_text_and_latents_have_bits(tmp_path: Path) -> None:
 
 
 def test_against_k_a_codebook_does_not_stand_beside_continuous_latents() -> None:
-    assert {one["k"] for one in _of_one_curve(RUNS)} == {1, 2, 8}
-    assert len(_of_one_curve(RUNS)) == 3
-    assert _of_one_curve(RUNS[3:]) == RUNS[3:]
+    assert {one.k for one in _of_one_curve(typed(RUNS))} == {1, 2, 8}
+    assert len(_of_one_curve(typed(RUNS))) == 3
+    assert _of_one_curve(typed(RUNS[3:])) == typed(RUNS[3:])
 
 
 def test_a_size_that_cuts_nothing_is_said_to() -> None:

@@ -10,6 +10,7 @@ from gate_project import BASE, ROOT
 from made_evidence import SECRET, evidence, outcomes, save, signed
 
 from lpca.commands.cli import main
+from lpca.evidence import parse_evidence
 from lpca.report.attempts.kept import RECORD
 from lpca.report.attempts.next_steps import next_steps
 from lpca.report.figures import gate_figure, svg
@@ -116,7 +117,14 @@ def test_a_note_on_what_is_recorded_already_is_not_lost_in_silence(record, folde
 
 
 def test_how_alike_prefixes_are_is_told_where_it_was_measured(record, folder, tmp_path):
-    found = {"between": 0.25, "norm_ratio": 1.5, "right": [[1.0]], "donor": [[1.0]], "seeds": [1]}
+    found = {
+        "between": 0.25,
+        "own_donor": 0.2,
+        "norm_ratio": 1.5,
+        "right": [[1.0]],
+        "donor": [[1.0]],
+        "seeds": [1],
+    }
     record(evidence(tmp_path, similarity=found))
     text = sections(folder / "main-attempt-01.md")["Results"]
     assert "mean cosine of 0.25; a latent's norm is 1.50 times" in text
@@ -164,7 +172,7 @@ def test_fail_and_inconclusive_lead_to_different_steps(tmp_path):
     held = evidence(tmp_path, outcomes(normal=40, shuffle=95), gates=BASE + HARD)
     verdicts = {one["id"]: one["verdict"] for one in held["criteria"]}
     assert verdicts == {"above_shuffle": "FAIL", "far_above_p0": "INCONCLUSIVE"}
-    first, second, last = next_steps(held)
+    first, second, last = next_steps(parse_evidence(held))
     assert first.startswith("`above_shuffle` is contradicted: the receiver does as well with")
     needed = held["criteria"][1]["needed_n"]
     assert needed is not None
@@ -192,7 +200,7 @@ def test_what_was_left_out_is_to_be_measured(tmp_path):
     del columns["shuffle"]
     held = evidence(tmp_path, columns)
     assert held["verdict"] == "NOT MEASURED"
-    steps = next_steps(held)
+    steps = next_steps(parse_evidence(held))
     assert any("above_shuffle has no outcomes" in step for step in steps)
     assert not any("contradicted" in step for step in steps)
 
@@ -206,7 +214,9 @@ def test_one_k_of_several_does_not_pass_for_the_gate(record, folder, tmp_path):
 def test_no_message_is_published_and_the_record_can_still_be_judged(
     record, folder, tmp_path, capsys
 ):
-    held = evidence(tmp_path, prompts=[SECRET])
+    prompt = {"condition": "p1", "seed": 0, "text": SECRET}
+    prompt |= {"prompt_sha256": "", "slot_sha256": ""}
+    held = evidence(tmp_path, prompts=[prompt])
     record(held)
     assert not [name for name, data in files(folder).items() if SECRET.encode() in data]
     kept = json.loads((folder / "main-attempt-01.json").read_text(encoding="utf-8"))
@@ -220,7 +230,7 @@ def test_no_message_is_published_and_the_record_can_still_be_judged(
 def test_beside_a_page_stands_its_picture(folder, tmp_path, failed):
     held = evidence(tmp_path, failed=failed)
     assert main(["record", save(tmp_path / "main.json", held), "--folder", str(folder)]) == 0
-    assert (folder / "main-attempt-01.svg").read_bytes() == svg(gate_figure(held))
+    assert (folder / "main-attempt-01.svg").read_bytes() == svg(gate_figure(parse_evidence(held)))
     assert "](main-attempt-01.svg)" in sections(folder / "main-attempt-01.md")["Results"]
 
 
@@ -236,10 +246,10 @@ def test_a_page_stands_for_its_record(record, folder, tmp_path, capsys):
     ("change", "says"),
     [
         ({"gate": "../../escaped"}, "names no attempt"),
-        ({"verdict": "FINE"}, "not as lpca writes it"),
-        ({"receiver": None}, "not as lpca writes it"),
-        ({"conditions": {}}, "not as lpca writes it"),
-        ({"record": {}}, "no run's evidence"),
+        ({"verdict": "FINE"}, "verdict is 'FINE'; allowed: PASS, FAIL"),
+        ({"receiver": None}, "receiver is None; allowed: an object"),
+        ({"conditions": {}}, "conditions lacks p0, yet episode 0 has it"),
+        ({"record": {}}, "record.id is missing"),
     ],
 )
 def test_what_cannot_be_recorded_is_one_line_and_writes_nothing(

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from whole_evidence import typed
 
+from lpca.evidence import to_data
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeTable, judge
 from lpca.pytest_plugin.families import family_verdict
 from lpca.report.layout import fitting, wrapped
 from lpca.report.sentences import meaning
-from lpca.report.terminal import coloured, gate_lines
+from lpca.report.terminal import coloured
+from lpca.report.terminal import gate_lines as typed_lines
 from lpca.stats import Verdict, wilson
 
 SPEC = """
@@ -79,14 +82,14 @@ def evidence_of(spec, rates=SOUND, n=100, faults=(), criteria=None, ties=0, look
     }
     hashed = "0123456789abcdef" * 4
     return {
-        **judge(spec, "main", table, criteria, read).to_dict(),
+        **to_data(judge(spec, "main", table, criteria, read)),
         "k": 4,
         "title": gate.title,
         "answers": gate.answers,
         "score": "likelihood",
         "confidence": 0.95,
         "looks": {"used": n, "declared": n, **(looks or {})},
-        "required": [judge(spec, "base", table).to_dict()],
+        "required": [to_data(judge(spec, "base", table))],
         "checks": checks,
         "conditions": {
             name: {"n": n, "near_ties": ties, "likelihood": one, "greedy": one}
@@ -100,6 +103,10 @@ def evidence_of(spec, rates=SOUND, n=100, faults=(), criteria=None, ties=0, look
         "run": hashed[:32],
         "written": "2026-01-01T00:00:00+00:00",
     }
+
+
+def gate_lines(evidence, verdict, note="", **options):
+    return typed_lines(typed(evidence), Verdict(verdict), note, **options)
 
 
 def text_of(evidence, **options):
@@ -230,7 +237,7 @@ def test_a_family_of_hundreds_stays_short(spec, columns):
         for i in range(100)
     ]
     evidence = {"gate": "main", "k": 4, "score": "likelihood", "checks": [], "episodes": episodes}
-    family = family_verdict(loaded, loaded.gates["main"], {4: Verdict.PASS}, {4: evidence})
+    family = family_verdict(loaded, loaded.gates["main"], {4: Verdict.PASS}, {4: typed(evidence)})
     lines = family.lines(columns)
     assert max(map(len, lines)) <= columns
     assert "(386 k)" in " ".join(lines)

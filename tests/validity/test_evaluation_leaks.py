@@ -26,6 +26,7 @@ from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import CONDITIONS, Setting, SlotMaker, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome
+from lpca.evidence import CheckResult
 from lpca.gatespec.model import LATENT
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
@@ -33,7 +34,7 @@ from lpca.receivers.model import Receiver
 from lpca.sabotage.parts import Wrapped
 from lpca.tasks import Episode, EpisodeSet, Trip
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CHECKS, CheckResult, run_checks
+from lpca.validity.catalogue import CHECKS, run_checks
 
 K, N = 3, 24
 TRAINING_SEED = 0

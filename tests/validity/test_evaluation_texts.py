@@ -20,13 +20,14 @@ from lpca.evaluation.condition_numbers import COSTS, condition_numbers
 from lpca.evaluation.conditions import TEXTS, Setting, beginning, build_slots, structured
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome
+from lpca.evidence import CheckResult
 from lpca.gatespec.model import CONDITIONS, TRUNCATED
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.tasks import Relay, TaskError, Trip
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CheckResult, run_checks
+from lpca.validity.catalogue import run_checks
 
 K, N = 3, 6
 READ = ("p0", "p1", *TRUNCATED, "p5", "embed", "normal", "null", "random", "shuffle")

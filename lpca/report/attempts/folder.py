@@ -9,13 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lpca.base.files import cache_dir, locked, write_file
+from lpca.base.files import cache_dir, locked, read_json, write_file
 from lpca.base.hashing import hash_data
+from lpca.evidence import Evidence, to_data
 from lpca.gatespec.model import Spec
 from lpca.report.attempts import kept as keeping
 from lpca.report.attempts import published
 from lpca.report.attempts.index import index
-from lpca.report.attempts.kept import RECORD, AttemptId, RecordError
+from lpca.report.attempts.kept import (
+    RECORD,
+    Attempt,
+    AttemptId,
+    Note,
+    Published,
+    RecordError,
+    RecordFacts,
+    facts_of,
+)
 from lpca.report.attempts.page import page
 from lpca.report.attempts.picture import glance
 
@@ -44,24 +54,24 @@ class Folder:
         Notes carry the evidence's date unless they begin with their own. RecordError where the
         same run was recorded with other content.
         """
-        evidence = keeping.read(file)
-        if RECORD in evidence:
+        run = keeping.read(file)
+        if not isinstance(run, Attempt) or run.record is not None:
             raise RecordError(f"{file} is an attempt's own record, no run's evidence")
-        sha256, notes = hash_data(evidence), _notes(evidence["written"][:10], texts)
+        evidence = run.evidence
+        # the file's content, in whichever form it was written
+        sha256, notes = hash_data(read_json(file)), _notes(evidence.written[:10], texts)
         with self._locked():
             earlier = self._same(evidence, sha256)
             if earlier is not None:
                 return self._again(earlier, texts)
-            identity = self._next(evidence["gate"])
-            facts = _facts(identity, file, sha256, notes)
-            return self._write({RECORD: facts, **keeping.compact(evidence)})
+            facts = RecordFacts(str(self._next(evidence.gate)), file.name, sha256, notes)
+            return self._write(facts, Attempt(keeping.compact(evidence), facts))
 
     def record_published(self, file: Path, spec: Spec, texts: Sequence[str]) -> list[Recorded]:
         """Write the pages of a file of published attempts, each under its own number."""
-        return [
-            self._record_published(held, file, spec, texts)
-            for held in keeping.read(file)["attempts"]
-        ]
+        found = keeping.read(file)
+        attempts = [] if isinstance(found, Attempt) else found["attempts"]
+        return [self._record_published(held, file, spec, texts) for held in attempts]
 
     def write_index(self) -> Path:
         """Write the index over every attempt that is here; return its path."""
@@ -70,11 +80,12 @@ class Folder:
         write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
         return path
 
-    def attempts(self) -> Iterator[dict[str, Any]]:
+    def attempts(self) -> Iterator[Attempt | Published]:
         """Every kept attempt; RecordError where a file is none."""
         for path in sorted(self.path.glob("*-attempt-*.json")):
             kept = keeping.read(path)
-            if kept.get(RECORD, {}).get("id") != path.stem:
+            recorded = kept.record is not None if isinstance(kept, Attempt) else RECORD in kept
+            if not recorded or facts_of(kept).id != path.stem:
                 raise RecordError(f"{path}: it is no record of {path.stem}")
             yield kept
 
@@ -87,21 +98,21 @@ class Folder:
         with self._locked():
             path = self.path / f"{identity}.json"
             if not path.exists():
-                return self._write({RECORD: _facts(identity, file, sha256, notes), **body})
-            if keeping.read(path)[RECORD]["sha256"] == sha256:
+                facts = RecordFacts(str(identity), file.name, sha256, notes)
+                return self._write(facts, {RECORD: to_data(facts), **body})
+            if facts_of(keeping.read(path)).sha256 == sha256:
                 return self._again(identity, texts)
             raise RecordError(f"{path}: another attempt of this number is recorded already")
 
-    def _write(self, kept: dict[str, Any]) -> Recorded:
-        identity = kept[RECORD]["id"]
-        path, picture = self.path / f"{identity}.md", self.path / f"{identity}.svg"
-        if "attempts" in kept:
-            text = published.published_page(kept)
-        else:
-            text, drawn = page(kept, picture.name), glance(kept)
+    def _write(self, facts: RecordFacts, kept: Attempt | Published) -> Recorded:
+        path, picture = self.path / f"{facts.id}.md", self.path / f"{facts.id}.svg"
+        if isinstance(kept, Attempt):
+            text, drawn = page(kept, picture.name), glance(kept.evidence)
             write_file(picture, lambda part: part.write_bytes(drawn))
+        else:
+            text = published.published_page(kept)
         write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
-        keeping.write(self.path / f"{identity}.json", kept)
+        keeping.write(self.path / f"{facts.id}.json", kept)
         return Recorded(path, new=True)
 
     def _again(self, identity: AttemptId, texts: Sequence[str]) -> Recorded:
@@ -110,13 +121,13 @@ class Folder:
             raise RecordError(f"already recorded: {path}; a note is added when it is recorded")
         return Recorded(path, new=False)
 
-    def _same(self, evidence: Mapping[str, Any], sha256: str) -> AttemptId | None:
-        of_run = [evidence[key] for key in ("run", "gate", "k")]
+    def _same(self, evidence: Evidence, sha256: str) -> AttemptId | None:
         for kept in self.attempts():
-            identity = AttemptId.parse(kept[RECORD]["id"])
-            if kept[RECORD]["sha256"] == sha256:
+            facts = facts_of(kept)
+            identity = facts.identity
+            if facts.sha256 == sha256:
                 return identity
-            if "run" in kept and [kept[key] for key in ("run", "gate", "k")] == of_run:
+            if isinstance(kept, Attempt) and _run_of(kept.evidence) == _run_of(evidence):
                 raise RecordError(f"{identity} is of the same run, yet its evidence differs")
         return None
 
@@ -132,16 +143,13 @@ class Folder:
             yield
 
 
-def _facts(
-    identity: AttemptId, file: Path, sha256: str, notes: Sequence[Mapping[str, str]]
-) -> dict[str, Any]:
-    """What an attempt's record says of itself; the source by name only, for paths are private."""
-    return {"id": str(identity), "source": file.name, "sha256": sha256, "notes": notes}
+def _run_of(evidence: Evidence) -> tuple[str, str, int | None]:
+    return evidence.run, evidence.gate, evidence.k
 
 
-def _notes(date: str, texts: Sequence[str]) -> list[dict[str, str]]:
+def _notes(date: str, texts: Sequence[str]) -> tuple[Note, ...]:
     notes = []
     for text in texts:
         own = _DATE.fullmatch(text.strip())
-        notes.append({"date": own[1] if own else date, "text": own[2] if own else text.strip()})
-    return notes
+        notes.append(Note(own[1], own[2]) if own else Note(date, text.strip()))
+    return tuple(notes)

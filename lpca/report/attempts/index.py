@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lpca.report.attempts import page, published
-from lpca.report.attempts.kept import RECORD, AttemptId
+from lpca.report.attempts.kept import Attempt, AttemptId, Published, facts_of
 from lpca.report.markdown import plain, table
 
 SHOWN = ("normal", "p0", "null", "shuffle")
 _HEAD = ("attempt", "date", "gate", "receiver", "k", *SHOWN, "status", "verdict")
 
 
-def index(attempts: Iterable[Mapping[str, Any]]) -> str:
+def index(attempts: Iterable[Attempt | Published]) -> str:
     """Return the Markdown index of kept attempts, by gate and number."""
     rows = [
-        _published(one) if "attempts" in one else _measured(one)
-        for one in sorted(attempts, key=lambda kept: AttemptId.parse(kept[RECORD]["id"]))
+        _measured(one) if isinstance(one, Attempt) else _published(one)
+        for one in sorted(attempts, key=lambda kept: facts_of(kept).identity)
     ]
     lines = [
         "# Attempts",
@@ -32,24 +32,22 @@ def index(attempts: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _measured(kept: Mapping[str, Any]) -> list[str]:
+def _measured(kept: Attempt) -> list[str]:
+    held = kept.evidence
+    rates = held.rates
     return [
         _link(kept),
-        kept["written"][:10],
-        f"`{kept['gate']}`",
-        plain(kept["receiver"]["name"]),
-        "-" if kept["k"] is None else str(kept["k"]),
-        *(_rate(kept["conditions"].get(name), kept["score"]) for name in SHOWN),
-        page.validity(kept),
-        page.verdict(kept),
+        held.written[:10],
+        f"`{held.gate}`",
+        plain(held.receiver.name),
+        "-" if held.k is None else str(held.k),
+        *(f"{rates[name]:.1%}" if name in rates else "-" for name in SHOWN),
+        page.validity(held),
+        page.verdict(held),
     ]
 
 
-def _rate(numbers: Mapping[str, Any] | None, score: str) -> str:
-    return "-" if numbers is None else f"{numbers[score]['successes'] / numbers['n']:.1%}"
-
-
-def _published(kept: Mapping[str, Any]) -> list[str]:
+def _published(kept: Published) -> list[str]:
     held = kept["attempts"][0]
     invalid = published.validity(held) == "INVALID"
     return [
@@ -69,6 +67,6 @@ def _published_rates(held: Mapping[str, Any], name: str) -> str:
     return "<br>".join("-" if rate == "not published" else rate for rate in rates)
 
 
-def _link(kept: Mapping[str, Any]) -> str:
-    identity = AttemptId.parse(kept[RECORD]["id"])
+def _link(kept: Attempt | Published) -> str:
+    identity = facts_of(kept).identity
     return f"[{identity.number:02d}]({identity}.md)"

@@ -9,14 +9,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lpca.base.errors import UserError
 from lpca.base.files import StorageError, read_json, write_file
 from lpca.base.hashing import hash_data
-from lpca.judge.measured import is_evidence
+from lpca.evidence import (
+    EpisodeOutcome,
+    Evidence,
+    EvidenceError,
+    KeptEpisode,
+    from_data,
+    is_evidence,
+    parse_evidence,
+    to_data,
+)
 
 RECORD = "record"
 """The key that marks a file of this module: evidence or a published attempt, and this beside it."""
@@ -24,14 +33,6 @@ TEXT_CONDITIONS = ("p0", "p1")
 """Conditions whose prompts are the same whatever codec and k."""
 
 _ID = re.compile(r"([a-z][a-z0-9_]*)-attempt-([0-9]{2,6})")
-_CONTENT = ("wording", "message", "options", "answer")
-_DUE = (
-    *("run", "command", "written", "k", "title", "answers", "score", "confidence", "gate"),
-    *("verdict", "reasons", "criteria", "required", "looks", "checks", "conditions", "receiver"),
-    *("codec", "task", "hashes", "versions", "machine", "seconds", "episodes"),
-)
-_ALSO = ("format", "static", "beside", "any_of_k", "similarity")
-_BULK = ("history", "seeds", "right", "donor")
 
 
 class RecordError(UserError, ValueError):
@@ -57,7 +58,64 @@ class AttemptId:
         return AttemptId(found[1], int(found[2]))
 
 
-def read(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Note:
+    """A recorder's own line of the decision log."""
+
+    date: str
+    text: str
+
+
+@dataclass(frozen=True)
+class RecordFacts:
+    """What an attempt's record says of itself; the source by name only, for paths are private."""
+
+    id: str
+    source: str
+    sha256: str
+    notes: tuple[Note, ...]
+
+    @property
+    def identity(self) -> AttemptId:
+        """The attempt's gate and number."""
+        return AttemptId.parse(self.id)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A measured attempt: its evidence, and once it is recorded what the record says of itself."""
+
+    evidence: Evidence
+    record: RecordFacts | None = None
+
+    @property
+    def recorded(self) -> RecordFacts:
+        """The record's facts; RecordError for evidence that is not recorded."""
+        if self.record is None:
+            raise RecordError(f"{self.evidence.gate}: this evidence is no recorded attempt")
+        return self.record
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """As its file has it."""
+        return {RECORD: to_data(self.recorded), **self.evidence.data}
+
+
+Published = Mapping[str, Any]
+"""A file of attempts that were published elsewhere, as its author wrote it."""
+
+
+def facts_of(held: Attempt | Published) -> RecordFacts:
+    """What an attempt's record says of itself; RecordError where it is none."""
+    if isinstance(held, Attempt):
+        return held.recorded
+    try:
+        return from_data(RecordFacts, held.get(RECORD), RECORD)
+    except EvidenceError as error:
+        raise RecordError(str(error)) from None
+
+
+def read(path: Path) -> Attempt | Published:
     """Read evidence, a kept attempt, or a file of published attempts.
 
     A page (`.md`) stands for the JSON beside it. RecordError for anything else.
@@ -65,75 +123,89 @@ def read(path: Path) -> dict[str, Any]:
     path = path.with_suffix(".json") if path.suffix == ".md" else path
     try:
         held = read_json(path)
+        if isinstance(held, dict) and isinstance(held.get("attempts"), list):
+            return held
+        if not is_evidence(held):
+            raise RecordError(
+                f"{path}: neither a run's evidence nor a published or recorded attempt"
+            )
+        evidence = parse_evidence(held)
+        record = from_data(RecordFacts, held[RECORD], RECORD) if RECORD in held else None
+    except EvidenceError as error:
+        raise RecordError(f"{path}: this evidence is damaged: {error}") from None
     except StorageError as error:
         raise RecordError(str(error)) from None
-    if isinstance(held, dict) and isinstance(held.get("attempts"), list):
-        return held
-    if not is_evidence(held):
-        raise RecordError(f"{path}: neither a run's evidence nor a published or recorded attempt")
-    missing = [key for key in _DUE if key not in held]
-    if missing:
-        raise RecordError(f"{path}: this evidence is incomplete; it lacks {', '.join(missing)}")
-    _refuse_altered(path, held)
-    return dict(held)
+    _refuse_altered(path, evidence)
+    return Attempt(evidence, record)
 
 
-def compact(evidence: Mapping[str, Any]) -> dict[str, Any]:
+def compact(evidence: Evidence) -> Evidence:
     """Return evidence without texts, scores and curves; `lpca judge` reads it as before."""
-    kept = {key: evidence[key] for key in (*_DUE, *_ALSO) if key in evidence}
-    for part in ("codec", "static", "similarity"):
-        if isinstance(kept.get(part), dict):
-            kept[part] = {key: value for key, value in kept[part].items() if key not in _BULK}
-    return {**kept, "episodes": [_compact_episode(one) for one in evidence["episodes"]]}
+    codec, static, similar = evidence.codec, evidence.static, evidence.similarity
+    return replace(
+        evidence,
+        codec=codec and replace(codec, history=()),
+        static=static and replace(static, history=()),
+        similarity=similar and replace(similar, seeds=(), right=(), donor=()),
+        cache=None,
+        prompts=(),
+        episodes=tuple(map(_compact_episode, evidence.episodes)),
+    )
 
 
-def content_hash(episode: Mapping[str, Any]) -> str:
+def content_hash(episode: KeptEpisode) -> str:
     """A hash of an episode's wording, message, options and right answer, kept or still there."""
-    kept: str | None = episode.get("content_sha256")
-    return kept or hash_data([episode.get(key) for key in _CONTENT])
+    told = [episode.wording, episode.message, episode.options, episode.answer]
+    return episode.content_sha256 or hash_data(told)
 
 
-def prompt_hash(episode: Mapping[str, Any], condition: str) -> str | None:
+def prompt_hash(episode: KeptEpisode, condition: str) -> str | None:
     """The hash of B's prompt under a text condition; None where it was not run."""
-    found: str | None = episode["outcomes"].get(condition, {}).get("prompt_sha256")
-    return found
+    found = episode.outcomes.get(condition)
+    return None if found is None else found.prompt_sha256
 
 
-def write(path: Path, kept: Mapping[str, Any]) -> None:
+def write(path: Path, kept: Attempt | Published) -> None:
     """Write an attempt as JSON, an episode a line, whole or not at all."""
-    head = {key: value for key, value in kept.items() if key != "episodes"}
+    head = dict(kept.data if isinstance(kept, Attempt) else kept)
+    episodes = head.pop("episodes", None)
     text = json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False)
-    if "episodes" in kept:
+    if episodes is not None:
         lines = ",\n".join(
-            json.dumps(one, allow_nan=False, separators=(",", ":")) for one in kept["episodes"]
+            json.dumps(one, allow_nan=False, separators=(",", ":")) for one in episodes
         )
         text = f'{text[:-2]},\n "episodes": [\n{lines}\n ]\n}}'
     write_file(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))
 
 
-def _compact_episode(episode: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: episode[key] for key in ("seed", "answers", "donor")}
-    kept["content_sha256"] = content_hash(episode)
-    kept["outcomes"] = {
-        name: {key: outcome[key] for key in _kept_keys(name)}
-        for name, outcome in episode["outcomes"].items()
-    }
-    return kept
+def _compact_episode(episode: KeptEpisode) -> KeptEpisode:
+    return KeptEpisode(
+        seed=episode.seed,
+        answers=episode.answers,
+        donor=episode.donor,
+        content_sha256=content_hash(episode),
+        outcomes={
+            name: EpisodeOutcome(
+                found.likelihood,
+                found.greedy,
+                prompt_sha256=found.prompt_sha256 if name in TEXT_CONDITIONS else None,
+            )
+            for name, found in episode.outcomes.items()
+        },
+    )
 
 
-def _kept_keys(condition: str) -> tuple[str, ...]:
-    prompt = ("prompt_sha256",) if condition in TEXT_CONDITIONS else ()
-    return ("likelihood", "greedy", *prompt)
-
-
-def _refuse_altered(path: Path, held: Mapping[str, Any]) -> None:
+def _refuse_altered(path: Path, held: Evidence) -> None:
     """Outcomes must be those that the evidence was written with."""
-    outcomes: dict[str, list[Any]] = {name: [] for name in held["conditions"]}
-    for episode in held["episodes"]:
-        for name, one in episode["outcomes"].items():
-            outcomes[name].append([episode["seed"], one["likelihood"], one["greedy"]])
-    if hash_data(outcomes) != held["hashes"]["outcomes"]:
+    outcomes: dict[str, list[Any]] = {name: [] for name in held.conditions}
+    for episode in held.episodes:
+        for name, one in episode.outcomes.items():
+            if name not in outcomes:
+                raise RecordError(
+                    f"{path}: conditions lacks {name}, yet episode {episode.seed} has it"
+                )
+            outcomes[name].append([episode.seed, one.likelihood, one.greedy])
+    if hash_data(outcomes) != held.hashes.outcomes:
         raise RecordError(f"{path}: its outcomes are not those it was written with; measure again")
-    failed = any(check["passed"] is False for check in held["checks"])
-    if failed and held["verdict"] != "INVALID":
-        raise RecordError(f"{path}: a validity check failed, yet it calls itself {held['verdict']}")
+    if held.failed_checks and not held.is_invalid:
+        raise RecordError(f"{path}: a validity check failed, yet it calls itself {held.verdict}")

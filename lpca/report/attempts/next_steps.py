@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from typing import Any
+from collections.abc import Iterator
 
-from lpca.gatespec.claim_parser import ClaimError
-from lpca.gatespec.claims import parse_claim
+from lpca.evidence import CriterionResult, Evidence
 from lpca.report.markdown import plain
 from lpca.stats import Verdict
 
@@ -44,7 +41,7 @@ _BY_PAIR = {
 _OF_THE_LEDGER = ("checkpoints_accounted", "looks_accounted")
 
 
-def next_steps(evidence: Mapping[str, Any]) -> list[str]:
+def next_steps(evidence: Evidence) -> list[str]:
     """Return the steps as Markdown, one line each."""
     steps = {
         Verdict.PASS: _after_pass,
@@ -53,37 +50,34 @@ def next_steps(evidence: Mapping[str, Any]) -> list[str]:
         Verdict.INVALID: _after_invalid,
         Verdict.NOT_MEASURED: _after_not_measured,
     }
-    return list(steps[Verdict(evidence["verdict"])](evidence))
+    return list(steps[evidence.verdict](evidence))
 
 
-def _after_pass(evidence: Mapping[str, Any]) -> Iterator[str]:
-    if evidence["codec"] is None:
+def _after_pass(evidence: Evidence) -> Iterator[str]:
+    if evidence.codec is None:
         yield "Replicate on a fresh `seed:`."
     else:
         yield "Replicate: this codec on a fresh `seed:`; and one of another training seed."
-    yield (f"Try another receiver: this says nothing beyond {plain(evidence['receiver']['name'])}.")
-    if evidence["answers"] == "seen":
+    yield (f"Try another receiver: this says nothing beyond {plain(evidence.receiver.name)}.")
+    if evidence.answers == "seen":
         yield "Gate on unseen answers too: these were all named in training."
-    for name in evidence.get("beside", ()):
+    for name in evidence.shown_with:
         yield f"Read `{name}`, which ran beside it, and record it: it sets no exit code."
 
 
-def _after_fail(evidence: Mapping[str, Any]) -> Iterator[str]:
-    for one in evidence["criteria"]:
-        if one["verdict"] == Verdict.FAIL:
-            yield f"`{one['id']}` is contradicted: {_advice(one['claim'])}."
-    for one in evidence["criteria"]:
-        if one["verdict"] == Verdict.INCONCLUSIVE:
-            yield f"`{one['id']}` is undecided: {_more_episodes(one['needed_n'])}."
+def _after_fail(evidence: Evidence) -> Iterator[str]:
+    for one in evidence.criteria:
+        if one.verdict is Verdict.FAIL:
+            yield f"`{one.id}` is contradicted: {_advice(one)}."
+    for one in evidence.criteria:
+        if one.verdict is Verdict.INCONCLUSIVE:
+            yield f"`{one.id}` is undecided: {_more_episodes(one.needed_n)}."
     yield FRESH
 
 
-def _advice(claim: str) -> str:
-    with suppress(ClaimError):
-        names = frozenset(parse_claim(claim).conditions)
-        if names in _BY_PAIR:
-            return _BY_PAIR[names]
-    return "its claim does not hold here; the decision log has the numbers"
+def _advice(result: CriterionResult) -> str:
+    otherwise = "its claim does not hold here; the decision log has the numbers"
+    return _BY_PAIR.get(frozenset(result.claim.conditions), otherwise)
 
 
 def _more_episodes(needed: int | None) -> str:
@@ -95,25 +89,24 @@ def _more_episodes(needed: int | None) -> str:
     )
 
 
-def _after_invalid(evidence: Mapping[str, Any]) -> Iterator[str]:
-    failed = [check for check in evidence["checks"] if check["passed"] is False]
-    for check in failed:
-        if check["id"] in _OF_THE_LEDGER:
-            yield f"`{check['id']}`: judge the one that was chosen on a fresh `seed:`, once."
+def _after_invalid(evidence: Evidence) -> Iterator[str]:
+    for check in evidence.failed_checks:
+        if check.id in _OF_THE_LEDGER:
+            yield f"`{check.id}`: judge the one that was chosen on a fresh `seed:`, once."
         else:
-            yield f"Mend `{check['id']}` ({plain(check['title'])}): {plain(check['detail'])}."
-    for required in evidence["required"]:
-        if required["verdict"] != Verdict.PASS:
-            failing = [one for one in required["criteria"] if one["verdict"] != Verdict.PASS]
-            names = ", ".join(f"`{one['id']}`" for one in failing) or "its own requirements"
+            yield f"Mend `{check.id}` ({plain(check.title)}): {plain(check.detail)}."
+    for required in evidence.required:
+        if required.verdict is not Verdict.PASS:
+            failing = [one for one in required.criteria if one.verdict is not Verdict.PASS]
+            names = ", ".join(f"`{one.id}`" for one in failing) or "its own requirements"
             yield (
-                f"`{required['gate']}` is {required['verdict']} ({names}): until task and receiver "
+                f"`{required.name}` is {required.verdict} ({names}): until task and receiver "
                 "pass it, nothing about the channel can be read."
             )
     yield "Then run it again. Until it is valid, none of its numbers is a result."
 
 
-def _after_not_measured(evidence: Mapping[str, Any]) -> Iterator[str]:
-    for reason in evidence["reasons"]:
+def _after_not_measured(evidence: Evidence) -> Iterator[str]:
+    for reason in evidence.reasons:
         yield f"Measure what is missing: {plain(reason)}."
     yield "Run the whole gate: a gate with a criterion left out has no verdict."

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from lpca.evidence import Evidence
 
 
-def glance(kept: Mapping[str, Any]) -> bytes:
+def glance(evidence: Evidence) -> bytes:
     """Return the figure as SVG; FigureError where the evidence cannot be drawn."""
     from lpca.report.figures import gate_figure, svg
 
-    return svg(gate_figure(kept))
+    return svg(gate_figure(evidence))

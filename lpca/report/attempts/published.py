@@ -11,7 +11,7 @@ from lpca.gatespec.model import CONDITIONS, Spec
 from lpca.judge import OutcomeError
 from lpca.judge.attempts import Attempt, attempts_of
 from lpca.judge.marginals import pairing_range
-from lpca.report.attempts.kept import AttemptId, RecordError
+from lpca.report.attempts.kept import AttemptId, RecordError, facts_of
 from lpca.report.attempts.page import document, notes
 from lpca.report.markdown import code, plain, table
 from lpca.stats import wilson
@@ -168,7 +168,7 @@ def _decisions(kept: Mapping[str, Any]) -> Iterator[str]:
     for one in kept["judged"]:
         if "NOT MEASURED" not in one["verdicts"]:
             yield f"judged since from its counts, k={one['k']}: {plain(one['message'])}"
-    yield from notes(kept)
+    yield from notes(facts_of(kept))
 
 
 def _next(held: Mapping[str, Any]) -> Iterator[str]:

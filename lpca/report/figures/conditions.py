@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from matplotlib.axes import Axes
 
+from lpca.evidence import Evidence
 from lpca.report.figures.page import PLOT, Block, wrapped
 from lpca.report.figures.readings import Success, successes
 from lpca.report.figures.style import FAINT, INK, MUTED
@@ -16,25 +16,24 @@ ROW = 0.2
 HEAD = 0.04
 
 
-def conditions_block(evidence: Mapping[str, Any]) -> Block:
+def conditions_block(evidence: Evidence) -> Block:
     """Rates with their intervals; pale and without numbers where they must not be read."""
     rows = successes(evidence)
     height = HEAD + ROW * len(rows)
     return Block(height, partial(_draw, evidence, rows), below=0.5)
 
 
-def _draw(evidence: Mapping[str, Any], rows: Sequence[Success], axes: Axes) -> None:
-    readable = evidence["verdict"] != "INVALID"
+def _draw(evidence: Evidence, rows: Sequence[Success], axes: Axes) -> None:
+    readable = not evidence.is_invalid
     ink = INK if readable else FAINT
-    score = evidence["score"]
-    other = "likelihood" if score == "greedy" else "greedy"
     axes.set_xlim(-0.01, 1.01)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
     axes.grid(axis="x", color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
-    level = f"{evidence['confidence']:.0%}".replace("%", " %")
-    what = f"success rate ({score}) with its {level} interval; hollow: {other}; dashed: p0"
+    level = f"{evidence.confidence:.0%}".replace("%", " %")
+    what = f"success rate ({evidence.score}) with its {level} interval"
+    what += f"; hollow: {evidence.other_score}; dashed: p0"
     axes.set_xlabel(what if readable else "as measured; must not be read")
     beside = axes.get_yaxis_transform()
     for row in rows:

@@ -12,11 +12,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lpca.base.files import read_json, write_file
+from lpca.evidence import Evidence, read_evidence
 from lpca.gatespec.model import TRUNCATED
-from lpca.judge.measured import is_evidence
 from lpca.report.figures.capability import capability_figure, finite_bits
 from lpca.report.figures.gate import gate_figure
 from lpca.report.figures.rates import rates_figure
+from lpca.report.figures.readings import name_of
 from lpca.report.figures.render import render
 from lpca.report.figures.similarity import similarity_figure
 from lpca.report.figures.style import FigureError
@@ -45,8 +46,8 @@ def write_pictures(paths: Sequence[Path], out: Path, format: str) -> list[Path]:
         StorageError: a file cannot be read or written.
     """
     sources = [one for path in paths for one in _sources(path)]
-    evidences = {one: _evidence(one.path) for one in sources}
-    gates = sorted({str(one["gate"]) for one in evidences.values()})
+    evidences = {one: read_evidence(one.path) for one in sources}
+    gates = sorted({one.gate for one in evidences.values()})
     if len(gates) > 1:
         raise FigureError(f"evidence of several gates: {', '.join(gates)}; allowed: one at a time")
     if len({one.name for one in evidences}) < len(sources):
@@ -92,15 +93,7 @@ def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def _evidence(path: Path) -> Mapping[str, Any]:
-    held = read_json(path)
-    if not is_evidence(held):
-        raise FigureError(f"{path}: no evidence; allowed: files of .lpca/evidence/")
-    evidence: Mapping[str, Any] = held
-    return evidence
-
-
-def _pictures(evidences: Mapping[Source, Mapping[str, Any]]) -> Iterator[tuple[str, Figure]]:
+def _pictures(evidences: Mapping[Source, Evidence]) -> Iterator[tuple[str, Figure]]:
     for source, evidence in evidences.items():
         for name, draw in _allowed(evidence).items():
             try:
@@ -108,18 +101,18 @@ def _pictures(evidences: Mapping[Source, Mapping[str, Any]]) -> Iterator[tuple[s
             except FigureError as error:
                 raise FigureError(f"{source.path}: {error}") from error
     curve = _of_one_curve(list(evidences.values()))
-    if len({one.get("k") for one in _readable(curve)}) > 1:
-        yield f"{curve[0]['gate']}-capability", capability_figure(curve)
+    if len({one.k for one in _readable(curve)}) > 1:
+        yield f"{curve[0].gate}-capability", capability_figure(curve)
     readable = _readable(evidences.values())
     if readable and all(map(_has_rates, evidences.values())):
-        yield f"{readable[0]['gate']}-rates", rates_figure(list(evidences.values()))
+        yield f"{readable[0].gate}-rates", rates_figure(list(evidences.values()))
 
 
-def _readable(evidences: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [one for one in evidences if one.get("verdict") != "INVALID"]
+def _readable(evidences: Iterable[Evidence]) -> list[Evidence]:
+    return [one for one in evidences if not one.is_invalid]
 
 
-def _of_one_curve(evidences: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def _of_one_curve(evidences: Sequence[Evidence]) -> Sequence[Evidence]:
     """Against k: without the codecs of a finite rate, where others are there."""
     rated = map(_has_rates, evidences)
     nominal = [
@@ -130,17 +123,17 @@ def _of_one_curve(evidences: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[st
     return nominal or evidences
 
 
-def _has_rates(evidence: Mapping[str, Any]) -> bool:
+def _has_rates(evidence: Evidence) -> bool:
     """Whether latents and text cut short, or facts, are there with their bits."""
-    held = evidence.get("conditions", {})
+    held = evidence.conditions
     texts = {*TRUNCATED, "p5"} & held.keys()
-    return bool(texts) and "normal" in held and all("bits" in one for one in held.values())
+    return bool(texts) and "normal" in held and all(one.bits is not None for one in held.values())
 
 
-def _allowed(evidence: Mapping[str, Any]) -> dict[str, Callable[[Mapping[str, Any]], Figure]]:
-    allowed: dict[str, Callable[[Mapping[str, Any]], Figure]] = {"glance": gate_figure}
-    if (evidence.get("codec") or {}).get("history"):
+def _allowed(evidence: Evidence) -> dict[str, Callable[[Evidence], Figure]]:
+    allowed: dict[str, Callable[[Evidence], Figure]] = {"glance": gate_figure}
+    if evidence.codec is not None and evidence.codec.history:
         allowed["training"] = training_figure
-    if evidence.get("similarity"):
-        allowed["similarity"] = similarity_figure
+    if evidence.similarity is not None and evidence.similarity.right:
+        allowed["similarity"] = lambda one: similarity_figure(one.similarity, name_of(one))
     return allowed

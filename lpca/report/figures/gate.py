@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lpca.evidence import Evidence
 from lpca.report.figures.conditions import conditions_block
 from lpca.report.figures.forest import forest_blocks, key_block
 from lpca.report.figures.page import LINE, Block, page, wrapped
@@ -19,41 +18,40 @@ MOST_REASONS = 8
 
 
 @picture
-def gate_figure(evidence: Mapping[str, Any]) -> Figure:
+def gate_figure(evidence: Evidence) -> Figure:
     """Draw one gate's evidence. Of an INVALID gate no criterion is drawn.
 
     Raises:
         FigureError: the evidence is incomplete.
     """
     blocks = [_head(evidence), conditions_block(evidence)]
-    if evidence["verdict"] != "INVALID":
+    if not evidence.is_invalid:
         rows = readings(evidence)
         blocks += [*forest_blocks(rows), key_block(rows)]
     return page(blocks)
 
 
-def _head(evidence: Mapping[str, Any]) -> Block:
-    invalid = evidence["verdict"] == "INVALID"
+def _head(evidence: Evidence) -> Block:
     said = in_words(evidence)
     if len(said) > MOST_REASONS + 1:
         said = [*said[:MOST_REASONS], f"and {len(said) - MOST_REASONS} more"]
     lines = [line for one in said for line in wrapped(one, 105, 3)]
-    small = [*wrapped(evidence["title"], 95, 2), *wrapped(setting_of(evidence), 110, 3)]
-    verdict_size = 30 if invalid else 17
+    small = [*wrapped(evidence.title, 95, 2), *wrapped(setting_of(evidence), 110, 3)]
+    verdict_size = 30 if evidence.is_invalid else 17
     top = verdict_size / 72 + 0.08
     height = top + LINE * (len(small) + len(lines)) + 0.12
     return Block(height, partial(_draw_head, evidence, verdict_size, top, small, lines), 0.15, True)
 
 
 def _draw_head(
-    evidence: Mapping[str, Any],
+    evidence: Evidence,
     size: int,
     top: float,
     small: list[str],
     lines: list[str],
     axes: Axes,
 ) -> None:
-    verdict = str(evidence["verdict"])
+    verdict = evidence.verdict
     mark = MARKS[verdict]
     base = top - 0.1
     x = 0.0

@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lpca.evidence import Evidence
 from lpca.gatespec.model import TRUNCATED
 from lpca.report.figures.capability import finite_bits, refuse_mixed
 from lpca.report.figures.readings import Success, receiver_of, successes
@@ -67,7 +68,7 @@ class Point:
 
 
 @picture
-def rates_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
+def rates_figure(evidences: Sequence[Evidence]) -> Figure:
     """Draw success against bits a message, on a logarithmic axis, from one gate's evidence.
 
     A text condition that several runs share is drawn once, as they have the same episodes. Bits of
@@ -77,9 +78,9 @@ def rates_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
         FigureError: they are of different gates, receivers, tasks or scores, are INVALID all, or
             report bits of fewer than two kinds of message.
     """
-    ordered = sorted(evidences, key=lambda one: (one["k"] or 0, one["run"]))
+    ordered = sorted(evidences, key=lambda one: (one.k or 0, one.run))
     refuse_mixed(ordered)
-    readable = [one for one in ordered if one["verdict"] != "INVALID"]
+    readable = [one for one in ordered if not one.is_invalid]
     points = [point for one in readable for point in _points(one)]
     if len({(point.kind, point.bits) for point in points}) < 2:
         raise FigureError("success against bits needs valid evidence of two rates or more")
@@ -93,8 +94,8 @@ def rates_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
     left = len(ordered) - len(readable)
     first = readable[0]
     axes.set_title(
-        f"{first['gate']}: {first['title']}\nreceiver {receiver_of(first)}, answers "
-        f"{first['answers']}, n = {first['looks']['used']}"
+        f"{first.gate}: {first.title}\nreceiver {receiver_of(first)}, answers "
+        f"{first.answers}, n = {first.looks.used}"
         + (f"; {left} INVALID, not drawn" if left else ""),
         loc="left",
         size=9,
@@ -103,32 +104,31 @@ def rates_figure(evidences: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _points(evidence: Mapping[str, Any]) -> list[Point]:
-    numbers = evidence["conditions"]
+def _points(evidence: Evidence) -> list[Point]:
     found = []
     for one in successes(evidence):
         kind = _kind(one.condition, evidence)
-        bits = float(numbers[one.condition]["bits"])
+        bits = _bits(evidence, one.condition)
         # no bits stand nowhere on a logarithmic axis
-        if kind is not None and bits > 0:
+        if kind is not None and bits:
             label = _label(one.condition, evidence)
             found.append(Point(kind, bits, one.rate, one.interval, label))
     return found
 
 
-def _kind(condition: str, evidence: Mapping[str, Any]) -> str | None:
+def _kind(condition: str, evidence: Evidence) -> str | None:
     if condition == "normal":
         return "nominal" if finite_bits(evidence) is None else "coded"
     return "donor" if condition == "shuffle" else TEXTS.get(condition)
 
 
-def _label(condition: str, evidence: Mapping[str, Any]) -> str:
+def _label(condition: str, evidence: Evidence) -> str:
     if condition == "normal":
-        return f"k={evidence['k']}"
+        return f"k={evidence.k}"
     return f"{TRUNCATED[condition]} B" if condition in TRUNCATED else ""
 
 
-def _uncut(evidences: Sequence[Mapping[str, Any]]) -> str:
+def _uncut(evidences: Sequence[Evidence]) -> str:
     """The sizes that cut no message short: as many bits as the whole, so the same point."""
     sizes = [
         f"{size} B"
@@ -138,9 +138,9 @@ def _uncut(evidences: Sequence[Mapping[str, Any]]) -> str:
     return f"; {', '.join(sizes)} cut nothing" if sizes else ""
 
 
-def _bits(evidence: Mapping[str, Any], condition: str) -> float | None:
-    bits = evidence["conditions"].get(condition, {}).get("bits")
-    return None if bits is None else float(bits)
+def _bits(evidence: Evidence, condition: str) -> float | None:
+    numbers = evidence.conditions.get(condition)
+    return None if numbers is None else numbers.bits
 
 
 def _once(points: Iterable[Point]) -> list[Point]:
@@ -180,7 +180,7 @@ def _series(axes: Axes, look: Look, label: str, points: Sequence[Point]) -> None
             )
 
 
-def _guessing(axes: Axes, evidences: Sequence[Mapping[str, Any]]) -> None:
+def _guessing(axes: Axes, evidences: Sequence[Evidence]) -> None:
     """What no message gives: a band, for no bits stand nowhere on a logarithmic axis."""
     found: list[Success] = [
         one for evidence in evidences for one in successes(evidence) if one.condition == "p0"
@@ -195,7 +195,7 @@ def _guessing(axes: Axes, evidences: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def _axes(axes: Axes, evidences: Sequence[Mapping[str, Any]]) -> None:
+def _axes(axes: Axes, evidences: Sequence[Evidence]) -> None:
     axes.set_xscale("log", base=10)
     axes.margins(x=0.08)
     low, high = axes.get_xlim()
@@ -208,6 +208,6 @@ def _axes(axes: Axes, evidences: Sequence[Mapping[str, Any]]) -> None:
     )
     axes.set_ylim(-0.02, 1.08)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    level = f"{evidences[0]['confidence']:.0%}".replace("%", " %")
-    axes.set_ylabel(f"success rate ({evidences[0]['score']}), {level} interval")
+    level = f"{evidences[0].confidence:.0%}".replace("%", " %")
+    axes.set_ylabel(f"success rate ({evidences[0].score}), {level} interval")
     axes.grid(color=FAINT, linewidth=0.4)

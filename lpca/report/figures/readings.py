@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from lpca.gatespec.claims import parse_claim
-from lpca.judge.results import CriterionResult
+from lpca.evidence import CriterionResult, Evidence
 from lpca.stats import Band, Claim, Interval, Rate, Ratio, beyond
 
 Scale = Literal["rate", "difference", "ratio"]
@@ -42,92 +41,87 @@ class Success:
         return self.successes / self.n
 
 
-def readings(evidence: Mapping[str, Any]) -> list[Reading]:
+def readings(evidence: Evidence) -> list[Reading]:
     """The criteria of the required gates, then the gate's own."""
-    own = [_reading(one["id"], one) for one in evidence["criteria"]]
+    own = [_reading(one.id, one) for one in evidence.criteria]
     return [*_required(evidence), *own]
 
 
-def successes(evidence: Mapping[str, Any]) -> list[Success]:
+def successes(evidence: Evidence) -> list[Success]:
     """Every condition in order, as the spec's score has it."""
-    score = evidence["score"]
-    other = "likelihood" if score == "greedy" else "greedy"
     return [
         Success(
             name,
-            numbers["n"],
-            numbers[score]["successes"],
-            Interval(*numbers[score]["interval"]),
-            numbers[other]["successes"],
+            numbers.n,
+            numbers.under(evidence.score).successes,
+            numbers.under(evidence.score).interval,
+            numbers.under(evidence.other_score).successes,
         )
-        for name, numbers in evidence["conditions"].items()
+        for name, numbers in evidence.conditions.items()
     ]
 
 
-def name_of(evidence: Mapping[str, Any]) -> str:
+def name_of(evidence: Evidence) -> str:
     """The gate and its k."""
-    k = evidence["k"]
-    return str(evidence["gate"]) if k is None else f"{evidence['gate']}, k = {k}"
+    return evidence.gate if evidence.k is None else f"{evidence.gate}, k = {evidence.k}"
 
 
-def receiver_of(evidence: Mapping[str, Any]) -> str:
+def receiver_of(evidence: Evidence) -> str:
     """The receiver's name; of a path its last part."""
-    name = str(evidence["receiver"]["name"])
+    name = evidence.receiver.name
     is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name
 
 
-def setting_of(evidence: Mapping[str, Any]) -> str:
+def setting_of(evidence: Evidence) -> str:
     """Receiver, episodes and codec in a line."""
-    receiver, codec, looks = evidence["receiver"], evidence["codec"], evidence["looks"]
+    receiver, codec, looks = evidence.receiver, evidence.codec, evidence.looks
     parts = [
-        f"receiver {receiver_of(evidence)} ({receiver['dtype']}, {receiver['device']})",
-        f"n = {looks['used']}",
-        f"answers {evidence['answers']}",
-        f"scored by {evidence['score']}",
+        f"receiver {receiver_of(evidence)} ({receiver.dtype}, {receiver.device})",
+        f"n = {looks.used}",
+        f"answers {evidence.answers}",
+        f"scored by {evidence.score}",
     ]
     if codec:
-        seed, origin = codec["seed"], codec["origin"]
         # whoever trained a codec of their own need not say with which seed
-        own = f"{codec['architecture']} ({origin})"
-        parts.append(f"codec {own if seed is None else f'{origin} (seed {seed})'}")
-    if "rule" in looks:
-        parts.append(f"ended at look {looks['look']} of {len(looks['sizes'])} ({looks['rule']})")
+        own = f"{codec.architecture} ({codec.origin})"
+        parts.append(
+            f"codec {own if codec.seed is None else f'{codec.origin} (seed {codec.seed})'}"
+        )
+    if looks.rule is not None:
+        parts.append(f"ended at look {looks.look} of {len(looks.sizes)} ({looks.rule})")
     return " · ".join(parts)
 
 
-def in_words(evidence: Mapping[str, Any]) -> list[str]:
+def in_words(evidence: Evidence) -> list[str]:
     """The verdict in sentences: why it is not read, or how many criteria went which way."""
-    if evidence["verdict"] == "INVALID":
-        return [f"No criterion may be read; {_checks(evidence)}:", *map(str, evidence["reasons"])]
+    if evidence.is_invalid:
+        return [f"No criterion may be read; {_checks(evidence)}:", *evidence.reasons]
     ids: dict[str, list[str]] = {}
-    for one in evidence["criteria"]:
-        ids.setdefault(one["verdict"], []).append(one["id"])
-    total, held = len(evidence["criteria"]), len(ids.get("PASS", ()))
+    for one in evidence.criteria:
+        ids.setdefault(one.verdict, []).append(one.id)
+    total, held = len(evidence.criteria), len(ids.get("PASS", ()))
     sentences = [f"{held} of {total} criteria hold; {_checks(evidence)}"]
     said = {"FAIL": "contradicted", "INCONCLUSIVE": "not decided by the data"}
     sentences += [f"{what}: {', '.join(ids[v])}" for v, what in said.items() if v in ids]
     if "NOT MEASURED" in ids:
-        sentences.append(f"not measured: {'; '.join(evidence['reasons'])}")
+        sentences.append(f"not measured: {'; '.join(evidence.reasons)}")
     return sentences
 
 
-def _checks(evidence: Mapping[str, Any]) -> str:
-    run = [check for check in evidence["checks"] if check["passed"] is not None]
-    passed = sum(check["passed"] for check in run)
-    return f"{passed} of {len(run)} validity checks passed"
+def _checks(evidence: Evidence) -> str:
+    run, failed = evidence.applied_checks, evidence.failed_checks
+    return f"{len(run) - len(failed)} of {len(run)} validity checks passed"
 
 
-def _required(evidence: Mapping[str, Any]) -> Iterator[Reading]:
-    for gate in evidence["required"]:
-        for one in gate["criteria"]:
-            yield _reading(f"{gate['gate']}: {one['id']}", one)
+def _required(evidence: Evidence) -> Iterator[Reading]:
+    for gate in evidence.required:
+        for one in gate.criteria:
+            yield _reading(f"{gate.name}: {one.id}", one)
 
 
-def _reading(label: str, data: Mapping[str, Any]) -> Reading:
-    result = CriterionResult.from_dict(data)
-    claim = parse_claim(result.text)
-    return Reading(label, result, _scale(claim), _region(claim, result.margins))
+def _reading(label: str, result: CriterionResult) -> Reading:
+    return Reading(label, result, _scale(result.claim), _region(result.claim, result.margins))
 
 
 def _scale(claim: Claim) -> Scale:

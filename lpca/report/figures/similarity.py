@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from lpca.report.figures.readings import name_of
+from lpca.evidence import Similarity
 from lpca.report.figures.style import MUTED, FigureError, picture
 
 COLOURS = "cividis"
@@ -17,27 +16,31 @@ COLOURS = "cividis"
 
 
 @picture
-def similarity_figure(evidence: Mapping[str, Any]) -> Figure:
+def similarity_figure(found: Similarity | None, name: str, split: str = "test") -> Figure:
     """Draw the cosines between prefixes: of right messages, and of right ones with donors'.
 
+    Args:
+        found: what was compared; a record of an attempt has only the means of it.
+        name: whose prefixes they are, for the title.
+        split: the episodes they are of.
+
     Raises:
-        FigureError: the evidence is incomplete, or of a gate without a codec.
+        FigureError: there is nothing to draw.
     """
-    found = evidence.get("similarity")
-    if not found:
-        raise FigureError(f"{name_of(evidence)}: the evidence compares no prefixes")
+    if found is None or not found.right:
+        raise FigureError(f"{name}: the evidence compares no prefixes")
     figure = Figure(figsize=(8.0, 4.1), layout="constrained")
     left, right = figure.subplots(1, 2)
-    count = len(found["seeds"])
-    _matrix(left, found["right"], f"right messages: {_mean(found['between'])} off the diagonal")
-    image = _matrix(right, found["donor"], f"and donors': {_mean(found['own_donor'])} to its own")
-    left.set_ylabel(f"the first {count} {evidence.get('split', 'test')} episodes")
+    count = len(found.seeds)
+    _matrix(left, found.right, f"right messages: {_mean(found.between)} off the diagonal")
+    image = _matrix(right, found.donor, f"and donors': {_mean(found.own_donor)} to its own")
+    left.set_ylabel(f"the first {count} {split} episodes")
     left.set_xlabel("the same episodes")
     right.set_xlabel("their donors (the messages of shuffle)")
     bar = figure.colorbar(image, ax=[left, right], shrink=0.85)
     bar.set_label("cosine between prefixes")
-    norm = f"a latent is {found['norm_ratio']:.2f} times as long as an embedding"
-    figure.suptitle(f"{name_of(evidence)}: prefix similarity; {norm}", x=0.01, ha="left", size=9)
+    norm = f"a latent is {found.norm_ratio:.2f} times as long as an embedding"
+    figure.suptitle(f"{name}: prefix similarity; {norm}", x=0.01, ha="left", size=9)
     return figure
 
 

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from matplotlib.figure import Figure
 
+from lpca.evidence import Evidence
 from lpca.report.figures.readings import name_of
 from lpca.report.figures.style import BLUE, MUTED, VERMILLION, FigureError, picture
 
 
 @picture
-def training_figure(evidence: Mapping[str, Any]) -> Figure:
+def training_figure(evidence: Evidence) -> Figure:
     """Draw the codec's training loss and the shuffled-minus-right gap, both in nats, by step.
 
     Raises:
         FigureError: the evidence is incomplete, or its codec has no training history.
     """
-    codec = evidence["codec"]
-    if not codec or not codec["history"]:
+    codec = evidence.codec
+    if codec is None or not codec.history:
         raise FigureError(f"{name_of(evidence)}: its codec has no training history")
-    history = codec["history"]
+    history = codec.history
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(
-        [one["step"] for one in history],
-        [one["loss"] for one in history],
+        [one.step for one in history],
+        [one.loss for one in history],
         color=BLUE,
         linewidth=1.3,
         label="training loss",
     )
-    gaps = [one for one in history if one["gap"] is not None]
+    gaps = [(one.step, one.gap) for one in history if one.gap is not None]
     axes.plot(
-        [one["step"] for one in gaps],
-        [one["gap"] for one in gaps],
+        [step for step, _ in gaps],
+        [gap for _, gap in gaps],
         color=VERMILLION,
         linewidth=1.0,
         linestyle=(0, (4, 2)),
@@ -46,8 +44,8 @@ def training_figure(evidence: Mapping[str, Any]) -> Figure:
     axes.set_xlabel("training step")
     axes.set_ylabel("nats per answer token")
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-    title = f"{name_of(evidence)}: {codec['architecture']}, training seed {codec['seed']}"
+    title = f"{name_of(evidence)}: {codec.architecture}, training seed {codec.seed}"
     axes.set_title(title, loc="left", size=9)
-    if gaps and max(one["gap"] for one in gaps) <= 0.0:
+    if gaps and max(gap for _, gap in gaps) <= 0.0:
         axes.text(0.99, 0.95, "the gap never rises above 0", transform=axes.transAxes, ha="right")
     return figure

@@ -1,0 +1,89 @@
+"""Evidence files: written once, read by one reader, which also reads the form before this one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lpca.base.files import read_json, write_json
+from lpca.evidence.json_form import EvidenceError, from_data, to_data
+from lpca.evidence.model import SCHEMA, Evidence
+from lpca.gatespec.claim_parser import ClaimError
+from lpca.gatespec.claims import parse_claim
+
+_OLDER = 1
+"""The form of before `schema`, which called it `format`: claims as text only."""
+_MARKS = {"gate", "score", "checks", "episodes"}
+
+
+def is_evidence(data: object) -> bool:
+    """Whether JSON data is meant to be a run's evidence, whole or damaged."""
+    return isinstance(data, dict) and data.keys() >= _MARKS
+
+
+def write_evidence(path: Path, evidence: Evidence) -> None:
+    """Write evidence as JSON, whole or not at all; StorageError where it cannot be."""
+    write_json(path, evidence.data)
+
+
+def read_evidence(path: Path) -> Evidence:
+    """Read an evidence file of this or the older form.
+
+    Raises:
+        StorageError: the file is missing, unreadable or no JSON.
+        EvidenceError: it is no evidence or a damaged one; the text names the file, the place in
+            it, the value there and what is allowed.
+    """
+    data = read_json(path)
+    try:
+        return parse_evidence(data)
+    except EvidenceError as error:
+        raise EvidenceError(f"{path}: {error}") from None
+
+
+def parse_evidence(data: object) -> Evidence:
+    """Evidence from a file's data, as `read_evidence` does."""
+    if not isinstance(data, Mapping) or not is_evidence(data):
+        raise EvidenceError("no evidence; allowed: files of .lpca/evidence/")
+    schema = data.get("schema", data.get("format", _OLDER))
+    if schema == _OLDER and "schema" not in data:
+        return from_data(Evidence, _upgraded(data))
+    if schema != SCHEMA:
+        raise EvidenceError(f"schema is {schema!r:.40}; allowed: {SCHEMA}, or format {_OLDER}")
+    return from_data(Evidence, data)
+
+
+def _upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The older form in this one's words; what is damaged stays so, for the reader to name."""
+    made = {**data, "criteria": _with_parts(data.get("criteria"))}
+    if isinstance(required := data.get("required"), list):
+        made["required"] = [
+            {**gate, "criteria": _with_parts(gate.get("criteria"))}
+            if isinstance(gate, dict)
+            else gate
+            for gate in required
+        ]
+    for name in ("codec", "static"):
+        held = data.get(name)
+        if isinstance(held, dict) and isinstance(held.get("config"), dict):
+            made[name] = {**held, "recipe": held["config"]}
+    return made
+
+
+def _with_parts(criteria: Any) -> Any:
+    if not isinstance(criteria, list):
+        return criteria
+    return [
+        {**one, "claim_parts": _parts(one.get("claim"))} if isinstance(one, dict) else one
+        for one in criteria
+    ]
+
+
+def _parts(claim: Any) -> Any:
+    try:
+        return to_data(parse_claim(claim))
+    except (ClaimError, TypeError, AttributeError):
+        raise EvidenceError(
+            f"a criterion's claim is {claim!r:.60}; allowed: a spec's claim"
+        ) from None

@@ -1,0 +1,386 @@
+"""What a gate's verdict rests on, typed: the file of a run has these fields under these names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+from lpca.base.exit_codes import ExitCode
+from lpca.evidence.json_form import Key, Omitted, Spread, to_data
+from lpca.gatespec.model import Position, Score, SequentialRule
+from lpca.stats import Claim, Interval, PairedTable, Verdict
+
+SCHEMA = 2
+"""The form in which evidence is written; `lpca.evidence.files` also reads the one before it."""
+_EXIT_CODES = {
+    Verdict.PASS: ExitCode.PASS,
+    Verdict.FAIL: ExitCode.FAIL,
+    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+    Verdict.INVALID: ExitCode.INVALID,
+    Verdict.NOT_MEASURED: ExitCode.NOT_MEASURED,
+}
+_BITS_OF_A_NUMBER = {"float32": 32, "bfloat16": 16, "float16": 16}
+
+
+def exit_code(verdict: Verdict) -> ExitCode:
+    """The exit code of a run that came to one verdict."""
+    return _EXIT_CODES[verdict]
+
+
+@dataclass(frozen=True)
+class CriterionResult:
+    """One criterion decided.
+
+    Rates, differences, `interval` and `margins` are proportions, not percent. `margins` holds
+    the claim's bound, or both ends of a band or an equivalence. A claim on a pair carries
+    `table`, a claim on one rate `successes`; both carry `n`. Without a reading (INVALID, NOT
+    MEASURED) the numbers are None. `needed_n` is set for an INCONCLUSIVE claim that more
+    episodes would probably decide: the n that reaches power 0.8 at the observed rates.
+    """
+
+    id: str
+    text: Annotated[str, Key("claim")]
+    claim: Annotated[Claim, Key("claim_parts")]
+    why: str
+    position: Spread[Position]
+    verdict: Verdict
+    message: str
+    margins: tuple[float, ...]
+    estimate: float | None = None
+    interval: Interval | None = None
+    confidence: float | None = None
+    method: str | None = None
+    table: PairedTable | None = None
+    successes: int | None = None
+    n: int | None = None
+    p_pass: float | None = None
+    p_fail: float | None = None
+    needed_n: int | None = None
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One gate decided; `reasons` say why it is INVALID or NOT MEASURED."""
+
+    name: Annotated[str, Key("gate")]
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    criteria: tuple[CriterionResult, ...]
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How a run ends that decided this gate alone."""
+        return exit_code(self.verdict)
+
+    def criterion(self, id: str) -> CriterionResult | None:
+        """The criterion of an id; None where the gate has none."""
+        return next((one for one in self.criteria if one.id == id), None)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check's outcome; `passed` is None where it does not apply, as `detail` then says."""
+
+    id: str
+    title: str
+    passed: bool | None
+    detail: str
+
+
+@dataclass(frozen=True)
+class Successes:
+    """How many episodes succeeded under one score; the interval is of the rate (Wilson)."""
+
+    successes: int
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class ConditionNumbers:
+    """One condition over all episodes.
+
+    `bits`, `tokens` and `seconds` are means a message (`lpca.evaluation.condition_numbers`),
+    `credit` the mean partial credit where answers are free.
+    """
+
+    n: int
+    near_ties: int
+    likelihood: Successes
+    greedy: Successes
+    bits: Omitted[float | None] = None
+    tokens: Omitted[float | None] = None
+    seconds: Omitted[float | None] = None
+    credit: Omitted[float | None] = None
+
+    def under(self, score: Score) -> Successes:
+        """The successes as a spec's `score` counts them."""
+        return self.greedy if score == "greedy" else self.likelihood
+
+    def rate(self, score: Score) -> float:
+        """Share of episodes that succeeded."""
+        return self.under(score).successes / self.n
+
+
+@dataclass(frozen=True)
+class EpisodesUsed:
+    """How many of the declared episodes were used; with a stopping `rule`, where it ended.
+
+    `look` counts from 1 among the `sizes`; `saved` are the declared episodes it did not need.
+    """
+
+    used: int
+    declared: int
+    rule: Omitted[SequentialRule | None] = None
+    sizes: Omitted[tuple[int, ...]] = ()
+    look: Omitted[int | None] = None
+    saved: Omitted[int | None] = None
+
+
+@dataclass(frozen=True)
+class ReceiverFacts:
+    """The receiver that played B."""
+
+    name: str
+    device: str
+    dtype: str
+    d_model: Omitted[int | None] = None
+
+    @property
+    def bits_per_vector(self) -> int | None:
+        """Bits that one vector of its type can hold; None where width or type is not known."""
+        bits = _BITS_OF_A_NUMBER.get(self.dtype)
+        return None if bits is None or self.d_model is None else self.d_model * bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStep:
+    """One step of a codec's training: its loss and, now and then, how much worse others' do."""
+
+    step: int
+    loss: float
+    gap: float | None
+    objectives: Omitted[Mapping[str, float] | None] = None
+    measures: Omitted[Mapping[str, float] | None] = None
+
+
+@dataclass(frozen=True)
+class CodecFacts:
+    """A codec under test, or the static control; what is not known of a user's own is None.
+
+    `receiver`, `task`, `code` and `weights` are hashes, `trained_on` how many messages its author
+    declares, `trained` where and how long lpca trained it.
+    """
+
+    origin: str
+    architecture: str
+    k: int | None = None
+    seed: int | None = None
+    bits: float | None = None
+    receiver: Omitted[str | None] = None
+    task: Omitted[str | None] = None
+    code: Omitted[str | None] = None
+    weights: Omitted[str | None] = None
+    recipe: Omitted[Mapping[str, Any] | None] = None
+    trained: Omitted[Mapping[str, Any] | None] = None
+    trained_on: Omitted[int | None] = None
+    history: Omitted[tuple[TrainingStep, ...]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similarity:
+    """Cosines between whole prefixes (k vectors as one), of the first episodes by their seeds.
+
+    `right[i][j]` is between the messages of episodes i and j, `donor[i][j]` between that of i and
+    that of j's donor. `between` is the mean of `right` off its diagonal, `own_donor` that of the
+    diagonal of `donor`; `norm_ratio` is the mean norm of a latent divided by that of the
+    receiver's embedding table. With fewer than two episodes `between` is None.
+    """
+
+    seeds: Omitted[tuple[int, ...]] = ()
+    right: Omitted[tuple[tuple[float, ...], ...]] = ()
+    donor: Omitted[tuple[tuple[float, ...], ...]] = ()
+    between: float | None = None
+    own_donor: float
+    norm_ratio: float
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """SHA-256 of what the verdict follows from."""
+
+    receiver: str
+    spec: str
+    episodes: str
+    outcomes: str
+    codec: str | None = None
+
+
+@dataclass(frozen=True)
+class KeptBlock:
+    """One block of outcomes in the cache, and whether it was there before."""
+
+    key: str
+    cached: bool
+
+
+@dataclass(frozen=True)
+class ShownPrompt:
+    """What B was given in one episode under one condition, as text."""
+
+    condition: str
+    seed: int
+    text: str
+    prompt_sha256: str
+    slot_sha256: str
+
+
+@dataclass(frozen=True)
+class EpisodeOutcome:
+    """One episode under one condition; a record keeps only the successes of it.
+
+    `scores` are the options' summed log-probabilities in nats, `said` what B generated.
+    """
+
+    likelihood: bool
+    greedy: bool
+    scores: Omitted[tuple[float, ...]] = ()
+    said: Omitted[str | None] = None
+    credit: Omitted[float | None] = None
+    prompt_sha256: Omitted[str | None] = None
+    slot_sha256: Omitted[str | None] = None
+
+    def success(self, score: Score) -> bool:
+        """Whether it succeeded as a spec's `score` counts."""
+        return self.greedy if score == "greedy" else self.likelihood
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptEpisode:
+    """One episode and its outcomes; a record has a hash in place of its texts.
+
+    `answers` is its stratum, `answer` the index of the right option, `donor` the seed of the
+    episode whose message `shuffle` gave B.
+    """
+
+    seed: int
+    answers: str
+    wording: Omitted[str | None] = None
+    message: Omitted[str | None] = None
+    options: Omitted[tuple[str, ...]] = ()
+    answer: Omitted[int | None] = None
+    donor: int
+    content_sha256: Omitted[str | None] = None
+    outcomes: Mapping[str, EpisodeOutcome]
+
+    @property
+    def right(self) -> int:
+        """The index of the right option; LookupError where a record has left it out."""
+        if self.answer is None:
+            raise LookupError(f"episode {self.seed}: its options are not kept")
+        return self.answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A gate's verdict with everything it rests on.
+
+    `result` is the verdict, `answers` the stratum of the episodes, `score` the success that
+    counts, `any_of_k` every k of which any suffices, `required` the gates that had to pass before
+    it, `shown_with` those beside it that set no exit code, `static` the trained prefix that never sees a message.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from lpca.evidence import read_evidence
+        >>> evidence = read_evidence(Path("docs/experiments/gate1-attempt-04.json"))
+        >>> evidence.verdict, evidence.conditions["normal"].likelihood.successes
+        (<Verdict.PASS: 'PASS'>, 374)
+    """
+
+    run: str
+    command: tuple[str, ...]
+    written: str
+    k: int | None
+    title: str
+    answers: str
+    score: Score
+    confidence: float
+    result: Spread[GateResult]
+    looks: EpisodesUsed
+    any_of_k: tuple[int, ...] = ()
+    required: tuple[GateResult, ...] = ()
+    shown_with: Annotated[tuple[str, ...], Key("beside")] = ()
+    checks: tuple[CheckResult, ...]
+    conditions: Mapping[str, ConditionNumbers]
+    receiver: ReceiverFacts
+    codec: CodecFacts | None
+    static: CodecFacts | None = None
+    similarity: Similarity | None = None
+    task: Mapping[str, Any]
+    hashes: Hashes
+    cache: Omitted[Mapping[str, tuple[KeptBlock, ...]] | None] = None
+    versions: Mapping[str, str]
+    machine: Mapping[str, str]
+    seconds: Mapping[str, float]
+    prompts: Omitted[tuple[ShownPrompt, ...]] = ()
+    episodes: tuple[KeptEpisode, ...]
+
+    @property
+    def gate(self) -> str:
+        """The gate's name."""
+        return self.result.name
+
+    @property
+    def verdict(self) -> Verdict:
+        """PASS, FAIL, INCONCLUSIVE, INVALID or NOT MEASURED."""
+        return self.result.verdict
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is INVALID or NOT MEASURED."""
+        return self.result.reasons
+
+    @property
+    def criteria(self) -> tuple[CriterionResult, ...]:
+        """The gate's own criteria."""
+        return self.result.criteria
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether nothing may be read: a validity check or a required gate failed."""
+        return self.verdict is Verdict.INVALID
+
+    @property
+    def applied_checks(self) -> tuple[CheckResult, ...]:
+        """The validity checks that could tell."""
+        return tuple(check for check in self.checks if check.passed is not None)
+
+    @property
+    def failed_checks(self) -> tuple[CheckResult, ...]:
+        """The validity checks that failed."""
+        return tuple(check for check in self.checks if check.passed is False)
+
+    @property
+    def other_score(self) -> Score:
+        """The score that does not count."""
+        return "greedy" if self.score == "likelihood" else "likelihood"
+
+    @property
+    def rates(self) -> dict[str, float]:
+        """Success rates by condition, under the score that counts."""
+        return {name: numbers.rate(self.score) for name, numbers in self.conditions.items()}
+
+    @property
+    def blocks(self) -> tuple[KeptBlock, ...]:
+        """The blocks of outcomes that it was measured in."""
+        return tuple(block for own in (self.cache or {}).values() for block in own)
+
+    def check(self, id: str) -> CheckResult | None:
+        """The validity check of an id; None where it was not carried out."""
+        return next((one for one in self.checks if one.id == id), None)
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """As the JSON file has it."""
+        return {"schema": SCHEMA, **to_data(self)}
