@@ -42,9 +42,17 @@ def load_receiver(name: str = DEFAULT, device: str = "auto", dtype: str = "auto"
         device: one of DEVICES; `auto` takes CUDA, then MPS, then the CPU.
         dtype: one of DTYPES, or `auto`: bfloat16 on CUDA, else float32.
 
+    Returns:
+        The receiver on its device, every parameter frozen.
+
     Raises:
         RequestError: the device is absent, or the model cannot be found or read.
         ReceiverError: the default receiver's weights cannot be fetched.
+
+    Example:
+        >>> receiver = load_receiver("stub", device="cpu")
+        >>> receiver.name, receiver.dtype
+        ('stub', torch.float32)
     """
     keep_freed_memory()
     where = _device(device)

@@ -1,4 +1,4 @@
-"""The receiver: a frozen causal language model, with the few things B is asked to do."""
+"""The receiver: a frozen causal language model with its tokenizer, and what text is to it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,25 @@ from lpca.base.hashing import hash_data, hash_tensors
 
 @dataclass(frozen=True, eq=False)
 class Receiver:
-    """A frozen model with its tokenizer.
+    """A frozen model with its tokenizer, as `load_receiver` gives it.
 
-    `weights_hash` names the weights as they were stored, before any cast to `dtype`, and
-    `loaded_hash` is `state_hash()` as of loading.
+    Attributes:
+        name: as it was asked for.
+        model: in evaluation mode, no parameter asking for a gradient.
+        tokenizer: the model's own.
+        weights_hash: names the weights as they were stored, before any cast to `dtype`.
+        loaded_hash: `state_hash()` as of loading.
+
+    Example:
+        >>> from lpca import load_receiver
+        >>> receiver = load_receiver("stub", device="cpu")
+        >>> ids = receiver.message_ids("I am off to Oslo.")
+        >>> receiver.text(ids)
+        ' I am off to Oslo.'
+        >>> tuple(receiver.embed(ids).shape) == (len(ids), receiver.d_model)
+        True
+        >>> receiver.state_hash() == receiver.loaded_hash
+        True
     """
 
     name: str
@@ -90,33 +105,40 @@ class Receiver:
         return marked[: marked.index(plain[0])] if plain[0] in marked else []
 
     def prompt_start_ids(self, text: str) -> list[int]:
-        """Token ids of the first segment of a prompt."""
+        """Return token ids of the first segment of a prompt, its start token included."""
         return self.lead_ids + self._ids(text, special=False)
 
     def segment_ids(self, text: str) -> list[int]:
-        """Token ids of a later segment; segments are never merged across their borders."""
+        """Return token ids of a later segment; no token spans the border of two segments."""
         return self._ids(text, special=False)
 
     def message_ids(self, message: str) -> list[int]:
-        """Token ids of a message as it stands in a prompt, after a space."""
+        """Return token ids of a message as it stands in a prompt, after a space."""
         return self._ids(" " + message, special=False)
 
     def option_ids(self, option: str) -> list[int]:
-        """Token ids of an answer as it follows a prompt, after a space."""
+        """Return token ids of an answer as it follows a prompt, after a space."""
         return self._ids(" " + option, special=False)
 
     def text(self, ids: Sequence[int]) -> str:
-        """Decode token ids, special tokens included."""
+        """Return the text of token ids, special tokens included."""
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
     def embed(self, ids: Sequence[int]) -> Tensor:
-        """Embeddings [len(ids), d_model] of token ids, as the model itself would embed them."""
+        """Return embeddings [len(ids), d_model] of token ids, as the model itself embeds them.
+
+        They have the model's type, stand on its device, and carry no gradient.
+        """
         with torch.no_grad():
             rows = self.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
         return torch.as_tensor(rows)
 
     def positions(self, visible: Tensor) -> Tensor:
-        """How many of its own positions stand before each position of a row, of bool [batch, n]."""
+        """Return the position [batch, n] of each column of left-padded rows, counted from 0.
+
+        Args:
+            visible: bool [batch, n]; False marks padding, which takes the row's first position.
+        """
         return (visible.long().cumsum(1) - 1).clamp(min=0)
 
     def own_rows(self, whole: Tensor) -> Tensor:
@@ -128,7 +150,7 @@ class Receiver:
         return own
 
     def state_hash(self) -> str:
-        """SHA-256 of the model as it is in memory now.
+        """Return the SHA-256 of the model as it is in memory now.
 
         Parameters and buffers; of each module also its mode, its hooks and which code it runs, by
         which somebody might change what the same weights compute.
