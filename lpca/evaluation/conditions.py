@@ -64,13 +64,11 @@ def _p0(setting: Setting) -> list[Slot]:
 
 @CONDITIONS.register("p1")
 def _p1(setting: Setting) -> list[Slot]:
-    return [Slot(ids=tuple(setting.receiver.message_ids(e.message))) for e in setting.episodes]
+    return _texts(setting, _own_messages(setting.episodes))
 
 
 def _p2(size: int, setting: Setting) -> list[Slot]:
-    receiver = setting.receiver
-    texts = [beginning(e.message, size) for e in setting.episodes]
-    return [Slot(ids=tuple(receiver.message_ids(text))) for text in texts]
+    return _texts(setting, [beginning(e.message, size) for e in setting.episodes])
 
 
 for _name, _size in TRUNCATED.items():
@@ -79,15 +77,12 @@ for _name, _size in TRUNCATED.items():
 
 @CONDITIONS.register("p5")
 def _p5(setting: Setting) -> list[Slot]:
-    receiver = setting.receiver
-    return [Slot(ids=tuple(receiver.message_ids(structured(e)))) for e in setting.episodes]
+    return _texts(setting, [structured(episode) for episode in setting.episodes])
 
 
 @CONDITIONS.register("embed")
 def _embed(setting: Setting) -> list[Slot]:
-    receiver = setting.receiver
-    rows = [receiver.message_ids(e.message) for e in setting.episodes]
-    return [Slot(vectors=receiver.embed(row)) for row in rows]
+    return [Slot(vectors=setting.receiver.embed(text.ids)) for text in _p1(setting)]
 
 
 @CONDITIONS.register("normal")
@@ -191,6 +186,10 @@ _ENCODED: Mapping[str, Callable[[EpisodeSet], list[str]]] = MappingProxyType(
     }
 )
 """By condition: which message of each episode the codec encodes for it."""
+
+
+def _texts(setting: Setting, texts: Sequence[str]) -> list[Slot]:
+    return [Slot(ids=tuple(setting.receiver.message_ids(text))) for text in texts]
 
 
 def _encoded(setting: Setting, messages_of: Callable[[EpisodeSet], list[str]]) -> list[Slot]:
