@@ -6,20 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lpca.checker.rules import RULES, Rule, Severity
-from lpca.gatespec.model import Position, Spec
+from lpca.checker import attainable, controls, inference, selection
+from lpca.checker.rule import Fault, Rule, Severity
+from lpca.gatespec.model import Spec
+
+RULES: tuple[Rule, ...] = tuple(
+    one
+    for module in (attainable, inference, controls, selection)
+    for one in vars(module).values()
+    if isinstance(one, Rule)
+)
+"""Every rule, in the order of the documentation; one more is one more function of a module."""
 
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Fault):
     """One broken rule at one place."""
 
-    position: Position
     rule: str
     severity: Severity
-    wrong: str
-    number: str
-    instead: str
 
     def __str__(self) -> str:
         return (
@@ -29,26 +34,34 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-able values."""
-        return {
-            "file": self.position.file,
-            "line": self.position.line,
-            "column": self.position.column,
-            "rule": self.rule,
-            "severity": self.severity,
-            "wrong": self.wrong,
-            "number": self.number,
-            "instead": self.instead,
-        }
+        said = {"wrong": self.wrong, "number": self.number, "instead": self.instead}
+        return {**vars(self.position), "rule": self.rule, "severity": self.severity, **said}
 
 
 def check_spec(spec: Spec, rules: Sequence[Rule] = RULES) -> list[Finding]:
-    """Every finding in a spec, in the order of the file."""
+    """Find what makes a spec unsound.
+
+    Args:
+        spec: the spec; nothing is read but what it says.
+        rules: those that are tried.
+
+    Returns:
+        Every finding, in the order of the file.
+
+    Example:
+        >>> from lpca.gatespec.load import load_spec
+        >>> check_spec(load_spec("gate_specs.yaml"))
+        []
+        >>> refused = check_spec(load_spec("examples/original_gates.yaml"))
+        >>> has_errors(refused), refused[0].rule
+        (True, 'seed-overlap')
+    """
     findings = [
-        Finding(fault.position, rule.name, rule.severity, fault.wrong, fault.number, fault.instead)
+        Finding(**vars(fault), rule=rule.name, severity=rule.severity)
         for rule in rules
         for fault in rule.faults(spec)
     ]
-    return sorted(findings, key=lambda one: (one.position.line, one.position.column))
+    return sorted(findings, key=lambda found: (found.position.line, found.position.column))
 
 
 def has_errors(findings: Sequence[Finding]) -> bool:

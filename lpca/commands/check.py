@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     except SpecError as error:
         if arguments.format == "text":
             raise UsageError(error) from error
-        findings = [Finding(error.position, UNREADABLE, "error", error.message, "", "")]
+        findings = [Finding(error.position, error.message, "", "", UNREADABLE, "error")]
         code = ExitCode.USAGE_ERROR
     write = {"text": _text, "json": _json, "github": _github}[arguments.format]
     print(write(arguments.spec, findings))

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from lpca.base.exit_codes import ExitCode
 from lpca.commands.cli import UsageError
 from lpca.gatespec.load import load_spec
-from lpca.gatespec.methods import levels_of, method_of, passing_levels
-from lpca.gatespec.model import Criterion, Gate, Spec
+from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
 from lpca.stats import gate_power, power, required_n
 
 SIZES = (50, 100, 200, 400, 800, 1600)
@@ -53,7 +52,7 @@ def _table(spec: Spec, gate: Gate) -> str:
 
 def _plannable(gate: Gate, criterion: Criterion) -> bool:
     known = all(name in gate.expect for name in criterion.claim.conditions)
-    return known and method_of(criterion.claim) is not None
+    return known and criterion.claim.method is not None
 
 
 def _row(spec: Spec, gate: Gate, one: Criterion, sizes: Sequence[int], width: int) -> str:

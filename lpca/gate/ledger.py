@@ -7,8 +7,7 @@ from pathlib import Path
 
 from lpca.base.hashing import hash_data
 from lpca.gate.measure import Looks, Subject
-from lpca.gatespec.methods import levels_of
-from lpca.gatespec.model import Gate, Spec
+from lpca.gatespec.model import Gate, Spec, levels_of
 from lpca.judge import OutcomeTable, is_decided, look_sizes, passes
 from lpca.tasks import EpisodeSet
 from lpca.validity.ledger import GateLedger, LedgerEntry

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import NoReturn
+from dataclasses import dataclass, field
+from typing import Literal, NoReturn
 
 from lpca.base.registry import suggestion
-from lpca.gatespec.linear import Linear, Quotient, Wrapper
 
+Wrapper = Literal["", "abs", "low", "high"]
 MAX_LENGTH = 200
 EXAMPLES = (
     *("normal - p0 > 0.10", "abs(null - p0) < 0.10", "0.15 < p0 < 0.35", "normal > 0.30"),
@@ -43,6 +43,66 @@ class ClaimError(ValueError):
     def __init__(self, offset: int, message: str) -> None:
         super().__init__(message)
         self.offset = offset
+
+
+@dataclass(frozen=True)
+class Atom:
+    """A condition's rate (`wrapper` empty), or a function of a sum of such rates."""
+
+    wrapper: Wrapper
+    terms: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """`sum(weights[atom] * atom) + constant`."""
+
+    weights: dict[Atom, float] = field(default_factory=dict)
+    constant: float = 0.0
+
+    @staticmethod
+    def of(condition: str) -> Linear:
+        """The rate of one condition."""
+        return Linear({Atom("", ((condition, 1.0),)): 1.0})
+
+    def times(self, factor: float) -> Linear:
+        """This sum, scaled."""
+        return Linear({a: w * factor for a, w in self.weights.items()}, self.constant * factor)
+
+    def plus(self, other: Linear) -> Linear:
+        """Both sums together; what cancels is dropped."""
+        weights = dict(self.weights)
+        for atom, weight in other.weights.items():
+            weights[atom] = weights.get(atom, 0.0) + weight
+        kept = {atom: weight for atom, weight in weights.items() if abs(weight) > 1e-12}
+        return Linear(kept, self.constant + other.constant)
+
+    def minus(self, other: Linear) -> Linear:
+        """This sum less the other."""
+        return self.plus(other.times(-1.0))
+
+    def rates(self) -> dict[str, float] | None:
+        """Weights by condition, or None when a function of rates takes part."""
+        if any(atom.wrapper for atom in self.weights):
+            return None
+        return {atom.terms[0][0]: weight for atom, weight in self.weights.items()}
+
+    def wrapped(self, wrapper: Wrapper) -> Linear | None:
+        """A function of this sum of plain rates; None when it is none."""
+        rates = self.rates()
+        if not rates:
+            return None
+        if wrapper == "abs":
+            return Linear({Atom("abs", (*rates.items(), ("", self.constant))): 1.0})
+        return Linear({Atom(wrapper, tuple(rates.items())): 1.0}, self.constant)
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """`numerator / denominator`, both sums of rates."""
+
+    numerator: Linear
+    denominator: Linear
 
 
 @dataclass(frozen=True)

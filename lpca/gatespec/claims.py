@@ -9,8 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from lpca.gatespec.claim_parser import ABOUT, FORMS, ClaimError, Side, Token, parse_comparison
-from lpca.gatespec.linear import Linear, Quotient
+from lpca.gatespec.claim_parser import (
+    ABOUT,
+    FORMS,
+    ClaimError,
+    Linear,
+    Quotient,
+    Side,
+    Token,
+    parse_comparison,
+)
 from lpca.gatespec.model import CONDITIONS
 from lpca.stats import (
     Approximate,

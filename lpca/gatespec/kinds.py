@@ -269,9 +269,9 @@ class ListOf(Kind):
 
     def in_words(self) -> str:
         """Say of what."""
-        return (
-            "list of mappings" if isinstance(self.of, Table) else f"list of: {self.of.in_words()}"
-        )
+        if isinstance(self.of, Table):
+            return "list of mappings"
+        return self.shown or f"list of: {self.of.in_words()}"
 
 
 @dataclass(frozen=True)

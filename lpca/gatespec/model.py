@@ -172,3 +172,21 @@ class Spec:
     def episodes(self, gate: Gate) -> int:
         """How many episodes a gate is decided on."""
         return self.evaluation.n if gate.n is None else gate.n
+
+
+def levels_of(criterion: Criterion, evaluation: Evaluation) -> tuple[float, float]:
+    """The confidence a criterion is decided at, as a one-sided claim and as an equivalence."""
+    if criterion.confidence is not None:
+        return criterion.confidence, criterion.confidence
+    return evaluation.confidence, evaluation.equivalence_confidence
+
+
+def passing_levels(gate: Gate, levels: tuple[float, float]) -> tuple[float, float]:
+    """The confidences at which criteria let their gate pass, from those they are decided at.
+
+    Where any of m k suffices, the first to pass must do so at 1/m of the alpha (Holm).
+    """
+    if not gate.any_k:
+        return levels
+    one, two = (1.0 - (1.0 - level) / len(gate.family) for level in levels)
+    return one, two

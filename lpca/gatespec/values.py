@@ -9,9 +9,8 @@ from lpca.gatespec.claim_parser import EXAMPLES, MAX_LENGTH, WRAPPERS
 from lpca.gatespec.claims import ClaimError, parse_claim
 from lpca.gatespec.document import Items, Node, Scalar, SpecError, as_scalar, refuse
 from lpca.gatespec.kinds import NOT_BLANK, NOTHING, Integer, Kind, Known, Schema
-from lpca.gatespec.methods import INDEPENDENT, NO_METHOD, SOUND, method_of, normal_form
 from lpca.gatespec.model import CONDITIONS, Filter
-from lpca.stats import Claim
+from lpca.stats import Band, Claim, Difference, Gain, Rate, Ratio
 
 SEED = Integer(0)
 SEED_RANGE = r"([0-9]{1,12}) ?\.\. ?([0-9]{1,12})"
@@ -22,6 +21,31 @@ _COMPARISONS = "<>=~≈≥≤"
 _FAILS = frozenset({"fails", "failed", "fail", "wrong", "false", "0"})
 _SUCCEEDS = frozenset({"succeeds", "succeeded", "succeed", "right", "true", "1"})
 _FILTER = re.compile(r"(?:(not)\s+)?([a-z_][a-z0-9_]*)(?:\s*(?:==?|\bis\b)?\s*([a-z0-9]+))?")
+SOUND = tuple(str(kind.method) for kind in (Difference, Rate, Ratio, Gain))
+"""Methods that decide claims here."""
+INDEPENDENT = frozenset(
+    {"two-proportion-z", "two-proportions", "z-test", "pooled-z", "unpooled-z"}
+    | {"chi2", "chi-squared", "chi-square", "g-test", "fisher", "fisher-exact", "barnard"}
+    | {"boschloo", "welch", "t-test", "ttest", "ttest-ind", "student", "mann-whitney"}
+    | {"mannwhitneyu", "miettinen-nurminen", "farrington-manning", "agresti-caffo", "wald"}
+    | {"newcombe-independent", "independent", "independent-wilson", "two-sample"}
+)
+"""Methods for two separate samples, as their authors and libraries call them."""
+
+NO_METHOD = frozenset({"none", "point", "point-estimate", "raw", "observed"})
+"""Ways to ask for no inference at all."""
+
+
+def normal_form(name: str) -> str:
+    """A method's name in lower case with hyphens."""
+    return "-".join(name.strip().lower().replace("_", " ").replace("-", " ").split())
+
+
+def is_unpaired(method: str | None, claim: Claim) -> bool:
+    """Whether the method treats the two conditions of a claim as separate samples."""
+    if isinstance(claim, Rate | Band):
+        return False
+    return method in INDEPENDENT or method == "wilson"
 
 
 class ClaimText(Kind):
@@ -55,7 +79,7 @@ class Method(Kind):
 
     def read(self, node: Node, what: str, known: Known = NOTHING) -> str:
         """Return its name in lower case with hyphens."""
-        own = method_of(known["claim"])
+        own = known["claim"].method
         scalar = as_scalar(node, what, "the name of a method")
         name = normal_form(scalar.text)
         if name not in SOUND and name not in INDEPENDENT | NO_METHOD:

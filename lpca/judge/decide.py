@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from lpca.evidence import CriterionResult, GateResult
-from lpca.gatespec.methods import levels_of, method_of
-from lpca.gatespec.model import Criterion, Evaluation, Gate, Spec
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Spec, levels_of
 from lpca.judge.messages import message, needed_n
 from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.sequential import sequential_verdicts
@@ -180,9 +179,9 @@ def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Eva
 
 def _refuse_undecidable(gate: Gate, criterion: Criterion) -> None:
     sweep = criterion.best_of or gate.best_of
-    if method_of(criterion.claim) is None:
+    if criterion.claim.method is None:
         fault = "its claim has no margin or compares separate intervals"
-    elif criterion.method not in (None, method_of(criterion.claim)):
+    elif criterion.method not in (None, criterion.claim.method):
         fault = f"method {criterion.method} does not decide a paired claim"
     elif criterion.where or gate.where:
         fault = "its episodes are picked by an outcome"

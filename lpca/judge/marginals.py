@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lpca.gatespec.methods import levels_of
-from lpca.gatespec.model import Criterion, Evaluation
+from lpca.gatespec.model import Criterion, Evaluation, levels_of
 from lpca.judge.outcomes import OutcomeError
 from lpca.stats import Assessment, Gain, Interval, PairedTable, Successes, Verdict, assess_counts
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-from lpca.checker.enough import enough_episodes
-from lpca.gatespec.methods import levels_of
-from lpca.gatespec.model import Criterion, Evaluation
+from lpca.gatespec.model import Criterion, Evaluation, levels_of
 from lpca.gatespec.wording import in_words, percent
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats import Assessment, Band, Claim, Gain, PairedTable, Rate, Ratio, Truth, Verdict
+from lpca.stats.planning import enough_n
 
 
 def message(
@@ -26,7 +25,7 @@ def needed_n(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) 
     to be independent given their rates.
     """
     truth = _observed(criterion.claim, table)
-    return enough_episodes(criterion.claim, truth, table.n, levels_of(criterion, evaluation))
+    return enough_n(criterion.claim, truth, table.n, levels_of(criterion, evaluation))
 
 
 def _observed(claim: Claim, table: OutcomeTable) -> Truth:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lpca.gatespec.methods import levels_of
-from lpca.gatespec.model import Criterion, Evaluation, Gate, Sequential
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Sequential, levels_of
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats import Equivalence, Verdict, assess, decide_anytime, evidence, obrien_fleming
 

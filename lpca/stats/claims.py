@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lpca.stats.gain import gain_value
 from lpca.stats.tables import Interval
@@ -19,6 +19,9 @@ Relation = Literal[">", "<"]
 
 class _Claimed:
     """What every claim answers; a subclass says of which conditions, and in which region."""
+
+    method: ClassVar[str | None] = None
+    """The one sound method that decides it, by the name a spec may ask for."""
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -53,7 +56,23 @@ class _OfTwo(_Claimed):
 
 
 @dataclass(frozen=True)
+class _Ordered(_OfTwo):
+    relation: Relation
+
+    @property
+    def upper(self) -> str:
+        """The condition that is said to do better, a margin or a ratio aside."""
+        return self.first if self.relation == ">" else self.second
+
+    @property
+    def lower(self) -> str:
+        """The other one."""
+        return self.second if self.relation == ">" else self.first
+
+
+@dataclass(frozen=True)
 class _OfOne(_Claimed):
+    method = "wilson"
     condition: str
 
     @property
@@ -67,10 +86,10 @@ class _OfOne(_Claimed):
 
 
 @dataclass(frozen=True)
-class Difference(_OfTwo):
+class Difference(_Ordered):
     """`first - second > margin` or `first - second < margin`; paired, one-sided."""
 
-    relation: Relation
+    method = "tango"
     margin: float
 
     @property
@@ -87,6 +106,7 @@ class Difference(_OfTwo):
 class Equivalence(_OfTwo):
     """`abs(first - second) < margin`; paired, two one-sided tests."""
 
+    method = "tango"
     margin: float
 
     @property
@@ -129,6 +149,7 @@ class Rate(_OfOne):
 class Gain(_Claimed):
     """`condition - f * text - (1 - f) * base > 0`: at least the fraction f of the gain of text."""
 
+    method = "multinomial-score"
     condition: str
     text: str
     base: str
@@ -150,10 +171,10 @@ class Gain(_Claimed):
 
 
 @dataclass(frozen=True)
-class Ratio(_OfTwo):
+class Ratio(_Ordered):
     """`first / second > ratio` or `<`; paired."""
 
-    relation: Relation
+    method = "nam-blackwelder"
     ratio: float
 
     @property
@@ -167,10 +188,9 @@ class Ratio(_OfTwo):
 
 
 @dataclass(frozen=True)
-class BoundsComparison(_OfTwo):
+class BoundsComparison(_Ordered):
     """`low(first) > high(second)`: two separate intervals compared. Read so it can be refused."""
 
-    relation: Relation
     margin: float = 0.0
 
     @property

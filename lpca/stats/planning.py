@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Score = Callable[[Sequence[Array], int, float], tuple[Array, Array | float]]
 
 LARGEST_N = 100_000
+TARGET = 0.8
+"""The power that is asked for where no other is named."""
 OMITTED = 1e-11
 """Mass left out at either end of each count's own binomial when outcomes are enumerated."""
 ENUMERABLE = 400_000
@@ -77,7 +79,7 @@ def power(
 def required_n(
     claim: Claim,
     truth: Truth,
-    power: float = 0.8,
+    power: float = TARGET,
     confidence: float = CONFIDENCE,
     equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
 ) -> int | None:
@@ -122,6 +124,39 @@ def required_n(
     first = span[bisect_left(span, True, key=lambda n: curve.at(n) >= power)]
     exact = Counts(curve.probabilities, first).enumerable
     return _past_dips(curve.at, first, power) if exact else first
+
+
+def enough_n(claim: Claim, truth: Truth, short: int, levels: tuple[float, float]) -> int | None:
+    """An n whose power reaches `TARGET`, quickly: for messages, where `required_n` is for planning.
+
+    Args:
+        claim: what is claimed.
+        truth: supposed rates of its conditions, and how they hang together.
+        short: an n whose power is known not to reach it.
+        levels: confidences of one-sided claims and of those with two bounds.
+
+    Returns:
+        An n at most a hundredth above the first that does; None when the claim is false under
+        `truth` or no n up to 100000 reaches it.
+
+    Raises:
+        ValueError: as `power` does.
+        TypeError: as `power` does.
+    """
+    if not truth.satisfies(claim) or short >= LARGEST_N:
+        return None
+    enough = short
+    while power(claim, truth, enough, *levels) < TARGET:
+        if enough == LARGEST_N:
+            return None
+        short, enough = enough, min(2 * enough, LARGEST_N)
+    while enough - short > max(1, enough // 100):
+        middle = (short + enough) // 2
+        if power(claim, truth, middle, *levels) < TARGET:
+            short = middle
+        else:
+            enough = middle
+    return enough
 
 
 def _past_dips(at: Callable[[int], float], first: int, target: float) -> int:

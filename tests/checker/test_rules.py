@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lpca.checker.check import check_spec, has_errors
-from lpca.checker.rules import RULES
+from lpca.checker.check import RULES, check_spec, has_errors
 from lpca.gatespec.load import load_spec
 
 ROOT = Path(__file__).parents[2]

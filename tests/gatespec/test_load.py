@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from lpca.checker.check import check_spec
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.gatespec.methods import method_of
 from lpca.stats import Difference
 
 DEFAULT = Path(__file__).parents[2] / "gate_specs.yaml"
@@ -192,7 +191,7 @@ def test_the_reference_names_every_claim():
     assert len(rows) == 9
     for written, method in rows:
         for text in re.findall(r"`(.*?)`", written):
-            own = method_of(parse_claim(text))
+            own = parse_claim(text).method
             assert (f"`{own}`" in method) if own else (method == "refused"), text
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import lpca
-from lpca.checker.rules import RULES
+from lpca.checker.check import RULES
 from lpca.commands.cli import main
 from lpca.sabotage import matrix
 from lpca.sabotage.base import Sabotage

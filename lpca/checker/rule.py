@@ -1,4 +1,4 @@
-"""What a rule is, and what it finds."""
+"""What a rule is, what it finds, and where in a spec that stands."""
 
 from __future__ import annotations
 
@@ -30,8 +30,12 @@ class Rule:
 
     name: str
     severity: Severity
-    summary: str
     faults: Callable[[Spec], Iterator[Fault]]
+
+
+def rule(name: str, severity: Severity) -> Callable[[Callable[[Spec], Iterator[Fault]]], Rule]:
+    """Make a rule of the function that finds its faults."""
+    return lambda faults: Rule(name, severity, faults)
 
 
 def criteria(spec: Spec) -> Iterator[tuple[Gate, Criterion]]:

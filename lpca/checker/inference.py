@@ -5,10 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
-from lpca.checker.enough import enough_episodes
-from lpca.checker.rules.base import Fault, Rule, criteria, place, place_in
-from lpca.gatespec.methods import NO_METHOD, is_unpaired, method_of
+from lpca.checker.rule import Fault, criteria, place, place_in, rule
 from lpca.gatespec.model import Criterion, Gate, Spec
+from lpca.gatespec.values import NO_METHOD, is_unpaired
 from lpca.gatespec.wording import percent, points
 from lpca.stats import (
     Approximate,
@@ -21,11 +20,14 @@ from lpca.stats import (
     tango,
     wilson,
 )
+from lpca.stats.planning import enough_n
 
 _STANDARD = "confidence: 0.95 and equivalence_confidence: 0.90"
 
 
-def _point_estimate(spec: Spec) -> Iterator[Fault]:
+@rule("point-estimate", "error")
+def point_estimate(spec: Spec) -> Iterator[Fault]:
+    """A threshold on an observed rate, without inference."""
     for gate, criterion in criteria(spec):
         if criterion.method not in NO_METHOD:
             continue
@@ -38,11 +40,13 @@ def _point_estimate(spec: Spec) -> Iterator[Fault]:
             f"method {criterion.method} decides {criterion.id} on an observed rate alone",
             f"at n {n} a rate of {percent(rate)} is anything from {percent(seen.low)} "
             f"to {percent(seen.high)}",
-            f"method: {method_of(criterion.claim)}, or no method: the claim's own",
+            f"method: {criterion.claim.method}, or no method: the claim's own",
         )
 
 
-def _overlap(spec: Spec) -> Iterator[Fault]:
+@rule("overlap", "error")
+def overlap(spec: Spec) -> Iterator[Fault]:
+    """Bounds of two intervals compared on shared episodes."""
     for gate, criterion in criteria(spec):
         if isinstance(criterion.claim, BoundsComparison):
             claim = criterion.claim
@@ -59,9 +63,7 @@ def _overlap(spec: Spec) -> Iterator[Fault]:
 def _overlap_number(spec: Spec, gate: Gate, claim: BoundsComparison) -> str:
     """The smallest lead that each way of deciding can see, from the lower rate's expectation."""
     n, confidence = spec.episodes(gate), spec.evaluation.confidence
-    lower, upper = claim.first, claim.second
-    if claim.relation == ">":
-        lower, upper = upper, lower
+    lower, upper = claim.lower, claim.upper
     base = round(n * gate.expect.get(lower, 0.2))
     top = wilson(base, n, confidence).high
     higher = range(base, n + 1)
@@ -81,7 +83,9 @@ def _overlap_number(spec: Spec, gate: Gate, claim: BoundsComparison) -> str:
     )
 
 
-def _unpaired(spec: Spec) -> Iterator[Fault]:
+@rule("unpaired", "error")
+def unpaired(spec: Spec) -> Iterator[Fault]:
+    """An independent-samples method on paired conditions."""
     for gate, criterion in criteria(spec):
         if is_unpaired(criterion.method, criterion.claim):
             n = spec.episodes(gate)
@@ -90,11 +94,13 @@ def _unpaired(spec: Spec) -> Iterator[Fault]:
                 f"{criterion.method} takes {' and '.join(criterion.claim.conditions)} "
                 "for separate samples, though both ran on the same episodes",
                 f"{n} pairs are read as {2 * n} independent outcomes",
-                f"method: {method_of(criterion.claim) or 'tango'}, or no method: the claim's own",
+                f"method: {criterion.claim.method or 'tango'}, or no method: the claim's own",
             )
 
 
-def _not_significant_as_equal(spec: Spec) -> Iterator[Fault]:
+@rule("not-significant-as-equal", "error")
+def not_significant_as_equal(spec: Spec) -> Iterator[Fault]:
+    """Equality claimed without a margin."""
     for gate, criterion in criteria(spec):
         if isinstance(criterion.claim, Approximate):
             first, second = criterion.claim.first, criterion.claim.second
@@ -121,12 +127,14 @@ def _equivalence_instead(spec: Spec, gate: Gate, first: str, second: str) -> str
     evaluation = spec.evaluation
     truth = Truth({first: rate, second: rate}, gate.correlation)
     levels = evaluation.confidence, evaluation.equivalence_confidence
-    needed = enough_episodes(claim, truth, min_n_equivalence(margin), levels)
+    needed = enough_n(claim, truth, min_n_equivalence(margin), levels)
     size = f" (power 0.8 from n {needed} on)" if needed else ""
     return f"abs({first} - {second}) < {margin:.2f}{size}"
 
 
-def _alpha_mismatch(spec: Spec) -> Iterator[Fault]:
+@rule("alpha-mismatch", "error")
+def alpha_mismatch(spec: Spec) -> Iterator[Fault]:
+    """Criteria decided at levels that do not belong together."""
     evaluation = spec.evaluation
     alpha = 1.0 - evaluation.confidence
     matching = 1.0 - 2.0 * alpha
@@ -159,27 +167,3 @@ def _level(spec: Spec, criterion: Criterion) -> float:
 
 def _side(confidence: float) -> str:
     return f"{(1.0 - confidence) / 2.0:.3g}"
-
-
-POINT_ESTIMATE = Rule(
-    "point-estimate",
-    "error",
-    "A threshold on an observed rate, without inference.",
-    _point_estimate,
-)
-OVERLAP = Rule("overlap", "error", "Bounds of two intervals compared on shared episodes.", _overlap)
-UNPAIRED = Rule(
-    "unpaired", "error", "An independent-samples method on paired conditions.", _unpaired
-)
-NOT_SIGNIFICANT_AS_EQUAL = Rule(
-    "not-significant-as-equal",
-    "error",
-    "Equality claimed without a margin.",
-    _not_significant_as_equal,
-)
-ALPHA_MISMATCH = Rule(
-    "alpha-mismatch",
-    "error",
-    "Criteria decided at levels that do not belong together.",
-    _alpha_mismatch,
-)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
-from lpca.checker.rules.base import Fault, Rule, criteria, place, with_required
+from lpca.checker.rule import Fault, criteria, place, rule, with_required
 from lpca.gatespec.model import TRUNCATED, Gate, Spec
 from lpca.gatespec.wording import percent
 from lpca.stats import BoundsComparison, Claim, Difference, Equivalence, Gain, Rate, Ratio, Truth
@@ -17,7 +17,9 @@ INERT_SHARE = 0.10
 """How much of a bound an inert message may meet before retention is misleading."""
 
 
-def _missing_control(spec: Spec) -> Iterator[Fault]:
+@rule("missing-control", "error")
+def missing_control(spec: Spec) -> Iterator[Fault]:
+    """A claim about meaning without shuffle, without null, or with a null that is no zeros."""
     for gate in spec.gates.values():
         semantic = [one for one in gate.criteria if CARRIERS & set(_favoured(one.claim))]
         if not semantic:
@@ -60,10 +62,8 @@ def _false_null(spec: Spec) -> Iterator[Fault]:
 def _favoured(claim: Claim) -> tuple[str, ...]:
     """The conditions a claim says do well."""
     match claim:
-        case Difference(first, second, relation) | BoundsComparison(first, second, relation):
-            return (first,) if relation == ">" else (second,)
-        case Ratio(first, second, relation):
-            return (first,) if relation == ">" else (second,)
+        case Difference() | BoundsComparison() | Ratio():
+            return (claim.upper,)
         case Rate(condition, relation):
             return (condition,) if relation == ">" else ()
         case Gain(condition):
@@ -90,7 +90,9 @@ def _shown(spec: Spec, gate: Gate) -> list[Gate]:
     return [*with_required(spec, gate), *beside]
 
 
-def _inert_retention(spec: Spec) -> Iterator[Fault]:
+@rule("inert-retention", "error")
+def inert_retention(spec: Spec) -> Iterator[Fault]:
+    """Retention of the text's success that an inert message would largely meet."""
     for gate, criterion in criteria(spec):
         carrier = next((name for name in _favoured(criterion.claim) if name in CARRIERS), None)
         if carrier is None:
@@ -135,17 +137,3 @@ def _retained(claim: Claim, carrier: str) -> tuple[str, float] | None:
         case Ratio(first, second, "<", ratio) if second == carrier and first in TEXTS:
             return (first, 1.0 / ratio) if ratio >= 1.0 else None
     return None
-
-
-MISSING_CONTROL = Rule(
-    "missing-control",
-    "error",
-    "A claim about meaning without shuffle, without null, or with a null that is no zeros.",
-    _missing_control,
-)
-INERT_RETENTION = Rule(
-    "inert-retention",
-    "error",
-    "Retention of the text's success that an inert message would largely meet.",
-    _inert_retention,
-)

@@ -1,11 +1,14 @@
-"""Could what is read, or when, have been chosen by the outcomes themselves?"""
+"""What is read, and when: nothing chosen by its outcomes, shared, said twice or left unread."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
-from lpca.checker.rules.base import Fault, Rule, place
+from lpca.checker.rule import Fault, place, place_in, rule, with_required
 from lpca.gatespec.model import Filter, Gate, Position, Spec, Sweep
+
+Ranges = tuple[tuple[int, int], ...]
 
 _FALSE_PASS = {2: 0.083, 3: 0.107, 4: 0.126, 5: 0.142, 10: 0.193, 20: 0.248, 50: 0.320}
 """By number of looks: P(some look is significant at two-sided 0.05) when nothing is there.
@@ -14,7 +17,9 @@ Armitage, McPherson and Rowe (1969), J. R. Stat. Soc. A 132:235, table 2.
 """
 
 
-def _optional_stopping(spec: Spec) -> Iterator[Fault]:
+@rule("optional-stopping", "error")
+def optional_stopping(spec: Spec) -> Iterator[Fault]:
+    """Looks at the data without a declared sequential rule."""
     for gate in spec.gates.values():
         if len(gate.looks) < 2 or gate.sequential is not None:
             continue
@@ -30,7 +35,9 @@ def _optional_stopping(spec: Spec) -> Iterator[Fault]:
         )
 
 
-def _winners_curse(spec: Spec) -> Iterator[Fault]:
+@rule("winners-curse", "error")
+def winners_curse(spec: Spec) -> Iterator[Fault]:
+    """The best of a sweep gated on the episodes that chose it."""
     for sweep, position, what in sweeps(spec):
         seed = sweep.confirm_seed
         if seed is not None and seed != spec.task.seed:
@@ -58,7 +65,9 @@ def sweeps(spec: Spec) -> Iterator[tuple[Sweep, Position, str]]:
                 yield criterion.best_of, place(criterion, "best_of"), criterion.id
 
 
-def _outcome_filter(spec: Spec) -> Iterator[Fault]:
+@rule("outcome-filter", "error")
+def outcome_filter(spec: Spec) -> Iterator[Fault]:
+    """A subset of episodes chosen by an outcome."""
     for gate in spec.gates.values():
         compared = {name for one in gate.criteria for name in one.claim.conditions}
         if gate.where:
@@ -100,21 +109,83 @@ def _kept(gate: Gate, name: str, succeeds: bool) -> str:
     )
 
 
-OPTIONAL_STOPPING = Rule(
-    "optional-stopping",
-    "error",
-    "Looks at the data without a declared sequential rule.",
-    _optional_stopping,
-)
-WINNERS_CURSE = Rule(
-    "winners-curse",
-    "error",
-    "The best of a sweep gated on the episodes that chose it.",
-    _winners_curse,
-)
-OUTCOME_FILTER = Rule(
-    "outcome-filter",
-    "error",
-    "A subset of episodes chosen by an outcome.",
-    _outcome_filter,
-)
+@rule("seed-overlap", "error")
+def seed_overlap(spec: Spec) -> Iterator[Fault]:
+    """Episodes shared by what must be disjoint."""
+    for (one, _, first), (other, position, second) in combinations(_seeds(spec), 2):
+        shared = _shared(first, second)
+        if shared is not None:
+            yield Fault(
+                position,
+                f"{other} and {one} name the same episodes",
+                f"seed {shared} is in both",
+                f"a {other} that shares no seed with {one}",
+            )
+
+
+def _seeds(spec: Spec) -> list[tuple[str, Position, Ranges]]:
+    task = spec.task
+    named: list[tuple[str, Position, Ranges]] = [
+        ("seed", place_in(spec, task, "seed"), ((task.seed, task.seed),))
+    ]
+    for key, ranges in task.other_seeds.items():
+        named.append((key, place_in(spec, task, key), ranges))
+    confirming: dict[int, Position] = {}
+    for sweep, position, _ in sweeps(spec):
+        if sweep.confirm_seed is not None:
+            confirming.setdefault(sweep.confirm_seed, position)
+    for seed, position in confirming.items():
+        named.append(("confirm: seed", position, ((seed, seed),)))
+    return named
+
+
+def _shared(first: Ranges, second: Ranges) -> int | None:
+    for low, high in first:
+        for start, end in second:
+            if max(low, start) <= min(high, end):
+                return max(low, start)
+    return None
+
+
+@rule("duplicate-id", "error")
+def duplicate_id(spec: Spec) -> Iterator[Fault]:
+    """Two criteria of a gate with one id."""
+    for gate in spec.gates.values():
+        first: dict[str, Position] = {}
+        for criterion in gate.criteria:
+            here = place(criterion, "id")
+            if criterion.id in first:
+                yield Fault(
+                    here,
+                    f"gate {gate.name} has two criteria with the id {criterion.id}",
+                    f"the first stands on line {first[criterion.id].line}",
+                    "an id of its own",
+                )
+            first.setdefault(criterion.id, here)
+
+
+@rule("unused-condition", "warning")
+def unused_condition(spec: Spec) -> Iterator[Fault]:
+    """A condition is run that no criterion reads."""
+    for gate in spec.gates.values():
+        used = {
+            name
+            for other in (*with_required(spec, gate), *_showing(spec, gate))
+            for one in other.criteria
+            for name in one.claim.conditions
+        }
+        used.update(gate.reported)
+        unused = [name for name in gate.conditions if name not in used]
+        if unused:
+            yield Fault(
+                place(gate, "conditions"),
+                f"gate {gate.name} runs {', '.join(unused)}, which no criterion reads",
+                f"{len(unused) * spec.episodes(gate)} outcomes are measured for nothing",
+                f"conditions: [{', '.join(name for name in gate.conditions if name in used)}], "
+                f"or a criterion on {' and '.join(unused)}",
+            )
+
+
+def _showing(spec: Spec, gate: Gate) -> list[Gate]:
+    """Gates that show this one beside them, for comparison with their own conditions."""
+    return [other for other in spec.gates.values() if gate.name in other.shown_with]

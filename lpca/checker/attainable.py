@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from lpca.checker.enough import TARGET, enough_episodes
-from lpca.checker.rules.base import Fault, Rule, criteria
-from lpca.gatespec.methods import levels_of, method_of, passing_levels
-from lpca.gatespec.model import Criterion, Gate, Spec
+from lpca.checker.rule import Fault, criteria, rule
+from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
 from lpca.gatespec.wording import in_words, percent, points
 from lpca.stats import (
     Approximate,
@@ -31,6 +29,7 @@ from lpca.stats import (
     wilson,
     wilson_threshold,
 )
+from lpca.stats.planning import TARGET, enough_n
 
 NEAR_ZERO = 0.05
 """Below this expected rate of p0 a message that misleads has next to nothing to take away."""
@@ -40,7 +39,9 @@ NEAR_ZERO_INSTEAD = (
 )
 
 
-def _unattainable(spec: Spec) -> Iterator[Fault]:
+@rule("unattainable", "error")
+def unattainable(spec: Spec) -> Iterator[Fault]:
+    """No outcome at this n can satisfy the criterion."""
     for gate, criterion in criteria(spec):
         n = spec.episodes(gate)
         levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
@@ -78,7 +79,7 @@ def _floor_obstacle(
     claim: Difference, n: int, expect: Mapping[str, float], confidence: float
 ) -> str | None:
     """Below a condition that is near 0 there is no room: its own successes are all there is."""
-    upper = claim.first if claim.relation == ">" else claim.second
+    upper = claim.upper
     rate = expect.get(upper)
     if rate is None:
         return None
@@ -130,10 +131,7 @@ def _best_interval(
 def _bounds_obstacle(
     claim: BoundsComparison, n: int, expect: Mapping[str, float], confidence: float
 ) -> str | None:
-    lower, upper = claim.first, claim.second
-    if claim.relation == ">":
-        lower, upper = upper, lower
-    margin = abs(claim.margin)
+    lower, upper, margin = claim.lower, claim.upper, abs(claim.margin)
     ceiling = wilson(round(n * expect.get(upper, 1.0)), n, confidence).low
     floor = wilson(0, n, confidence).high + margin
     if floor < ceiling:
@@ -165,9 +163,11 @@ def _below_near_zero(claim: Claim, expect: Mapping[str, float]) -> bool:
     return False
 
 
-def _underpowered(spec: Spec) -> Iterator[Fault]:
+@rule("underpowered", "error")
+def underpowered(spec: Spec) -> Iterator[Fault]:
+    """Power is below 0.8 at the spec's own expectations."""
     for gate, criterion in criteria(spec):
-        if method_of(criterion.claim) is None or _unknown(gate, criterion):
+        if criterion.claim.method is None or _unknown(gate, criterion):
             continue
         n = spec.episodes(gate)
         one, two = passing_levels(gate, levels_of(criterion, spec.evaluation))
@@ -183,7 +183,7 @@ def _underpowered(spec: Spec) -> Iterator[Fault]:
             )
             continue
         if reached < TARGET:
-            needed = enough_episodes(criterion.claim, truth, n, (one, two))
+            needed = enough_n(criterion.claim, truth, n, (one, two))
             yield _weak(criterion, truth, n, reached, needed)
 
 
@@ -208,30 +208,15 @@ def _unknown(gate: Gate, criterion: Criterion) -> list[str]:
     return [name for name in criterion.claim.conditions if name not in gate.expect]
 
 
-def _power_unknown(spec: Spec) -> Iterator[Fault]:
+@rule("power-unknown", "warning")
+def power_unknown(spec: Spec) -> Iterator[Fault]:
+    """No expectation is declared, so power cannot be computed."""
     for gate, criterion in criteria(spec):
         missing = _unknown(gate, criterion)
-        if missing and method_of(criterion.claim) is not None:
+        if missing and criterion.claim.method is not None:
             yield Fault(
                 criterion.position,
                 f"the power of {criterion.id} is unknown",
                 f"gate {gate.name} declares no expectation for {', '.join(missing)}",
                 f"expect: {{{', '.join(f'{name}: RATE' for name in missing)}}} in the gate",
             )
-
-
-UNATTAINABLE = Rule(
-    "unattainable", "error", "No outcome at this n can satisfy the criterion.", _unattainable
-)
-UNDERPOWERED = Rule(
-    "underpowered",
-    "error",
-    "Power is below 0.8 at the spec's own expectations.",
-    _underpowered,
-)
-POWER_UNKNOWN = Rule(
-    "power-unknown",
-    "warning",
-    "No expectation is declared, so power cannot be computed.",
-    _power_unknown,
-)
