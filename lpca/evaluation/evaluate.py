@@ -18,7 +18,7 @@ BLOCK = 100
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Records by condition, in the order of the episodes, and which came from the cache."""
+    """Outcomes by condition, in the order of the episodes, and which came from the cache."""
 
     outcomes: dict[str, tuple[Outcome, ...]]
     keys: dict[str, tuple[str, ...]]
@@ -28,6 +28,11 @@ class Evaluated:
     def n(self) -> int:
         """How many episodes each condition was evaluated on."""
         return len(next(iter(self.outcomes.values())))
+
+    @classmethod
+    def nothing(cls, conditions: Sequence[str]) -> Evaluated:
+        """No episodes yet under these conditions."""
+        return cls(dict.fromkeys(conditions, ()), dict.fromkeys(conditions, ()), frozenset())
 
     def then(self, more: Evaluated) -> Evaluated:
         """What was evaluated, followed by other episodes under the same conditions."""

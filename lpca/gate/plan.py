@@ -10,7 +10,7 @@ from lpca.base.errors import RequestError
 from lpca.checker.check import check_spec, has_errors
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import LATENT, Gate, Spec
-from lpca.tasks import TASKS, Task, TaskError, make_task
+from lpca.tasks import TASKS, EpisodeSet, Task, TaskError, make_task
 from lpca.tasks.base import MAX_TASK_SEED
 
 EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
@@ -83,6 +83,11 @@ def gate_conditions(spec: Spec, name: str) -> list[str]:
             reached[other] = None
             waiting += reversed(spec.gates[other].requires)
     return list(dict.fromkeys(c for other in reached for c in spec.gates[other].conditions))
+
+
+def gate_episodes(spec: Spec, gate: Gate, task: Task) -> EpisodeSet:
+    """Return the test episodes that a gate declares, as its task makes them."""
+    return task.evaluation_set("test", gate.answers, spec.episodes(gate), spec.task.seed)
 
 
 def needs_codec(spec: Spec, name: str) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from lpca.base.errors import RequestError
 from lpca.base.files import StorageError, locked
@@ -16,18 +16,18 @@ from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import recipe_of
 from lpca.codec.recipe import Recipe
-from lpca.codec.store import Obtained, Request, obtain_codec
+from lpca.codec.store import Obtained, Request
 from lpca.codec.training import Progress
 from lpca.codec.user_codec import OwnCodec, Source, obtain_own
 from lpca.evidence import Evidence, EvidenceError, read_evidence, write_evidence
 from lpca.gate.evidence import Origin, compose
-from lpca.gate.ledger import gate_ledger, gate_looks
-from lpca.gate.measure import STEPS, Design, Steps, Subject, episodes_for, measure
+from lpca.gate.measure import STEPS, Steps, Subject, measure
 from lpca.gate.plan import (
     beside,
     declares,
     evidence_path,
     gate_conditions,
+    gate_episodes,
     label_of,
     needs_control,
     task_of,
@@ -37,7 +37,9 @@ from lpca.judge import judge
 from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import Task
+from lpca.tasks import EpisodeSet, Task
+
+T = TypeVar("T")
 
 
 class Console(Protocol):
@@ -58,9 +60,22 @@ class Console(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for, beside the spec; a receiver by its name, or loaded already.
+    """What the user asked for, beside the spec.
 
-    `announced` is how many codecs were declared together for the spec's test episodes.
+    Attributes:
+        receiver: by its name, or loaded already.
+        device: as for `load_receiver`, as `dtype` is.
+        dtype: the type in which the receiver computes.
+        checkpoint: a codec's folder; None to take one that fits, or train it.
+        retrain: train a codec, whatever there is.
+        train_seed: that of the training; None for any that is shipped, else 0.
+        batch_size: episodes at a time, at most.
+        cache: where codecs and outcomes are kept.
+        evidence: where evidence goes.
+        ledger: where ledgers stand.
+        codec: the user's own, in place of one of lpca's.
+        announced: how many codecs were declared together for the spec's test episodes.
+        recipe: how a codec of lpca's is made and trained.
     """
 
     receiver: str | Receiver
@@ -80,17 +95,25 @@ class Options:
 
 @dataclass(eq=False)
 class Runner:
-    """Measures gates; workers of one run share its evidence through files and locks."""
+    """Measures gates; workers of one run share its evidence through files and locks.
+
+    Attributes:
+        spec: the spec whose gates are measured.
+        options: what else the user asked for.
+        origin: which run this is.
+        console: where it says how far it is.
+        steps: what it does, where something else than in a sound run.
+    """
 
     spec: Spec
     options: Options
     origin: Origin
     console: Console
-    steps: Steps = STEPS
+    # looked up when a runner is made: whoever exchanges steps of all runs need not make them
+    steps: Steps = field(default_factory=lambda: STEPS)
     _failed: dict[Path, Exception] = field(default_factory=dict)
     _kept: dict[Path, Evidence] = field(default_factory=dict)
-    _codecs: dict[tuple[int, str], Obtained] = field(default_factory=dict)
-    _own: dict[int, OwnCodec] = field(default_factory=dict)
+    _made: dict[tuple[str, int | None], Any] = field(default_factory=dict)
     _seconds: dict[tuple[str, int | None], float] = field(default_factory=dict)
 
     def evidence(
@@ -98,8 +121,15 @@ class Runner:
     ) -> Evidence:
         """Return a gate's evidence, measured by whichever worker of the run comes first.
 
-        `criteria` are those the run has tests for; with some left out the gate is NOT MEASURED.
-        What could not be measured is not tried again: the same error is raised.
+        Args:
+            name: the gate's.
+            k: number of latents; None where the gate injects none.
+            criteria: those the run has tests for; with some left out the gate is NOT MEASURED.
+
+        Raises:
+            RequestError: the gate does not declare k, or what is asked for cannot be had.
+            RunError: something met on the way keeps the gate from being measured. It is not tried
+                again: the same error is raised.
         """
         gate = self.spec.gates[name]
         if not declares(gate, k):
@@ -125,6 +155,56 @@ class Runner:
                 self._measure_beside(other, at)
         return self._kept[path]
 
+    def _stored(self, path: Path) -> Evidence | None:
+        """Evidence that another worker of this run has written."""
+        if not path.exists():
+            return None
+        try:
+            stored = read_evidence(path)
+        except (StorageError, EvidenceError):
+            return None
+        return stored if stored.run == self.origin.run else None
+
+    def _measured(
+        self, name: str, k: int | None, path: Path, criteria: Collection[str] | None
+    ) -> Evidence:
+        """Measure a gate, judge it, enter it in the ledger, and write its evidence."""
+        gate, options, label = self.spec.gates[name], self.options, label_of(name, k)
+        self._fitting_episodes(name, k)
+        subject = self._subject(name, k)
+        measurement = measure(
+            self.spec,
+            name,
+            subject,
+            options.cache,
+            options.ledger,
+            batch_size=options.batch_size,
+            announced=options.announced,
+            report=self.console.evaluating(label),
+            checking=lambda: self.console.tell(f"checking the validity of {label}"),
+            steps=self.steps,
+        )
+        started = time.monotonic()
+        required = [judge(self.spec, other, measurement.table) for other in gate.requires]
+        result = judge(self.spec, name, measurement.table, criteria, measurement.faults)
+        decide = time.monotonic() - started
+        seconds = {**self._spent(subject, k), **measurement.seconds, "decide": decide}
+        found = compose(
+            self.spec, gate, k, result, required, measurement, subject, self.origin, seconds
+        )
+        if measurement.ledger is not None:
+            measurement.ledger.keep(result.verdict, self.origin.run)
+        write_evidence(path, found)
+        # as every other worker and a later reader have it: without what JSON cannot hold
+        return read_evidence(path)
+
+    def _measure_beside(self, name: str, k: int | None) -> None:
+        """A gate shown beside another takes nothing from it, also where it cannot be measured."""
+        try:
+            self.evidence(name, k)
+        except Exception as error:
+            self.console.tell(f"{name} is not measured: {error}")
+
     def evaluate_shared(self, name: str, k: int) -> None:
         """Evaluate a gate's conditions that are the same whatever the codec, and keep them.
 
@@ -143,10 +223,7 @@ class Runner:
         return self._evaluate(name, k, gate_conditions(self.spec, name), "all")
 
     def _evaluate(self, name: str, k: int | None, conditions: Sequence[str], what: str) -> int:
-        gate, options = self.spec.gates[name], self.options
-        design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
-        episodes = episodes_for(self._task, design)
-        refuse_too_long(self._receiver, episodes, k or 0)
+        options, episodes = self.options, self._fitting_episodes(name, k)
         subject = self._subject(name, k)
         label = f"{label_of(name, k)}: {', '.join(conditions)}"
         key = hash_data([subject.receiver_hash, episodes.hash(), k, list(conditions)])
@@ -154,162 +231,96 @@ class Runner:
             options.cache / "outcomes" / f"{what}-{key[:16]}",
             lambda: self.console.tell(f"{label} are evaluated by another process; waiting"),
         ):
-            self.steps.evaluate(
+            self.steps.evaluated(
                 subject.setting(episodes, self.steps.conditions),
                 conditions,
                 options.cache,
                 options.batch_size,
                 _unless_all_there(self.console.evaluating(label)),
-                self.steps.make_job,
-                self.steps.run_block,
             )
         return len(episodes) * len(conditions)
 
-    def _measure_beside(self, name: str, k: int | None) -> None:
-        """A gate shown beside another takes nothing from it, also where it cannot be measured."""
-        try:
-            self.evidence(name, k)
-        except Exception as error:
-            self.console.tell(f"{name} is not measured: {error}")
+    def _fitting_episodes(self, name: str, k: int | None) -> EpisodeSet:
+        """A gate's episodes; refused, before a codec is trained for them, where B cannot read one.
 
-    def _stored(self, path: Path) -> Evidence | None:
-        if not path.exists():
-            return None
-        try:
-            stored = read_evidence(path)
-        except (StorageError, EvidenceError):
-            return None
-        return stored if stored.run == self.origin.run else None
-
-    def _measured(
-        self, name: str, k: int | None, path: Path, criteria: Collection[str] | None
-    ) -> Evidence:
-        gate = self.spec.gates[name]
-        design = Design(gate.answers, self.spec.episodes(gate), self.spec.task.seed)
-        # before a codec is trained for them
-        refuse_too_long(self._receiver, episodes_for(self._task, design), k or 0)
-        subject = self._subject(name, k)
-        ledger = partial(
-            gate_ledger,
-            self.options.ledger,
-            self.spec,
-            gate,
-            subject,
-            announced=self.options.announced,
-        )
-        label = label_of(name, k)
-        measurement = measure(
-            subject,
-            design,
-            gate_conditions(self.spec, name),
-            self.options.cache,
-            gate_looks(self.spec, name, ledger),
-            self.options.batch_size,
-            self.console.evaluating(label),
-            lambda: self.console.tell(f"checking the validity of {label}"),
-            self.steps,
-        )
-        table = measurement.table
-        started = time.monotonic()
-        required = [judge(self.spec, other, table) for other in gate.requires]
-        result = judge(self.spec, name, table, criteria, measurement.faults)
-        decide = time.monotonic() - started
-        seconds = {**self._spent(subject, k), **measurement.seconds, "decide": decide}
-        found = compose(
-            self.spec, gate, k, result, required, measurement, subject, self.origin, seconds
-        )
-        if (kept := ledger(measurement.episodes)) is not None:
-            kept.keep(result.verdict, self.origin.run)
-        write_evidence(path, found)
-        # as every other worker and a later reader have it: without what JSON cannot hold
-        return read_evidence(path)
+        Raises:
+            RequestError: one is longer than the receiver's context.
+        """
+        episodes = gate_episodes(self.spec, self.spec.gates[name], self._task)
+        refuse_too_long(self._receiver, episodes, k or 0)
+        return episodes
 
     def _subject(self, name: str, k: int | None) -> Subject:
+        receiver = self._receiver
+        subject = Subject(receiver, receiver.loaded_hash, self._task)
         if k is None:
-            return Subject(self._receiver, self._receiver.loaded_hash, self._task)
+            return subject
         codec = self._codec(k)
-        subject = Subject(
-            self._receiver,
-            self._receiver.loaded_hash,
-            self._task,
-            Channel(self._receiver, codec.codec, k),
-            codec=codec,
-        )
+        subject = replace(subject, channel=Channel(receiver, codec.codec, k), codec=codec)
         if not needs_control(self.spec, name):
             return subject
-        control = self._control(k, codec)
-        return replace(subject, static=Channel(self._receiver, control.codec, k), control=control)
-
-    def _spent(self, subject: Subject, k: int | None) -> dict[str, float]:
-        """How long it took to come by what is measured, in seconds by step."""
-        # a receiver that was handed over is not loaded here
-        steps: list[tuple[str, int | None]] = [("load", None)] * (("load", None) in self._seconds)
-        steps += [("codec", k)] * (subject.codec is not None)
-        steps += [("control", k)] * (subject.control is not None)
-        return {step: self._seconds[step, at] for step, at in steps}
+        # trained as long as the codec was, with a seed of its own; how long a user's own codec
+        # was trained is not known: by default then
+        recipe = recipe_of(codec.identity) if isinstance(codec, Obtained) else Recipe.default()
+        control = self._obtained("control", Request(k, recipe=recipe.control()))
+        return replace(subject, static=Channel(receiver, control.codec, k), control=control)
 
     @cached_property
     def _task(self) -> Task:
         return task_of(self.spec)
 
-    @cached_property
+    @property
     def _receiver(self) -> Receiver:
-        options = self.options
-        if isinstance(options.receiver, Receiver):
-            return options.receiver
-        started = time.monotonic()
-        self.console.tell(f"loading receiver {options.receiver}")
-        receiver = load_receiver(options.receiver, options.device, options.dtype)
-        self._seconds["load", None] = time.monotonic() - started
-        return receiver
+        asked, options = self.options.receiver, self.options
+        if isinstance(asked, Receiver):
+            return asked
+
+        def load() -> Receiver:
+            self.console.tell(f"loading receiver {asked}")
+            return load_receiver(asked, options.device, options.dtype)
+
+        return self._once("load", None, load)
 
     def _codec(self, k: int) -> Obtained | OwnCodec:
         options = self.options
-        if options.codec is not None:
-            return self._own_codec(options.codec, k)
-        request = Request(
-            k,
-            options.train_seed,
-            options.checkpoint,
-            options.retrain,
-            options.recipe,
-        )
-        return self._obtained("codec", request)
-
-    def _own_codec(self, source: Source, k: int) -> OwnCodec:
-        if k not in self._own:
-            # loaded before the codec's code runs, which might change how it is loaded
-            receiver = self._receiver
-            started = time.monotonic()
-            self._own[k] = obtain_own(source, receiver, k)
-            self._seconds["codec", k] = time.monotonic() - started
-        return self._own[k]
-
-    def _control(self, k: int, codec: Obtained | OwnCodec) -> Obtained:
-        """The static prefix, trained as long as the codec was, with a seed of its own.
-
-        How long a user's own codec was trained is not known: by default then.
-        """
-        recipe = recipe_of(codec.identity) if isinstance(codec, Obtained) else Recipe.default()
-        return self._obtained("control", Request(k, recipe=recipe.control()))
+        if options.codec is None:
+            request = Request(
+                k, options.train_seed, options.checkpoint, options.retrain, options.recipe
+            )
+            return self._obtained("codec", request)
+        # loaded before the codec's code runs, which might change how it is loaded
+        source, receiver = options.codec, self._receiver
+        return self._once("codec", k, lambda: obtain_own(source, receiver, k))
 
     def _obtained(self, what: str, request: Request) -> Obtained:
-        key = (request.k, what)
-        if key not in self._codecs:
-            self._receiver  # noqa: B018 - loaded before the clock starts
-            started = time.monotonic()
-            self._codecs[key] = obtain_codec(
-                self._receiver,
+        receiver, label = self._receiver, f"{what} k={request.k}"
+        return self._once(
+            what,
+            request.k,
+            lambda: self.steps.obtain_codec(
+                receiver,
                 self._task,
                 request,
                 self.options.cache,
-                lambda progress: self.console.training(
-                    progress, request.recipe.steps, f"{what} k={request.k}"
-                ),
+                lambda progress: self.console.training(progress, request.recipe.steps, label),
                 self.console.tell,
-            )
-            self._seconds[what, request.k] = time.monotonic() - started
-        return self._codecs[key]
+            ),
+        )
+
+    def _once(self, what: str, k: int | None, make: Callable[[], T]) -> T:
+        """Make a part of what is measured the first time it is asked for, and time it."""
+        if (what, k) not in self._made:
+            started = time.monotonic()
+            self._made[what, k] = make()
+            self._seconds[what, k] = time.monotonic() - started
+        return cast("T", self._made[what, k])
+
+    def _spent(self, subject: Subject, k: int | None) -> dict[str, float]:
+        """How long it took to come by what is measured, in seconds by step."""
+        # a receiver that was handed over is not loaded here
+        parts = {"codec": subject.codec, "control": subject.control}
+        steps = [("load", None), *((what, k) for what, part in parts.items() if part is not None)]
+        return {what: self._seconds[what, at] for what, at in steps if (what, at) in self._seconds}
 
 
 def _unless_all_there(report: Callable[[int, int], None]) -> Callable[[int, int], None]:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,9 +20,8 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.evaluation.conditions import SlotMaker
-from lpca.gate.ledger import gate_ledger, gate_looks
-from lpca.gate.measure import STEPS, Design, Measurement, Steps, Subject, episodes_for, measure
-from lpca.gate.plan import gate_conditions, task_of
+from lpca.gate.measure import STEPS, Measurement, Steps, Subject, gate_ledger, measure
+from lpca.gate.plan import gate_episodes, task_of
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec
 from lpca.judge import judge
@@ -126,31 +124,23 @@ class Stage:
             )
         self.subject = self._subject()
         return measure(
+            self.spec,
+            GATE,
             self.subject,
-            self._design(),
-            gate_conditions(self.spec, GATE),
             self.cache,
-            gate_looks(
-                self.spec,
-                GATE,
-                partial(gate_ledger, self.ledger, self.spec, self.gate, self.subject),
-            ),
-            self.batch_size,
-            lambda done, total: None,
+            self.ledger,
+            batch_size=self.batch_size,
             steps=self.steps,
         )
 
     def remember(self, verdict: Verdict = Verdict.FAIL) -> None:
         """Keep a look at this run in the ledger without running it."""
-        self._keep(self._subject(), episodes_for(self.task, self._design()), verdict)
+        self._keep(self._subject(), gate_episodes(self.spec, self.gate, self.task), verdict)
 
     def _keep(self, subject: Subject, episodes: EpisodeSet, verdict: Verdict) -> None:
-        ledger = gate_ledger(self.ledger, self.spec, self.gate, subject, episodes)
+        ledger = gate_ledger(self.ledger, self.spec, GATE, subject, episodes)
         assert ledger is not None, "there is a codec on every stage"
         ledger.keep(verdict, "sabotage")
-
-    def _design(self) -> Design:
-        return Design(self.gate.answers, self.spec.episodes(self.gate), self.spec.task.seed)
 
     def _judged(self, measurement: Measurement) -> Result:
         result = judge(self.spec, GATE, measurement.table, faults=measurement.faults)

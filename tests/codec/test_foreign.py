@@ -16,10 +16,22 @@ from lpca.base.errors import RequestError
 from lpca.codec.base import CodecError, bits_of
 from lpca.codec.channel import Channel
 from lpca.codec.user_codec import codec_given, codec_named, obtain_own
-from lpca.gate.measure import Design, Looks, Subject, measure
+from lpca.gate.measure import Subject, measure
+from lpca.gatespec.load import load_spec
 from lpca.tasks import Trip
 
 K = 3
+EIGHT = """
+version: 1
+task: {name: trip, options: 4, seed: 0}
+evaluation: {n: 8}
+gates:
+  eight:
+    answers: seen
+    conditions: [p0, normal]
+    criteria:
+      - {id: above_p0, claim: normal - p0 > 0}
+"""
 
 
 class Constant:
@@ -303,10 +315,9 @@ def test_a_codec_that_changes_the_receiver_is_found_out(fresh_llama, tmp_path, m
     own = obtain_own(made, fresh_llama, K)
     channel = Channel(fresh_llama, own.codec, K)
     subject = Subject(fresh_llama, fresh_llama.loaded_hash, Trip(), channel, codec=own)
-    looks = Looks([8], "likelihood", lambda table: True)
-    measured = measure(
-        subject, Design("seen", 8, 0), ["p0", "normal"], tmp_path, looks, 8, lambda *_: None
-    )
+    (tmp_path / "gate_specs.yaml").write_text(EIGHT)
+    spec = load_spec(tmp_path / "gate_specs.yaml")
+    measured = measure(spec, "eight", subject, tmp_path, tmp_path / "ledger", batch_size=8)
     assert any(fault.startswith("receiver_frozen: ") for fault in measured.faults)
     assert not (tmp_path / "outcomes").exists()
 

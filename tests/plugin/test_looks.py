@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from lpca.gate.measure import Design, episodes_for
 from lpca.tasks.kinds.trip import Trip
 
 HEAD = """
@@ -113,7 +112,7 @@ def test_latents_stop_early_too_with_donors_beyond_the_look(project):
 
 def test_every_look_of_a_gate_on_all_answers_holds_both_kinds():
     for n in (2 * 2, 9):
-        episodes = episodes_for(Trip(), Design("all", n, 3))
+        episodes = Trip().evaluation_set("test", "all", n, 3)
         assert len(episodes) == n
         assert sorted(episodes.donors) == list(range(n))
         for size in range(2, n + 1):

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from lpca.evaluation.conditions import Setting
-from lpca.gate.measure import Design, episodes_for
 from lpca.receivers.model import Receiver
 from lpca.sabotage.parts import reordered
 from lpca.tasks import Episode, EpisodeSet, Trip
@@ -61,7 +60,7 @@ class TestSound:
         self, llama: Receiver, answers: str, options: int, n: int
     ) -> None:
         for seed in range(5):
-            episodes = episodes_for(Trip(options), Design(answers, n, seed))  # type: ignore[arg-type]
+            episodes = Trip(options).evaluation_set("test", answers, n, seed)  # type: ignore[arg-type]
             assert form_gives_no_answer(audit(llama, episodes, options))
 
     def test_lists_in_alphabetical_order_say_nothing(self, llama: Receiver) -> None:
