@@ -288,7 +288,8 @@ class Evidence:
 
     `result` is the verdict, `answers` the stratum of the episodes, `score` the success that
     counts, `any_of_k` every k of which any suffices, `required` the gates that had to pass before
-    it, `shown_with` those beside it that set no exit code, `static` the trained prefix that never sees a message.
+    it, `shown_with` those beside it that set no exit code, `static` the trained prefix that never
+    sees a message.
 
     Example:
         >>> from pathlib import Path
