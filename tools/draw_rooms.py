@@ -13,6 +13,7 @@ import ast
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from graphlib import TopologicalSorter
 from html import escape
 from pathlib import Path
@@ -26,6 +27,7 @@ WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 168, 66, 26, 50, 16
 _TABLE = re.compile(r"(<!-- rooms -->\n).*?(<!-- end -->)", re.S)
 
 
+@cache
 def imports() -> dict[str, set[str]]:
     """The rooms that each room imports, at the top of a module or within a function."""
     found: dict[str, set[str]] = {}
@@ -177,7 +179,8 @@ def _box(room: str, middle: float, y: float) -> Iterator[str]:
 def with_rooms(page: str) -> str:
     """A page with the table of rooms as the code has them."""
     below = imports()
-    order = sorted(below, key=lambda room: (-levels(below)[room], room))
+    height = levels(below)
+    order = sorted(below, key=lambda room: (-height[room], room))
     cells = [f"| `{room}` | {purpose(room)} |" for room in order]
     table = "\n".join(["| room | what it is |", "|---|---|", *cells])
     return _TABLE.sub(lambda found: f"{found[1]}\n{table}\n\n{found[2]}", page)

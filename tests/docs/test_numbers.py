@@ -223,7 +223,15 @@ def test_pictures_of_gates_are_drawn_from_their_evidence(sources, tmp_path):
         assert words_of(made) == words_of(DOCS / "images" / f"{picture}.svg"), picture
 
 
-def test_pictures_of_records_are_drawn_from_them(tmp_path):
+@pytest.mark.parametrize(
+    "picture", sorted((DOCS / "experiments").glob("*.svg")), ids=lambda p: p.stem
+)
+def test_pictures_of_attempts_are_drawn_from_their_records(picture, tmp_path):
+    assert main(["plot", str(picture.with_suffix(".json")), "--out", str(tmp_path)]) == 0
+    assert words_of(tmp_path / f"{picture.stem}-glance.svg") == words_of(picture)
+
+
+def test_pictures_of_the_lab_and_of_diagnoses_are_drawn_from_what_was_measured(tmp_path):
     from lpca.report.figures import lab_figure, reversals_figure, scales_figure, svg
 
     def reversals(found):
