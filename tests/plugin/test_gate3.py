@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from gate_project import Project
 
-import lpca.gate.measure
 from lpca.base.exit_codes import ExitCode
+from lpca.gate import runner
+from lpca.gate.measure import STEPS
 
 GATE3 = """
   gate3:
@@ -41,14 +44,12 @@ def test_a_run_that_reports_everything_passes(project):
 
 @pytest.mark.parametrize("number", ["bits", "tokens", "seconds"])
 def test_a_run_that_lacks_a_number_is_invalid(project, monkeypatch, number):
-    honest = lpca.gate.measure.condition_numbers
-
     def lacking(*arguments):
-        told = honest(*arguments)
+        told = STEPS.condition_numbers(*arguments)
         del told[number]
         return told
 
-    monkeypatch.setattr(lpca.gate.measure, "condition_numbers", lacking)
+    monkeypatch.setattr(runner, "STEPS", replace(STEPS, condition_numbers=lacking))
     result = project.run("-m", "gate3")
     assert result.ret == ExitCode.INVALID
     evidence = project.evidence("gate3")

@@ -10,7 +10,7 @@ from gate_project import ROOT
 
 from lpca.base.exit_codes import ExitCode
 from lpca.codec.recipe import Recipe, Stage
-from lpca.codec.store import Request
+from lpca.gate.measure import STEPS
 from lpca.tasks.base import split_by_hash
 from lpca.tasks.rows import message_key
 
@@ -46,11 +46,12 @@ def own(project, monkeypatch):
     """The project, a file of episodes beside its spec, and a training that is short."""
     recipe = Recipe(stages=(Stage(30),), batch_size=16)
 
-    def short(*arguments, **named):
-        request = Request(*arguments, **named)
-        return replace(request, recipe=recipe) if request.recipe == Recipe.default() else request
+    def short(receiver, task, request, *rest):
+        if request.recipe == Recipe.default():
+            request = replace(request, recipe=recipe)
+        return STEPS.obtain_codec(receiver, task, request, *rest)
 
-    monkeypatch.setattr("lpca.gate.runner.Request", short)
+    monkeypatch.setattr("lpca.gate.runner.STEPS", replace(STEPS, obtain_codec=short))
     return project
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from gate_project import BASE, HEAD, ROOT
 
-from lpca.evaluation import conditions
-from lpca.gate.runner import Runner
+from lpca.gate import runner
+from lpca.gate.measure import STEPS
 from lpca.receivers.forward import Slot
 
 WRONG = """
@@ -111,7 +112,7 @@ def biased_null(setting):
 def test_a_failed_check_makes_the_gate_invalid_and_no_criterion_is_read(
     project, monkeypatch, extra
 ):
-    monkeypatch.setattr(conditions, "CONDITIONS", {**conditions.CONDITIONS, "null": biased_null})
+    monkeypatch.setattr(runner, "STEPS", replace(STEPS, conditions={"null": biased_null}))
     result = project.run("-m", "main", *extra)
     assert result.ret == 7
     evidence = project.evidence()
@@ -171,15 +172,14 @@ def test_a_gate_beside_another_is_shown_and_sets_no_exit_code(project):
 
 
 def test_a_gate_beside_another_that_cannot_be_measured_takes_nothing_from_it(project, monkeypatch):
-    measured = Runner._measured
-
-    def fails_beside(self, name, *rest):
-        if name == "wrong":
+    def fails_beside(setting, names, *rest):
+        if "embed" in names:
             raise RuntimeError("no memory")
-        return measured(self, name, *rest)
+        return STEPS.evaluate(setting, names, *rest)
 
-    monkeypatch.setattr(Runner, "_measured", fails_beside)
-    project.write(WRONG + BASE.replace("    conditions", "    beside: [wrong]\n    conditions"))
+    monkeypatch.setattr(runner, "STEPS", replace(STEPS, evaluate=fails_beside))
+    wrong = WRONG.replace("p0, p1]", "p0, p1, embed]")
+    project.write(wrong + BASE.replace("    conditions", "    beside: [wrong]\n    conditions"))
     result = project.run("-m", "base")
     assert result.ret == 0
     result.stdout.fnmatch_lines(["wrong: NOT MEASURED (beside*", "base: PASS*"])

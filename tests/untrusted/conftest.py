@@ -38,20 +38,23 @@ from lpca.codec.recipe import Recipe, Stage
 
 recipe = Recipe(stages=(Stage(12),), batch_size=4, validation_every=6)
 
-def short(*arguments, **named):
-    request = lpca.codec.store.Request(*arguments, **named)
-    return replace(request, recipe=recipe) if request.recipe == Recipe.default() else request
+sound = lpca.gate.runner.STEPS
 
-lpca.gate.runner.Request = short
+def short(receiver, task, request, *rest):
+    if request.recipe == Recipe.default():
+        request = replace(request, recipe=recipe)
+    return sound.obtain_codec(receiver, task, request, *rest)
+
+def slow(setting, conditions, cache, batch_size, report, *rest):
+    def report_and_rest(*counts):
+        report(*counts)
+        time.sleep(float(os.environ.get("REST", 0)))
+
+    return sound.evaluate(setting, conditions, cache, batch_size, report_and_rest, *rest)
+
+lpca.gate.runner.STEPS = replace(sound, obtain_codec=short, evaluate=slow)
 lpca.codec.store.SNAPSHOT_EVERY = 4
 lpca.evaluation.evaluate.BLOCK = 8
-store = lpca.evaluation.evaluate.store_block
-
-def store_and_rest(*arguments):
-    store(*arguments)
-    time.sleep(float(os.environ.get("REST", 0)))
-
-lpca.evaluation.evaluate.store_block = store_and_rest
 """
 PATIENCE = 600.0
 """Seconds after which a run hangs; on a busy machine one takes minutes."""
