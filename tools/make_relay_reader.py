@@ -23,7 +23,8 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lpca.base.hashing import named_rng
-from lpca.evaluation.conditions import Setting, beginning, structured
+from lpca.evaluation.conditions import Setting
+from lpca.evaluation.conditions.builtin import beginning, structured
 from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.load import load_receiver
 from lpca.tasks import Episode, Relay

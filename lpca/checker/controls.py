@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from lpca.checker.rule import Fault, criteria, place, rule, with_required
-from lpca.gatespec.model import TRUNCATED, Gate, Spec
+from lpca.gatespec.model import TEXTS, Gate, Spec
 from lpca.gatespec.wording import percent
 from lpca.stats import BoundsComparison, Claim, Difference, Equivalence, Gain, Rate, Ratio, Truth
 
 CARRIERS = frozenset({"normal", "same_answer"})
 """Conditions whose prefix comes from a message with the episode's answer."""
-TEXTS = frozenset({"p1", *TRUNCATED, "p5", "embed"})
 """Conditions in which B has the message in words, or what fits of it."""
 INERT_SHARE = 0.10
 """How much of a bound an inert message may meet before retention is misleading."""
@@ -122,7 +121,7 @@ def _met_without_message(gate: Gate, claim: Claim, carrier: str) -> str | None:
         met = f"p0 {percent(base)} is {percent(share)} of {fraction:g} * {text} {percent(full)}"
         return met if share >= INERT_SHARE else None
     others = set(claim.conditions) - {carrier}
-    if base is None or not others <= TEXTS & gate.expect.keys():
+    if base is None or not others <= gate.expect.keys() & set(TEXTS):
         return None
     if not Truth({**gate.expect, carrier: base}).satisfies(claim):
         return None

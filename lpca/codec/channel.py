@@ -10,9 +10,14 @@ from torch import Tensor, nn
 
 from lpca.base.hashing import named_seed
 from lpca.codec.base import Codec, CodecError
+from lpca.evidence import Similarity
 from lpca.receivers.model import Receiver
+from lpca.tasks import EpisodeSet
 
 ENCODING_BATCH = 64
+COMPARED = 24
+"""How many episodes are compared."""
+DECIMALS = 4
 
 
 class Channel:
@@ -83,3 +88,33 @@ class Channel:
         if not bool(torch.isfinite(prefixes).all()):
             raise CodecError("the codec's prefix holds NaN or infinity")
         return prefixes.detach().float()
+
+
+def similarity(channel: Channel, episodes: EpisodeSet) -> Similarity:
+    """Compare the prefixes of the first episodes with one another and with their donors'."""
+    count = min(COMPARED, len(episodes))
+    first = episodes.episodes[:count]
+    prefixes = channel.prefixes([e.message for e in first])
+    right = _directions(prefixes)
+    donor = _directions(channel.prefixes([episodes.donor(i).message for i in range(count)]))
+    within, across = right @ right.T, right @ donor.T
+    norms = torch.stack(prefixes).double().norm(dim=2)
+    pairs = count * (count - 1)
+    between = float(within.sum() - within.trace()) / pairs if pairs else None
+    return Similarity(
+        seeds=tuple(e.seed for e in first),
+        right=_rounded(within),
+        donor=_rounded(across),
+        between=None if between is None else round(between, DECIMALS),
+        own_donor=round(float(across.diagonal().mean()), DECIMALS),
+        norm_ratio=round(float(norms.mean()) / channel.receiver.mean_embedding_norm, DECIMALS),
+    )
+
+
+def _directions(prefixes: list[Tensor]) -> Tensor:
+    """Unit vectors [n, k * d_model]; a prefix of zeros stays zero."""
+    return torch.nn.functional.normalize(torch.stack(prefixes).flatten(1).double().cpu(), dim=1)
+
+
+def _rounded(matrix: Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(round(value, DECIMALS) + 0.0 for value in row) for row in matrix.tolist())

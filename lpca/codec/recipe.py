@@ -1,24 +1,42 @@
-"""A training recipe: which codec, by which objectives, for how long. Data only, without torch."""
+"""A training recipe: which codec, by which objectives, for how long. Read here, without torch."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lpca.base.errors import RequestError
-from lpca.base.registry import suggestion
-from lpca.codec.choices import (
-    ANSWER,
-    ARCHITECTURES,
-    COMPARING,
-    OBJECTIVES,
-    STATIC_PREFIX,
-    TOKEN_POOLER,
-)
+from lpca.base.registry import declared, suggestion
+from lpca.gatespec import kinds
+from lpca.gatespec.document import Items, Node, Scalar, Section, SpecError, read_document
+from lpca.gatespec.model import Position
 
+TOKEN_POOLER, STATIC_PREFIX, ANSWER = "token_pooler", "static_prefix", "answer"
 MAX_STEPS, MAX_BATCH_SIZE = 10_000_000, 10_000
+
+
+class Setting(NamedTuple):
+    """A whole number that an architecture takes."""
+
+    default: int
+    low: int
+    high: int
+    what: str
+
+
+_OBJECTIVES = declared("lpca.codec.objectives")
+OBJECTIVES: Mapping[str, str] = {name: about["asks"] for name, about in _OBJECTIVES.items()}
+"""By name what an objective asks for; `lpca.codec.objectives` has the losses."""
+COMPARING = frozenset(name for name, about in _OBJECTIVES.items() if about.get("compares"))
+"""Objectives that compare the episodes of a batch: one alone will not do."""
+ARCHITECTURES: Mapping[str, Mapping[str, Setting]] = {
+    name: {key: Setting(*values) for key, values in about.items()}
+    for name, about in declared("lpca.codec.architectures").items()
+}
+"""By name the settings of an architecture; `lpca.codec.architectures` has the codecs."""
 
 
 class RecipeError(RequestError):
@@ -174,6 +192,28 @@ def read_recipe(mapping: object, place: str) -> Recipe:
         raise RecipeError(f"{place}: {error}", error.keys) from None
 
 
+def load_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Read a recipe's file; SpecError, with its place, for anything that is not as it must be."""
+    return recipe_of(read_document(path))
+
+
+def recipe_of(node: Node) -> Recipe:
+    """Read a recipe from a part of a YAML document; SpecError as in `load_recipe`."""
+    try:
+        return read_recipe(plain(node), "recipe")
+    except RecipeError as error:
+        raise SpecError(_position(node, error.keys), str(error)) from None
+
+
+def plain(node: Node) -> Any:
+    """Turn located nodes into dicts, lists, numbers, booleans and texts."""
+    if isinstance(node, Section):
+        return {key: plain(entry.value) for key, entry in node.entries.items()}
+    if isinstance(node, Items):
+        return [plain(item) for item in node.nodes]
+    return kinds.Setting().read(node, "a value")
+
+
 def _read(mapping: object) -> Recipe:
     given = _mapping(mapping, "the recipe", _KEYS, ())
     name, settings = _architecture(given.get("architecture", TOKEN_POOLER))
@@ -284,3 +324,15 @@ def _number(value: object) -> float | None:
 
 def _shown(value: object) -> str:
     return f"{value!r:.60}"
+
+
+def _position(node: Node, keys: tuple[str | int, ...]) -> Position:
+    """Where the value stands to which keys lead, as far as they lead anywhere."""
+    for key in keys:
+        if isinstance(node, Section) and key in node.entries:
+            node = node.entries[str(key)].value
+        elif isinstance(node, Items) and isinstance(key, int):
+            node = node.nodes[key]
+        elif isinstance(node, Scalar):
+            break
+    return node.position

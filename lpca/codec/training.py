@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from lpca.base.hashing import named_seed
 from lpca.codec.base import TrainableCodec
-from lpca.codec.objectives import OBJECTIVES
+from lpca.codec.objectives import OBJECTIVES, Batch
 from lpca.codec.objectives.answer import cross_entropy
-from lpca.codec.objectives.batch import Batch
 from lpca.codec.recipe import Recipe
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, Task

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from lpca.base.arguments import RECEIVER
 from lpca.base.exit_codes import ExitCode
-from lpca.codec.choices import ARCHITECTURES, TOKEN_POOLER
-from lpca.codec.recipe import Recipe
+from lpca.codec.recipe import ARCHITECTURES, TOKEN_POOLER, Recipe
 from lpca.commands.cli import UsageError, add_receiver_arguments
 
 
@@ -77,7 +76,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:
-    from lpca.codec.recipe_file import load_recipe
+    from lpca.codec.recipe import load_recipe
 
     if arguments.recipe is None:
         return Recipe.default(arguments.architecture or TOKEN_POOLER)

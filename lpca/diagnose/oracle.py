@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lpca.base.hashing import named_rng
-from lpca.codec.objectives.batch import Batch
+from lpca.codec.objectives import Batch
 from lpca.diagnose.outcomes import Outcomes, Report, numbers, silent
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from lpca.base.hashing import named_seed
-from lpca.codec.channel import Channel
-from lpca.codec.similarity import similarity
+from lpca.codec.channel import Channel, similarity
 from lpca.diagnose.outcomes import Outcomes, Report, difference, measured, numbers, silent
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.forward import Slot

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from lpca.base.errors import RunError
-from lpca.codec.channel import Channel
-from lpca.codec.similarity import similarity
+from lpca.codec.channel import Channel, similarity
 from lpca.diagnose.episodes import by_episode
 from lpca.diagnose.oracle import cram
 from lpca.diagnose.outcomes import Outcomes, Report

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 
 from lpca.codec.base import bits_of
-from lpca.evaluation.conditions import MESSAGE_LATENTS, TEXTS, Setting
+from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import INJECTED, Outcome
+from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS
 from lpca.receivers.model import Receiver
 from lpca.stats import wilson
 

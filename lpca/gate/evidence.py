@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lpca.base.hashing import hash_data, hash_file
 from lpca.base.version import __version__
-from lpca.codec.similarity import similarity
+from lpca.codec.channel import similarity
 from lpca.evaluation.outcome import Outcome, as_text
 from lpca.evidence import (
     CodecFacts,

@@ -7,23 +7,28 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from lpca.base.registry import declared
 from lpca.stats import Claim, Truth
 
 Answers = Literal["seen", "unseen", "all"]
 Score = Literal["likelihood", "greedy"]
 SequentialRule = Literal["e-process", "obrien-fleming"]
 
-TRUNCATED: Mapping[str, int] = MappingProxyType({"p2_16": 16, "p2_64": 64, "p2_256": 256})
-"""Conditions in which B gets the beginning of the message as text, and how many bytes of it."""
-CONDITIONS: tuple[str, ...] = (
-    *("p0", "p1", *TRUNCATED, "p5", "embed", "normal", "null", "random", "shuffle"),
-    *("static", "mean", "same_answer"),
-)
+_DECLARED = declared("lpca.evaluation.conditions")
+CONDITIONS: tuple[str, ...] = tuple(_DECLARED)
 """Every condition a spec may name. `lpca.evaluation.conditions` decides what each one gives B."""
-LATENT = ("normal", "null", "random", "shuffle", "static", "mean", "same_answer")
+TRUNCATED: Mapping[str, int] = MappingProxyType(
+    {name: about["bytes"] for name, about in _DECLARED.items() if "bytes" in about}
+)
+"""Conditions in which B gets the beginning of the message as text, and how many bytes of it."""
+TEXTS = tuple(name for name, about in _DECLARED.items() if about["holds"] == "text")
+"""Conditions whose slot holds text, as tokens or as their embeddings."""
+LATENT = tuple(name for name, about in _DECLARED.items() if about["holds"] == "latents")
 """Conditions that inject k vectors: they need a codec, or at least its k."""
-CODEC_LATENTS = ("normal", "random", "shuffle", "mean", "same_answer")
+CODEC_LATENTS = tuple(name for name in LATENT if "codec" in _DECLARED[name])
 """Those among them that follow from what the codec makes of messages."""
+MESSAGE_LATENTS = tuple(name for name in CODEC_LATENTS if _DECLARED[name]["codec"] == "message")
+"""Those whose slot holds what the codec made of one message, as it is."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from typing import TypeVar
 
 from lpca.base.arguments import DTYPES, MAX_K, MAX_SEED, RECEIVER
 from lpca.base.registry import suggestion
-from lpca.codec.recipe import Recipe
-from lpca.codec.recipe_file import recipe_of
+from lpca.codec.recipe import Recipe, recipe_of
 from lpca.gate.plan import declares, gate_conditions, needs_codec
 from lpca.gatespec.document import (
     Node,

@@ -26,8 +26,7 @@ from lpca.codec.checkpoint import (
     read_manifest,
     save_checkpoint,
 )
-from lpca.codec.choices import STATIC_PREFIX
-from lpca.codec.recipe import Recipe, Stage
+from lpca.codec.recipe import STATIC_PREFIX, Recipe, Stage
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
 

@@ -7,8 +7,7 @@ import torch
 
 from lpca.codec.architectures.static_prefix import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
-from lpca.codec.channel import Channel
-from lpca.codec.similarity import FIRST, similarity
+from lpca.codec.channel import COMPARED, Channel, similarity
 from lpca.evidence import Similarity, from_data, to_data
 from lpca.receivers.model import Receiver
 from lpca.tasks import Trip
@@ -50,9 +49,9 @@ def test_cosines_are_those_of_whole_prefixes(llama: Receiver) -> None:
 
 def test_a_prefix_that_ignores_messages_is_a_wall_of_ones(llama: Receiver) -> None:
     found = similarity(
-        channel(llama, StaticPrefix), Trip().evaluation_set("test", "seen", FIRST + 5, 0)
+        channel(llama, StaticPrefix), Trip().evaluation_set("test", "seen", COMPARED + 5, 0)
     )
-    assert len(found.right) == len(found.donor) == FIRST
+    assert len(found.right) == len(found.donor) == COMPARED
     assert {value for row in (*found.right, *found.donor) for value in row} == {1.0}
     assert found.between == found.own_donor == 1.0
 

@@ -9,12 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lpca.codec.choices import OBJECTIVES as NAMES
-from lpca.codec.objectives import OBJECTIVES
-from lpca.codec.objectives.batch import Batch
-from lpca.codec.objectives.content import CONTENT_WEIGHT
+from lpca.codec.objectives import OBJECTIVES, Batch
+from lpca.codec.objectives.answer import CONTENT_WEIGHT
 from lpca.codec.objectives.contrast import MARGIN, NEGATIVES
 from lpca.codec.objectives.reconstruction import LEAD, REQUEST
+from lpca.codec.recipe import OBJECTIVES as NAMES
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, Trip
 

@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
-from lpca.codec.choices import ARCHITECTURES, OBJECTIVES
-from lpca.codec.recipe import Recipe, RecipeError, Stage, read_recipe
-from lpca.codec.recipe_file import load_recipe
+from lpca.codec.recipe import (
+    ARCHITECTURES,
+    OBJECTIVES,
+    Recipe,
+    RecipeError,
+    Stage,
+    load_recipe,
+    read_recipe,
+)
 from lpca.gatespec.load import SpecError
 
 DEFAULT: dict[str, Any] = {
@@ -174,7 +180,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 
 
 def test_recipes_are_read_without_torch() -> None:
-    code = "import sys, lpca.codec.recipe_file; sys.exit('torch' in sys.modules)"
+    code = "import sys, lpca.codec.recipe; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

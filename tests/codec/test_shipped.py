@@ -10,8 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from lpca.codec.checkpoint import identify, read_identity
-from lpca.codec.choices import STATIC_PREFIX, TOKEN_POOLER
-from lpca.codec.recipe import Recipe
+from lpca.codec.recipe import STATIC_PREFIX, TOKEN_POOLER, Recipe
 from lpca.codec.store import DEFAULT_SEED, Request, obtain_codec, shipped_folder
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec

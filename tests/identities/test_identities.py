@@ -342,7 +342,7 @@ def test_words_local_names_and_annotations_change(tree: Path, before: Any) -> No
     [
         ("architecture", "lpca.codec.architectures", "lpca.codec.architectures.CODECS"),
         ("objective", "lpca.codec.objectives", "lpca.codec.objectives.OBJECTIVES"),
-        ("condition", "lpca.evaluation", "lpca.evaluation.conditions.CONDITIONS"),
+        ("condition", "lpca.evaluation.conditions", "lpca.evaluation.conditions.CONDITIONS"),
         ("task", "lpca.tasks.kinds", "lpca.tasks.base.TASKS"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gate_project import BASE, MAIN
 
-from lpca.codec.similarity import FIRST
+from lpca.codec.channel import COMPARED
 from lpca.commands.cli import main
 from lpca.receivers.load import load_receiver
 
@@ -13,7 +13,9 @@ def test_the_evidence_of_a_run_can_be_drawn(project):
     project.write(BASE + MAIN)
     assert project.run("-m", "main or base").ret == 0
     evidence, plain = project.evidence(), project.evidence("base")
-    assert evidence["similarity"]["seeds"] == [one["seed"] for one in evidence["episodes"][:FIRST]]
+    assert evidence["similarity"]["seeds"] == [
+        one["seed"] for one in evidence["episodes"][:COMPARED]
+    ]
     assert evidence["similarity"]["own_donor"] < 0.9
     assert evidence["receiver"]["d_model"] == load_receiver("stub", "cpu").d_model
     assert plain["similarity"] is None

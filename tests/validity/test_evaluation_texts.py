@@ -17,11 +17,12 @@ from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.evaluation.condition_numbers import COSTS, condition_numbers
-from lpca.evaluation.conditions import TEXTS, Setting, beginning, build_slots, structured
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.conditions.builtin import beginning, structured
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome
 from lpca.evidence import CheckResult
-from lpca.gatespec.model import CONDITIONS, TRUNCATED
+from lpca.gatespec.model import CONDITIONS, TEXTS, TRUNCATED
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver

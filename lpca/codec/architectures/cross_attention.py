@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lpca.codec.architectures import CODECS
-from lpca.codec.state_reader import StateReader
+from lpca.codec.architectures import CODECS, StateReader
 from lpca.receivers.model import Receiver
 
 WIDTH, HEADS = 512, 8
@@ -44,11 +43,6 @@ class CrossAttention(StateReader):
             attn_mask=real[:, None, None],
         )
         return torch.as_tensor(self.out(attended.transpose(1, 2).flatten(2)))
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return the prefix [batch, k, d_model]: the latents' directions, scaled."""
-        width = latents.shape[-1]
-        return self.scaled(nn.functional.normalize(latents, dim=-1) * width**0.5)
 
 
 def _heads(vectors: Tensor) -> Tensor:

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lpca.codec.architectures import CODECS
-from lpca.codec.packages import needed
-from lpca.codec.state_reader import StateReader
+from lpca.base.extras import needed
+from lpca.codec.architectures import CODECS, StateReader
 from lpca.receivers.forward import causal_mask, left_padded
 from lpca.receivers.model import Receiver
 
 
-@CODECS.register("memory_tokens")
+@CODECS.register("memory_tokens", lora=(0, 0, 256, "rank of the encoder's adapters; 0: none"))
 class MemoryTokens(StateReader):
     """The frozen receiver reads the message and k memory tokens; their final states are latents.
 
@@ -56,15 +55,10 @@ class MemoryTokens(StateReader):
         ).last_hidden_state
         return torch.as_tensor(self.project(self.norm(states[:, -k:].float())))
 
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return the prefix [batch, k, d_model]: the latents' directions, scaled."""
-        width = latents.shape[-1]
-        return self.scaled(nn.functional.normalize(latents, dim=-1) * width**0.5)
-
 
 def _adapted(model: nn.Module, rank: int) -> tuple[nn.Module, nn.ParameterDict]:
     """A copy with adapters, which shares the model's own tensors; and the adapters' weights."""
-    peft = needed("peft", "memory_tokens with lora")
+    peft = needed("peft", "codecs", "architecture memory_tokens with lora")
     own = [*model.parameters(), *model.buffers()]
     twin = copy.deepcopy(model, {id(tensor): tensor for tensor in own})
     assert isinstance(twin, PreTrainedModel)

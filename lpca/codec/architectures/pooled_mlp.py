@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lpca.codec.architectures import CODECS
-from lpca.codec.state_reader import StateReader
+from lpca.codec.architectures import CODECS, StateReader
 from lpca.receivers.model import Receiver
 
 WIDTH = 512

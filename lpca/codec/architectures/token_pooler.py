@@ -8,13 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from lpca.codec.architectures import CODECS
+from lpca.codec.architectures import CODECS, padded_states, reading_layer
 from lpca.codec.base import TrainableCodec
 from lpca.receivers.model import Receiver
-from lpca.receivers.states import hidden_states
 
 ATTENTION_WIDTH = 256
-LAYER_FRACTION = 0.4
 
 
 @CODECS.register("token_pooler")
@@ -31,7 +29,7 @@ class TokenPooler(TrainableCodec):
         super().__init__()
         width = receiver.d_model
         self.receiver = receiver
-        self.layer = max(1, round(LAYER_FRACTION * receiver.layers))
+        self.layer = reading_layer(receiver)
         self.norm = nn.LayerNorm(width)
         self.key = nn.Linear(width, ATTENTION_WIDTH, bias=False)
         self.queries = nn.Parameter(torch.randn(k, ATTENTION_WIDTH))
@@ -43,12 +41,11 @@ class TokenPooler(TrainableCodec):
     def encode(self, messages: Sequence[str]) -> Tensor:
         """Return latents [batch, k, d_model] in float32."""
         rows = [self.receiver.message_ids(message) for message in messages]
-        states = [state.float() for state in hidden_states(self.receiver, rows, self.layer)]
+        states, real = padded_states(self.receiver, rows, self.layer)
         tokens = [self.receiver.embed(row).float() for row in rows]
-        real = pad_sequence([torch.ones(len(r), dtype=torch.bool) for r in rows], batch_first=True)
-        normed = self.norm(pad_sequence(states, batch_first=True))
+        normed = self.norm(states)
         scores = self.queries @ self.key(normed).transpose(1, 2) / ATTENTION_WIDTH**0.5
-        scores = scores.masked_fill(~real[:, None].to(scores.device), -torch.inf)
+        scores = scores.masked_fill(~real[:, None], -torch.inf)
         weights = scores.softmax(-1)
         pooled = weights @ pad_sequence(tokens, batch_first=True)
         return torch.as_tensor(pooled + self.residual(weights @ normed))

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lpca.base.extras import needed
 from lpca.codec.architectures import CODECS
 from lpca.codec.architectures.token_pooler import TokenPooler
-from lpca.codec.packages import needed
 from lpca.receivers.model import Receiver
 
 COMMITMENT = 0.25
@@ -19,7 +19,14 @@ DECAY, DEAD = 0.8, 0.05
 """Of a code's moving mean of uses per step; below `DEAD` a code of the batch takes its place."""
 
 
-@CODECS.register("vector_quantised", "residual_vq")
+@CODECS.register(
+    "residual_vq",
+    codebook=(512, 2, 65_536, "number of codes that a latent is chosen from"),
+    quantisers=(2, 1, 16, "codebooks applied one after another"),
+)
+@CODECS.register(
+    "vector_quantised", codebook=(512, 2, 65_536, "number of codes that a latent is chosen from")
+)
 class VectorQuantised(TokenPooler):
     """`TokenPooler` whose latents are replaced by the nearest codes of a codebook.
 
@@ -33,7 +40,9 @@ class VectorQuantised(TokenPooler):
 
     def __init__(self, receiver: Receiver, k: int, codebook: int, quantisers: int = 1) -> None:
         super().__init__(receiver, k)
-        vq = needed("vector_quantize_pytorch", "vector_quantised or residual_vq")
+        vq = needed(
+            "vector_quantize_pytorch", "codecs", "architecture vector_quantised or residual_vq"
+        )
         self.unit = receiver.mean_embedding_norm / receiver.d_model**0.5
         self.quantiser = vq.ResidualVQ(
             dim=receiver.d_model,

@@ -7,8 +7,7 @@ import random
 import torch
 from torch import Tensor
 
-from lpca.codec.objectives import OBJECTIVES
-from lpca.codec.objectives.batch import Batch
+from lpca.codec.objectives import OBJECTIVES, Batch
 
 MARGIN = 1.0
 """Of the hinges, in nats per token."""
@@ -16,7 +15,7 @@ NEGATIVES = 5
 """How many other messages each answer is tried with."""
 
 
-@OBJECTIVES.register("help")
+@OBJECTIVES.register("help", asks="hinge: the prefix must beat k zero vectors by a margin")
 def help_loss(batch: Batch) -> Tensor:
     """mean over episodes of max(0, NLL_correct - NLL_null + `MARGIN`), in nats per token.
 
@@ -26,7 +25,11 @@ def help_loss(batch: Batch) -> Tensor:
     return (batch.nll(batch.normal) - _null(batch) + MARGIN).clamp(min=0).mean()
 
 
-@OBJECTIVES.register("shuffle_contrast")
+@OBJECTIVES.register(
+    "shuffle_contrast",
+    asks="hinge: the right message must beat another's by a margin",
+    compares=True,
+)
 def shuffle_contrast(batch: Batch) -> Tensor:
     """mean over episodes of max(0, `MARGIN` - (NLL_shuffle - NLL_correct)), in nats per token.
 
@@ -39,7 +42,11 @@ def shuffle_contrast(batch: Batch) -> Tensor:
     return (MARGIN - (nll - batch.nll(batch.normal))).clamp(min=0)[there].mean()
 
 
-@OBJECTIVES.register("info_nce")
+@OBJECTIVES.register(
+    "info_nce",
+    asks="the right message must be told from several others' by the answer",
+    compares=True,
+)
 def info_nce(batch: Batch) -> Tensor:
     """mean over i of -log(exp s_ii / (exp s_ii + sum over j in N(i) of exp s_ij)).
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lpca.codec.objectives import OBJECTIVES
-from lpca.codec.objectives.batch import IGNORED, Batch
+from lpca.codec.objectives import IGNORED, OBJECTIVES, Batch
 from lpca.receivers.forward import Slot
 
 
-@OBJECTIVES.register("kl_one_step")
+@OBJECTIVES.register(
+    "kl_one_step", asks="divergence from what B says next when it reads the message as text"
+)
 def kl_one_step(batch: Batch) -> Tensor:
     """mean over episodes of KL(p_text || p_latents) at the answer's first token, in nats.
 
@@ -22,7 +23,7 @@ def kl_one_step(batch: Batch) -> Tensor:
     return _divergences(batch)[range(len(starts)), starts].mean()
 
 
-@OBJECTIVES.register("kl")
+@OBJECTIVES.register("kl", asks="the same over all of the answer's tokens")
 def kl(batch: Batch) -> Tensor:
     """The same at all of the right answers' tokens, each given those before it; mean over tokens.
 

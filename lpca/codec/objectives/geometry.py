@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lpca.codec.objectives import OBJECTIVES
-from lpca.codec.objectives.batch import Batch
+from lpca.codec.objectives import OBJECTIVES, Batch
 
 
-@OBJECTIVES.register("mse")
+@OBJECTIVES.register("mse", asks="the prefix's mean must be the message's mean embedding")
 def mse(batch: Batch) -> Tensor:
     """mean over episodes and coordinates of (mean of the k prefix vectors - mean embedding)^2.
 
@@ -19,7 +18,9 @@ def mse(batch: Batch) -> Tensor:
     return nn.functional.mse_loss(batch.prefixes.mean(1), message_means(batch))
 
 
-@OBJECTIVES.register("similarity")
+@OBJECTIVES.register(
+    "similarity", asks="prefixes must be as alike as their messages are", compares=True
+)
 def similarity(batch: Batch) -> Tensor:
     """mean over pairs i != j of (cos(z_i, z_j) - cos(m_i, m_j))^2.
 
@@ -30,7 +31,9 @@ def similarity(batch: Batch) -> Tensor:
     return _apart((_cosines(batch.prefixes.flatten(1)) - wanted).square())
 
 
-@OBJECTIVES.register("diversity")
+@OBJECTIVES.register(
+    "diversity", asks="prefixes of different messages must not be alike", compares=True
+)
 def diversity(batch: Batch) -> Tensor:
     """mean over pairs i != j of cos(z_i, z_j)^2, z as in `similarity`.
 

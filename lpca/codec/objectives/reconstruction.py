@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lpca.codec.objectives import OBJECTIVES
-from lpca.codec.objectives.batch import IGNORED, Batch
+from lpca.codec.objectives import IGNORED, OBJECTIVES, Batch
 from lpca.receivers.forward import Slot, read_context
 
 LEAD, REQUEST = "Message:", "\nThe same message again:"
@@ -15,7 +14,9 @@ LONGEST = 64
 """Of a longer message only so many tokens are asked for."""
 
 
-@OBJECTIVES.register("message_reconstruction")
+@OBJECTIVES.register(
+    "message_reconstruction", asks="B must be able to say the message from its latents"
+)
 def message_reconstruction(batch: Batch) -> Tensor:
     """Mean of -log p(t) over the messages' first `LONGEST` tokens t, in nats.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lpca.gatespec.model import TRUNCATED
+from lpca.gatespec.model import TEXTS, TRUNCATED
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
 if TYPE_CHECKING:
@@ -190,7 +190,6 @@ def numbers_reported(audit: Audit) -> str:
     Tolerance: rounding of a mean, 1e-9 of it.
     """
     from lpca.evaluation.condition_numbers import missing_numbers
-    from lpca.evaluation.conditions import TEXTS
     from lpca.evaluation.outcome import INJECTED
 
     if audit.numbers is None:

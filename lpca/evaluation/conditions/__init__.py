@@ -1,0 +1,93 @@
+"""What B receives under each condition; one is added by a file of this package."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lpca.base.registry import Registry
+from lpca.codec.channel import Channel
+from lpca.receivers.forward import Slot
+from lpca.receivers.model import Receiver
+from lpca.tasks import EpisodeSet
+
+SlotMaker = Callable[["Setting"], "Sequence[Slot]"]
+"""Makes the slots of a setting's episodes, in their order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What slots are made from; a part is absent where no condition needs it.
+
+    Attributes:
+        receiver: the frozen model that plays B.
+        channel: the codec under test at work.
+        episodes: those whose slots are made.
+        static: the trained prefix that ignores messages.
+        training_messages: those over whose latents `mean` takes the mean.
+        exchanged: conditions that give B something else than their own code does: the seam at
+            which a fault is planted.
+    """
+
+    receiver: Receiver
+    channel: Channel | None
+    episodes: EpisodeSet
+    static: Channel | None = None
+    training_messages: tuple[str, ...] = ()
+    exchanged: Mapping[str, SlotMaker] = field(default_factory=dict)
+
+    def coded(self) -> Channel:
+        """The channel; ValueError without one."""
+        if self.channel is None:
+            raise ValueError("this condition needs a codec, and none was given")
+        return self.channel
+
+
+class Condition(ABC):
+    """What stands in B's slot."""
+
+    @abstractmethod
+    def slots(self, setting: Setting) -> Sequence[Slot]:
+        """Return the slot of each of a setting's episodes; raises as `build_slots`."""
+
+    def encode(self, setting: Setting) -> None:  # noqa: B027 - most conditions encode nothing
+        """Have the channel encode, and keep, all that the slots of these episodes will need."""
+
+
+CONDITIONS: Registry[type[Condition]] = Registry("condition", __name__)
+"""By name, each registered by a module of this package; what may be said of one there:
+
+holds: what stands in the slot: "nothing", "text" (tokens, or their embeddings) or "latents".
+bytes: of the message's text no more stand there.
+codec: the latents follow from what the codec makes of a "message", as it is, or of its "norms" or
+    the "mean" of several.
+
+It is read where conditions are named, without importing them (`lpca.gatespec.model`).
+"""
+
+
+def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
+    """Return what stands in each episode's slot under a condition.
+
+    Raises:
+        ValueError: the condition is unknown, or the setting lacks what it needs.
+        TaskError: the episodes lack what it needs.
+        CodecError: the codec gives what no prefix can be.
+    """
+    if condition not in CONDITIONS:
+        raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(CONDITIONS)}")
+    return setting.exchanged.get(condition, CONDITIONS[condition]().slots)(setting)
+
+
+def encode_messages(conditions: Sequence[str], setting: Setting) -> None:
+    """Encode, once, all the messages whose latents some conditions inject; the channel keeps them.
+
+    Before any outcome is looked up or computed: then latents do not depend on how the episodes are
+    divided into blocks, and what a user's codec does to the receiver while it encodes is done.
+
+    Raises:
+        ValueError, TaskError, CodecError: as for `build_slots`.
+    """
+    for condition in conditions:
+        CONDITIONS[condition]().encode(setting)
