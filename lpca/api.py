@@ -113,10 +113,25 @@ def run_gate(
         batch_size: episodes at a time.
         console: where progress is shown; standard error when None.
 
+    Returns:
+        The verdict with everything it rests on.
+
     Raises:
         SpecError: the spec cannot be read.
         RequestError: the spec is unsound, or what is asked for cannot be had.
         RunError: something met on the way keeps the gate from being measured.
+
+    Example:
+        With a gate `base` of 60 episodes in the spec `gate_specs.yaml`:
+
+        >>> from lpca import run_gate
+        >>> run = run_gate("base", receiver="stub", device="cpu")
+        >>> run
+        <GateRun base: PASS>
+        >>> run.conditions["p1"]["n"], run.conditions["p1"]["likelihood"]["successes"]
+        (60, 59)
+        >>> [name for name, check in run.checks.items() if check.passed is False]
+        []
     """
     checked = sound_spec(spec)
     at = _checked_k(checked, gate, k)

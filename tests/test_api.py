@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import pytest
 from gate_project import BASE, HEAD, ROOT, Project
 from own_codec import CUT, OPEN
 
-import lpca
+import lpca.api
 from lpca.api import GateRun, run_gate
 from lpca.base.errors import RequestError
 from lpca.evidence import parse_evidence
@@ -223,3 +224,10 @@ class TestRefused:
         spec.write_text(HEAD + BASE + OPEN.replace("    criteria", "    k: [4, 8]\n    criteria"))
         with pytest.raises(RequestError, match="several k; allowed: 4, 8"):
             run_gate("open", receiver="stub", spec=spec)
+
+
+def test_the_example_is_true(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("LPCA_CACHE", str(tmp_path))
+    found = doctest.testmod(lpca.api)
+    assert (found.failed, found.attempted) == (0, 5)
