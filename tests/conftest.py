@@ -19,6 +19,32 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
+def everything_loaded() -> None:
+    """What gates import, loaded before pytester looks: it unloads what a test has loaded."""
+    import warm
+
+    warm.load()
+
+
+@pytest.fixture
+def pytester(everything_loaded: None, pytester: pytest.Pytester) -> pytest.Pytester:
+    """pytest's own."""
+    return pytester
+
+
+@pytest.fixture(scope="session")
+def lpca_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all gates that tests run, which workers share.
+
+    Its files are named by all that they follow from: a codec is trained once, an outcome computed
+    once. A test of training or of the cache itself has one of its own.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return shared / "lpca-cache"
+
+
+@pytest.fixture(scope="session")
 def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A folder per architecture, each with a random model: to be read, never written."""
     from tiny import ARCHITECTURES, save_tiny

@@ -59,6 +59,7 @@ class Project:
     def run(self, *arguments, in_process=True):
         where = [] if any(a.startswith("gates") for a in arguments) else ["gates"]
         command = [*where, "--receiver", "stub", *arguments]
+        command += ["-p", "no:hypothesispytest"]  # ours; it takes a second to end a run
         if in_process:
             return self.pytester.runpytest(*command)
         with mock.patch.object(subprocess, "Popen", warm.Popen):

@@ -13,6 +13,8 @@ As a script, `warm.py ARGUMENTS` is `python ARGUMENTS` for a shell.
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import io
 import json
 import os
@@ -134,17 +136,28 @@ def run(
 # The asking side
 
 
+def address() -> str:
+    """Where the server is, which is started if need be, and held while this process lives."""
+    _connection().close()
+    return os.environ[ADDRESS]
+
+
 def _is_plain(how: Mapping[str, Any]) -> bool:
     """Whether a command is Python's, with no option but `-u` and nothing done to its process."""
     command = how["args"]
     if sys.platform != "linux" or how["shell"] or not isinstance(command, (list, tuple)):
         return False
-    words = [os.fsdecode(word) for word in command[:2]]
-    if len(words) < 2 or words[0] != sys.executable:
-        return False
-    if words[1].startswith("-") and words[1][:2] not in ("-m", "-c", "-u"):
+    first, *arguments = map(os.fsdecode, command)
+    if first != sys.executable or not _has_no_option(arguments):
         return False
     return not how["pass_fds"] and not how["preexec_fn"] and how["process_group"] == -1
+
+
+def _has_no_option(arguments: Sequence[str]) -> bool:
+    """Whether what follows `python` is a program, with no option but `-u` before it."""
+    return bool(arguments) and (
+        arguments[0][:2] in ("-m", "-c", "-u") or not arguments[0].startswith("-")
+    )
 
 
 def _ask(request: Request, streams: list[int]) -> tuple[int, socket.socket] | None:
@@ -220,7 +233,8 @@ def _new_address() -> str:
 
 def _stand_in(arguments: list[str]) -> None:
     """Be `python ARGUMENTS` as far as a shell can tell."""
-    found = _ask(Request(arguments, str(Path.cwd()), dict(os.environ)), [0, 1, 2])
+    request = Request(arguments, str(Path.cwd()), dict(os.environ))
+    found = _ask(request, [0, 1, 2]) if _has_no_option(arguments) else None
     if found is None:
         os.execv(sys.executable, [sys.executable, *arguments])
     child, server = found
@@ -293,11 +307,22 @@ def serve(address: str) -> Request:
 
 
 def _preload() -> None:
-    """Import what commands import."""
+    """Load everything, but for plugins that pytest wants to rewrite."""
     import gc
-    import importlib
-    import pkgutil
     from importlib.metadata import entry_points
+
+    load()
+    for plugin in entry_points(group="pytest11"):
+        _forget(plugin.module.partition(".")[0])
+    importlib.import_module("pytest")
+    gc.collect()
+    gc.freeze()  # else each child's first collection would copy every page
+
+
+@functools.cache
+def load() -> None:
+    """Import what commands and gates import, but for lpca's plugin of pytest."""
+    import pkgutil
 
     for name in ("torch", "transformers", "scipy.stats", "scipy.optimize", "matplotlib.figure"):
         importlib.import_module(name)
@@ -308,11 +333,6 @@ def _preload() -> None:
     for module in pkgutil.walk_packages(lpca.__path__, "lpca."):
         if not IMPORTED_BY_PYTEST.search(module.name):
             importlib.import_module(module.name)
-    for plugin in entry_points(group="pytest11"):
-        _forget(plugin.module.partition(".")[0])
-    importlib.import_module("pytest")
-    gc.collect()
-    gc.freeze()  # else each child's first collection would copy every page
 
 
 def _read_request(connection: socket.socket) -> tuple[Request | None, list[int]]:

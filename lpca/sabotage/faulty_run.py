@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -50,7 +50,11 @@ class Result:
 
 @dataclass
 class Stage:
-    """A sound run's parts, to be changed before `decide`; a stage serves one sabotage."""
+    """A sound run's parts, to be changed before `decide`; a stage serves one sabotage.
+
+    `conditions` are those that are evaluated where they are not all of the gate's: a fault that a
+    check finds needs no more than the check reads.
+    """
 
     receiver: Receiver
     receiver_hash: str
@@ -66,6 +70,7 @@ class Stage:
     static_codec: Codec | None = None
     checkpoint: Request | None = None
     steps: Steps = STEPS
+    conditions: Sequence[str] | None = None
 
     @property
     def gate(self) -> Gate:
@@ -123,8 +128,9 @@ class Stage:
                 self.receiver, self.task, self.checkpoint, self.codec_cache, _silent, _silent
             )
         self.subject = self._subject()
+        gate = replace(self.gate, conditions=tuple(self.conditions or self.gate.conditions))
         return measure(
-            self.spec,
+            replace(self.spec, gates={**self.spec.gates, GATE: gate}),
             GATE,
             self.subject,
             self.cache,

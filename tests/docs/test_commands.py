@@ -17,6 +17,7 @@ from pathlib import Path
 
 import gate_project
 import pytest
+import warm
 import yaml
 from pages import ROOT, blocks, commands
 
@@ -134,7 +135,7 @@ PAGES = sorted({block.page for block in blocks("sh", "console", "python") if not
 class Project:
     """A copy of the tree in which a page's commands are run one after the other."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cache: Path) -> None:
         self.path = path
         shutil.copytree(ROOT, path, ignore=LEFT_OUT)
         self.write("gate_specs.yaml", SPEC)
@@ -143,12 +144,15 @@ class Project:
         shutil.copy(path / "examples" / "own_codec.py", path / "my_codec.py")
         programs = path / ".programs"
         programs.mkdir()
+        python = f'"{sys.executable}" -S -E "{warm.__file__}"'
         for name, module in {"lpca": "lpca", "pytest": "pytest", "mkdocs": "mkdocs"}.items():
-            self._program(programs / name, f'"{sys.executable}" -m {module}')
+            self._program(programs / name, f"{python} -m {module}")
         for name in ("python", "python3"):
-            self._program(programs / name, f'"{sys.executable}"')
+            self._program(programs / name, python)
         self.environment = {
             **os.environ,
+            warm.ADDRESS: warm.address(),
+            "LPCA_CACHE": str(cache),
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(path),
         }
@@ -238,15 +242,15 @@ QUICK_PAGES = sorted(
 
 
 @pytest.mark.parametrize("page", QUICK_PAGES)
-def test_commands_that_need_nothing_else(page, tmp_path):
-    run_page(Project(tmp_path / "project"), page, QUICK.match)
+def test_commands_that_need_nothing_else(page, tmp_path, lpca_cache):
+    run_page(Project(tmp_path / "project", lpca_cache), page, QUICK.match)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_and_script_in_its_order(page, tmp_path):
+def test_every_command_and_script_in_its_order(page, tmp_path, lpca_cache):
     kinds = ("sh", "console", "python")
-    run_page(Project(tmp_path / "project"), page, lambda _: True, kinds)
+    run_page(Project(tmp_path / "project", lpca_cache), page, lambda _: True, kinds)
 
 
 def test_every_rule_is_needed():

@@ -6,13 +6,8 @@ import pytest
 from gate_project import ROOT, Project
 
 
-@pytest.fixture(scope="session")
-def shared_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def project(pytester, monkeypatch, shared_cache):
-    monkeypatch.setenv("LPCA_CACHE", str(shared_cache))
+def project(pytester, monkeypatch, lpca_cache):
+    monkeypatch.setenv("LPCA_CACHE", str(lpca_cache))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return Project(pytester)

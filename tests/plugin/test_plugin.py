@@ -293,10 +293,10 @@ def test_a_wrong_option_is_a_usage_error(project, arguments, message):
     assert "Traceback" not in result.stderr.str()
 
 
-def test_a_checkpoint_of_another_k_is_a_usage_error(project, shared_cache):
+def test_a_checkpoint_of_another_k_is_a_usage_error(project, lpca_cache):
     assert project.run("-m", "main").ret == 0
     used = project.evidence()["hashes"]["codec"]
-    manifests = (shared_cache / "codecs").glob("*/manifest.json")
+    manifests = (lpca_cache / "codecs").glob("*/manifest.json")
     (folder,) = [m.parent for m in manifests if used in m.read_text()]
     assert project.run("-m", "main", "--checkpoint", str(folder)).ret == 0
     result = project.run("-m", "main", "--k", "8", "--checkpoint", str(folder))

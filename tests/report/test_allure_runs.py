@@ -16,14 +16,9 @@ STATUSES = {
 }
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
-def project(pytester, monkeypatch, cache):
-    return AllureProject(pytester, monkeypatch, cache)
+def project(pytester, monkeypatch, lpca_cache):
+    return AllureProject(pytester, monkeypatch, lpca_cache)
 
 
 def numbers(results):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from lpca.receivers.load import load_receiver
 from lpca.sabotage.faulty_run import Theatre
 
 
 @pytest.fixture(scope="session")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    found = Theatre(load_receiver("stub", "cpu", "float32"), Path(shared) / "sabotage")
-    found.warm_up()
+def theatre(lpca_cache: Path) -> Theatre:
+    """Its codecs are those of all tests; its outcomes are copied for each fault, and so alone."""
+    own = lpca_cache.parent / "sabotage"
+    own.mkdir(exist_ok=True)
+    with FileLock(own / "warm_up.lock"):  # else each worker computes what the other does
+        (lpca_cache / "codecs").mkdir(parents=True, exist_ok=True)
+        if not (own / "codecs").exists():
+            (own / "codecs").symlink_to(lpca_cache / "codecs")
+        found = Theatre(load_receiver("stub", "cpu", "float32"), own)
+        found.warm_up()
     return found
