@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from filelock import FileLock
 from lab_project import Lab
 
 
@@ -12,9 +15,15 @@ def lab(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory):
-    """A grid that ran through, once for all tests: to be read, never changed."""
-    folder = tmp_path_factory.mktemp("whole")
-    made = Lab(folder, folder / "cache")
-    made.ended = made.finish(made.start())
+def whole(lpca_cache):
+    """A grid that ran through, once for all tests and workers: to be read, never changed."""
+    folder = lpca_cache.parent / "lab"
+    with FileLock(f"{folder}.lock"):
+        ended = folder / "ended.json"
+        begun = folder.exists()
+        folder.mkdir(exist_ok=True)
+        made = Lab(folder, folder / "cache")
+        if not begun:
+            ended.write_text(json.dumps(made.finish(made.start())))
+        made.ended = json.loads(ended.read_text())
     return made
