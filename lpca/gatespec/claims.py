@@ -40,10 +40,21 @@ _TIE = 1e-9
 
 
 def parse_claim(text: str, conditions: Collection[str] = CONDITIONS) -> Claim:
-    """Read a claim about the given conditions.
+    """Read a claim.
+
+    Args:
+        text: a comparison such as `normal - p0 > 0.10`; `docs/spec-reference.md` lists the forms.
+        conditions: those it may name.
+
+    Returns:
+        The claim, in one form however it is put.
 
     Raises:
         ClaimError: the text is no claim, or names another condition; its offset is the place.
+
+    Example:
+        >>> parse_claim("normal > p0 + 0.1")
+        Difference(first='normal', second='p0', relation='>', margin=0.1)
     """
     comparison = parse_comparison(text, conditions)
     if len(comparison.sides) == 3:

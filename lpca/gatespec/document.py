@@ -186,8 +186,7 @@ class _Composer:
         event = next(self._events)
         if isinstance(event, yaml.StreamEndEvent):
             raise SpecError(
-                Position(self._name, 1, 1),
-                f"the file is empty; {self._expected} is expected",
+                Position(self._name, 1, 1), f"the file is empty; {self._expected} is expected"
             )
         root = self._node(next(self._events), 1)
         next(self._events)
@@ -198,8 +197,7 @@ class _Composer:
             )
         if not isinstance(root, Section):
             raise SpecError(
-                root.position,
-                f"the file's root is {describe(root)}; {self._expected} is expected",
+                root.position, f"the file's root is {describe(root)}; {self._expected} is expected"
             )
         return root
 

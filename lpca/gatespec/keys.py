@@ -12,23 +12,18 @@ from typing import get_args
 from lpca.base.arguments import MAX_K
 from lpca.gatespec.kinds import (
     IDENTIFIER,
-    REQUIRED,
     TEXT,
     Choice,
-    Either,
     Identifier,
     Integer,
-    Key,
     ListOf,
     Number,
-    Others,
     Schema,
     Setting,
-    Table,
-    Variants,
     Word,
 )
 from lpca.gatespec.model import CONDITIONS, Answers, Score
+from lpca.gatespec.sections import REQUIRED, Either, Key, Others, Table, Variants
 from lpca.gatespec.values import SEED, ClaimText, Method, Seeds, Where
 
 MAX_GATES = 100
@@ -61,9 +56,8 @@ TASK = Table(
             "which task: `trip`, `relay`, a family `s1`, `s2`, `s3`, or `episodes` for your own",
             REQUIRED,
             "[your own episodes](own-episodes.md)",
-            "the task's {key}",
         ),
-        Key("seed", SEED, "names the test episodes", REQUIRED, what="the task's {key}"),
+        Key("seed", SEED, "names the test episodes", REQUIRED),
     ),
     (
         Others(
@@ -72,7 +66,6 @@ TASK = Table(
             Seeds(),
             "seeds of other episodes, such as `train_seed`; they may not meet `seed` or one "
             "another",
-            "the task's {key}",
         ),
         Others(
             "any other key",
@@ -80,9 +73,9 @@ TASK = Table(
             Setting(),
             "a setting handed to the task: `options` is how many B chooses among; `file`, for "
             "`episodes`, is a path from the spec's folder",
-            "the task's {key}",
         ),
     ),
+    what="the task's {key}",
 )
 
 EVALUATION = Table(
@@ -118,18 +111,11 @@ EVALUATION = Table(
 )
 
 CONFIRM = Table(
-    (
-        Key(
-            "seed",
-            SEED,
-            "names the episodes that confirm the choice",
-            REQUIRED,
-            what="confirm's seed",
-        ),
-    )
+    (Key("seed", SEED, "names the episodes that confirm the choice", REQUIRED),),
+    what="confirm's {key}",
 )
 BEST_OF = Table(
-    (Key("confirm", CONFIRM, "fresh episodes, which decide"),),
+    (Key("confirm", CONFIRM, "fresh episodes, which decide", what="{key}"),),
     (
         Others(
             "PARAMETER",
@@ -141,12 +127,12 @@ BEST_OF = Table(
                 too_few="best_of {key} is a list; allowed: a list of at least two values",
             ),
             "the values that are tried",
-            "best_of {key}",
             fewest=1,
             most=1,
             too_many="best_of sweeps {} parameters; exactly one is allowed",
         ),
     ),
+    what="best_of {key}",
 )
 BEST_OF_KEY = Key(
     "best_of",
@@ -182,15 +168,9 @@ CRITERION = Table(
             what="a criterion's expect",
         ),
         Key(
-            "method",
-            Method(),
-            "the claim's own method by name; other methods are read and refused",
+            "method", Method(), "the claim's own method by name; other methods are read and refused"
         ),
-        Key(
-            "confidence",
-            LEVEL,
-            "a level of its own; refused unless it is the evaluation's",
-        ),
+        Key("confidence", LEVEL, "a level of its own; refused unless it is the evaluation's"),
         WHERE_KEY,
         BEST_OF_KEY,
     ),
@@ -199,23 +179,15 @@ CRITERION = Table(
 
 EXPECT = Table(
     (
-        *(
-            Key(
-                name,
-                RATE,
-                f"the supposed success rate of {name}",
-                what="the expected rate of {key}",
-            )
-            for name in CONDITIONS
-        ),
+        *(Key(name, RATE, f"the supposed success rate of {name}") for name in CONDITIONS),
         Key(
             "correlation",
             RATE,
             "the share of episodes whose difficulty decides all conditions at once",
             0.0,
-            what="the expected rate of {key}",
         ),
     ),
+    what="the expected rate of {key}",
     among="conditions",
     choices=CONDITIONS,
 )
@@ -225,34 +197,19 @@ SEQUENTIAL = Variants(
     {
         "e-process": Table((Key("block", EPISODES, "episodes between looks", REQUIRED),)),
         "obrien-fleming": Table(
-            (
-                Key(
-                    "looks",
-                    Integer(2, 20),
-                    "how many, at even distances",
-                    REQUIRED,
-                    what="the number of looks",
-                ),
-            )
+            (Key("looks", Integer(2, 20), "how many, at even distances", REQUIRED),),
+            what="the number of {key}",
         ),
     },
 )
 FAMILY = Table(
-    (
-        Key("any", KS, "one of these k suffices", (), what="k"),
-        Key("all", KS, "all of these k must pass", (), what="k"),
-    ),
+    (Key("any", KS, "one of these k suffices", ()), Key("all", KS, "all of these k must pass", ())),
+    what="k",
     one_of=True,
 )
 CONTROLS = Table(
-    (
-        Key(
-            "null",
-            Choice(tuple(NULL_FORMS), means=NULL_FORMS),
-            "how null is made; sound: `zeros`",
-            what="form of {key}",
-        ),
-    ),
+    (Key("null", Choice(tuple(NULL_FORMS), means=NULL_FORMS), "how null is made; sound: `zeros`"),),
+    what="form of {key}",
     among="conditions",
     choices=("null",),
 )
@@ -358,13 +315,13 @@ GATES = Table(
             IDENTIFIER,
             GATE,
             "a gate, by its name",
-            "gate {key}",
             fewest=1,
             most=MAX_GATES,
             too_many=f"{{}} gates; allowed: at most {MAX_GATES}",
             names="a gate's name",
         ),
-    )
+    ),
+    what="gate {key}",
 )
 
 SPEC = Table(

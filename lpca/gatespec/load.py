@@ -8,7 +8,6 @@ from typing import Any
 
 from lpca.gatespec.document import Scalar, SpecError, read_document
 from lpca.gatespec.keys import SPEC
-from lpca.gatespec.kinds import Values
 from lpca.gatespec.model import (
     Criterion,
     Evaluation,
@@ -19,6 +18,7 @@ from lpca.gatespec.model import (
     Sweep,
     TaskSpec,
 )
+from lpca.gatespec.sections import Values
 
 __all__ = ["SpecError", "load_spec"]
 

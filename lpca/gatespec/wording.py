@@ -19,7 +19,21 @@ from lpca.stats import (
 
 
 def in_words(claim: Claim, *, holds: bool = True, named: Callable[[str], str] = str) -> str:
-    """The claim as a sentence, or its denial; `named` says how a condition is called in it."""
+    """The claim as a sentence, or its denial.
+
+    Args:
+        claim: what is claimed.
+        holds: whether it is stated, else denied.
+        named: says how a condition is called in it.
+
+    Returns:
+        The sentence, without a full stop.
+
+    Example:
+        >>> from lpca.stats import Difference
+        >>> in_words(Difference("normal", "p0", ">", 0.1))
+        'normal is more than 10 points above p0'
+    """
     verb = "is" if holds else "is not"
     match claim:
         case Difference(first, second, relation, margin):

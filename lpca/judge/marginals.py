@@ -13,7 +13,16 @@ from typing import Any
 
 from lpca.gatespec.model import Criterion, Evaluation, levels_of
 from lpca.judge.outcomes import OutcomeError
-from lpca.stats import Assessment, Gain, Interval, PairedTable, Successes, Verdict, assess_counts
+from lpca.stats import (
+    Assessment,
+    Gain,
+    Interval,
+    PairedTable,
+    Successes,
+    Verdict,
+    assess_counts,
+    decide,
+)
 
 MAX_COUNTED = 100_000
 """Episodes whose pairings are gone through in a minute or so."""
@@ -104,7 +113,7 @@ def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluatio
         verdicts = _gain_verdicts(criterion.claim, counts)
         return PairingRange(criterion.id, verdicts, None, _message(criterion, verdicts, None))
     possible = list(_possible(criterion, counts, evaluation))
-    verdicts = tuple(dict.fromkeys(_alone(one) for one in possible))
+    verdicts = tuple(dict.fromkeys(decide([one])[0] for one in possible))
     hull = Interval(
         min(one.interval.low for one in possible), max(one.interval.high for one in possible)
     )
@@ -127,12 +136,6 @@ def _tables(counts: Marginals, first: str, second: str) -> Iterator[PairedTable]
     one, other, n = counts.successes[first], counts.successes[second], counts.n
     for both in range(max(0, one + other - n), min(one, other) + 1):
         yield PairedTable(both, one - both, other - both, n - one - other + both)
-
-
-def _alone(seen: Assessment) -> Verdict:
-    if seen.holds:
-        return Verdict.PASS
-    return Verdict.FAIL if seen.outside and seen.p_fail < seen.alpha else Verdict.INCONCLUSIVE
 
 
 def _gain_verdicts(claim: Gain, counts: Marginals) -> tuple[Verdict, ...]:

@@ -70,10 +70,24 @@ def gain_support(fraction: float) -> tuple[float, ...]:
 def gain_counts(
     condition: Sequence[int], text: Sequence[int], base: Sequence[int], fraction: float
 ) -> ValueCounts:
-    """Count the values of paired outcomes; element i of all three is the same episode.
+    """Count the values of paired outcomes.
 
-    Raises ValueError when lengths differ, are zero, a value is neither 0 nor 1, or the fraction
-    is outside [0, 1].
+    Args:
+        condition: one outcome per episode, 0 or 1; element i of all three is the same episode.
+        text: those with the message as text.
+        base: those without.
+        fraction: the share of the gain of text over base that is to be kept, in [0, 1].
+
+    Returns:
+        How often each possible value occurred.
+
+    Raises:
+        ValueError: lengths that differ or are zero, a value that is neither 0 nor 1, or a fraction
+            outside [0, 1].
+
+    Example:
+        >>> gain_counts([1, 1, 0, 1], [1, 1, 1, 1], [0, 1, 0, 0], 0.5)
+        ValueCounts(values=(-1.0, -0.5, 0.0, 0.5, 1.0), counts=(0, 1, 1, 2, 0))
     """
     if not len(condition) == len(text) == len(base):
         raise ValueError(f"unequal lengths: {len(condition)}, {len(text)}, {len(base)}")
@@ -88,8 +102,23 @@ def gain_counts(
 def gain_interval(sample: ValueCounts, confidence: float = 0.95) -> Interval:
     """Score interval for the mean value: the means `gain_test` does not reject.
 
-    Limits lie within the range of `sample.values` and are found to the last bit. Raises
-    ValueError for confidence outside (0, 1). Lang (2008), Stat. Med. 27:5975.
+    Limits are found to the last bit. Lang (2008), Stat. Med. 27:5975.
+
+    Args:
+        sample: how often each value occurred.
+        confidence: two-sided level in (0, 1).
+
+    Returns:
+        The interval, within the range of `sample.values`.
+
+    Raises:
+        ValueError: a confidence outside (0, 1).
+
+    Example:
+        >>> kept = gain_counts([1] * 40 + [0] * 10, [1] * 45 + [0] * 5, [1] * 12 + [0] * 38, 0.5)
+        >>> seen = gain_interval(kept)
+        >>> round(seen.low, 3), round(kept.mean, 3), round(seen.high, 3)
+        (0.126, 0.23, 0.312)
     """
     z = z_value(confidence)
     return Interval(_gain_low(sample, z), -_gain_low(sample.negated, z))
@@ -114,8 +143,18 @@ def gain_test(sample: ValueCounts, margin: float = 0.0, alternative: OneSided = 
     With m the multiplier of the restricted maximum likelihood p_v = k_v / (n (1 + m (v - margin)))
     the squared score is n (mean - margin) m, which equals Pearson's statistic against that fit; m
     stops at 1 / (margin - least value), where the fit places weight on that unobserved value. A
-    sample lying wholly on the margin gives z = 0. Raises ValueError for a margin outside the range
-    of values. Lang (2008), Stat. Med. 27:5975.
+    sample lying wholly on the margin gives z = 0. Lang (2008), Stat. Med. 27:5975.
+
+    Args:
+        sample: how often each value occurred.
+        margin: the mean under the hypothesis.
+        alternative: the side that small p-values speak for.
+
+    Returns:
+        The p-value.
+
+    Raises:
+        ValueError: a margin outside the range of values, or another alternative.
     """
     if not min(sample.values) <= margin <= max(sample.values):
         raise ValueError(f"margin must lie within the range of values, got {margin}")

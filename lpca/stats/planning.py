@@ -203,6 +203,13 @@ def gate_power(
         ValueError: no claims, n < 1, a missing rate, a contradictory tie, or a
             `truth.discordant`, which no gate of several pairs can share.
         TypeError: a claim that no sound method decides.
+
+    Example:
+        >>> from lpca.stats import Difference
+        >>> truth = Truth({"normal": 0.5, "p0": 0.25, "shuffle": 0.1})
+        >>> above, kept = Difference("normal", "p0", ">", 0.1), Difference("normal", "shuffle", ">", 0)
+        >>> gate_power([above, kept], truth, 200).by_claim
+        (0.8873, 1.0)
     """
     import numpy as np
 

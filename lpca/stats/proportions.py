@@ -66,8 +66,24 @@ def _wilson_low(s: float, n: float, z: float) -> float:
 def rate_test(successes: int, n: int, bound: float, alternative: OneSided = "greater") -> float:
     """One-sided p-value of the score test that a rate is above ("greater") or below the bound.
 
-    z = (s - n r) / sqrt(n r (1 - r)) at r = bound; bounds 0 and 1 give the limits. Raises
-    ValueError for counts as in `wilson` or a bound outside [0, 1]. Wilson (1927), JASA 22:209.
+    z = (s - n r) / sqrt(n r (1 - r)) at r = bound; bounds 0 and 1 give the limits. Wilson (1927),
+    JASA 22:209.
+
+    Args:
+        successes: how many of the n episodes succeeded.
+        n: number of episodes, at least 1.
+        bound: the rate under the hypothesis, in [0, 1].
+        alternative: the side that small p-values speak for.
+
+    Returns:
+        The p-value.
+
+    Raises:
+        ValueError: counts that are no counts, a bound outside [0, 1], or another alternative.
+
+    Example:
+        >>> round(rate_test(31, 90, 0.25), 4)
+        0.0193
     """
     check_counts(successes, n)
     if not 0.0 <= bound <= 1.0:
@@ -317,9 +333,23 @@ def ratio_test(table: PairedTable, ratio: float, alternative: OneSided = "greate
     """One-sided p-value that p1 / p2 is above ("greater") or below ("less") the ratio.
 
     z = (successes of first - ratio x successes of second) / sqrt(restricted variance). Without
-    any success, or without discordant pairs at ratio 1, the limit z = 0 is taken. Raises
-    ValueError for a ratio that is not positive and finite. Nam and Blackwelder (2002), Stat. Med.
-    21:689.
+    any success, or without discordant pairs at ratio 1, the limit z = 0 is taken. Nam and
+    Blackwelder (2002), Stat. Med. 21:689.
+
+    Args:
+        table: counts of paired outcomes.
+        ratio: the ratio under the hypothesis, positive and finite.
+        alternative: the side that small p-values speak for.
+
+    Returns:
+        The p-value.
+
+    Raises:
+        ValueError: a ratio that is not positive and finite, or another alternative.
+
+    Example:
+        >>> round(ratio_test(PairedTable(a=40, b=10, c=20, d=30), 0.6), 4)
+        0.0017
     """
     if not 0.0 < ratio < math.inf:
         raise ValueError(f"ratio must be positive and finite, got {ratio}")

@@ -31,12 +31,27 @@ class Screened:
 def screen(
     condition: Sequence[bool], baseline: Sequence[bool], screening: Sequence[bool]
 ) -> Screened:
-    """The three tables of one difference; entry i of each sequence is episode i's success.
+    """The three tables of one difference, from the successes of the same episodes in three runs.
 
-    `screening` is a run of the baseline whose noise (sampling seed, order of options, wording)
-    is drawn independently of the runs behind `condition` and `baseline`; otherwise `screened` is
-    biased as `naive` is. Raises ValueError for no episodes or for unequal lengths. The bias is
-    regression to the mean: Barnett, van der Pols and Dobson (2005), Int. J. Epidemiol. 34:215.
+    The bias is regression to the mean: Barnett, van der Pols and Dobson (2005), Int. J. Epidemiol.
+    34:215.
+
+    Args:
+        condition: success by episode.
+        baseline: that of the untouched baseline; entry i is the same episode.
+        screening: that of a run of the baseline whose noise (sampling seed, order of options,
+            wording) is drawn independently of the two others; else `screened` is biased as
+            `naive` is.
+
+    Returns:
+        The tables.
+
+    Raises:
+        ValueError: no episodes, or unequal lengths.
+
+    Example:
+        >>> screen([True, True, False], [False, True, False], [False, True, True]).screened
+        PairedTable(a=0, b=1, c=0, d=0)
     """
     if not condition or not len(condition) == len(baseline) == len(screening):
         sizes = f"{len(condition)}, {len(baseline)} and {len(screening)}"

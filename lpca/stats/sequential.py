@@ -140,6 +140,10 @@ def log_betting_evalue(
     Raises:
         ValueError: a value outside [low, high], a margin not strictly inside, or another
             alternative.
+
+    Example:
+        >>> round(log_betting_evalue({1.0: 30, 0.0: 60, -1.0: 10}, margin=0.0), 2)
+        4.15
     """
     import numpy as np
 

@@ -7,14 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from lpca.stats.claims import (
-    Claim,
-    Difference,
-    Equivalence,
-    Ratio,
-    bounds_of_mean,
-    decidable,
-)
+from lpca.stats.claims import Claim, Difference, Equivalence, Ratio, bounds_of_mean, decidable
 
 Ties = Mapping[str, tuple[str, float]]
 """By condition: another one, and the probability that the two differ on an episode."""
@@ -35,6 +28,11 @@ class Truth:
 
     Raises:
         ValueError: a number outside [0, 1].
+
+    Example:
+        >>> from lpca.stats import Difference
+        >>> Truth({"normal": 0.5, "p0": 0.25}).satisfies(Difference("normal", "p0", ">", 0.1))
+        True
     """
 
     rates: Mapping[str, float]

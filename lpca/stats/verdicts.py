@@ -20,10 +20,23 @@ class Verdict(StrEnum):
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:
-    """Step-down adjusted p-values, in the order given, each at most 1.
+    """Step-down adjusted p-values.
 
-    The i-th smallest of m is multiplied by m - i + 1, then made non-decreasing. Raises ValueError
-    for a value outside [0, 1]. Holm (1979), Scand. J. Stat. 6:65.
+    The i-th smallest of m is multiplied by m - i + 1, then made non-decreasing. Holm (1979),
+    Scand. J. Stat. 6:65.
+
+    Args:
+        pvalues: any number of them, in any order.
+
+    Returns:
+        The adjusted values in the order given, each at most 1.
+
+    Raises:
+        ValueError: a value outside [0, 1].
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
     """
     for p in pvalues:
         if not 0.0 <= p <= 1.0:
@@ -37,11 +50,23 @@ def holm(pvalues: Sequence[float]) -> list[float]:
 
 
 def decide(assessments: Sequence[Assessment]) -> list[Verdict]:
-    """One verdict per criterion of a gate, in order.
+    """One verdict per criterion of a gate.
 
     PASS when the interval lies wholly within the claimed region. FAIL when it lies wholly outside
     and the opposite claim stays significant at its alpha after Holm's adjustment over all the
     criteria given, so that many criteria do not manufacture a FAIL. Otherwise INCONCLUSIVE.
+
+    Args:
+        assessments: those of all of the gate's criteria.
+
+    Returns:
+        The verdicts, in order.
+
+    Example:
+        >>> from lpca.stats import Difference, PairedTable, assess_counts
+        >>> above = Difference("normal", "p0", ">", 0.1)
+        >>> decide([assess_counts(above, PairedTable(a=20, b=60, c=5, d=15))])
+        [<Verdict.PASS: 'PASS'>]
     """
     adjusted = holm([one.p_fail for one in assessments])
     return [_verdict(one, p) for one, p in zip(assessments, adjusted, strict=True)]
@@ -89,7 +114,25 @@ def any_of(
     level (multiplied by alpha / its own alpha). Holm covers the whole family; a k that was not run
     counts as p = 1 and is NOT MEASURED. A k passes when its adjusted p-value is below alpha and
     all its criteria hold; then so does the gate. The gate fails only when every k of the family
-    does. Raises ValueError for a repeated or undeclared k, or a k without criteria.
+    does.
+
+    Args:
+        by_k: by k that was run, the assessments of all of the gate's criteria.
+        family: every k that was declared.
+        alpha: the level of the whole family.
+
+    Returns:
+        P-values and verdicts by k, and the gate's verdict.
+
+    Raises:
+        ValueError: a repeated or undeclared k, or a k without criteria.
+
+    Example:
+        >>> from lpca.stats import Difference, PairedTable, assess_counts
+        >>> above = Difference("normal", "p0", ">", 0.1)
+        >>> found = any_of({4: [assess_counts(above, PairedTable(20, 60, 5, 15))]}, family=[4, 8])
+        >>> str(found.verdict), {k: str(one) for k, one in found.verdicts.items()}
+        ('PASS', {4: 'PASS', 8: 'NOT MEASURED'})
     """
     if len(set(family)) != len(family) or not set(by_k) <= set(family):
         raise ValueError(f"the k run, {sorted(by_k)}, must be among distinct declared {family}")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from lpca.commands.cli import main
 from lpca.gatespec.keys import EXPECT, SEQUENTIAL, SPEC, json_schema
-from lpca.gatespec.kinds import REQUIRED
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import CONDITIONS, SequentialRule
+from lpca.gatespec.sections import REQUIRED
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "lpca" / "gatespec" / "gate_specs.schema.json"
