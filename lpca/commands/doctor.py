@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lpca.base.exit_codes import ExitCode, worst
-from lpca.doctor.devices import devices_section
-from lpca.doctor.finding import Finding, Section, counted
+from lpca.doctor import Finding, Section, counted
+from lpca.doctor.machine import (
+    devices_section,
+    project_section,
+    receivers_section,
+    storage_section,
+)
 from lpca.doctor.packages import extras_section, packages_section, python_section
-from lpca.doctor.project import project_section
-from lpca.doctor.storage import receivers_section, storage_section
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

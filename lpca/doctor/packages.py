@@ -12,7 +12,7 @@ from shlex import quote
 
 from lpca.base.exit_codes import ExitCode
 from lpca.base.version import PACKAGE, __version__
-from lpca.doctor.finding import Finding, Section
+from lpca.doctor import Finding, Section
 
 _WRITTEN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(\[.*?\])?\s*(?P<allowed>[^;]*?)\s*(;.*)?")
 _EXTRA = re.compile(r"""extra\s*==\s*['"](?P<name>[^'"]+)['"]""")
