@@ -251,7 +251,7 @@ class _Walk:
             if wanted is None or not name or name in wanted
         ]
         for name, place, one in sorted(named, key=lambda item: item[0]):
-            self._tokens += ["entry", repr(name)]
+            self._tokens += ["entry", repr(name), one.about]
             self._add_entry(symbol, place, one.entry)
 
     def _add_entry(self, symbol: Symbol, module: Module, entry: ast.stmt | ast.expr) -> None:

@@ -51,10 +51,14 @@ class Imported:
 
 @dataclass(frozen=True, eq=False)
 class Registered:
-    """A statement that enters something in a registry, under names where they are literal."""
+    """A statement that enters something in a registry, under names where they are literal.
+
+    `about` is what is said of it there, in keywords.
+    """
 
     registry: tuple[str, ...]
     names: tuple[str, ...] | None
+    about: str
     entry: ast.stmt | ast.expr
 
 
@@ -148,7 +152,9 @@ class Module:
             self.effects.append(statement)
             calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
             found = [one for call in calls if (one := registration(call.func))]
-            self.registered += [Registered(registry, None, statement) for registry, _ in found]
+            self.registered += [
+                Registered(registry, None, about, statement) for registry, _, about in found
+            ]
 
 
 class Sources:
@@ -333,15 +339,19 @@ def _registered(statement: ast.stmt) -> list[Registered]:
     return []
 
 
-def registration(node: ast.expr) -> tuple[tuple[str, ...], tuple[str, ...] | None] | None:
-    """Return registry and literal names of `registry.register("name")`; None for another call."""
+def registration(node: ast.expr) -> tuple[tuple[str, ...], tuple[str, ...] | None, str] | None:
+    """Return registry, literal names and keywords of `registry.register("name", key=value)`.
+
+    None for another call.
+    """
     call = node if isinstance(node, ast.Call) else None
     chain = dotted(call.func if call else node)
     if len(chain) < 2 or chain[-1] != "register":
         return None
     names = [text_of(argument) for argument in call.args] if call else [None]
     literal = tuple(name for name in names if name is not None)
-    return chain[:-1], literal if names and len(literal) == len(names) else None
+    about = ", ".join(map(ast.unparse, call.keywords)) if call else ""
+    return chain[:-1], literal if names and len(literal) == len(names) else None, about
 
 
 def _place(name: str) -> tuple[Path, bool] | None:

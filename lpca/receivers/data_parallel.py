@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lpca.base.errors import RequestError
+from lpca.base.extras import needed
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 
@@ -81,13 +82,10 @@ def _join(device: str) -> PartialState:
         raise RequestError(
             f"{count} processes on {gpus} GPUs; allowed: one for each, or --device cpu"
         )
-    try:
-        from accelerate import PartialState
-    except ModuleNotFoundError:
-        raise RequestError(
-            f"{count} processes: the package accelerate is not installed; pip install accelerate"
-        ) from None
-    return PartialState(cpu=kind == "cpu")
+    state: PartialState = needed("accelerate", "processes", f"{count} processes").PartialState(
+        cpu=kind == "cpu"
+    )
+    return state
 
 
 def _gathered(own: Tensor) -> Tensor:

@@ -100,6 +100,9 @@ def expressions(statement: ast.stmt) -> Iterator[ast.AST]:
             skipped.add(node.annotation)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "cast":
             skipped.add(node.args[0])
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "register":
+            # of a registry only what is resolved counts: see the test of it
+            skipped.update(node.keywords)
         elif isinstance(node, ast.stmt) and is_text(node):
             skipped.update(ast.iter_child_nodes(node))
         elif isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
@@ -203,6 +206,22 @@ def test_the_faults_that_once_left_old_readings_as_they_were(
     at = text.index(old, 0 if name == "parse_claim" else text.index(f" {name}"))
     with reading(closures.reread(module, text[:at] + new + text[at + len(old) :])):
         assert IDENTITIES["lab"]() != keys["lab"]
+
+
+@pytest.mark.parametrize(("name", "counts"), [("p2_64", True), ("p2_16", False)])
+def test_what_is_said_of_an_entry_counts_where_it_is_resolved(
+    whole: Any, name: str, counts: bool
+) -> None:
+    closures, _, _ = whole
+    module = "lpca.evaluation.conditions.builtin"
+    roots = [Symbol("lpca.evaluation.conditions", "build_slots")]
+    resolved = {"condition": ["p2_64"]}
+    text = ast.unparse(closures.sources.module(module).tree)
+    size = {"p2_64": "bytes=64", "p2_16": "bytes=16"}[name]
+    assert text.count(size) == 1
+    changed = closures.reread(module, text.replace(size, "bytes=8"))
+    is_same = changed.hash(roots, resolved) == closures.hash(roots, resolved)
+    assert is_same is not counts
 
 
 def test_it_takes_no_torch_and_is_the_same_in_another_process(whole: Any) -> None:
