@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from lpca.base.source_code import (
-    DEFINITIONS,
     FUNCTIONS,
     WHOLE,
     Imported,
@@ -23,11 +22,11 @@ from lpca.base.source_code import (
     is_text,
     is_type_checking,
     registration,
+    statements_of,
     text_of,
 )
 
 _SKIPPED = frozenset({"ctx", "kind", "type_comment", "type_params"})
-_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 _IMPORTERS = ("importlib.import_module", "__import__")
 
 
@@ -312,14 +311,14 @@ class Writer:
     ) -> None:
         imported: dict[str, list[Imported]] = {}
         shared = set[str]()
-        for node in _own_statements(body):
+        for node in statements_of(body):
             if isinstance(node, ast.Global | ast.Nonlocal):
                 shared.update(node.names)
             else:
                 for name, what in self.module.imports_of(node):
                     imported.setdefault(name, []).append(what)
         names = frozenset([*arguments, *bound_names(body)]) - shared
-        has_global = [n for n in _own_statements(body) if isinstance(n, ast.Global)]
+        has_global = [n for n in statements_of(body) if isinstance(n, ast.Global)]
         self._open(is_class, names, imported, frozenset(x for n in has_global for x in n.names))
 
     def _open(
@@ -416,18 +415,6 @@ class Writer:
 def _leads_on(target: Target) -> bool:
     """Whether attributes of it are names of a module, or of what lies outside."""
     return isinstance(target, Outside) or target.name == WHOLE
-
-
-def _own_statements(body: Iterable[ast.AST]) -> Iterator[ast.stmt]:
-    """Statements of a scope at any depth, without those of scopes inside."""
-    for node in body:
-        if isinstance(node, ast.stmt):
-            yield node
-        if not isinstance(node, DEFINITIONS):
-            for part in _BLOCKS:
-                inner = getattr(node, part, None)
-                if isinstance(inner, list):
-                    yield from _own_statements(inner)
 
 
 class _Unquoted(ast.NodeTransformer):

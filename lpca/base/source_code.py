@@ -6,13 +6,15 @@ import ast
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 OWN = __name__.partition(".")[0]
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Fields of a statement that hold statements."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
 _INSTALLED = ("site-packages", "dist-packages")
@@ -337,6 +339,18 @@ def _registered(statement: ast.stmt) -> list[Registered]:
     if isinstance(call, ast.Call) and len(call.args) == 1 and (found := registration(call.func)):
         return [Registered(*found, call.args[0])]
     return []
+
+
+def statements_of(body: Iterable[ast.AST]) -> Iterator[ast.stmt]:
+    """Statements of a scope at any depth, without those of scopes inside."""
+    for node in body:
+        if isinstance(node, ast.stmt):
+            yield node
+        if not isinstance(node, DEFINITIONS):
+            for part in BLOCKS:
+                inner = getattr(node, part, None)
+                if isinstance(inner, list):
+                    yield from statements_of(inner)
 
 
 def registration(node: ast.expr) -> tuple[tuple[str, ...], tuple[str, ...] | None, str] | None:

@@ -1,4 +1,4 @@
-"""The seam at which anyone's codec joins."""
+"""What a codec is: the protocol of anyone's, and the base class of those that lpca trains."""
 
 from __future__ import annotations
 
