@@ -43,10 +43,12 @@ def arguments(folder: Path, recipe: str) -> list[str]:
     return [*common, "--recipe", str(folder / "recipe.yaml"), "--out", str(folder / "out")]
 
 
-def start(folder: Path, recipe: str, count: int) -> subprocess.Popen[str]:
+def start(
+    folder: Path, recipe: str, count: int, popen: type[subprocess.Popen[str]] = warm.Popen
+) -> subprocess.Popen[str]:
     """`accelerate launch` starts GPUs' processes as this does; those of a CPU only this way."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-    return warm.Popen(
+    return popen(
         [sys.executable, *launcher, "-m", "lpca", *arguments(folder, recipe)],
         env={**os.environ, "OMP_NUM_THREADS": "1", "LPCA_CACHE": str(folder / "cache")},
         stdout=subprocess.PIPE,
@@ -108,7 +110,8 @@ def test_where_one_process_is_killed_all_go_on_from_the_snapshot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = "{batch_size: 4, steps: 600, validation_every: 50}"
-    process = start(tmp_path / "together", recipe, 2)
+    # started truly: a forked process is the server's child
+    process = start(tmp_path / "together", recipe, 2, subprocess.Popen)
     codecs = tmp_path / "together" / "cache" / "codecs"
     while not list(codecs.glob("*.snapshot")):
         assert process.poll() is None
