@@ -207,7 +207,8 @@ def gate_power(
     Example:
         >>> from lpca.stats import Difference
         >>> truth = Truth({"normal": 0.5, "p0": 0.25, "shuffle": 0.1})
-        >>> above, kept = Difference("normal", "p0", ">", 0.1), Difference("normal", "shuffle", ">", 0)
+        >>> above = Difference("normal", "p0", ">", 0.1)
+        >>> kept = Difference("normal", "shuffle", ">", 0.0)
         >>> gate_power([above, kept], truth, 200).by_claim
         (0.8873, 1.0)
     """
