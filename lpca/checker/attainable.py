@@ -56,23 +56,23 @@ def unattainable(spec: Spec) -> Iterator[Fault]:
 
 
 def _obstacle(
-    criterion: Criterion, n: int, expect: Mapping[str, float], one: float, two: float
+    criterion: Criterion, n: int, expect: Mapping[str, float], one_sided: float, two_sided: float
 ) -> str | None:
     """What the best possible outcome lacks; None where it suffices."""
     claim = criterion.claim
     match claim:
         case Equivalence(margin=margin):
-            return _equivalence_obstacle(margin, n, two)
+            return _equivalence_obstacle(margin, n, two_sided)
         case Band():
-            return _band_obstacle(claim, n, two)
+            return _band_obstacle(claim, n, two_sided)
         case BoundsComparison():
-            return _bounds_obstacle(claim, n, expect, one)
+            return _bounds_obstacle(claim, n, expect, one_sided)
         case Approximate():
             return None
-    best = _best_interval(claim, n, one)
+    best = _best_interval(claim, n, one_sided)
     if best:
         return f"the best possible outcome leaves the interval at {best}"
-    return _floor_obstacle(claim, n, expect, one) if isinstance(claim, Difference) else None
+    return _floor_obstacle(claim, n, expect, one_sided) if isinstance(claim, Difference) else None
 
 
 def _floor_obstacle(
@@ -170,10 +170,10 @@ def underpowered(spec: Spec) -> Iterator[Fault]:
         if criterion.claim.method is None or _unknown(gate, criterion):
             continue
         n = spec.episodes(gate)
-        one, two = passing_levels(gate, levels_of(criterion, spec.evaluation))
+        levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
         truth = gate.truth(criterion)
         try:
-            reached = power(criterion.claim, truth, n, one, two)
+            reached = power(criterion.claim, truth, n, *levels)
         except ValueError as error:
             yield Fault(
                 criterion.position,
@@ -183,7 +183,7 @@ def underpowered(spec: Spec) -> Iterator[Fault]:
             )
             continue
         if reached < TARGET:
-            needed = enough_n(criterion.claim, truth, n, (one, two))
+            needed = enough_n(criterion.claim, truth, n, levels)
             yield _weak(criterion, truth, n, reached, needed)
 
 

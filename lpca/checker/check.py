@@ -11,10 +11,10 @@ from lpca.checker.rule import Fault, Rule, Severity
 from lpca.gatespec.model import Spec
 
 RULES: tuple[Rule, ...] = tuple(
-    one
+    rule
     for module in (attainable, inference, controls, selection)
-    for one in vars(module).values()
-    if isinstance(one, Rule)
+    for rule in vars(module).values()
+    if isinstance(rule, Rule)
 )
 """Every rule, in the order of the documentation; one more is one more function of a module."""
 

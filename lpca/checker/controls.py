@@ -20,12 +20,16 @@ INERT_SHARE = 0.10
 def missing_control(spec: Spec) -> Iterator[Fault]:
     """A claim about meaning without shuffle, without null, or with a null that is no zeros."""
     for gate in spec.gates.values():
-        semantic = [one for one in gate.criteria if CARRIERS & set(_favoured(one.claim))]
+        semantic = [
+            criterion for criterion in gate.criteria if CARRIERS & set(_favoured(criterion.claim))
+        ]
         if not semantic:
             continue
-        carriers = CARRIERS & {name for one in semantic for name in _favoured(one.claim)}
+        carriers = CARRIERS & {
+            name for criterion in semantic for name in _favoured(criterion.claim)
+        }
         carrier = next(name for name in gate.conditions if name in carriers)
-        if not any(_opposed(one, carriers, "shuffle") for one in with_required(spec, gate)):
+        if not any(_opposed(other, carriers, "shuffle") for other in with_required(spec, gate)):
             yield Fault(
                 semantic[0].position,
                 f"gate {gate.name} claims that {carrier} means something, but no criterion "
@@ -34,7 +38,7 @@ def missing_control(spec: Spec) -> Iterator[Fault]:
                 "the message would pass",
                 f"a further criterion: {carrier} - shuffle > 0",
             )
-        if not any(_opposed(one, carriers, "null") for one in _shown(spec, gate)):
+        if not any(_opposed(other, carriers, "null") for other in _shown(spec, gate)):
             yield Fault(
                 semantic[0].position,
                 f"gate {gate.name} claims that {carrier} means something, but no criterion "
@@ -74,8 +78,8 @@ def _favoured(claim: Claim) -> tuple[str, ...]:
 
 def _opposed(gate: Gate, carriers: Set[str], control: str) -> bool:
     return any(
-        control in one.claim.conditions and carriers & set(_favoured(one.claim))
-        for one in gate.criteria
+        control in criterion.claim.conditions and carriers & set(_favoured(criterion.claim))
+        for criterion in gate.criteria
     )
 
 
@@ -98,7 +102,7 @@ def inert_retention(spec: Spec) -> Iterator[Fault]:
             continue
         met = _met_without_message(gate, criterion.claim, carrier)
         if met is not None:
-            text = next((one for one in criterion.claim.conditions if one in TEXTS), "p1")
+            text = next((name for name in criterion.claim.conditions if name in TEXTS), "p1")
             yield Fault(
                 criterion.position,
                 f"a message that does nothing, {carrier} then succeeding as often as p0, would "

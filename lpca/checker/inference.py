@@ -11,7 +11,6 @@ from lpca.gatespec.values import NO_METHOD, is_unpaired
 from lpca.gatespec.wording import percent, points
 from lpca.stats import (
     Approximate,
-    Band,
     BoundsComparison,
     Equivalence,
     PairedTable,
@@ -114,8 +113,8 @@ def not_significant_as_equal(spec: Spec) -> Iterator[Fault]:
 
 def _open_difference(spec: Spec, gate: Gate, first: str, second: str) -> str:
     n = spec.episodes(gate)
-    one, other = gate.expect.get(first, 0.25), gate.expect.get(second, 0.25)
-    each = round(n * (one * (1.0 - other) + other * (1.0 - one)) / 2.0)
+    p1, p2 = gate.expect.get(first, 0.25), gate.expect.get(second, 0.25)
+    each = round(n * (p1 * (1.0 - p2) + p2 * (1.0 - p1)) / 2.0)
     seen = tango(PairedTable(0, each, each, n - 2 * each), spec.evaluation.confidence)
     return f"with equal successes at n {n} a difference of {points(seen.high)} stays possible"
 
@@ -138,7 +137,7 @@ def alpha_mismatch(spec: Spec) -> Iterator[Fault]:
     evaluation = spec.evaluation
     alpha = 1.0 - evaluation.confidence
     matching = 1.0 - 2.0 * alpha
-    two_sided = any(isinstance(one.claim, Equivalence | Band) for _, one in criteria(spec))
+    two_sided = any(criterion.claim.is_two_sided for _, criterion in criteria(spec))
     if two_sided and abs(evaluation.equivalence_confidence - matching) > 1e-9:
         yield Fault(
             place_in(spec, evaluation, "equivalence_confidence"),
@@ -160,7 +159,7 @@ def alpha_mismatch(spec: Spec) -> Iterator[Fault]:
 
 
 def _level(spec: Spec, criterion: Criterion) -> float:
-    if isinstance(criterion.claim, Equivalence | Band):
+    if criterion.claim.is_two_sided:
         return spec.evaluation.equivalence_confidence
     return spec.evaluation.confidence
 

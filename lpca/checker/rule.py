@@ -48,8 +48,8 @@ def criteria(spec: Spec) -> Iterator[tuple[Gate, Criterion]]:
 def with_required(spec: Spec, gate: Gate) -> list[Gate]:
     """The gate and all that must pass on its episodes before it."""
     found = [gate]
-    for one in found:
-        found += [spec.gates[name] for name in one.requires if spec.gates[name] not in found]
+    for required in found:
+        found += [spec.gates[name] for name in required.requires if spec.gates[name] not in found]
     return found
 
 

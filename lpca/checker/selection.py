@@ -69,7 +69,7 @@ def sweeps(spec: Spec) -> Iterator[tuple[Sweep, Position, str]]:
 def outcome_filter(spec: Spec) -> Iterator[Fault]:
     """A subset of episodes chosen by an outcome."""
     for gate in spec.gates.values():
-        compared = {name for one in gate.criteria for name in one.claim.conditions}
+        compared = {name for criterion in gate.criteria for name in criterion.claim.conditions}
         if gate.where:
             yield _filtered(gate, gate.where, place(gate, "where"), compared)
         for criterion in gate.criteria:
@@ -112,14 +112,14 @@ def _kept(gate: Gate, name: str, succeeds: bool) -> str:
 @rule("seed-overlap", "error")
 def seed_overlap(spec: Spec) -> Iterator[Fault]:
     """Episodes shared by what must be disjoint."""
-    for (one, _, first), (other, position, second) in combinations(_seeds(spec), 2):
+    for (key, _, first), (other, position, second) in combinations(_seeds(spec), 2):
         shared = _shared(first, second)
         if shared is not None:
             yield Fault(
                 position,
-                f"{other} and {one} name the same episodes",
+                f"{other} and {key} name the same episodes",
                 f"seed {shared} is in both",
-                f"a {other} that shares no seed with {one}",
+                f"a {other} that shares no seed with {key}",
             )
 
 
@@ -171,8 +171,8 @@ def unused_condition(spec: Spec) -> Iterator[Fault]:
         used = {
             name
             for other in (*with_required(spec, gate), *_showing(spec, gate))
-            for one in other.criteria
-            for name in one.claim.conditions
+            for criterion in other.criteria
+            for name in criterion.claim.conditions
         }
         used.update(gate.reported)
         unused = [name for name in gate.conditions if name not in used]

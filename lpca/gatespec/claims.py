@@ -129,10 +129,10 @@ def _ratio(quotient: Quotient, relation: Relation, ratio: float, offset: int) ->
     if first is None or second is None:
         raise ClaimError(offset, f"a ratio of bounds is no claim; allowed: {FORMS}")
     if len(first) == len(second) == 1 and ratio > 0.0 and first.keys() != second.keys():
-        (one, weight), (other, divisor) = *first.items(), *second.items()
+        (over, weight), (under, divisor) = *first.items(), *second.items()
         constants = quotient.numerator.constant or quotient.denominator.constant
         if not constants and weight * divisor > 0.0:
-            return Ratio(one, other, relation, _rounded(ratio * divisor / weight))
+            return Ratio(over, under, relation, _rounded(ratio * divisor / weight))
     if len(first) == len(second) == 2:
         total = quotient.numerator.minus(quotient.denominator.times(ratio))
         return _plain(total, relation, offset)
@@ -202,10 +202,10 @@ def _wrapped(total: Linear, relation: Relation, offset: int) -> Claim:
     weights = sorted(weight for _, weight in atoms)
     if len(singles) != 2 or weights != [-1.0, 1.0]:
         raise ClaimError(offset, f"these bounds make no claim; allowed: {FORMS}")
-    (one, weight), (other, _) = atoms
+    (left, weight), (right, _) = atoms
     if weight < 0.0:
-        one, other = other, one
-    first, second = one.terms[0][0], other.terms[0][0]
+        left, right = right, left
+    first, second = left.terms[0][0], right.terms[0][0]
     if first == second:
         raise ClaimError(offset, f"{first} is compared with itself; name two conditions")
     return BoundsComparison(first, second, relation, _rounded(-total.constant))
@@ -238,10 +238,10 @@ def _absolute(total: Linear, relation: Relation, offset: int) -> Equivalence:
 
 
 def _pair(rates: dict[str, float], offset: int) -> tuple[str, str]:
-    (one, weight), (other, against) = rates.items()
+    (first, weight), (second, against) = rates.items()
     if abs(weight + against) > _TIE:
         raise ClaimError(offset, "a difference subtracts one whole condition from another")
-    return (one, other) if weight > 0.0 else (other, one)
+    return (first, second) if weight > 0.0 else (second, first)
 
 
 def _margin(value: float, offset: int) -> float:

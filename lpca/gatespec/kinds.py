@@ -180,7 +180,9 @@ class Choice(Kind):
 
     def schema(self) -> Schema:
         """Return the words as YAML resolves them: the condition null needs no quotes."""
-        words = [word for one in self.choices for word in ([one, None] if one == "null" else [one])]
+        words: list[str | None] = []
+        for word in self.choices:
+            words += [word, None] if word == "null" else [word]
         return {"enum": words}
 
     def in_words(self) -> str:
@@ -245,13 +247,13 @@ class ListOf(Kind):
         """Return the items, in the order of the file."""
         item, of = self.item.format_map(known), self.of
         found: list[Any] = []
-        for one in as_items(node, what):
+        for place in as_items(node, what):
             if self.rising and found and isinstance(self.of, Integer):
                 of = Integer(found[-1] + 1, self.of.high)
-            value = of.read(one, item, known)
+            value = of.read(place, item, known)
             if self.distinct and value in found:
                 name = f"{item.removeprefix('a ')} {value!r}"
-                raise SpecError(one.position, f"{name} stands twice; once is allowed")
+                raise SpecError(place.position, f"{name} stands twice; once is allowed")
             found.append(value)
         if len(found) < self.fewest:
             raise SpecError(node.position, self.too_few.format_map(known))

@@ -38,22 +38,23 @@ def load_spec(path: str | os.PathLike[str]) -> Spec:
 
     Example:
         >>> spec = load_spec("gate_specs.yaml")
-        >>> [one.id for one in spec.gates["gate0"].criteria]
+        >>> [criterion.id for criterion in spec.gates["gate0"].criteria]
         ['p0_in_band', 'p1_above_p0']
     """
     root = SPEC.read(read_document(path), "the spec")
-    task = root["task"]
-    gates = {
-        name: _gate(name, root["gates"], given) for name, given in root["gates"].others.items()
-    }
+    task, named = root["task"], root["gates"]
+    gates = {name: _gate(name, named, given) for name, given in named.others.items()}
     for gate in gates.values():
         _refuse_cycle(gate, gates)
     return Spec(
         os.fspath(path),
         TaskSpec(
             **task.fixed,
-            settings={key: one for key, one in task.others.items() if not isinstance(one, tuple)},
-            other_seeds={key: one for key, one in task.others.items() if isinstance(one, tuple)},
+            # seeds are read as ranges: nothing else that a task is handed is a tuple
+            settings={
+                key: held for key, held in task.others.items() if not isinstance(held, tuple)
+            },
+            other_seeds={key: held for key, held in task.others.items() if isinstance(held, tuple)},
             places=task.places,
         ),
         _evaluation(root["evaluation"]),
@@ -109,7 +110,7 @@ def _criterion(given: Values) -> Criterion:
     claim = given.section.entries["claim"].value
     assert isinstance(claim, Scalar)
     expect = given["expect"]
-    held = {key: one for key, one in given.fixed.items() if key != "expect"}
+    held = {key: value for key, value in given.fixed.items() if key != "expect"}
     return Criterion(
         **{**held, "best_of": _sweep(held["best_of"])},
         text=claim.text,

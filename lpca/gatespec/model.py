@@ -193,5 +193,5 @@ def passing_levels(gate: Gate, levels: tuple[float, float]) -> tuple[float, floa
     """
     if not gate.any_k:
         return levels
-    one, two = (1.0 - (1.0 - level) / len(gate.family) for level in levels)
-    return one, two
+    one_sided, two_sided = (1.0 - (1.0 - level) / len(gate.family) for level in levels)
+    return one_sided, two_sided

@@ -136,13 +136,13 @@ class Table(Kind):
         return key.default
 
     def _others(self, section: Section, what: str, scope: Known) -> dict[str, Any]:
-        rest = [one for name, one in section.entries.items() if name not in self.names]
+        rest = [entry for name, entry in section.entries.items() if name not in self.names]
         for others in self.others:
             self._check(others, section, what, rest)
         found: dict[str, Any] = {}
         names = [entry.key.text for entry in rest]
         for name, entry in zip(names, rest, strict=True):
-            others = next(one for one in self.others if _matches(one, name))
+            others = next(others for others in self.others if _matches(others, name))
             siblings = tuple(other for other in names if other != name)
             inner = {**scope, "key": name, "siblings": siblings}
             found[name] = others.kind.read(entry.value, self.what.format_map(inner), inner)
@@ -193,7 +193,7 @@ def _matches(others: Others, name: str) -> bool:
 def _add_others(schema: Schema, others: Others) -> None:
     kind = {"description": others.says.replace("`", ""), **others.kind.schema()}
     if others.names:
-        names = {key: one for key, one in Identifier().schema().items() if key != "type"}
+        names = {key: rule for key, rule in Identifier().schema().items() if key != "type"}
         schema |= {"propertyNames": names, "additionalProperties": kind}
     elif others.pattern is None:
         schema["additionalProperties"] = kind

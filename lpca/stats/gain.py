@@ -94,8 +94,8 @@ def gain_counts(
     support = gain_support(fraction)
     seen = Counter[float]()
     episodes = Counter(zip(binary(condition), binary(text), binary(base), strict=True))
-    for (one, told, untold), count in episodes.items():
-        seen[gain_value(one, told, untold, fraction)] += count
+    for bits, count in episodes.items():
+        seen[gain_value(*bits, fraction)] += count
     return ValueCounts(support, tuple(seen[value] for value in support))
 
 

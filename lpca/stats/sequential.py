@@ -102,13 +102,13 @@ def decide_anytime(found: Sequence[Evidence], alpha: float = 0.025) -> list[Verd
     if not 0.0 < alpha < 1.0:
         raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
     needed = -math.log(alpha)
-    return [_verdict(one, needed, math.log(len(found))) for one in found]
+    return [_verdict(seen, needed, math.log(len(found))) for seen in found]
 
 
-def _verdict(one: Evidence, needed: float, correction: float) -> Verdict:
-    if one.log_pass >= needed:
+def _verdict(seen: Evidence, needed: float, correction: float) -> Verdict:
+    if seen.log_pass >= needed:
         return Verdict.PASS
-    return Verdict.FAIL if one.log_fail >= needed + correction else Verdict.INCONCLUSIVE
+    return Verdict.FAIL if seen.log_fail >= needed + correction else Verdict.INCONCLUSIVE
 
 
 def log_betting_evalue(

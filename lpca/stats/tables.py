@@ -66,12 +66,12 @@ class PairedTable:
         """
         if len(first) != len(second):
             raise ValueError(f"outcomes must be paired: {len(first)} first, {len(second)} second")
-        one, two = binary(first), binary(second)
+        packed, other = binary(first), binary(second)
         # as two long integers: a judge counts pairs of thousands of episodes at every look
-        left, right = int.from_bytes(one, "big"), int.from_bytes(two, "big")
+        left, right = int.from_bytes(packed, "big"), int.from_bytes(other, "big")
         both = (left & right).bit_count()
         b, c = left.bit_count() - both, right.bit_count() - both
-        return cls(both, b, c, len(one) - both - b - c)
+        return cls(both, b, c, len(packed) - both - b - c)
 
     @property
     def n(self) -> int:

@@ -68,14 +68,14 @@ def decide(assessments: Sequence[Assessment]) -> list[Verdict]:
         >>> decide([assess_counts(above, PairedTable(a=20, b=60, c=5, d=15))])
         [<Verdict.PASS: 'PASS'>]
     """
-    adjusted = holm([one.p_fail for one in assessments])
-    return [_verdict(one, p) for one, p in zip(assessments, adjusted, strict=True)]
+    adjusted = holm([seen.p_fail for seen in assessments])
+    return [_verdict(seen, p) for seen, p in zip(assessments, adjusted, strict=True)]
 
 
-def _verdict(one: Assessment, adjusted_p_fail: float) -> Verdict:
-    if one.holds:
+def _verdict(seen: Assessment, adjusted_p_fail: float) -> Verdict:
+    if seen.holds:
         return Verdict.PASS
-    if one.outside and adjusted_p_fail < one.alpha:
+    if seen.outside and adjusted_p_fail < seen.alpha:
         return Verdict.FAIL
     return Verdict.INCONCLUSIVE
 
@@ -145,7 +145,7 @@ def any_of(
 def _largest_p(assessments: Sequence[Assessment], alpha: float) -> float:
     if not assessments:
         raise ValueError("a k needs at least one criterion")
-    return max(min(1.0, one.p_pass * alpha / one.alpha) for one in assessments)
+    return max(min(1.0, seen.p_pass * alpha / seen.alpha) for seen in assessments)
 
 
 def _k_verdict(assessments: Sequence[Assessment] | None, adjusted: float, alpha: float) -> Verdict:
