@@ -19,9 +19,9 @@ task: {name: move, seed: 1}
 evaluation: {n: 12, checkpoints: 9}
 gates:
   added:
-    conditions: [p0, normal, null, shuffle]
+    conditions: [normal, null, shuffle, negated]
     reported: [negated]
-    expect: {p0: 0.25, normal: 0.95, null: 0.25, shuffle: 0.05}
+    expect: {normal: 0.95, null: 0.25, shuffle: 0.05}
     criteria:
       - {id: above_null, claim: normal - null > -0.95}
       - {id: above_shuffle, claim: normal - shuffle > -0.95}
@@ -37,6 +37,7 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("added")
     for name in ("lpca", "gates"):
         shutil.copytree(ROOT / name, folder / name, copy_function=os.symlink)
+    shutil.copy(ROOT / "conftest.py", folder)
     for block in ADDED:
         path = folder / block.title
         assert path.parent.is_dir(), block.title
@@ -67,7 +68,7 @@ def test_each_of_the_six_is_found_by_its_one_file(project):
         module = re.search(rf"^from (\S+) import [^\n]*\b{registry}\b", block.text, re.M)
         assert module is not None, block.title
         lines.append(f"from {module[1]} import {registry}; {registry}[{name!r}]")
-    assert len(lines) == 6
+    assert len(lines) == 5
     run(project, "-c", "\n".join(lines))
 
 
