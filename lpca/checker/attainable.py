@@ -104,6 +104,7 @@ def _equivalence_obstacle(margin: float, n: int, confidence: float) -> str | Non
 def _band_obstacle(claim: Band, n: int, confidence: float) -> str | None:
     least = wilson_threshold(n, claim.low, confidence)
     if least is not None:
+        # where the lower limit is the bound itself, or p just alpha, one success more is needed
         for successes in range(least, min(least + 2, n) + 1):
             if assess_counts(claim, Successes(successes, n), 0.95, confidence).holds:
                 return None

@@ -138,6 +138,7 @@ def alpha_mismatch(spec: Spec) -> Iterator[Fault]:
     alpha = 1.0 - evaluation.confidence
     matching = 1.0 - 2.0 * alpha
     two_sided = any(criterion.claim.is_two_sided for _, criterion in criteria(spec))
+    # 1 - 2 (1 - 0.95) is 0.9 but for the last bits
     if two_sided and abs(evaluation.equivalence_confidence - matching) > 1e-9:
         yield Fault(
             place_in(spec, evaluation, "equivalence_confidence"),

@@ -34,7 +34,9 @@ WRAPPERS: dict[str, Wrapper] = {
     "ci_high": "high",
 }
 _MAX_NESTING = 8
+"""Deeper a claim is no claim, and ever deeper the parser would exhaust the stack."""
 _MAX_NUMBER = 1e6
+"""So that no product or quotient of numbers overflows to infinity."""
 
 
 class ClaimError(ValueError):
@@ -74,6 +76,7 @@ class Linear:
         weights = dict(self.weights)
         for atom, weight in other.weights.items():
             weights[atom] = weights.get(atom, 0.0) + weight
+        # what cancels leaves rounding behind: a weight of 1e-17 is no condition that is named
         kept = {atom: weight for atom, weight in weights.items() if abs(weight) > 1e-12}
         return Linear(kept, self.constant + other.constant)
 

@@ -37,6 +37,7 @@ __all__ = ["ClaimError", "parse_claim"]
 
 _OTHER: dict[Relation, Relation] = {">": "<", "<": ">"}
 _TIE = 1e-9
+"""Weights nearer to one another are equal: three times 0.1 is not 0.3 in binary."""
 
 
 def parse_claim(text: str, conditions: Collection[str] = CONDITIONS) -> Claim:
@@ -115,6 +116,7 @@ def _ordered(left: Side, relation: Relation, right: Side) -> Claim:
     if isinstance(left.value, Quotient):
         return _ratio(left.value, relation, _constant(right), left.offset)
     first, second = _linear(left), _linear(right)
+    # `p0 + 0.10 < normal` is written as `normal - p0 > 0.10`: the margin stays positive
     constant_moves = bool(second.weights) and first.constant > 0.0 and relation == "<"
     if not first.weights or constant_moves:
         first, relation, second = second, _OTHER[relation], first
@@ -168,6 +170,7 @@ def _multiple(rates: dict[str, float], relation: Relation, offset: int) -> Ratio
     (first, weight), (second, other) = rates.items()
     if weight * other > 0.0:
         raise ClaimError(offset, f"a sum of conditions is no claim; allowed: {FORMS}")
+    # `p1 / 2 < normal` is a ratio of normal to p1, whose own weight is 1
     if abs(abs(other) - 1.0) < _TIE < abs(abs(weight) - 1.0):
         first, weight, second, other = second, other, first, weight
     if weight < 0.0:
@@ -283,4 +286,5 @@ def _constant_part(side: Side) -> float:
 
 
 def _rounded(value: float) -> float:
+    # so that 0.3 - 0.2 reads as 0.1, and never as -0.0, in messages and in comparisons
     return round(value, 12) + 0.0

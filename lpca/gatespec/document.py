@@ -16,8 +16,10 @@ from lpca.base.registry import suggestion
 from lpca.gatespec.model import Position
 
 MAX_DEPTH = 20
+"""Deeper lists of lists would exhaust the stack of whoever walks them."""
 MAX_BYTES = 262_144
 _SHOWN = 60
+"""Characters of a value that a message repeats."""
 SPEC = "a mapping with version, task, evaluation and gates"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

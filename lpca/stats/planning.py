@@ -122,6 +122,7 @@ def required_n(
         short, enough = enough, min(2 * enough, LARGEST_N)
     span = range(short + 1, enough + 1)
     first = span[bisect_left(span, True, key=lambda n: curve.at(n) >= power)]
+    # drawn power wavers by chance: its dips would lead on without end
     exact = Counts(curve.probabilities, first).enumerable
     return _past_dips(curve.at, first, power) if exact else first
 

@@ -71,7 +71,7 @@ def joint(conditions: Sequence[str], truth: Truth, ties: Ties) -> dict[tuple[int
         if partner not in free:
             raise ValueError(f"{name} is tied to {partner}, which is not a free condition")
     place = {name: index for index, name in enumerate(free)}
-    patterns = {}
+    patterns = {}  # at most 2 ** 14 of them: a gate runs no more conditions
     for bits in product((0, 1), repeat=len(free)):
         for tied in product((0, 1), repeat=len(ties)):
             mass = _free_mass(bits, [truth.rate(name) for name in free], truth.correlation)

@@ -222,6 +222,7 @@ def test_a_rule_finds_what_it_names_however_it_is_put(tmp_path, rule, text):
         spec(gate="    best_of: {k: [2, 4], confirm: {seed: 6}}"),
         spec(task=", train_seed: 6, validation_seeds: 100..199"),
         spec(gate="    controls: {null: zeros}"),
+        spec(gate="    controls: {null: zero}"),
     ],
 )
 def test_sound_specs_are_not_accused(tmp_path, text):

@@ -102,6 +102,7 @@ def test_settings_and_defaults(tmp_path):
         ("  gate0:", "  Gate0:", "5:3: ", "lower-case letters"),
         ("  gate0:", "  skip:", "5:3: ", "pytest does not use itself"),
         ("    title: The channel", "    titel: x", "11:5: ", "did you mean 'title'?"),
+        ("title: The channel", "reported: [p1]", "11:16: ", "unknown reported condition 'p1'"),
         ("answers: seen", "answers: unsen", "12:14: ", "did you mean 'unseen'?"),
         ("requires: [gate0]", "requires: [gate1]", "13:16: ", "unknown gate in requires"),
         ("requires: [gate0]", "requires: [gate00]", "13:16: ", "did you mean 'gate0'?"),
