@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_tensors
 from lpca.receivers.model import Receiver, freeze
-from lpca.receivers.smollm2 import smollm2_folder
+from lpca.receivers.smollm2 import read_gguf, smollm2_folder
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
@@ -91,49 +91,59 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def _source(name: str) -> dict[str, str]:
+def _source(name: str) -> str:
+    """Where a receiver is: a folder, a file, or an identifier of Hugging Face's."""
     if name == DEFAULT:
-        return {"pretrained_model_name_or_path": str(smollm2_folder())}
+        return str(smollm2_folder())
     if name in SHIPPED:
-        return {"pretrained_model_name_or_path": str(files("lpca.receivers").joinpath(name))}
+        return str(files("lpca.receivers").joinpath(name))
     path = Path(name)
     if path.suffix == ".gguf":
         if not path.is_file():
             raise RequestError(f"receiver {name}: no such file")
-        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+        return name
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
     if (path.is_dir() or looks_local) and not (path / "config.json").is_file():
         raise RequestError(f"receiver {name}: no folder with a config.json is there")
-    return {"pretrained_model_name_or_path": name}
+    return name
 
 
-def _load(name: str, source: dict[str, Any]) -> tuple[Any, Any]:
+def _load(name: str, source: str) -> tuple[Any, Any]:
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    dtype = torch.float32 if "gguf_file" in source else "auto"
-    source = {**source, "trust_remote_code": False}
-    safe: dict[str, Any] = {} if "gguf_file" in source else {"use_safetensors": True}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**source)
         with _no_pickles():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                **source, **safe, dtype=dtype, output_loading_info=True
-            )
+            model, tokenizer, missing = _read(source)
     except Exception as error:
-        # Somebody's file, read by somebody's parser: it may raise anything.
+        # somebody's file, read by somebody's parser: it may raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise RequestError(
             f"receiver {name}: cannot be loaded: {reason}; allowed: {DEFAULT}, "
             f"{', '.join(SHIPPED)}, a folder or Hugging Face id of a causal language model with "
             "safetensors weights, a .gguf file"
         ) from error
-    model, found = loaded
-    if missing := sorted(found["missing_keys"]):
+    if missing:
         raise RequestError(
             f"receiver {name}: {len(missing)} of its tensors are missing ({missing[0]}); "
             "random ones would stand in for them"
         )
     return model, tokenizer
+
+
+def _read(source: str) -> tuple[Any, Any, list[str]]:
+    """Read model and tokenizer, and which weights are missing."""
+    if Path(source).suffix == ".gguf":
+        return read_gguf(Path(source))
+    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        source,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype="auto",
+        output_loading_info=True,
+    )
+    model, found = loaded
+    return model, tokenizer, sorted(found["missing_keys"])
 
 
 @contextmanager

