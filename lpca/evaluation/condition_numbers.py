@@ -20,7 +20,6 @@ from lpca.codec.base import bits_of
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import INJECTED, Outcome
 from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS
-from lpca.receivers.model import Receiver
 from lpca.stats import wilson
 
 COSTS = ("bits", "tokens", "seconds")
@@ -60,11 +59,6 @@ def _mean_credit(outcomes: Sequence[Outcome]) -> dict[str, float]:
     return {"credit": sum(credits) / len(credits)} if credits else {}
 
 
-def capacity(receiver: Receiver, count: int) -> int:
-    """Bits that so many vectors of the receiver's own type can hold."""
-    return count * receiver.d_model * torch.finfo(receiver.dtype).bits
-
-
 def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:
     if condition == "p0":
         return 0.0
@@ -74,7 +68,8 @@ def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:
     if condition in TEXTS and INJECTED not in slot:
         return 8.0 * len(receiver.text(slot).removeprefix(" ").encode())
     told = bits_of(setting.coded().codec) if condition in MESSAGE_LATENTS else None
-    return float(capacity(receiver, len(slot))) if told is None else told
+    capacity = len(slot) * receiver.d_model * torch.finfo(receiver.dtype).bits
+    return float(capacity) if told is None else told
 
 
 def missing_numbers(numbers: Mapping[str, Mapping[str, Any]], conditions: Sequence[str]) -> str:

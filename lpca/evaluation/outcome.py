@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from itertools import groupby
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -30,9 +29,12 @@ NEAR_TIE = 1e-4
 class ReceivedPrompt:
     """One prompt as the model received it.
 
-    `ids` are token ids, INJECTED where a vector came in that is no token's embedding. `norms`
-    and `sha256` are those of the vectors that came in as embeddings between `start` and `stop`
-    (positions in `ids`); a slot of plain tokens has neither.
+    Attributes:
+        ids: token ids, INJECTED where a vector came in that is no token's embedding.
+        start: where the slot begins, a position in `ids`.
+        stop: where it ends.
+        norms: of the vectors that came in as embeddings in the slot; empty for plain tokens.
+        sha256: of these vectors' bytes; empty for plain tokens.
     """
 
     ids: tuple[int, ...]
@@ -44,11 +46,19 @@ class ReceivedPrompt:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One outcome with what it rests on.
+    """One episode's outcome under one condition, with what it rests on.
 
-    `scores` are the options' summed log-probabilities, `said` what B generated greedily, until it
-    named an option or could no longer; `credit` how far that solves a problem whose answer is
-    free, 0 to 1, None where it is not; `seconds` its part of the time its batch took.
+    Attributes:
+        seed: the episode's.
+        answer: the index of the right option.
+        scores: the options' summed log-probabilities, in nats.
+        said_ids: tokens that B generated greedily, until it named an option or could no longer.
+        said: their text.
+        named: the index of the option that it names; None for none.
+        given: the prompt as the model received it.
+        credit: how far what B said solves a problem whose answer is free, 0 to 1; None where an
+            option is to be named.
+        seconds: its part of the time that its batch took.
     """
 
     seed: int
@@ -137,7 +147,10 @@ class Call:
 
 
 class InputRecorder:
-    """While open, keeps the inputs of every forward pass of a receiver's model."""
+    """While open, keeps the inputs of every forward pass of a receiver's model.
+
+    A hook at the model itself reads them off, behind everything that builds them.
+    """
 
     def __init__(self, receiver: Receiver) -> None:
         self.receiver = receiver
@@ -148,12 +161,7 @@ class InputRecorder:
         self._handle = hook
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._handle.remove()
 
     def _keep(self, _module: torch.nn.Module, _args: Any, inputs: dict[str, Any]) -> None:

@@ -19,19 +19,19 @@ def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> 
         RequestError: the first episode that is too long, with its length in tokens.
     """
     config = receiver.model.config.get_text_config()
-    window = getattr(config, "max_position_embeddings", None)
-    if not isinstance(window, int):
+    limit = getattr(config, "max_position_embeddings", None)
+    if not isinstance(limit, int):
         return
     for episode in episodes:
         texts = (episode.before, episode.message, episode.after, *episode.options)
         # No token is shorter than a byte; each segment may get one more.
-        if sum(len(text.encode()) + 1 for text in texts) + k <= window:
+        if sum(len(text.encode()) + 1 for text in texts) + k <= limit:
             continue
-        if (length := _length(receiver, episode, k)) > window:
+        if (length := _length(receiver, episode, k)) > limit:
             raise RequestError(
                 f"receiver {receiver.name}: an episode takes {length} positions, of which its "
                 f"message {len(receiver.message_ids(episode.message))}: {episode.message!r:.60}; "
-                f"allowed: at most {window}; shorten it, or take a receiver with more"
+                f"allowed: at most {limit}; shorten it, or take a receiver with more"
             )
 
 
