@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Set
 
+from lpca.base.numbers import percent
 from lpca.checker.rule import Fault, criteria, place, rule, with_required
 from lpca.gatespec.model import TEXTS, Gate, Spec
-from lpca.gatespec.wording import percent
 from lpca.stats import BoundsComparison, Claim, Difference, Equivalence, Gain, Rate, Ratio, Truth
 
 CARRIERS = frozenset({"normal", "same_answer"})

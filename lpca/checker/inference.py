@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from lpca.base.numbers import percent, points
 from lpca.checker.rule import Fault, criteria, place, place_in, rule
 from lpca.gatespec.model import Criterion, Gate, Spec
 from lpca.gatespec.values import NO_METHOD, is_unpaired
-from lpca.gatespec.wording import percent, points
 from lpca.stats import (
     Approximate,
     BoundsComparison,

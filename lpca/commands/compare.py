@@ -9,6 +9,7 @@ from textwrap import wrap
 
 from lpca.base.errors import UserError
 from lpca.base.exit_codes import ExitCode
+from lpca.base.numbers import PERCENT, POINTS, amount, level, number
 from lpca.commands.cli import UsageError
 from lpca.gate.plan import label_of
 from lpca.report.attempts.compare import CONFIDENCE, Compared, Comparison, compare
@@ -83,12 +84,12 @@ def _lines(found: Comparison) -> Iterator[str]:
         f"{found.shared} episodes shared, {found.only_first} only in A, {found.only_second} only "
         f"in B; scored by {found.score}"
     )
+    yield "A - B and its interval are in points."
     yield ""
-    level = f"{CONFIDENCE:.0%} interval"
     width = max(len("condition"), *(len(one.condition) for one in found.conditions))
     yield (
-        f"{'condition':<{width}}{'A':>7}{'B':>7}{'a b c d':>16}{'A - B':>8}{level:>18}"
-        f"{'McNemar p':>11}"
+        f"{'condition':<{width}}{'A':>8}{'B':>8}{'a b c d':>16}{'A - B':>8}"
+        f"{f'{level(CONFIDENCE)} interval':>18}{'McNemar p':>11}"
     )
     yield from (_row(one, width) for one in found.conditions)
     yield ""
@@ -99,8 +100,12 @@ def _lines(found: Comparison) -> Iterator[str]:
 def _row(one: Compared, width: int) -> str:
     pairs = one.table
     counts = f"{pairs.a} {pairs.b} {pairs.c} {pairs.d}"
-    interval = f"[{one.interval.low:+.3f},{one.interval.high:+.3f}]"
+    rates = (amount(share / pairs.n, PERCENT, column=True) for share in (pairs.first, pairs.second))
+    ends = (one.interval.low, one.interval.high)
+    difference, low, high = (
+        number(value, POINTS, column=True, signed=True) for value in (pairs.difference, *ends)
+    )
     return (
-        f"{one.condition:<{width}}{pairs.first / pairs.n:>7.1%}{pairs.second / pairs.n:>7.1%}"
-        f"{counts:>16}{pairs.difference:>+8.3f}{interval:>18}{one.p_exact:>11.2g}"
+        f"{one.condition:<{width}}{''.join(f'{rate:>8}' for rate in rates)}{counts:>16}"
+        f"{difference:>8}{f'{low} to {high}':>18}{one.p_exact:>11.2g}"
     )

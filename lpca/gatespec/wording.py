@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from lpca.base.numbers import PERCENT, POINTS, RATIO, Unit, percent, points
 from lpca.stats import (
     Approximate,
     Band,
@@ -57,14 +58,11 @@ def in_words(claim: Claim, *, holds: bool = True, named: Callable[[str], str] = 
             return f"{named(first)} {verb} about {named(second)}"
 
 
-def percent(rate: float) -> str:
-    """A proportion as percent, with the decimals it needs."""
-    return f"{round(100 * rate, 1):g} %"
-
-
-def points(difference: float) -> str:
-    """A difference of proportions in percentage points."""
-    return f"{round(100 * difference, 1):g} points"
+def unit_of(claim: Claim) -> Unit:
+    """What a claim's numbers are shown in."""
+    if isinstance(claim, Ratio):
+        return RATIO
+    return PERCENT if isinstance(claim, Rate | Band) else POINTS
 
 
 def _side(relation: Relation) -> str:

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lpca.base.numbers import span
 from lpca.gatespec.model import Criterion, Evaluation, levels_of
+from lpca.gatespec.wording import unit_of
 from lpca.judge.outcomes import OutcomeError
 from lpca.stats import (
     Assessment,
@@ -153,5 +155,8 @@ def _message(criterion: Criterion, verdicts: tuple[Verdict, ...], hull: Interval
         what = f"{' or '.join(verdicts)}, depending on the pairing"
     else:
         what = f"cannot PASS under any pairing ({' or '.join(verdicts)})"
-    bounds = f"; intervals reach from {hull.low:+.3f} to {hull.high:+.3f}" if hull else ""
+    bounds = ""
+    if hull:
+        ends = span(hull.low, hull.high, unit_of(criterion.claim), signed=True)
+        bounds = f"; intervals reach from {ends}"
     return f"{criterion.id}: {what}{bounds}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 
+from lpca.base.numbers import level, number, percent, span
 from lpca.gatespec.model import Criterion, Evaluation, levels_of
-from lpca.gatespec.wording import in_words, percent
+from lpca.gatespec.wording import in_words, unit_of
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats import Assessment, Band, Claim, Gain, PairedTable, Rate, Ratio, Truth, Verdict
 from lpca.stats.planning import enough_n
+
+_WHAT: Mapping[type, str] = {Ratio: "ratio", Gain: "gain kept less the share asked for"}
+"""What is estimated, where it is no difference."""
 
 
 def message(
@@ -56,29 +60,13 @@ def advice(needed: int | None, claim: Claim, observed: Truth) -> str:
 
 
 def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
-    names = claim.conditions
-    rates = ", ".join(f"{name} {percent(table.rate(name))}" for name in names)
-    level = f"{round(100 * (1 - 2 * seen.alpha), 2):g} % interval"
-    scale, unit = scale_of(claim)
-    low, high = (shown(bound, scale) for bound in (seen.interval.low, seen.interval.high))
-    bounds = " to ".join(shown(margin, scale) for margin in claim.margins)
-    what = {"%": "rate", "points": "difference", "": "ratio"}[unit]
-    if isinstance(claim, Gain):
-        what = "gain kept less the share asked for"
-    head = "" if isinstance(claim, Rate | Band) else f"{what} {shown(seen.estimate, scale)}, "
-    tail = f" {unit}" if unit else ""
-    return f"{rates}: {head}{level} {low} to {high}{tail}, bound {bounds}{tail}, n {table.n}"
-
-
-def scale_of(claim: Claim) -> tuple[float, str]:
-    """What a claim's numbers are multiplied by to be shown, and their unit."""
-    if isinstance(claim, Ratio):
-        return 1.0, ""
-    return (100.0, "%") if isinstance(claim, Rate | Band) else (100.0, "points")
-
-
-def shown(value: float, scale: float) -> str:
-    """A number of a claim as people read it."""
-    if not math.isfinite(value):
-        return "unbounded" if math.isinf(value) else "undefined"
-    return f"{scale * value:.3g}" if scale == 1.0 else f"{round(scale * value, 1) + 0.0:g}"
+    rates = ", ".join(f"{name} {percent(table.rate(name))}" for name in claim.conditions)
+    unit = unit_of(claim)
+    interval = span(seen.interval.low, seen.interval.high, unit)
+    bounds = unit.behind(" to ".join(number(margin, unit) for margin in claim.margins))
+    head = ""
+    if not isinstance(claim, Rate | Band):
+        what = _WHAT.get(type(claim), "difference")
+        head = f"{what} {number(seen.estimate, unit)}, "
+    confidence = level(1 - 2 * seen.alpha)
+    return f"{rates}: {head}{confidence} interval {interval}, bound {bounds}, n {table.n}"

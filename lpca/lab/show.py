@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from io import StringIO
 from typing import Any
 
+from lpca.base.numbers import PERCENT, POINTS, amount, counted, level, number
 from lpca.lab.signature import signature, why
-from lpca.lab.summary import Effect, Reading
+from lpca.lab.summary import Effect, Rate, Reading
 from lpca.lab.table import Entry, Spread, Summary, Table
 from lpca.report.markdown import code, plain, table
 
@@ -44,7 +45,6 @@ def _standing(grid: Table) -> str:
 
 
 def _of_one_k(grid: Table, k: int) -> list[str]:
-    level = f"{grid.about['confidence']:.0%}".replace("%", " %")
     shared = grid.shared(k)
     own = [one for one in grid.summaries() if one.k == k]
     names = [name for name in _conditions(grid) if name not in shared]
@@ -54,10 +54,10 @@ def _of_one_k(grid: Table, k: int) -> list[str]:
     lines = [f"## k = {k}", ""]
     if shared:
         lines += [
-            f"The same for every row (no codec has a part in them), with {level} intervals: "
+            f"The same for every row (no codec has a part in them), with "
+            f"{level(grid.about['confidence'])} intervals: "
             + ", ".join(
-                f"`{name}` {one.successes}/{one.n} = {_percent(one.rate)} "
-                f"[{100 * one.low:.1f}, {100 * one.high:.1f}]"
+                f"`{name}` {counted(one.successes, one.n)} {_interval(one)}"
                 for name, one in shared.items()
             )
             + ".",
@@ -83,10 +83,10 @@ def _row(summary: Summary, conditions: list[str]) -> list[str]:
     return [*cells, _counts(summary.signatures)]
 
 
-def _counts(counted: Mapping[str, int]) -> str:
-    ordered = [name for name in VERDICTS if name in counted]
-    ordered += sorted(name for name in counted if name not in VERDICTS)
-    return ", ".join(f"{counted[name]} {name}" for name in ordered) or MISSING
+def _counts(counts: Mapping[str, int]) -> str:
+    ordered = [name for name in VERDICTS if name in counts]
+    ordered += sorted(name for name in counts if name not in VERDICTS)
+    return ", ".join(f"{counts[name]} {name}" for name in ordered) or MISSING
 
 
 def _cell(spread: Spread | None, unit: float, digits: int, after: str = "", sign: str = "") -> str:
@@ -125,11 +125,16 @@ def _rate(reading: Reading, condition: str) -> str:
     one = reading.conditions.get(condition)
     if one is None:
         return MISSING
-    return f"{_percent(one.rate)} [{100 * one.low:.1f}, {100 * one.high:.1f}]"
+    return f"{amount(one.rate, PERCENT, column=True)} {_interval(one)}"
 
 
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.1f} %"
+def _signed(difference: float) -> str:
+    return number(difference, POINTS, column=True, signed=True).replace("-", "−")
+
+
+def _interval(rate: Rate) -> str:
+    low, high = (number(end, PERCENT, column=True) for end in (rate.low, rate.high))
+    return f"[{low}, {high}]"
 
 
 def _conditions(grid: Table) -> list[str]:
@@ -186,9 +191,9 @@ def text(grid: Table) -> Iterator[str]:
     for one in grid.summaries():
         normal, shuffle = (_mean(one, name) for name in ("normal", "shuffle"))
         gap = one.numbers.get("normal - shuffle")
-        points = MISSING if gap is None else f"{100 * gap.mean:+.1f}".replace("-", "−")
+        difference = MISSING if gap is None else _signed(gap.mean)
         told = "; ".join(filter(None, [_counts(one.verdicts), _counts(one.signatures)]))
-        yield f"{one.row:<{width}}{one.k:>3}  {normal:>7}{shuffle:>9}{points:>12}  {told}"
+        yield f"{one.row:<{width}}{one.k:>3}  {normal:>7}{shuffle:>9}{difference:>12}  {told}"
     for entry in grid.entries:
         if entry.reading and not entry.reading.readable:
             yield (
@@ -200,4 +205,4 @@ def text(grid: Table) -> Iterator[str]:
 
 def _mean(summary: Summary, condition: str) -> str:
     found = summary.numbers.get(condition)
-    return MISSING if found is None else _percent(found.mean)
+    return MISSING if found is None else amount(found.mean, PERCENT, column=True)

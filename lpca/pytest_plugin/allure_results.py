@@ -6,7 +6,6 @@ Allure has five statuses and LPCA other classes, so a message begins with its cl
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,11 +15,13 @@ from uuid import uuid4
 from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestResult
 from allure_commons.types import LabelType
 
-from lpca.evidence import CriterionResult, Evidence
+from lpca.base.numbers import counted
+from lpca.evidence import Evidence
 from lpca.gatespec.model import Criterion, Gate
 from lpca.gatespec.wording import in_words
 from lpca.pytest_plugin.allure_steps import steps_of
 from lpca.pytest_plugin.cases import Case
+from lpca.report.markdown import criterion_numbers as shown_numbers
 from lpca.stats import Verdict
 from lpca.validity.catalogue import CHECKS
 
@@ -169,12 +170,7 @@ def criterion_numbers(criterion: Criterion, evidence: Evidence | None) -> list[P
     counts = f"{result.successes} of {result.n}"
     if (pairs := result.table) is not None:
         counts = f"a {pairs.a}, b {pairs.b}, c {pairs.c}, d {pairs.d}"
-    numbers = {
-        "estimate": _signed(result.estimate),
-        "interval": _interval(result),
-        "margin": " to ".join(map(_signed, result.margins)),
-        "counts": counts,
-    }
+    numbers = {**shown_numbers(result), "counts": counts}
     found = rates(evidence, criterion.claim.conditions)
     return _measured(numbers) + found + _measured({"n": result.n})
 
@@ -185,7 +181,7 @@ def rates(evidence: Evidence, conditions: Sequence[str]) -> list[Parameter]:
     for name in conditions:
         if (numbers := evidence.conditions.get(name)) is not None:
             count, n = numbers.under(evidence.score).successes, numbers.n
-            found[f"rate {name}"] = f"{count}/{n} = {count / n:.1%}"
+            found[f"rate {name}"] = counted(count, n)
     return _measured(found)
 
 
@@ -245,14 +241,3 @@ def _criterion_text(criterion: Criterion, evidence: Evidence | None) -> str:
 def _check_text(case: Case, evidence: Evidence | None) -> str:
     check = evidence.check(case.name) if evidence else None
     return "\n\n".join(line for line in (case.name, check.detail if check else "") if line)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}" if math.isfinite(value) else "unbounded"
-
-
-def _interval(result: CriterionResult) -> str:
-    if result.interval is None:
-        return "none"
-    ends = ", ".join(map(_signed, (result.interval.low, result.interval.high)))
-    return f"{result.confidence:.0%} [{ends}]"

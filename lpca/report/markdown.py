@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from lpca.base.numbers import PERCENT, POINTS, amount, counted, level, number, span
 from lpca.evidence import CriterionResult, Evidence
+from lpca.gatespec.wording import unit_of
 
 _MARKS = re.compile(r"([\\|*_`\[\]{}<>#~])")
 _INSIDE_WORDS = re.compile(r"(?<=\w)\\_(?=\w)")
@@ -36,19 +38,19 @@ def conditions_table(evidence: Evidence) -> list[str]:
     """Success of every condition by the gate's score, with its interval, and by the other one."""
     rows = []
     for name, numbers in evidence.conditions.items():
-        counted, other = numbers.under(evidence.score), numbers.under(evidence.other_score)
+        found, other = numbers.under(evidence.score), numbers.under(evidence.other_score)
         rows.append(
             [
                 f"`{name}`",
-                _rate(counted.successes, numbers.n),
-                f"[{counted.interval.low:.3f}, {counted.interval.high:.3f}]",
-                _rate(other.successes, numbers.n),
+                counted(found.successes, numbers.n),
+                span(found.interval.low, found.interval.high, PERCENT, column=True),
+                counted(other.successes, numbers.n),
                 str(numbers.near_ties),
             ]
         )
-    level = f"{_level(evidence.confidence)} interval"
-    head = ["condition", f"success ({evidence.score})", level, evidence.other_score, "near-ties"]
-    return table(head, rows)
+    interval = f"{level(evidence.confidence)} interval"
+    head = ["condition", f"success ({evidence.score})", interval, evidence.other_score]
+    return table([*head, "near-ties"], rows)
 
 
 def criteria_table(criteria: Iterable[CriterionResult]) -> list[str]:
@@ -64,30 +66,34 @@ def validity_line(evidence: Evidence) -> str:
 
 
 def _criterion(result: CriterionResult) -> list[str]:
-    interval = "-"
-    if result.interval is not None and result.confidence is not None:
-        low, high = result.interval.low, result.interval.high
-        interval = f"{_level(result.confidence)} [{low:+.3f}, {high:+.3f}]"
+    numbers = criterion_numbers(result)
     return [
         f"`{result.id}`",
         code(result.text),
-        "-" if result.estimate is None else f"{result.estimate:+.3f}",
-        interval,
-        ", ".join(f"{margin:+.2f}" for margin in result.margins),
-        _counts(result),
+        *(numbers[name] or "-" for name in ("estimate", "interval", "margin", "counts")),
         f"**{result.verdict}**",
     ]
 
 
-def _counts(result: CriterionResult) -> str:
+def criterion_numbers(result: CriterionResult) -> dict[str, str]:
+    """A criterion's numbers by name, as every table shows them; empty where nothing was read."""
+    unit = unit_of(result.claim)
+    signed = unit is POINTS
+    interval = counts = ""
+    if result.interval is not None and result.confidence is not None:
+        ends = span(result.interval.low, result.interval.high, unit, column=True, signed=signed)
+        interval = f"{level(result.confidence)}: {ends}"
     if result.table is not None:
-        return f"{result.table.a} {result.table.b} {result.table.c} {result.table.d}"
-    return "-" if result.successes is None else f"{result.successes}/{result.n}"
-
-
-def _rate(successes: int, n: int) -> str:
-    return f"{successes}/{n} = {successes / n:.1%}"
-
-
-def _level(confidence: float) -> str:
-    return f"{round(100 * confidence, 2):g} %"
+        counts = f"{result.table.a} {result.table.b} {result.table.c} {result.table.d}"
+    elif result.successes is not None:
+        counts = f"{result.successes}/{result.n}"
+    return {
+        "estimate": ""
+        if result.estimate is None
+        else amount(result.estimate, unit, column=True, signed=signed),
+        "interval": interval,
+        "margin": unit.behind(
+            " to ".join(number(margin, unit, signed=signed) for margin in result.margins)
+        ),
+        "counts": counts,
+    }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from lpca.evidence import CheckResult, CriterionResult, Evidence, GateResult, Successes
+from lpca.base.numbers import PERCENT, amount, level, span
+from lpca.evidence import CheckResult, CriterionResult, Evidence, GateResult
+from lpca.report.markdown import criterion_numbers
 from lpca.stats import Verdict
 
 COLOURS = {
@@ -67,44 +69,27 @@ def _conditions(evidence: Evidence) -> str:
     rows = []
     for name, numbers in evidence.conditions.items():
         found, n = numbers.under(evidence.score), numbers.n
-        count = found.successes
-        rows.append([escape(name), f"{count}/{n}", f"{count / n:.1%}", _span(found)])
-    level = f"{evidence.confidence:.0%} interval"
-    return _table(["condition", "success", "rate", level], rows)
-
-
-def _span(found: Successes) -> str:
-    return f"[{found.interval.low:.3f}, {found.interval.high:.3f}]"
+        rate = amount(found.successes / n, PERCENT, column=True)
+        ends = span(found.interval.low, found.interval.high, PERCENT, column=True)
+        rows.append([escape(name), f"{found.successes}/{n}", rate, ends])
+    return _table(["condition", "success", "rate", f"{level(evidence.confidence)} interval"], rows)
 
 
 def _criteria(criteria: Sequence[CriterionResult]) -> str:
     rows = []
     for one in criteria:
+        numbers = criterion_numbers(one)
         rows.append(
             [
                 f'<span title="{escape(one.message)}">{escape(one.id)}</span>',
                 escape(one.text),
-                "" if one.estimate is None else f"{one.estimate:+.3f}",
-                escape(_interval(one)),
-                escape(_counts(one)),
+                *(numbers[name] for name in ("estimate", "interval", "counts")),
                 _badge(one.verdict),
                 escape(f"{one.position.file}:{one.position.line}"),
             ]
         )
     head = ["criterion", "claim", "estimate", "interval", "a b c d", "verdict", "spec line"]
     return _table(head, rows)
-
-
-def _interval(one: CriterionResult) -> str:
-    if one.interval is None or one.confidence is None:
-        return ""
-    return f"{one.confidence:.0%} [{one.interval.low:+.3f}, {one.interval.high:+.3f}]"
-
-
-def _counts(one: CriterionResult) -> str:
-    if one.table is not None:
-        return f"{one.table.a} {one.table.b} {one.table.c} {one.table.d}"
-    return "" if one.successes is None else f"{one.successes}/{one.n}"
 
 
 def _checks(checks: Sequence[CheckResult]) -> str:

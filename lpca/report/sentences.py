@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lpca.base.numbers import percent, points
 from lpca.evidence import CriterionResult
 from lpca.gatespec.model import TRUNCATED
-from lpca.gatespec.wording import in_words, percent, points
+from lpca.gatespec.wording import in_words
 from lpca.judge.messages import advice
 from lpca.stats import Band, Claim, Difference, Equivalence, Truth, Verdict
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from lpca.base.numbers import PERCENT, amount, level, number, span
 from lpca.evidence import CodecFacts, CriterionResult, Evidence, Successes, to_data
-from lpca.judge.messages import scale_of, shown
+from lpca.gatespec.wording import unit_of
 from lpca.report.layout import WIDTH, table, wrapped
 from lpca.report.sentences import closing, sentence, standing
 from lpca.stats import Verdict, wilson
@@ -139,7 +140,7 @@ def _conditions(evidence: Evidence, width: int, verbose: bool) -> list[str]:
     rows = [
         [
             *_success(name, numbers.n, numbers.under(evidence.score)),
-            f"{100 * numbers.rate(evidence.other_score):.1f} %",
+            amount(numbers.rate(evidence.other_score), PERCENT, column=True),
         ]
         for name, numbers in held.items()
     ]
@@ -167,25 +168,24 @@ def success_table(
 
 
 def _heads(confidence: float) -> list[str]:
-    return ["condition", "success", "", f"{_percent(confidence)} interval"]
+    return ["condition", "success", "", f"{level(confidence)} interval"]
 
 
 def _success(name: str, n: int, found: Successes) -> list[str]:
     count, interval = found.successes, found.interval
-    span = f"{100 * interval.low:.1f} to {100 * interval.high:.1f} %"
-    return [name, f"{count}/{n}", f"{100 * count / n:.1f} %", span]
+    rate = amount(count / n, PERCENT, column=True)
+    return [name, f"{count}/{n}", rate, span(interval.low, interval.high, PERCENT, column=True)]
 
 
 def _numbers(result: CriterionResult) -> list[str]:
-    scale, unit = scale_of(result.claim)
-    unit = unit and f" {unit}"
-    margins = " and ".join(shown(margin, scale) for margin in result.margins)
-    told = [f"bound {margins}{unit}"]
+    unit, told = unit_of(result.claim), []
     if result.estimate is not None:
-        told.insert(0, f"estimate {shown(result.estimate, scale)}{unit}")
+        told.append(f"estimate {amount(result.estimate, unit)}")
     if result.interval is not None and result.confidence is not None:
-        low, high = (shown(one, scale) for one in (result.interval.low, result.interval.high))
-        told.insert(1, f"{_percent(result.confidence)} interval {low} to {high}{unit}")
+        ends = span(result.interval.low, result.interval.high, unit)
+        told.append(f"{level(result.confidence)} interval {ends}")
+    margins = " and ".join(number(margin, unit) for margin in result.margins)
+    told.append(f"bound {unit.behind(margins)}")
     held = result.table
     counts = f"successes {result.successes} of {result.n}"
     if held is not None:
@@ -207,7 +207,3 @@ def _origins(evidence: Evidence, width: int) -> list[str]:
         f"run {evidence.run}, written {evidence.written}",
     ]
     return ["", *(line for text in told for line in wrapped(text, width, 2, 4))]
-
-
-def _percent(level: float) -> str:
-    return f"{round(100 * level, 2):g} %"

@@ -146,12 +146,12 @@ def test_what_was_measured_is_shown_and_no_part_of_identity():
     assert values(first, False) == values(second, False) == values(unmeasured, False)
     shown = values(first, True)
     assert shown == {
-        "estimate": "+0.583",
-        "interval": "95% [+0.400, unbounded]",
-        "margin": "+0.100",
+        "estimate": "+58.3 points",
+        "interval": "95 %: +40.0 to unbounded points",
+        "margin": "+10 points",
         "counts": "a 15, b 35, c 0, d 10",
-        "rate normal": "50/60 = 83.3%",
-        "rate null": "15/60 = 25.0%",
+        "rate normal": "50/60 = 83.3 %",
+        "rate null": "15/60 = 25.0 %",
         "n": "60",
     }
     assert values(second, True) != shown
@@ -226,7 +226,7 @@ def test_the_verdict_of_a_gate_has_its_rates_and_reasons():
     made = verdict_result(GATE, 4, outcome, SUBJECT, evidence("INVALID"), 99)
     assert made.status == "broken"
     assert made.statusDetails.message == "INVALID: null_is_zero: it is not"
-    assert values(made, True) == {"rate normal": "50/60 = 83.3%", "rate null": "15/60 = 25.0%"}
+    assert values(made, True) == {"rate normal": "50/60 = 83.3 %", "rate null": "15/60 = 25.0 %"}
     assert made.stop - made.start == 64375
 
 

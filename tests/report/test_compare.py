@@ -159,7 +159,7 @@ def test_the_command_shows_one_row_and_says_that_it_is_exploratory(pair, tmp_pat
     a, b, c, d = counted(*pair, "normal")
     (row,) = [line for line in text.splitlines() if line.startswith("normal")]
     assert f" {a} {b} {c} {d} " in row
-    assert f"{(b - c) / 40:+.3f}" in row
+    assert f"{100 * (b - c) / 40:+.1f}" in row
     assert "40 episodes shared, 20 only in A, 20 only in B" in text
     assert "Exploratory" in text
     assert max(map(len, text.splitlines())) <= 80

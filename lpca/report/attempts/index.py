@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lpca.base.numbers import PERCENT, amount
 from lpca.report.attempts import page, published
 from lpca.report.attempts.kept import Attempt, AttemptId, Published, facts_of
 from lpca.report.markdown import plain, table
@@ -41,7 +42,7 @@ def _measured(kept: Attempt) -> list[str]:
         f"`{held.gate}`",
         plain(held.receiver.name),
         "-" if held.k is None else str(held.k),
-        *(f"{rates[name]:.1%}" if name in rates else "-" for name in SHOWN),
+        *(amount(rates[name], PERCENT, column=True) if name in rates else "-" for name in SHOWN),
         page.validity(held),
         page.verdict(held),
     ]

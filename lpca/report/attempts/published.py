@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lpca.base.hashing import hash_file
+from lpca.base.numbers import PERCENT, UNITS, counted, percent, span
 from lpca.gatespec.model import CONDITIONS, Spec
+from lpca.gatespec.wording import unit_of
 from lpca.judge import OutcomeError
 from lpca.judge.attempts import Attempt, attempts_of
 from lpca.judge.marginals import pairing_range
@@ -51,6 +53,7 @@ def _judged(attempt: Attempt, spec: Spec, gate: str) -> Iterator[dict[str, Any]]
                 "claim": one.text,
                 "verdicts": list(found.verdicts),
                 "interval": [found.interval.low, found.interval.high] if found.interval else None,
+                "unit": unit_of(one.claim).name,
                 "message": found.message,
             }
 
@@ -133,10 +136,10 @@ def shown_rate(held: Any) -> tuple[str, str]:
     if isinstance(held, list):
         successes, n = held
         found = wilson(successes, n)
-        return f"{successes}/{n} = {successes / n:.1%}", f"[{found.low:.3f}, {found.high:.3f}]"
+        return counted(successes, n), span(found.low, found.high, PERCENT, column=True)
     if held is None:
         return "not published", "-"
-    return f"{held:.0%}", "- (n not published)"
+    return percent(held), "- (n not published)"
 
 
 def _criteria(kept: Mapping[str, Any]) -> list[str]:
@@ -144,8 +147,10 @@ def _criteria(kept: Mapping[str, Any]) -> list[str]:
         return ["Not judged: it is INVALID."]
     rows = []
     for one in kept["judged"]:
-        interval = one["interval"]
-        bounds = f"{interval[0]:+.3f} to {interval[1]:+.3f}" if interval else "-"
+        bounds = "-"
+        if one["interval"]:
+            low, high = one["interval"]
+            bounds = span(low, high, UNITS[one["unit"]], signed=True)
         verdicts = " or ".join(one["verdicts"])
         rows.append([str(one["k"]), f"`{one['id']}`", code(one["claim"]), verdicts, bounds])
     head = ["k", "criterion", "claim", "verdicts over all pairings", "intervals reach"]

@@ -7,6 +7,7 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
+from lpca.base.numbers import PERCENT, amount, level
 from lpca.evidence import Evidence
 from lpca.report.figures.page import PLOT, Block, wrapped
 from lpca.report.figures.readings import Success, successes
@@ -31,8 +32,7 @@ def _draw(evidence: Evidence, rows: Sequence[Success], axes: Axes) -> None:
     axes.grid(axis="x", color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
-    level = f"{evidence.confidence:.0%}".replace("%", " %")
-    what = f"success rate ({evidence.score}) with its {level} interval"
+    what = f"success rate ({evidence.score}) with its {level(evidence.confidence)} interval"
     what += f"; hollow: {evidence.other_score}; dashed: p0"
     axes.set_xlabel(what if readable else "as measured; must not be read")
     beside = axes.get_yaxis_transform()
@@ -56,6 +56,6 @@ def _draw(evidence: Evidence, rows: Sequence[Success], axes: Axes) -> None:
         label = wrapped(row.condition, 34, 1)[0]
         axes.text(-0.12 / PLOT, y, label, transform=beside, ha="right", va="center", color=ink)
         if readable:
-            numbers = f"{row.successes}/{row.n}  {row.rate:.1%}".replace("%", " %")
+            numbers = f"{row.successes}/{row.n}  {amount(row.rate, PERCENT, column=True)}"
             at = 1 + 1.75 / PLOT
             axes.text(at, y, numbers, transform=beside, ha="right", va="center", size=7.5)

@@ -11,14 +11,18 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from lpca.base.numbers import PERCENT, POINTS, RATIO, Unit, level, number
 from lpca.report.figures.page import LEFT, LINE, MARGIN, PLOT, RIGHT, Block, wrapped
 from lpca.report.figures.readings import Reading, Scale
 from lpca.report.figures.style import FAINT, GROUND, INK, MARKS, MUTED
 
+UNITS: Mapping[Scale, Unit] = MappingProxyType(
+    {"rate": PERCENT, "difference": POINTS, "ratio": RATIO}
+)
 LABELS: Mapping[Scale, str] = MappingProxyType(
     {
-        "rate": "success rate",
-        "difference": "difference of success rates, episode by episode",
+        "rate": "success rate in %",
+        "difference": "difference of success rates in points, episode by episode",
         "ratio": "ratio of success rates",
     }
 )
@@ -57,6 +61,9 @@ def _draw(scale: Scale, rows: Sequence[Reading], axes: Axes) -> None:
     axes.spines["left"].set_visible(False)
     if scale == "ratio":
         _logarithmic(axes)
+    else:
+        unit = UNITS[scale]
+        axes.xaxis.set_major_formatter(lambda at, _: number(at, unit).replace("-", "−"))
     neutral = 1.0 if scale == "ratio" else 0.0
     if low < neutral < high:
         axes.axvline(neutral, color=MUTED, linewidth=0.7, zorder=1)
@@ -174,18 +181,19 @@ def _draw_interval(axes: Axes, row: Reading, y: float) -> None:
 def _numbers(row: Reading) -> str:
     result = row.result
     assert result.interval is not None
-    sign = "+" if row.scale == "difference" else ""
+    unit = UNITS[row.scale]
 
     def shown(value: float | None) -> str:
         if value is None:
             return "–"
         if math.isinf(value):
             return "∞" if value > 0 else "−∞"
-        return f"{value:{sign}.3f}".replace("-", "−")
+        signed = unit is POINTS
+        return number(value, unit, column=True, signed=signed).replace("-", "−")
 
-    level = "" if result.confidence is None else f"{result.confidence:.0%}".replace("%", " % ")
+    confidence = "" if result.confidence is None else f"{level(result.confidence)} "
     low, high = shown(result.interval.low), shown(result.interval.high)
-    return f"{shown(result.estimate)}  {level}[{low}, {high}]"
+    return f"{shown(result.estimate)}  {confidence}[{low}, {high}]"
 
 
 def _limits(scale: Scale, rows: Sequence[Reading]) -> tuple[float, float]:

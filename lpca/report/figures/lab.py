@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lpca.base.numbers import level
 from lpca.report.figures.page import LINE, PLOT, Block, page, wrapped
 from lpca.report.figures.style import FAINT, INK, MARKS, MUTED, picture
 
@@ -63,8 +64,8 @@ def _draw(
     axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−100", "−50", "0", "+50", "+100"])
     axes.spines["left"].set_visible(False)
     axes.axvline(0.0, color=MUTED, linewidth=0.8)
-    level = f"{table['confidence']:.0%}".replace("%", " %")
-    axes.set_xlabel(f"success, normal − shuffle, in points, with its paired {level} interval")
+    interval = f"{level(table['confidence'])} interval"
+    axes.set_xlabel(f"success, normal − shuffle, in points, with its paired {interval}")
     beside = axes.get_yaxis_transform()
     top = 0.0
     for name, codecs in rows:

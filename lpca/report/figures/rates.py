@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lpca.base.numbers import level
 from lpca.evidence import Evidence
 from lpca.gatespec.model import TRUNCATED
 from lpca.report.figures.capability import finite_bits, refuse_mixed
@@ -208,6 +209,7 @@ def _axes(axes: Axes, evidences: Sequence[Evidence]) -> None:
     )
     axes.set_ylim(-0.02, 1.08)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    level = f"{evidences[0].confidence:.0%}".replace("%", " %")
-    axes.set_ylabel(f"success rate ({evidences[0].score}), {level} interval")
+    axes.set_ylabel(
+        f"success rate ({evidences[0].score}), {level(evidences[0].confidence)} interval"
+    )
     axes.grid(color=FAINT, linewidth=0.4)
