@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from lpca.tasks import Episode
 from lpca.tasks.base import split_of
 from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
 from lpca.validity.checks.form import is_beyond_luck
+from lpca.validity.checks.giveaways import spaced_words
 
 if TYPE_CHECKING:
     from lpca.validity.audit import Audit
@@ -66,8 +66,7 @@ def splits_disjoint(audit: Audit) -> str:
     seeds = [episode.seed for episode in audit.episodes]
     if len(set(seeds)) != len(seeds):
         raise CheckFailed("an episode's seed occurs twice")
-    strays = [seed for seed in seeds if split_of(seed) != "test"]
-    if strays:
+    if strays := [seed for seed in seeds if split_of(seed) != "test"]:
         raise CheckFailed(f"episode {strays[0]} is of the {split_of(strays[0])} split, not of test")
     if audit.own is not None:
         return _apart_from_declared(audit, audit.own.trained_on)
@@ -98,15 +97,11 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
     if not declared:
         return f"{count} test seeds, each once; the codec declares to be trained on no message"
     _no_message_known(audit, set(declared))
-    unseen = {e.right: _words(e.right) for e in audit.episodes if e.stratum == "unseen"}
-    longest = max(map(len, unseen.values()), default=0)
-    phrases = {
-        words[start : start + length]
-        for words in map(_words, declared)
-        for length in range(1, longest + 1)
-        for start in range(len(words) - length + 1)
-    }
-    if named := sorted(answer for answer, words in unseen.items() if words in phrases):
+    told = "\n".join(map(spaced_words, declared))
+    unseen = {e.right: spaced_words(e.right) for e in audit.episodes if e.stratum == "unseen"}
+    # an answer without any letter or digit is no word, and would stand everywhere
+    named = sorted(a for a, words in unseen.items() if words.strip() and words in told)
+    if named:
         raise CheckFailed(
             f"the unseen answer {named[0]!r} is named in messages the codec was trained on"
         )
@@ -117,16 +112,11 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
 
 
 def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
-    known = [episode for episode in audit.episodes if episode.message in messages]
-    if known:
+    if known := [episode for episode in audit.episodes if episode.message in messages]:
         raise CheckFailed(
             f"{len(known)} test messages are training messages, first that of episode "
             f"{known[0].seed}: {known[0].message!r}"
         )
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+", text.casefold()))
 
 
 @CHECKS.register("position_balanced")

@@ -46,16 +46,15 @@ def no_answer_outside_options(audit: Audit) -> str:
         return _none_in_own_prompts(audit)
     outsides = [audit.outside(episode) for episode in audit.episodes]
     for episode, outside in zip(audit.episodes, outsides, strict=True):
+        where = f"episode {episode.seed}"
         for option in episode.options:
             if any(_names(text, option) for text in outside):
-                raise CheckFailed(
-                    f"episode {episode.seed}: {option!r} stands outside the options list"
-                )
+                raise CheckFailed(f"{where}: {option!r} stands outside the options list")
         for text in outside:
             if words := _shared_run(audit, episode, text):
                 raise CheckFailed(
-                    f"episode {episode.seed}: {RUN_LENGTH} tokens of the message are in B's "
-                    f"prompt: {' '.join(words)!r} in {text!r}"
+                    f"{where}: {RUN_LENGTH} tokens of the message are in B's prompt: "
+                    f"{' '.join(words)!r} in {text!r}"
                 )
     if len(set(outsides)) > 1:
         # text that is the same in all episodes gives none of them away
@@ -139,15 +138,15 @@ def _names_answer(episode: Episode, text: str, place: tuple[int, int, int]) -> s
 
 
 def _sentence_of_message(episode: Episode, text: str) -> str | None:
-    held = _spaced_words(text)
+    held = spaced_words(text)
     for sentence in re.split(r"(?<=[.!?])\s+|\n+", episode.message):
-        words = _spaced_words(sentence)
+        words = spaced_words(sentence)
         if words.count(" ") > LEAST_WORDS and words in held:
             return sentence
     return None
 
 
-def _spaced_words(text: str) -> str:
+def spaced_words(text: str) -> str:
     """Its words in lower case, each between blanks."""
     return " ".join(["", *re.findall(r"\w+", text.casefold()), ""])
 

@@ -29,15 +29,11 @@ def prompt_is_p0s(audit: Audit) -> str:
         lengths[condition] = audit.k
     for condition, length in lengths.items():
         for episode, record in zip(audit.episodes, audit.outcomes[condition], strict=True):
-            given = record.given
+            given, where = record.given, f"{condition}, episode {episode.seed}"
             if _around(given) != audit.prompt(episode):
-                raise CheckFailed(
-                    f"{condition}, episode {episode.seed}: B's prompt is not that of p0"
-                )
+                raise CheckFailed(f"{where}: B's prompt is not that of p0")
             if (found := given.stop - given.start) != length:
-                raise CheckFailed(
-                    f"{condition}, episode {episode.seed}: {found} positions, not {length}"
-                )
+                raise CheckFailed(f"{where}: {found} positions, not {length}")
     return f"{len(audit.episodes)} episodes under {', '.join(lengths)}: byte for byte"
 
 
