@@ -48,7 +48,7 @@ class Registry(Mapping[str, T], Generic[T]):
     """
 
     def __init__(
-        self, kind: str, package: str | None = None, order: Callable[[T], int] | None = None
+        self, kind: str, package: str | None = None, order: Callable[[T], Any] | None = None
     ) -> None:
         self.kind, self.package, self.order = kind, package, order
         self._entries: dict[str, T] = {}

@@ -10,7 +10,7 @@ from lpca.base.exit_codes import ExitCode
 from lpca.commands.cli import UsageError
 
 if TYPE_CHECKING:
-    from lpca.sabotage.base import Sabotage
+    from lpca.sabotage.catalogue import Sabotage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.base.files import cache_dir, write_file
     from lpca.receivers.load import load_receiver
     from lpca.report.console import StderrConsole
-    from lpca.sabotage import matrix, sound
-    from lpca.sabotage.faulty_run import Theatre
+    from lpca.sabotage import matrix
+    from lpca.sabotage.faulty_run import SoundParts
 
     chosen = _chosen(arguments.only)
     if arguments.sound < 0:
@@ -37,31 +37,28 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     console = StderrConsole()
     try:
         receiver = load_receiver(arguments.receiver, arguments.device, "float32")
-        theatre = Theatre(receiver, cache_dir() / "sabotage" / receiver.weights_hash[:16])
+        parts = SoundParts(receiver, cache_dir() / "sabotage" / receiver.weights_hash[:16])
         console.tell("training the sound codecs and measuring the sound run")
-        first = theatre.warm_up()
+        first = parts.warm_up()
         if first.verdict != "PASS":
             reasons = ", ".join(sorted(first.fired | first.not_passed))
             raise UsageError(
                 f"receiver {arguments.receiver}: the sound run is {first.verdict} ({reasons}); "
                 "faults can be planted only where it passes"
             )
-        rows = matrix.run_all(
-            theatre,
-            chosen,
-            lambda row: console.tell(f"{row.sabotage.name}: {row.result.verdict}"),
-        )
-        runs = sound.sound_runs(
-            theatre,
-            arguments.sound,
-            lambda one: console.tell(f"sound run, seed {one.task_seed}: {one.result.verdict}"),
-        )
+        rows, runs = [], []
+        for one in chosen:
+            rows.append(matrix.plant(parts, one))
+            console.tell(f"{one.name}: {rows[-1].result.verdict}")
+        for number in range(arguments.sound):
+            runs.append(matrix.sound_run(parts, number))
+            console.tell(f"sound run, seed {runs[-1].task_seed}: {runs[-1].result.verdict}")
     except RunError as error:
         raise UsageError(error) from error
     print("\n".join(matrix.table(rows)))
-    wrong = list(sound.accused(runs))
+    wrong = sum(one.accused for one in runs)
     if runs:
-        print(f"{len(wrong)} of {len(runs)} sound runs accused")
+        print(f"{wrong} of {len(runs)} sound runs accused")
     if arguments.markdown:
         text = "\n".join(matrix.markdown(rows)) + "\n"
         write_file(arguments.markdown, lambda part: part.write_text(text, encoding="utf-8"))
@@ -70,13 +67,14 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _chosen(only: str | None) -> list[Sabotage]:
-    from lpca.sabotage.matrix import SABOTAGES
+    from lpca.sabotage.catalogue import SABOTAGES
 
+    every = list(SABOTAGES.values())
     if only is None:
-        return list(SABOTAGES)
+        return every
     wanted = only.split(",")
-    known = {one.name for one in SABOTAGES} | {one.source for one in SABOTAGES}
+    known = {*SABOTAGES, *(one.source for one in every)}
     if unknown := [name for name in wanted if name not in known]:
         allowed = ", ".join(sorted(known))
         raise UsageError(f"--only {unknown[0]}: no such sabotage; allowed: {allowed}")
-    return [one for one in SABOTAGES if {one.name, one.source} & set(wanted)]
+    return [one for one in every if {one.name, one.source} & set(wanted)]

@@ -20,7 +20,7 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.evaluation.conditions import SlotMaker
-from lpca.gate.measure import STEPS, Measurement, Steps, Subject, gate_ledger, measure
+from lpca.gate.measure import STEPS, Steps, Subject, gate_ledger, measure
 from lpca.gate.plan import gate_episodes, task_of
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec
@@ -28,16 +28,23 @@ from lpca.judge import judge
 from lpca.receivers.model import Receiver
 from lpca.stats import Verdict
 from lpca.tasks import EpisodeSet, Task
+from lpca.validity.ledger import GateLedger
 
 GATE, K = "sound", 4
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a run on a stage came to.
+    """What a run came to.
 
-    `refused` holds what refused it before it began, `fired` the validity checks that failed,
-    `not_passed` the criteria, those of the required gate included, that were read and did not pass.
+    Args:
+        verdict: of the gate; REFUSED where it did not begin.
+        refused: the checker's rules and refusals that turned it away.
+        fired: the validity checks that failed.
+        not_passed: the criteria, those of the required gate included, that were read and did not
+            pass.
+        details: what the checks that failed, or the refusal, say.
+        rates: success by condition.
     """
 
     verdict: str
@@ -49,11 +56,25 @@ class Result:
 
 
 @dataclass
-class Stage:
-    """A sound run's parts, to be changed before `decide`; a stage serves one sabotage.
+class FaultyRun:
+    """A sound run's parts, to be changed before `decide`; it serves one sabotage.
 
-    `conditions` are those that are evaluated where they are not all of the gate's: a fault that a
-    check finds needs no more than the check reads.
+    Args:
+        receiver: the model that plays B.
+        receiver_hash: its state when it was loaded.
+        task: makes the episodes.
+        spec: the gate that is decided, with the one it requires.
+        codec: the sound codec, with the training that it follows from.
+        control: the same of the prefix that ignores messages.
+        cache: where outcomes are kept.
+        ledger: where readings are kept.
+        codec_cache: where the sound codecs are kept.
+        channel_codec: stands in the codec's place, whose training is still claimed.
+        static_codec: the same for the control.
+        checkpoint: a codec that is asked for before the run begins.
+        steps: what a measurement does; `exchange` puts others in their place.
+        conditions: those that are evaluated where they are not all of the gate's: a fault that a
+            check finds needs no more than the check reads.
     """
 
     receiver: Receiver
@@ -65,7 +86,6 @@ class Stage:
     cache: Path
     ledger: Path
     codec_cache: Path
-    batch_size: int = 32
     channel_codec: Codec | None = None
     static_codec: Codec | None = None
     checkpoint: Request | None = None
@@ -76,6 +96,15 @@ class Stage:
     def gate(self) -> Gate:
         """The gate that is decided."""
         return self.spec.gates[GATE]
+
+    @property
+    def k(self) -> int:
+        """The number of latents."""
+        return self.codec.identity.k
+
+    def test_episodes(self) -> EpisodeSet:
+        """The gate's test episodes, as its task has them now."""
+        return gate_episodes(self.spec, self.gate, self.task)
 
     def exchange(self, **steps: Any) -> None:
         """Put something else in the place of steps that outcomes do not depend on."""
@@ -112,46 +141,23 @@ class Stage:
         self.receiver = replace(self.receiver, model=copy.deepcopy(self.receiver.model))
 
     def decide(self) -> Result:
-        """Run the gate: check its spec, measure, audit, judge, and keep the look."""
+        """Run the gate: check its spec, measure, audit, judge, and keep the reading."""
         errors = [one.rule for one in check_spec(self.spec) if one.severity == "error"]
         if errors:
             return Result("REFUSED", refused=frozenset(errors))
         try:
-            measurement = self._measured()
+            if self.checkpoint is not None:
+                obtain(self.receiver, self.task, self.checkpoint, self.codec_cache)
+            gate = replace(self.gate, conditions=tuple(self.conditions or self.gate.conditions))
+            spec = replace(self.spec, gates={**self.spec.gates, GATE: gate})
+            measurement = measure(
+                spec, GATE, self._subject(), self.cache, self.ledger, steps=self.steps
+            )
         except RequestError as error:
             return Result("REFUSED", refused=frozenset({"checkpoint_fits"}), details=(str(error),))
-        return self._judged(measurement)
-
-    def _measured(self) -> Measurement:
-        if self.checkpoint is not None:
-            obtain_codec(
-                self.receiver, self.task, self.checkpoint, self.codec_cache, _silent, _silent
-            )
-        self.subject = self._subject()
-        gate = replace(self.gate, conditions=tuple(self.conditions or self.gate.conditions))
-        return measure(
-            replace(self.spec, gates={**self.spec.gates, GATE: gate}),
-            GATE,
-            self.subject,
-            self.cache,
-            self.ledger,
-            batch_size=self.batch_size,
-            steps=self.steps,
-        )
-
-    def remember(self, verdict: Verdict = Verdict.FAIL) -> None:
-        """Keep a look at this run in the ledger without running it."""
-        self._keep(self._subject(), gate_episodes(self.spec, self.gate, self.task), verdict)
-
-    def _keep(self, subject: Subject, episodes: EpisodeSet, verdict: Verdict) -> None:
-        ledger = gate_ledger(self.ledger, self.spec, GATE, subject, episodes)
-        assert ledger is not None, "there is a codec on every stage"
-        ledger.keep(verdict, "sabotage")
-
-    def _judged(self, measurement: Measurement) -> Result:
         result = judge(self.spec, GATE, measurement.table, faults=measurement.faults)
         required = [judge(self.spec, name, measurement.table) for name in self.gate.requires]
-        self._keep(self.subject, measurement.episodes, result.verdict)
+        self._keep(measurement.ledger, result.verdict)
         criteria = [one for gate in (*required, result) for one in gate.criteria]
         failed = [check for check in measurement.checks if check.passed is False]
         return Result(
@@ -164,6 +170,16 @@ class Stage:
             rates={name: measurement.table.rate(name) for name in measurement.table.outcomes},
         )
 
+    def remember(self, verdict: Verdict = Verdict.FAIL) -> None:
+        """Keep a reading of this run in the ledger without running it."""
+        episodes = self.test_episodes()
+        self._keep(gate_ledger(self.ledger, self.spec, GATE, self._subject(), episodes), verdict)
+
+    @staticmethod
+    def _keep(ledger: GateLedger | None, verdict: Verdict) -> None:
+        assert ledger is not None, "every one of these runs has a codec"
+        ledger.keep(verdict, "sabotage")
+
     def _subject(self) -> Subject:
         codec = self.channel_codec or self.codec.codec
         static = self.static_codec or self.control.codec
@@ -171,7 +187,7 @@ class Stage:
             self.receiver,
             self.receiver_hash,
             self.task,
-            Channel(self.receiver, codec, self.codec.identity.k),
+            Channel(self.receiver, codec, self.k),
             Channel(self.receiver, static, self.control.identity.k),
             self.codec,
             self.control,
@@ -179,8 +195,14 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Theatre:
-    """Builds stages: the receiver is loaded and the sound codecs are trained once."""
+class SoundParts:
+    """What sound runs are made of: the receiver is loaded and the codecs are trained once.
+
+    Args:
+        receiver: the model that plays B.
+        cache: where codecs and the sound run's outcomes are kept.
+        spec: the gate that is decided; by default the one of this package.
+    """
 
     receiver: Receiver
     cache: Path
@@ -189,17 +211,17 @@ class Theatre:
     )
 
     @contextmanager
-    def stage(self, train_seed: int = 0, k: int = K) -> Iterator[Stage]:
+    def run(self, train_seed: int = 0) -> Iterator[FaultyRun]:
         """A sound run, with caches and a ledger of its own."""
         task = task_of(self.spec)
-        codec = self._obtain(task, Request(k, train_seed))
-        control = self._obtain(task, Request(k, recipe=Recipe.default().control()))
+        codec = obtain(self.receiver, task, Request(K, train_seed), self.cache)
+        static = Request(K, recipe=Recipe.default().control())
+        control = obtain(self.receiver, task, static, self.cache)
         with TemporaryDirectory() as scratch:
-            own = Path(scratch) / "cache"
-            kept = self.cache / "outcomes"
+            own, kept = Path(scratch) / "cache", self.cache / "outcomes"
             if kept.exists():
                 shutil.copytree(kept, own / "outcomes")
-            yield Stage(
+            yield FaultyRun(
                 self.receiver,
                 self.receiver.state_hash(),
                 task,
@@ -212,14 +234,16 @@ class Theatre:
             )
 
     def warm_up(self) -> Result:
-        """Decide the sound run, keeping its outcomes for the stages to come."""
-        with self.stage() as stage:
-            stage.cache = self.cache
-            return stage.decide()
-
-    def _obtain(self, task: Task, request: Request) -> Obtained:
-        return obtain_codec(self.receiver, task, request, self.cache, _silent, _silent)
+        """Decide the sound run, keeping its outcomes for the runs to come."""
+        with self.run() as run:
+            run.cache = self.cache
+            return run.decide()
 
 
-def _silent(_: Progress | str) -> None:
-    pass
+def obtain(receiver: Receiver, task: Task, request: Request, cache: Path) -> Obtained:
+    """Train a codec, or take it from the cache, without a word."""
+
+    def silent(_: Progress | str) -> None:
+        pass
+
+    return obtain_codec(receiver, task, request, cache, silent, silent)

@@ -1,30 +1,15 @@
-"""Plant every sabotage once, and show what caught it."""
+"""What became of planted faults, as a table, and of sound runs, none of which may be accused."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from lpca.sabotage.base import Sabotage
-from lpca.sabotage.calls import CALLS
-from lpca.sabotage.channels import CHANNELS
-from lpca.sabotage.earlier import EARLIER
-from lpca.sabotage.episodes import EPISODES
-from lpca.sabotage.faulty_run import Result, Theatre
-from lpca.sabotage.history import HISTORY
-from lpca.sabotage.inference import INFERENCE
-from lpca.sabotage.text import TEXT
+from lpca.gate.plan import task_of
+from lpca.gatespec.model import Answers
+from lpca.sabotage.catalogue import Sabotage
+from lpca.sabotage.faulty_run import Result, SoundParts
 
-SABOTAGES: tuple[Sabotage, ...] = (
-    *EARLIER,
-    *TEXT,
-    *EPISODES,
-    *CHANNELS,
-    *CALLS,
-    *HISTORY,
-    *INFERENCE,
-)
-"""Every sabotage, by what it spoils."""
 SHOWN = ("p0", "p1", "normal", "null", "random", "shuffle", "static", "same_answer")
 """The conditions whose success, in percent, the documentation shows."""
 
@@ -49,22 +34,11 @@ class Row:
         return sorted(result.refused or result.fired or named)
 
 
-def run(theatre: Theatre, sabotage: Sabotage) -> Row:
+def plant(parts: SoundParts, sabotage: Sabotage) -> Row:
     """Plant one sabotage in a sound run, and decide."""
-    with theatre.stage() as stage:
-        sabotage.plant(stage)
-        return Row(sabotage, stage.decide())
-
-
-def run_all(
-    theatre: Theatre, sabotages: Sequence[Sabotage], report: Callable[[Row], None]
-) -> list[Row]:
-    """Plant sabotages one after the other."""
-    rows = []
-    for one in sabotages:
-        rows.append(run(theatre, one))
-        report(rows[-1])
-    return rows
+    with parts.run() as run:
+        sabotage.plant(run)
+        return Row(sabotage, run.decide())
 
 
 def columns(rows: Sequence[Row]) -> list[str]:
@@ -98,3 +72,37 @@ def markdown(rows: Sequence[Row]) -> list[str]:
         cells = [one.fault, one.source, *numbers, row.result.verdict, by]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+STRATA: tuple[Answers, ...] = ("seen", "unseen", "all")
+TRAIN_SEEDS, OPTIONS, SIZES = 3, (4, 4, 3, 5, 6), (200, 160, 240, 301)
+
+
+@dataclass(frozen=True)
+class SoundRun:
+    """One sound run's settings and what became of it."""
+
+    task_seed: int
+    train_seed: int
+    answers: Answers
+    options: int
+    n: int
+    result: Result
+
+    @property
+    def accused(self) -> bool:
+        """Whether a check fired, which must not be."""
+        return bool(self.result.fired)
+
+
+def sound_run(parts: SoundParts, number: int) -> SoundRun:
+    """Decide a sound run; by its number, from 0 on, vary seeds, stratum, options and size."""
+    seed, train_seed = 1000 + number, number % TRAIN_SEEDS
+    options, answers = OPTIONS[number % len(OPTIONS)], STRATA[number % len(STRATA)]
+    n = SIZES[number % len(SIZES)]
+    with parts.run(train_seed) as run:
+        task = replace(run.spec.task, seed=seed, settings={"options": options})
+        run.spec = replace(run.spec, task=task)
+        run.task = task_of(run.spec)
+        run.change_gate(answers=answers, n=n)
+        return SoundRun(seed, train_seed, answers, options, n, run.decide())

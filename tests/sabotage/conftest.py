@@ -8,11 +8,11 @@ import pytest
 from filelock import FileLock
 
 from lpca.receivers.load import load_receiver
-from lpca.sabotage.faulty_run import Theatre
+from lpca.sabotage.faulty_run import SoundParts
 
 
 @pytest.fixture(scope="session")
-def theatre(lpca_cache: Path) -> Theatre:
+def parts(lpca_cache: Path) -> SoundParts:
     """Its codecs are those of all tests; its outcomes are copied for each fault, and so alone."""
     own = lpca_cache.parent / "sabotage"
     own.mkdir(exist_ok=True)
@@ -20,6 +20,6 @@ def theatre(lpca_cache: Path) -> Theatre:
         (lpca_cache / "codecs").mkdir(parents=True, exist_ok=True)
         if not (own / "codecs").exists():
             (own / "codecs").symlink_to(lpca_cache / "codecs")
-        found = Theatre(load_receiver("stub", "cpu", "float32"), own)
+        found = SoundParts(load_receiver("stub", "cpu", "float32"), own)
         found.warm_up()
     return found

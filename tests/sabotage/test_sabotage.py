@@ -11,16 +11,15 @@ import lpca
 from lpca.checker.check import RULES
 from lpca.commands.cli import main
 from lpca.sabotage import matrix
-from lpca.sabotage.base import Sabotage
-from lpca.sabotage.faulty_run import Result, Theatre
-from lpca.sabotage.history import HISTORY
-from lpca.sabotage.matrix import SABOTAGES
-from lpca.sabotage.sound import SoundRun, sound_run, sound_runs
+from lpca.sabotage.catalogue import SABOTAGES, Sabotage
+from lpca.sabotage.faulty_run import Result, SoundParts
+from lpca.sabotage.matrix import SoundRun, sound_run
 from lpca.validity.catalogue import CHECKS
 
 PACKAGE = Path(lpca.__file__).parent
 
 
+LEDGER = {"ledger_intact", "checkpoints_accounted", "looks_accounted"}
 ALSO_READ = {"subset_in_code": ("null",)}
 """Conditions that a fault itself reads."""
 
@@ -34,60 +33,61 @@ def brief(one: Sabotage) -> list[str] | None:
 
     Criteria read all conditions, and a ledger keeps which there are.
     """
-    if one.verdict != "INVALID" or one in HISTORY:
+    if one.verdict != "INVALID" or LEDGER & one.caught_by:
         return None
     needed = {name for check in one.caught_by for name in CHECKS[check].needs}
     return sorted({"p0", "p1", "normal", *needed, *ALSO_READ.get(one.name, ())})
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=lambda one: one.name)
-def test_a_planted_fault_is_caught_by_what_names_it(theatre: Theatre, sabotage: Sabotage) -> None:
+@pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=list(SABOTAGES))
+def test_a_planted_fault_is_caught_by_what_names_it(parts: SoundParts, sabotage: Sabotage) -> None:
     """Where a check must catch it, what the check reads suffices; criteria read all of a gate."""
-    with theatre.stage() as stage:
-        stage.conditions = brief(sabotage)
-        sabotage.plant(stage)
-        result = stage.decide()
+    with parts.run() as run:
+        run.conditions = brief(sabotage)
+        sabotage.plant(run)
+        result = run.decide()
     assert sabotage.is_caught(result), result
     assert result.verdict != "PASS"
 
 
-def test_the_sound_run_passes(theatre: Theatre) -> None:
-    result = theatre.warm_up()
+def test_the_sound_run_passes(parts: SoundParts) -> None:
+    result = parts.warm_up()
     assert (result.verdict, result.details) == ("PASS", ())
 
 
-def test_a_sabotage_leaves_nothing_behind(theatre: Theatre) -> None:
-    for one in SABOTAGES[:3]:
-        matrix.run(theatre, one)
-    with theatre.stage() as stage:
-        assert stage.decide().verdict == "PASS"
+def test_a_sabotage_leaves_nothing_behind(parts: SoundParts) -> None:
+    for one in list(SABOTAGES.values())[:3]:
+        matrix.plant(parts, one)
+    with parts.run() as run:
+        assert run.decide().verdict == "PASS"
 
 
-def test_sound_runs_are_not_accused(theatre: Theatre) -> None:
-    runs = sound_runs(theatre, 6)
+def test_sound_runs_are_not_accused(parts: SoundParts) -> None:
+    runs = [sound_run(parts, number) for number in range(6)]
     assert [why(run) for run in runs if run.result.fired] == []
     assert "REFUSED" not in {run.result.verdict for run in runs}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(50))
-def test_fifty_sound_runs_are_not_accused(theatre: Theatre, number: int) -> None:
-    run = sound_run(theatre, number)
+def test_fifty_sound_runs_are_not_accused(parts: SoundParts, number: int) -> None:
+    run = sound_run(parts, number)
     assert not run.result.fired, why(run)
     assert run.result.verdict != "REFUSED", "it never ran"
 
 
 def test_every_check_catches_something() -> None:
-    named = {name for one in SABOTAGES for name in one.caught_by}
+    named = {name for one in SABOTAGES.values() for name in one.caught_by}
     idle = {"prefix_used"}  # a receiver that ignores vectors is planted in the tests of the checks
     assert set(CHECKS) - named == idle
     assert named & {rule.name for rule in RULES}
 
 
 def test_names_are_unique_and_explained() -> None:
-    assert len({one.name for one in SABOTAGES}) == len(SABOTAGES) >= 50
-    assert all(one.fault and one.caught_by and one.plant.__doc__ for one in SABOTAGES)
-    assert {one.verdict for one in SABOTAGES} == {"INVALID", "FAIL", "REFUSED"}
+    every = SABOTAGES.values()
+    assert len({one.fault for one in every}) == len(SABOTAGES) >= 50
+    assert all(one.fault and one.caught_by and one.plant.__doc__ for one in every)
+    assert {one.verdict for one in every} == {"INVALID", "FAIL", "REFUSED"}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_names_are_unique_and_explained() -> None:
 def test_what_a_criterion_finds_must_not_pass_and_no_check_may_fire(
     verdict: str, fired: set[str], caught: bool
 ) -> None:
-    magic = next(one for one in SABOTAGES if one.name == "magic_prompt")
+    magic = SABOTAGES["magic_prompt"]
     named = frozenset({"normal_above_shuffle", "normal_above_p0"})
     assert magic.is_caught(Result(verdict, fired=frozenset(fired), not_passed=named)) is caught
     other = Result(verdict, fired=frozenset(fired), not_passed=frozenset({"normal_above_p0"}))
@@ -113,7 +113,7 @@ def test_what_a_criterion_finds_must_not_pass_and_no_check_may_fire(
 
 def test_the_documentation_has_a_row_for_each() -> None:
     page = (PACKAGE.parent / "docs" / "sabotage.md").read_text(encoding="utf-8")
-    for one in SABOTAGES:
+    for one in SABOTAGES.values():
         names = ", ".join(f"`{name}`" for name in sorted(one.caught_by))
         assert f"| {one.fault} | {one.source} | {one.verdict} | {names} |" in page
         assert f"\n{one.name} " in page
@@ -132,12 +132,12 @@ def test_no_other_room_knows_of_sabotage() -> None:
 
 
 def test_the_command_prints_the_matrix(
-    theatre: Theatre,
+    parts: SoundParts,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("lpca.sabotage.faulty_run.Theatre", lambda *_: theatre)
+    monkeypatch.setattr("lpca.sabotage.faulty_run.SoundParts", lambda *_: parts)
     monkeypatch.setenv("LPCA_CACHE", str(tmp_path))
     page = tmp_path / "matrix.md"
     names = "null_is_decoded,point_estimates,magic_prompt"

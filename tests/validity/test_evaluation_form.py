@@ -11,7 +11,7 @@ import pytest
 
 from lpca.evaluation.conditions import Setting
 from lpca.receivers.model import Receiver
-from lpca.sabotage.parts import reordered
+from lpca.sabotage.spoilt import reordered
 from lpca.tasks import Episode, EpisodeSet, Trip
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CheckFailed

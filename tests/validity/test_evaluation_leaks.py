@@ -31,7 +31,7 @@ from lpca.gatespec.model import LATENT
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.sabotage.parts import Wrapped
+from lpca.sabotage.spoilt import Wrapped
 from lpca.tasks import Episode, EpisodeSet, Trip
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CHECKS, run_checks
