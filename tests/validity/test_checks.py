@@ -1,9 +1,11 @@
-"""Every check passes on a sound run; each planted fault is found by its own check."""
+"""Every check passes on a sound run; each planted fault is found by its own check.
+
+Here stand the faults that are subtler than those of `lpca.sabotage`, which has the plain ones.
+"""
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -31,7 +33,7 @@ from lpca.gatespec.model import LATENT
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.sabotage.spoilt import Wrapped
+from lpca.sabotage.spoilt import Wrapped, slots_of
 from lpca.tasks import Episode, EpisodeSet, Trip
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CHECKS, run_checks
@@ -190,7 +192,7 @@ class TestPrompt:
         around = {"prompt_ignores_message"} if condition == "normal" else set()
         assert run_alone.failing() == {"prompt_is_p0s"} | around
 
-    @pytest.mark.parametrize("condition", ["null", "shuffle", "random", "normal"])
+    @pytest.mark.parametrize("condition", ["null", "shuffle", "random"])
     def test_a_message_smuggled_in_after_the_latents(self, run: Run, condition: str) -> None:
         honest = partial(sound, condition)
 
@@ -204,23 +206,10 @@ class TestPrompt:
         plant(run, condition, longer)
         assert "prompt_is_p0s" in run.failing()
 
-    def test_text_that_never_reaches_b(self, run: Run) -> None:
-        ids = run.receiver.message_ids("I am off.")
-        plant(run, "p1", lambda s: [Slot(ids=tuple(ids)) for _ in s.episodes])
-        plant(
-            run,
-            "embed",
-            lambda s: [Slot(vectors=run.receiver.embed(ids))] * len(s.episodes),
-        )
-        assert run.failing() == {"text_is_message"}
-
     @pytest.mark.parametrize("place", ["before", "after"])
-    @pytest.mark.parametrize("spelling", [str, str.upper])
-    def test_the_answer_beside_the_options(
-        self, run: Run, place: str, spelling: Callable[[str], str]
-    ) -> None:
+    def test_the_answer_beside_the_options(self, run: Run, place: str) -> None:
         run.conditions = FEW
-        spoilt = [tell(e, place, spelling(e.right)) for e in run.episodes]
+        spoilt = [tell(e, place, e.right) for e in run.episodes]
         run.episodes = EpisodeSet(tuple(spoilt), run.episodes.donors)
         assert run.failing() == {"no_answer_outside_options"}
 
@@ -241,26 +230,12 @@ class TestPrompt:
         run.episodes = EpisodeSet(tuple(spoilt), run.episodes.donors)
         assert run.failing() == {"no_answer_outside_options"}
 
-    def test_a_right_option_that_always_stands_first(self, run: Run) -> None:
-        run.conditions = FEW
-        run.episodes = EpisodeSet(
-            tuple(first_is_right(e) for e in run.episodes), run.episodes.donors
-        )
-        assert run.failing() == {"position_balanced"}
-
 
 def tell(episode: Episode, place: str, text: str) -> Episode:
     """Put text beside the options list: at the end of `before`, or the start of `after`."""
     if place == "before":
         return replace(episode, before=f"{episode.before} {text}!")
     return replace(episode, after=f" {text}{episode.after}")
-
-
-def first_is_right(episode: Episode) -> Episode:
-    wrong = [option for option in episode.options if option != episode.right]
-    options = (episode.right, *wrong)
-    before = episode.before.replace(", ".join(episode.options), ", ".join(options))
-    return replace(episode, options=options, before=before, answer=0)
 
 
 class TestPrefix:
@@ -293,19 +268,9 @@ class TestPrefix:
             *("mean_is_mean", "same_answer_agrees", "random_has_norms"),
         }
 
-    def test_a_null_that_is_a_small_constant(self, run: Run) -> None:
-        small = torch.full((K, run.receiver.d_model), 1e-3)
-        plant(run, "null", lambda s: [Slot(vectors=small) for _ in s.episodes])
-        assert run.failing() == {"null_is_zero"}
-
-    @pytest.mark.parametrize("factor", [2.0, 1.01, 0.0])
+    @pytest.mark.parametrize("factor", [1.01, 0.0])
     def test_noise_of_another_norm(self, run: Run, factor: float) -> None:
-        honest = partial(sound, "random")
-        plant(
-            run,
-            "random",
-            lambda s: [Slot(vectors=slot.vectors * factor) for slot in honest(s)],
-        )
+        plant(run, "random", slots_of("random", lambda vectors: vectors * factor))
         assert run.failing() == {"random_has_norms"}
 
     def test_noise_that_is_the_latents_themselves(self, run: Run) -> None:
@@ -317,7 +282,6 @@ class TestPrefix:
         "make",
         [
             lambda v: -v,
-            lambda v: v.flip(1),
             lambda v: torch.randn(v.shape) * v.norm(dim=1, keepdim=True) / 50 + 0.7 * v,
         ],
     )
@@ -350,22 +314,8 @@ class TestPrefix:
         run.codec = Wrapped(pooler(run.receiver), lambda p: p * 0.0)
         assert "random_is_noise" not in run.failing()
 
-    def test_latents_that_are_not_the_codecs(self, run: Run) -> None:
-        plant(
-            run,
-            "normal",
-            lambda s: [Slot(vectors=v.vectors + 0.01) for v in sound("normal", s)],
-        )
-        assert run.failing() == {"latents_injected"}
-
-    @pytest.mark.parametrize("factor", [1.01, 1 + 1e-6])
-    def test_injected_embeddings_a_little_too_long(self, run: Run, factor: float) -> None:
-        honest = partial(sound, "embed")
-        plant(
-            run,
-            "embed",
-            lambda s: [Slot(vectors=slot.vectors * factor) for slot in honest(s)],
-        )
+    def test_injected_embeddings_a_little_too_long(self, run: Run) -> None:
+        plant(run, "embed", slots_of("embed", lambda vectors: vectors * (1 + 1e-6)))
         assert run.failing() == {"plumbing_logits"}
 
     def test_a_model_that_reads_embeddings_otherwise_than_tokens(self, own_run: Run) -> None:
@@ -379,17 +329,8 @@ class TestPrefix:
 
 
 class TestEncoding:
-    def test_dropout_left_on(self, run: Run) -> None:
-        dropout = nn.functional.dropout
-        run.codec = Wrapped(pooler(run.receiver), lambda p: dropout(p, 0.3, training=True))
-        assert run.failing() == {"encoding_repeatable"}
-
     def test_noise_too_small_to_matter(self, run: Run) -> None:
         run.codec = Wrapped(pooler(run.receiver), lambda p: p + 1e-7 * torch.randn(p.shape))
-        assert run.failing() == {"encoding_repeatable"}
-
-    def test_latents_that_depend_on_the_batch(self, run: Run) -> None:
-        run.codec = Wrapped(pooler(run.receiver), lambda p: p - p.mean(0))
         assert run.failing() == {"encoding_repeatable"}
 
 
@@ -397,10 +338,6 @@ class TestDonors:
     @pytest.fixture(autouse=True)
     def few_conditions(self, run: Run) -> None:
         run.conditions = ("p0", "normal", "shuffle")
-
-    def test_an_episode_that_is_its_own_donor(self, run: Run) -> None:
-        run.episodes = replace(run.episodes, donors=tuple(range(N)))
-        assert run.failing() == {"donors_deranged"}
 
     def test_a_donor_used_twice(self, run: Run) -> None:
         first, *rest = run.episodes.donors
@@ -410,29 +347,6 @@ class TestDonors:
     def test_a_donor_whose_answer_is_no_option(self, run: Run) -> None:
         run.episodes = replace(run.episodes, donors=tuple((i + 5) % N for i in range(N)))
         assert run.failing() == {"donors_deranged"}
-
-    def test_a_donor_with_the_same_answer(self, run: Run) -> None:
-        first, second, *rest = run.episodes
-        second = replace(
-            second,
-            message=second.message.replace(second.right, first.right),
-            paraphrase=second.paraphrase.replace(second.right, first.right),
-            before=second.before.replace(second.right, first.right),
-            options=tuple(first.right if o == second.right else o for o in second.options),
-        )
-        run.episodes = EpisodeSet((first, second, *rest), run.episodes.donors)
-        assert len(set(second.options)) == 4
-        assert run.failing() == {"donors_deranged"}
-
-    def test_a_shuffle_that_does_not_shuffle(self, run: Run) -> None:
-        plant(run, "shuffle", partial(sound, "normal"))
-        assert run.failing() == {"shuffle_is_donors"}
-
-
-def better_scores(record: Outcome) -> Outcome:
-    scores = list(record.scores)
-    random.Random(record.seed).shuffle(scores)
-    return replace(record, scores=(*scores[1:], scores[0]))
 
 
 def all_right(record: Outcome) -> Outcome:
@@ -448,7 +362,7 @@ def nan_scores(record: Outcome) -> Outcome:
 
 
 class TestOutcomes:
-    @pytest.mark.parametrize("edit", [better_scores, all_right, without_scores, nan_scores])
+    @pytest.mark.parametrize("edit", [all_right, without_scores, nan_scores])
     @pytest.mark.parametrize("condition", ["normal", "p0"])
     def test_outcomes_that_no_model_gave(
         self, run: Run, edit: Callable[[Outcome], Outcome], condition: str
@@ -466,11 +380,6 @@ class TestOutcomes:
             *("episodes_complete", "outcomes_traced", "plumbing_logits")
         }
 
-    def test_outcomes_of_another_codec(self, run: Run) -> None:
-        other = replace(run, codec=Wrapped(pooler(run.receiver), lambda p: p + 0.1))
-        records = {**run.audit().outcomes, "normal": other.audit().outcomes["normal"]}
-        assert failing(replace(run.audit(), outcomes=records)) == {"outcomes_traced"}
-
 
 class TestReceiver:
     @pytest.fixture(autouse=True)
@@ -484,10 +393,6 @@ class TestReceiver:
 
     def test_a_parameter_that_asks_for_a_gradient(self, own_run: Run) -> None:
         next(own_run.receiver.model.parameters()).requires_grad_(True)
-        assert own_run.failing() == {"receiver_frozen"}
-
-    def test_training_mode(self, own_run: Run) -> None:
-        own_run.receiver.model.train()
         assert own_run.failing() == {"receiver_frozen"}
 
     def test_a_hook(self, own_run: Run) -> None:
@@ -511,24 +416,8 @@ class TestSplits:
     def few_conditions(self, run: Run) -> None:
         run.conditions = FEW
 
-    def test_a_training_episode_in_the_test_set(self, run: Run) -> None:
-        trained = Trip().training_batch(0, 32, TRAINING_SEED)[4]
-        self._reseed(run, trained.seed)
-        run.train_on(TRAINING_SEED)
-        assert run.failing() == {"splits_disjoint"}
-
-    def test_a_validation_episode_in_the_test_set(self, run: Run) -> None:
-        self._reseed(run, next(iter(Trip().evaluation_set("validation", "seen", 2, 0))).seed)
-        assert run.failing() == {"splits_disjoint"}
-
     def test_an_episode_counted_twice(self, run: Run) -> None:
         self._reseed(run, run.episodes.episodes[0].seed)
-        assert run.failing() == {"splits_disjoint"}
-
-    def test_a_trained_name_that_passes_for_an_unseen_one(self, run: Run) -> None:
-        passing = tuple(replace(e, stratum="unseen") for e in run.episodes)
-        run.episodes = EpisodeSet(passing, run.episodes.donors)
-        run.train_on(TRAINING_SEED)
         assert run.failing() == {"splits_disjoint"}
 
     @staticmethod
