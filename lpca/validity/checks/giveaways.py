@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from lpca.tasks import Episode, FreeEpisode
-from lpca.tasks.words import places_of
+from lpca.tasks.words import places_of, stands_in
 from lpca.validity.catalogue import CHECKS, CheckFailed, check
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def no_answer_outside_options(audit: Audit) -> str:
     for episode, outside in zip(audit.episodes, outsides, strict=True):
         where = f"episode {episode.seed}"
         for option in episode.options:
-            if any(_names(text, option) for text in outside):
+            if any(stands_in(option, text) for text in outside):
                 raise CheckFailed(f"{where}: {option!r} stands outside the options list")
         for text in outside:
             if words := _shared_run(audit, episode, text):
@@ -64,10 +64,6 @@ def no_answer_outside_options(audit: Audit) -> str:
                     f"episode {episode.seed}: {found[0]!r} is in B's prompt, {found[1]}"
                 )
     return f"{len(audit.episodes)} prompts hold neither an answer nor a run of the message"
-
-
-def _names(text: str, option: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(option)}(?!\w)", text, re.IGNORECASE) is not None
 
 
 def _shared_run(audit: Audit, episode: Episode, text: str) -> list[str]:
