@@ -9,11 +9,11 @@ from functools import cache
 
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from lpca.evaluation.conditions import Setting
-from lpca.evaluation.outcome import Outcome, ReceivedPrompt
-from lpca.evaluation.slow_path import next_token_scores
-from lpca.receivers.forward import Reading
+from lpca.evaluation.outcome import Outcome
+from lpca.receivers.forward import Reading, forward
 from lpca.receivers.model import Receiver
 from lpca.receivers.states import hidden_states
 from lpca.sabotage.catalogue import sabotage
@@ -102,11 +102,14 @@ def null_is_decoded(run: FaultyRun) -> None:
 def generation_forgets(run: FaultyRun) -> None:
     """From the second token on B sees nothing but what it said last."""
     receiver = run.receiver
+    visible = torch.ones((1, 1), dtype=torch.bool, device=receiver.device)
 
     @cache
     def following(token: int) -> int:
-        alone = ReceivedPrompt((token,), 1, 1)
-        return int(next_token_scores(receiver, alone, None, ())[0].argmax())
+        alone = {"input_ids": torch.tensor([[token]], device=receiver.device)}
+        with torch.no_grad():
+            logits = forward(receiver, DynamicCache(), visible, alone, keep=1)
+        return int(logits[0, -1].argmax())
 
     class Forgetful(Reading):
         def greedy(
