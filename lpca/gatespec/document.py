@@ -116,7 +116,11 @@ def read_document(path: str | os.PathLike[str], expected: str = SPEC) -> Section
             `MAX_DEPTH`, or its root is no mapping.
     """
     name = os.fspath(path)
-    text = _read_text(name, expected)
+    return parse_document(_read_text(name, expected), name, expected)
+
+
+def parse_document(text: str, name: str, expected: str = SPEC) -> Section:
+    """Read the text of a file of that name, as `read_document` does."""
     _refuse_control_characters(name, text)
     try:
         return _Composer(name, expected, yaml.parse(text, Loader=_LOADER)).document()

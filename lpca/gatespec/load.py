@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from lpca.gatespec.document import Scalar, SpecError, read_document
+from lpca.gatespec.document import Scalar, Section, SpecError, parse_document, read_document
 from lpca.gatespec.keys import SPEC
 from lpca.gatespec.model import (
     Criterion,
@@ -20,7 +20,7 @@ from lpca.gatespec.model import (
 )
 from lpca.gatespec.sections import Values
 
-__all__ = ["SpecError", "load_spec"]
+__all__ = ["SpecError", "load_spec", "parse_spec"]
 
 
 def load_spec(path: str | os.PathLike[str]) -> Spec:
@@ -41,13 +41,22 @@ def load_spec(path: str | os.PathLike[str]) -> Spec:
         >>> [criterion.id for criterion in spec.gates["gate0"].criteria]
         ['p0_in_band', 'p1_above_p0']
     """
-    root = SPEC.read(read_document(path), "the spec")
+    return _spec(read_document(path), os.fspath(path))
+
+
+def parse_spec(text: str, name: str = "gate_specs.yaml") -> Spec:
+    """Read the text of a spec file of that name, as `load_spec` does."""
+    return _spec(parse_document(text, name), name)
+
+
+def _spec(document: Section, file: str) -> Spec:
+    root = SPEC.read(document, "the spec")
     task, named = root["task"], root["gates"]
     gates = {name: _gate(name, named, given) for name, given in named.others.items()}
     for gate in gates.values():
         _refuse_cycle(gate, gates)
     return Spec(
-        os.fspath(path),
+        file,
         TaskSpec(
             **task.fixed,
             # seeds are read as ranges: nothing else that a task is handed is a tuple

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lpca.checker.check import RULES, check_spec, has_errors
-from lpca.gatespec.load import load_spec
+from lpca.gatespec.load import load_spec, parse_spec
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "checker-rules.md").read_text(encoding="utf-8")
@@ -26,10 +26,8 @@ SOUND = """
       - {id: s2, claim: normal - null > 0}"""
 
 
-def found(tmp_path, text):
-    path = tmp_path / "gate_specs.yaml"
-    path.write_text(text, encoding="utf-8")
-    return check_spec(load_spec(path))
+def found(text):
+    return check_spec(parse_spec(text))
 
 
 def spec(criteria="", *, n=400, task="", evaluation="", gate="", rates=RATES, sound=SOUND):
@@ -66,12 +64,12 @@ def rules(findings):
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_the_documentation_shows_each_rule_with_a_bad_and_a_good_spec(tmp_path, rule):
+def test_the_documentation_shows_each_rule_with_a_bad_and_a_good_spec(rule):
     section = SECTIONS[rule.name]
     assert f"**{rule.severity.capitalize()}.**" in section
     bad, good = (documented(section, marks) for marks in (" -", " +"))
-    assert (rule.name, rule.severity) in {(one.rule, one.severity) for one in found(tmp_path, bad)}
-    assert found(tmp_path, good) == []
+    assert (rule.name, rule.severity) in {(one.rule, one.severity) for one in found(bad)}
+    assert found(good) == []
 
 
 def test_the_documentation_has_no_rule_that_is_gone():
@@ -189,8 +187,8 @@ def test_findings_stand_in_the_order_of_the_file_and_say_everything():
         ("unused-condition", spec()),
     ],
 )
-def test_a_rule_finds_what_it_names_however_it_is_put(tmp_path, rule, text):
-    assert rule in {one.rule for one in found(tmp_path, text)}
+def test_a_rule_finds_what_it_names_however_it_is_put(rule, text):
+    assert rule in {one.rule for one in found(text)}
 
 
 @pytest.mark.parametrize(
@@ -225,37 +223,37 @@ def test_a_rule_finds_what_it_names_however_it_is_put(tmp_path, rule, text):
         spec(gate="    controls: {null: zero}"),
     ],
 )
-def test_sound_specs_are_not_accused(tmp_path, text):
-    assert rules(found(tmp_path, text)) == set()
+def test_sound_specs_are_not_accused(text):
+    assert rules(found(text)) == set()
 
 
 @pytest.mark.parametrize("claim", ["shuffle - p0 < 0", "p0 - shuffle > 0", "shuffle < p0"])
 @pytest.mark.parametrize("p0", [0.005, 0.02])
-def test_where_p0_is_near_zero_the_finding_says_what_to_ask_of_shuffle(tmp_path, claim, p0):
+def test_where_p0_is_near_zero_the_finding_says_what_to_ask_of_shuffle(claim, p0):
     rates = {**RATES, "p0": p0, "null": p0, "random": p0, "static": p0, "mean": p0, "shuffle": p0}
     findings = [
         one
-        for one in found(tmp_path, spec(criterion(claim), rates=rates))
+        for one in found(spec(criterion(claim), rates=rates))
         if one.rule in ("unattainable", "underpowered")
     ]
     assert findings
     assert all("normal - shuffle > 0, and shuffle - p0 < 0.05" in one.instead for one in findings)
     asked = criterion("shuffle - p0 < 0.05") + criterion("p0 < 0.10", name="y")
-    assert not has_errors(found(tmp_path, spec(asked, rates=rates)))
+    assert not has_errors(found(spec(asked, rates=rates)))
 
 
-def test_where_p0_is_a_real_guess_the_strong_form_is_asked_for(tmp_path):
-    assert rules(found(tmp_path, spec(criterion("shuffle - p0 < 0")))) == set()
+def test_where_p0_is_a_real_guess_the_strong_form_is_asked_for():
+    assert rules(found(spec(criterion("shuffle - p0 < 0")))) == set()
     weak = {**RATES, "p0": 0.10, "shuffle": 0.09}
     (finding,) = [
         one
-        for one in found(tmp_path, spec(criterion("shuffle - p0 < 0"), rates=weak))
+        for one in found(spec(criterion("shuffle - p0 < 0"), rates=weak))
         if one.rule == "underpowered"
     ]
     assert "near 0" not in finding.instead
 
 
-def test_a_required_gates_controls_count(tmp_path):
+def test_a_required_gates_controls_count():
     text = (
         spec()
         + """
@@ -267,25 +265,25 @@ def test_a_required_gates_controls_count(tmp_path):
       - {id: above, claim: normal - p0 > 0.1}
 """
     )
-    assert rules(found(tmp_path, text)) == set()
-    alone = found(tmp_path, text.replace("    requires: [g]\n", ""))
+    assert rules(found(text)) == set()
+    alone = found(text.replace("    requires: [g]\n", ""))
     assert [one.rule for one in alone].count("missing-control") == 2
 
 
-def test_the_n_that_is_named_reaches_the_power(tmp_path):
+def test_the_n_that_is_named_reaches_the_power():
     text = spec(criterion("random - p0 < 0.10"), n=200)
-    (finding,) = [one for one in found(tmp_path, text) if one.rule == "underpowered"]
+    (finding,) = [one for one in found(text) if one.rule == "underpowered"]
     assert finding.number == "power 0.63 at n 200, 0.8 is due"
     n = int(re.search(r"n: (\d+)", finding.instead)[1])
-    assert "underpowered" not in rules(found(tmp_path, text.replace("n: 200", f"n: {n}")))
-    assert "underpowered" in rules(found(tmp_path, text.replace("n: 200", f"n: {n - 10}")))
+    assert "underpowered" not in rules(found(text.replace("n: 200", f"n: {n}")))
+    assert "underpowered" in rules(found(text.replace("n: 200", f"n: {n - 10}")))
 
 
-def test_declared_correlation_raises_power(tmp_path):
+def test_declared_correlation_raises_power():
     text = spec(criterion("random - p0 < 0.10"), n=200)
     likely = text.replace("expect: {p0", "expect: {correlation: 0.6, p0")
-    assert "underpowered" in rules(found(tmp_path, text))
-    assert "underpowered" not in rules(found(tmp_path, likely))
+    assert "underpowered" in rules(found(text))
+    assert "underpowered" not in rules(found(likely))
 
 
 @pytest.mark.parametrize(
@@ -307,25 +305,25 @@ def test_declared_correlation_raises_power(tmp_path):
         ("train_seed: 6", "train_seed: 9..6", "a whole number from 0 on"),
     ],
 )
-def test_mistakes_in_the_design_keys_are_named(tmp_path, old, new, says):
+def test_mistakes_in_the_design_keys_are_named(old, new, says):
     from lpca.gatespec.load import SpecError
 
     extra = ", method: wilson, where: null fails, best_of: {k: [2, 4]}"
     text = spec(criterion("normal > p0", extra), task=", train_seed: 6", gate="    looks: [10, 20]")
     assert text.count(old) == 1
     with pytest.raises(SpecError) as caught:
-        found(tmp_path, text.replace(old, new))
+        found(text.replace(old, new))
     assert says in str(caught.value)
 
 
-def test_any_of_several_k_is_planned_at_the_level_its_first_k_must_reach(tmp_path):
+def test_any_of_several_k_is_planned_at_the_level_its_first_k_must_reach():
     """At 0.05 a side n 60 can show ±0.05; at a fourth of that it takes 96."""
     claim = criterion("abs(embed - p1) < 0.05", ", expect: {discordant: 0.0}")
-    every = found(tmp_path, spec(claim, n=60, gate="    k: [4, 8, 16, 32]"))
+    every = found(spec(claim, n=60, gate="    k: [4, 8, 16, 32]"))
     assert "unattainable" not in rules(every)
-    any_of = found(tmp_path, spec(claim, n=60, gate="    k: {any: [4, 8, 16, 32]}"))
+    any_of = found(spec(claim, n=60, gate="    k: {any: [4, 8, 16, 32]}"))
     assert "unattainable" in rules(any_of)
     wide = "    k: {any: [1, 2, 3, 4, 5, 6, 7, 8]}"
     weak = criterion("p1 - p0 > 0.455", name="weak")
-    assert "underpowered" not in rules(found(tmp_path, spec(weak)))
-    assert "underpowered" in rules(found(tmp_path, spec(weak, gate=wide)))
+    assert "underpowered" not in rules(found(spec(weak)))
+    assert "underpowered" in rules(found(spec(weak, gate=wide)))

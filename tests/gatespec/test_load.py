@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lpca.checker.check import check_spec
 from lpca.gatespec.claims import parse_claim
-from lpca.gatespec.load import SpecError, load_spec
+from lpca.gatespec.load import SpecError, load_spec, parse_spec
 from lpca.stats import Difference
 
 DEFAULT = Path(__file__).parents[2] / "gate_specs.yaml"
@@ -36,17 +36,11 @@ gates:
 """
 
 
-def load(tmp_path, text):
-    path = tmp_path / "gate_specs.yaml"
-    path.write_text(text, encoding="utf-8")
-    return load_spec(path)
-
-
-def error(tmp_path, old, new):
+def error(old, new):
     assert SPEC.count(old) == 1
     with pytest.raises(SpecError) as caught:
-        load(tmp_path, SPEC.replace(old, new))
-    return str(caught.value).removeprefix(f"{tmp_path / 'gate_specs.yaml'}:")
+        parse_spec(SPEC.replace(old, new))
+    return str(caught.value).removeprefix("gate_specs.yaml:")
 
 
 def test_the_default_spec_is_read_whole():
@@ -60,8 +54,8 @@ def test_the_default_spec_is_read_whole():
     assert spec.gates["gate1"].criteria[0].expect_discordant == 0.0
 
 
-def test_settings_and_defaults(tmp_path):
-    spec = load(tmp_path, SPEC)
+def test_settings_and_defaults():
+    spec = parse_spec(SPEC)
     assert spec.task.settings == {
         "options": 4,
         "hard": True,
@@ -123,26 +117,26 @@ def test_settings_and_defaults(tmp_path):
         ("{discordant: 0.3}", "{disc: 0.3}", "20:18: ", "allowed: discordant"),
     ],
 )
-def test_a_mistake_is_named_with_its_place_and_what_is_allowed(tmp_path, old, new, start, says):
-    message = error(tmp_path, old, new)
+def test_a_mistake_is_named_with_its_place_and_what_is_allowed(old, new, start, says):
+    message = error(old, new)
     assert message.startswith(start), message
     assert says in message
 
 
-def test_gates_that_require_each_other_are_refused(tmp_path):
+def test_gates_that_require_each_other_are_refused():
     message = error(
-        tmp_path, "    conditions: [p0, p1]\n", "    conditions: [p0, p1]\n    requires: [gate1]\n"
+        "    conditions: [p0, p1]\n", "    conditions: [p0, p1]\n    requires: [gate1]\n"
     )
     assert message.startswith("5:3: ")
     assert "requires itself" in message
 
 
-def test_no_gate_and_no_criterion_are_refused(tmp_path):
+def test_no_gate_and_no_criterion_are_refused():
     head = SPEC[: SPEC.index("gates:")]
     with pytest.raises(SpecError, match=r":4:8: gates is an empty mapping"):
-        load(tmp_path, head + "gates: {}\n")
+        parse_spec(head + "gates: {}\n")
     with pytest.raises(SpecError, match=r":4:44: gate g has no criterion"):
-        load(tmp_path, head + "gates: {g: {conditions: [p0], criteria:    []}}\n")
+        parse_spec(head + "gates: {g: {conditions: [p0], criteria:    []}}\n")
 
 
 ORIGINAL = (DEFAULT.parent / "examples" / "original_gates.yaml").read_text(encoding="utf-8")
@@ -159,31 +153,27 @@ PIECES = st.sampled_from(
     st.integers(0, len(ORIGINAL)),
     st.integers(0, 40),
 )
-def test_any_yaml_is_a_spec_or_a_spec_error(tmp_path_factory, base, text, start, length):
-    path = tmp_path_factory.getbasetemp() / "any.yaml"
+def test_any_yaml_is_a_spec_or_a_spec_error(base, text, start, length):
     for content in (text, base[:start] + base[start + length :], base[:start] + text):
-        path.write_text(content, encoding="utf-8")
         with suppress(SpecError):
-            assert load_spec(path).gates
+            assert parse_spec(content).gates
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, len(ORIGINAL.splitlines()) - 1), st.sampled_from(["0", "1", "0.5", "1000000"])
 )
-def test_whatever_is_a_spec_can_be_checked(tmp_path_factory, line, number):
+def test_whatever_is_a_spec_can_be_checked(line, number):
     lines = ORIGINAL.splitlines()
     lines[line] = re.sub(r"[0-9]+(\.[0-9]+)?\b", number, lines[line], count=1)
-    path = tmp_path_factory.getbasetemp() / "any.yaml"
-    path.write_text("\n".join(lines), encoding="utf-8")
     with suppress(SpecError):
-        assert all(finding.instead for finding in check_spec(load_spec(path)))
+        assert all(finding.instead for finding in check_spec(parse_spec("\n".join(lines))))
 
 
-def test_the_reference_shows_a_sound_spec(tmp_path):
+def test_the_reference_shows_a_sound_spec():
     reference = (DEFAULT.parent / "docs" / "spec-reference.md").read_text(encoding="utf-8")
     (example,) = re.findall(r"```yaml\n(.*?)```", reference, re.S)
-    assert check_spec(load(tmp_path, example)) == []
+    assert check_spec(parse_spec(example)) == []
 
 
 def test_the_reference_names_every_claim():
@@ -196,16 +186,13 @@ def test_the_reference_names_every_claim():
             assert (f"`{own}`" in method) if own else (method == "refused"), text
 
 
-def test_any_of_several_k_keeps_its_fixed_n(tmp_path):
+def test_any_of_several_k_keeps_its_fixed_n():
     rule = "    sequential: {rule: e-process, block: 50}\n    k: FAMILY\n    conditions"
     head, tail = SPEC.rsplit("    conditions", 1)
     text = head + rule + tail
-    path = tmp_path / "gate_specs.yaml"
-    path.write_text(text.replace("FAMILY", "{all: [4, 8]}"), encoding="utf-8")
-    assert load_spec(path).gates["gate1"].family == (4, 8)
-    path.write_text(text.replace("FAMILY", "{any: [4, 8]}"), encoding="utf-8")
+    assert parse_spec(text.replace("FAMILY", "{all: [4, 8]}")).gates["gate1"].family == (4, 8)
     with pytest.raises(
         SpecError, match="gate gate1 stops early and takes any of several k"
     ) as error:
-        load_spec(path)
+        parse_spec(text.replace("FAMILY", "{any: [4, 8]}"))
     assert error.value.position.line == 1 + text[: text.index("sequential")].count("\n")

@@ -3,8 +3,9 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from lpca.stats import (
     Approximate,
@@ -25,6 +26,7 @@ from lpca.stats import (
     assess_counts,
     decide,
     gate_verdict,
+    holm,
 )
 
 PASS, FAIL, INCONCLUSIVE, INVALID, NOT_MEASURED = (
@@ -162,6 +164,25 @@ def test_the_other_relation_is_the_swapped_claim(table, margin):
     )
     assert one.p_pass == pytest.approx(other.p_pass)
     assert decide([one]) == decide([other])
+
+
+pvalues = st.lists(st.floats(0.0, 1.0) | st.sampled_from([0.0, 0.02, 1.0]), min_size=1, max_size=12)
+
+
+@settings(max_examples=12)
+@given(pvalues)
+def test_holm_is_statsmodels(values):
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1], abs=1e-15)
+
+
+def test_no_pvalues_have_no_adjustment():
+    assert holm([]) == []
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan")])
+def test_values_that_are_no_probability_are_refused(bad):
+    with pytest.raises(ValueError, match="p-value"):
+        holm([0.5, bad])
 
 
 def test_many_criteria_do_not_manufacture_a_fail():
