@@ -16,7 +16,7 @@ from naive_subset import show
 from lpca.base.hashing import named_rng
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import load_codec, read_identity
-from lpca.diagnose.outcomes import Outcomes
+from lpca.diagnose.episodes import Outcomes
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.load import load_receiver
 from lpca.stats.screening import screen

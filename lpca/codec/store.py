@@ -29,9 +29,8 @@ from lpca.codec.checkpoint import (
     trained_episodes,
     write_tensors,
 )
-from lpca.codec.processes import Processes
 from lpca.codec.recipe import TOKEN_POOLER, Recipe
-from lpca.codec.training import Progress, Training
+from lpca.codec.training import Processes, Progress, Training
 from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.model import Receiver
 from lpca.tasks import Task

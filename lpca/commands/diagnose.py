@@ -128,7 +128,7 @@ def _subject(
     from lpca.codec.channel import Channel
     from lpca.codec.checkpoint import read_identity
     from lpca.codec.store import Request, obtain_codec
-    from lpca.diagnose.outcomes import Outcomes
+    from lpca.diagnose.episodes import Outcomes
     from lpca.diagnose.whole import Diagnosed
     from lpca.gate.plan import task_of
     from lpca.gatespec.load import load_spec

@@ -35,9 +35,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.base.arguments import parse_ks, parse_seed
     from lpca.base.files import cache_dir
     from lpca.codec.checkpoint import MANIFEST, save_checkpoint
-    from lpca.codec.processes import Processes
     from lpca.codec.store import Request, obtain_codec
-    from lpca.codec.training import Progress
+    from lpca.codec.training import Processes, Progress
     from lpca.gate.plan import task_of
     from lpca.gatespec.load import load_spec
     from lpca.receivers.data_parallel import load_among_processes

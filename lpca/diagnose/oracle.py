@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lpca.base.hashing import named_rng
 from lpca.codec.objectives import Batch
-from lpca.diagnose.outcomes import Outcomes, Report, numbers, silent
+from lpca.diagnose.episodes import Outcomes, Report, numbers, silent
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet

@@ -17,7 +17,7 @@ import torch
 from lpca.base.errors import RunError
 from lpca.base.hashing import named_rng, named_seed
 from lpca.codec.channel import Channel
-from lpca.diagnose.outcomes import Report, share, silent
+from lpca.diagnose.episodes import Report, share, silent
 from lpca.tasks import Episode, EpisodeSet
 
 if TYPE_CHECKING:

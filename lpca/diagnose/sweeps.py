@@ -9,7 +9,7 @@ import torch
 
 from lpca.base.hashing import named_seed
 from lpca.codec.channel import Channel, similarity
-from lpca.diagnose.outcomes import Outcomes, Report, difference, measured, numbers, silent
+from lpca.diagnose.episodes import Outcomes, Report, difference, measured, numbers, silent
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.forward import Slot
 from lpca.tasks import Episode, EpisodeSet

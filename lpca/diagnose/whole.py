@@ -11,9 +11,8 @@ from torch import Tensor
 
 from lpca.base.errors import RunError
 from lpca.codec.channel import Channel, similarity
-from lpca.diagnose.episodes import by_episode
+from lpca.diagnose.episodes import Outcomes, Report, by_episode
 from lpca.diagnose.oracle import cram
-from lpca.diagnose.outcomes import Outcomes, Report
 from lpca.diagnose.probe import probe
 from lpca.diagnose.sentences import sentences
 from lpca.diagnose.sweeps import confirm_scale, noise_sweep

@@ -10,8 +10,7 @@ from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
 from lpca.tasks.base import TaskError
-from lpca.tasks.rows import Row, clash, message_key
-from lpca.tasks.words import stands_in
+from lpca.tasks.rows import Row, clash, message_key, stands_in
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

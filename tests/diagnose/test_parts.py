@@ -7,9 +7,8 @@ import torch
 from known_codecs import SEED, K, N, Times
 
 from lpca.codec.channel import Channel
-from lpca.diagnose.episodes import by_episode, reversals
+from lpca.diagnose.episodes import Outcomes, by_episode, nll, reversals
 from lpca.diagnose.oracle import cram, optimised, start
-from lpca.diagnose.outcomes import Outcomes, nll
 from lpca.diagnose.sweeps import (
     SIZES,
     best_scale,
@@ -62,7 +61,7 @@ def test_what_b_was_given_before_is_not_measured_again(
     outcomes, setting = Outcomes(stub), Setting(stub, trained, episodes)
     sweep = scale_sweep(trained, episodes, [0.0, 1.0], outcomes=outcomes)
     ran: list[str] = []
-    from lpca.diagnose import outcomes as module
+    from lpca.diagnose import episodes as module
 
     real = module.run_block
 

@@ -12,7 +12,7 @@ from lpca.codec.checkpoint import identify, save_checkpoint
 from lpca.codec.recipe import Recipe
 from lpca.commands.cli import main
 from lpca.diagnose import sentences as reading
-from lpca.diagnose.outcomes import Outcomes
+from lpca.diagnose.episodes import Outcomes
 from lpca.diagnose.sweeps import scale_sweep
 from lpca.diagnose.whole import Diagnosed, diagnose
 from lpca.gate.plan import task_of

@@ -18,7 +18,7 @@ from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.tasks import Episodes, EpisodeSet, TaskError
 from lpca.tasks.base import SPLITS, split_by_hash, split_of
-from lpca.tasks.words import without_lists
+from lpca.tasks.rows import without_lists
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "own_episodes"

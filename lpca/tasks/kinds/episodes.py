@@ -26,8 +26,7 @@ from lpca.tasks.base import (
     whole_options,
 )
 from lpca.tasks.donors import contradicts, distractors, drawn
-from lpca.tasks.rows import Row, read_rows, shown_path
-from lpca.tasks.words import places_of, without_lists
+from lpca.tasks.rows import Row, places_of, read_rows, shown_path, without_lists
 
 
 @TASKS.register("episodes")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from lpca.tasks import Episode, FreeEpisode
-from lpca.tasks.words import places_of, stands_in
+from lpca.tasks.rows import places_of, stands_in
 from lpca.validity.catalogue import CHECKS, CheckFailed, check
 
 if TYPE_CHECKING:
