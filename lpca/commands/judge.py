@@ -13,11 +13,9 @@ from lpca.commands.cli import UsageError
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import Gate, Spec
 from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_family
-from lpca.judge.attempts import Attempt
 from lpca.judge.decide import not_measured
-from lpca.judge.files import read_outcomes
-from lpca.judge.marginals import Marginals, pairing_range
-from lpca.judge.measured import Measured
+from lpca.judge.marginals import Attempt, Marginals, pairing_range
+from lpca.judge.reader import Measured, read_outcomes
 from lpca.report.layout import fitting, wrapped
 from lpca.report.sentences import closing, standing
 from lpca.report.terminal import criteria_lines, success_table

@@ -262,6 +262,8 @@ def _entries(value: Any, place: str) -> Mapping[str, Any]:
 
 
 def _within(place: str, name: str) -> str:
+    """A name within a place; a file's own names may hold anything, so it is made printable."""
+    name = ascii(name)[1:-1][:_LONGEST]
     return f"{place}.{name}" if place else name
 
 

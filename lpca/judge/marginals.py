@@ -1,4 +1,4 @@
-"""What success counts without their pairing leave open.
+"""What success counts without their pairing leave open, and attempts that were published as such.
 
 `11 of 50 against 12 of 50` fits many paired tables, from all successes shared to none. Every one
 of them is gone through: the claim's verdict and interval are known only as a range.
@@ -7,14 +7,14 @@ of them is gone through: the claim's verdict and interval are known only as a ra
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lpca.base.numbers import span
-from lpca.gatespec.model import Criterion, Evaluation, levels_of
+from lpca.gatespec.model import CONDITIONS, Criterion, Evaluation, levels_of
 from lpca.gatespec.wording import unit_of
-from lpca.judge.outcomes import OutcomeError
+from lpca.judge.outcomes import OutcomeError, clipped, printable
 from lpca.stats import (
     Assessment,
     Gain,
@@ -160,3 +160,58 @@ def _message(criterion: Criterion, verdicts: tuple[Verdict, ...], hull: Interval
         ends = span(hull.low, hull.high, unit_of(criterion.claim), signed=True)
         bounds = f"; intervals reach from {ends}"
     return f"{criterion.id}: {what}{bounds}"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt; `counts` by k where successes and n were published for some condition."""
+
+    id: str
+    valid: bool
+    n: int | None
+    faults: tuple[str, ...]
+    counts: tuple[tuple[int, Marginals], ...]
+
+
+def attempts_of(held: Sequence[Any]) -> tuple[Attempt, ...]:
+    """Read the `attempts` of a file; one whose `status` is INVALID is not valid.
+
+    Raises:
+        OutcomeError: an attempt lacks its id, status, faults or results, or counts are malformed.
+    """
+    if not held:
+        raise OutcomeError("attempts is an empty list; at least one attempt is due")
+    return tuple(_attempt(index, one) for index, one in enumerate(held, start=1))
+
+
+def _attempt(index: int, held: Any) -> Attempt:
+    try:
+        return Attempt(
+            id=printable(str(held["id"])),
+            valid=held["status"] != "INVALID",
+            n=_size(held["episodes_per_condition"]),
+            faults=tuple(printable(str(fault)) for fault in held["faults"]),
+            counts=tuple(_counts(result) for result in held["results"] if _counted(result)),
+        )
+    except OutcomeError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise OutcomeError(
+            f"attempt {index} is incomplete ({clipped(repr(error))}); due: id, status, "
+            "episodes_per_condition, faults, results"
+        ) from None
+
+
+def _size(held: Any) -> int | None:
+    if held is not None and (not isinstance(held, int) or isinstance(held, bool)):
+        raise TypeError(f"episodes_per_condition is {held!r:.40}, no whole number")
+    return held
+
+
+def _counted(result: dict[str, Any]) -> bool:
+    return any(isinstance(result.get(name), list) for name in CONDITIONS)
+
+
+def _counts(result: dict[str, Any]) -> tuple[int, Marginals]:
+    lists = {name: result[name] for name in CONDITIONS if isinstance(result.get(name), list)}
+    return int(result["k"]), marginals_of(lists)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import allure_commons
@@ -12,11 +13,11 @@ import pytest
 from allure_commons.model2 import Attachment, Status, TestResult, TestResultContainer
 
 from lpca.base.files import write_file, write_json
+from lpca.base.version import __version__
 from lpca.evidence import Evidence
 from lpca.gate.plan import evidence_path, label_of
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin.allure_attachments import Attached, attachments_of, glance
-from lpca.pytest_plugin.allure_files import CATEGORIES, environment, executor
 from lpca.pytest_plugin.allure_results import (
     Subject,
     fill,
@@ -155,3 +156,67 @@ def attach(result: TestResult, found: Iterable[Attached]) -> None:
 
 def _write(result: TestResult) -> None:
     allure_commons.plugin_manager.hook.report_result(result=result)
+
+
+CATEGORIES = (
+    {
+        "name": "Invalid: a validity check or a required gate failed, nothing may be read",
+        "matchedStatuses": [Status.BROKEN],
+        "messageRegex": r"^INVALID: [\s\S]*$",
+    },
+    {
+        "name": "Fail: the data contradict the claim",
+        "matchedStatuses": [Status.FAILED],
+        "messageRegex": r"^FAIL: [\s\S]*$",
+    },
+    {
+        "name": "Inconclusive: the data do not decide the claim",
+        "matchedStatuses": [Status.UNKNOWN],
+        "messageRegex": r"^INCONCLUSIVE: [\s\S]*$",
+    },
+    {
+        "name": "Not measured: the data are not there",
+        "matchedStatuses": [Status.UNKNOWN],
+        "messageRegex": r"^NOT MEASURED: [\s\S]*$",
+    },
+    {
+        "name": "Broken: a test could not run",
+        "matchedStatuses": [Status.BROKEN],
+        "messageRegex": r"^BROKEN: [\s\S]*$",
+    },
+)
+"""As in Allure's `categories.json`; a message is in one of them at most."""
+
+
+def environment(evidence: Sequence[Evidence], verdicts: Mapping[str, str]) -> str:
+    """Return `environment.properties`: what ran where, and the verdicts by gate."""
+    found: dict[str, str] = {f"verdict {name}": verdict for name, verdict in verdicts.items()}
+    found["lpca"] = __version__
+    for one in evidence:
+        receiver = one.receiver
+        found["receiver"] = f"{receiver.name} ({receiver.dtype}, {receiver.device})"
+        found["task"] = ", ".join(f"{key} {value}" for key, value in one.task.items())
+        found["machine"] = ", ".join(one.machine.values())
+        found |= {name: version for name, version in one.versions.items() if name != "lpca"}
+        found["command"] = " ".join(one.command)
+        found["spec sha256"] = one.hashes.spec
+    return "".join(f"{_key(key)}={_value(value)}\n" for key, value in found.items())
+
+
+def executor(run: str, now: int, verdicts: Mapping[str, str]) -> dict[str, Any]:
+    """Return `executor.json`: which run of lpca this was, and when, in seconds since 1970."""
+    return {
+        "name": f"lpca {__version__}",
+        "type": "lpca",
+        "buildName": f"run {run[:8]}",
+        "buildOrder": now,
+        "reportName": ", ".join(f"{name}: {verdict}" for name, verdict in verdicts.items()),
+    }
+
+
+def _key(text: str) -> str:
+    return "".join("\\" + letter if letter in " :=\\#!" else letter for letter in _value(text))
+
+
+def _value(text: str) -> str:
+    return " ".join(text.replace("\\", "/").split())

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from types import MappingProxyType
 from uuid import uuid4
 
-from allure_commons.model2 import Label, Parameter, Status, StatusDetails, TestResult
+from allure_commons.model2 import (
+    Label,
+    Parameter,
+    Status,
+    StatusDetails,
+    TestResult,
+    TestStepResult,
+)
 from allure_commons.types import LabelType
 
 from lpca.base.numbers import counted
 from lpca.evidence import Evidence
 from lpca.gatespec.model import Criterion, Gate
 from lpca.gatespec.wording import in_words
-from lpca.pytest_plugin.allure_steps import steps_of
 from lpca.pytest_plugin.cases import Case
 from lpca.report.markdown import criterion_numbers as shown_numbers
 from lpca.stats import Verdict
@@ -241,3 +248,74 @@ def _criterion_text(criterion: Criterion, evidence: Evidence | None) -> str:
 def _check_text(case: Case, evidence: Evidence | None) -> str:
     check = evidence.check(case.name) if evidence else None
     return "\n\n".join(line for line in (case.name, check.detail if check else "") if line)
+
+
+_STEPS = {
+    "load the receiver": ("load",),
+    "train": ("codec", "control"),
+    "encode": ("encode",),
+    "evaluate": ("evaluate",),
+    "check": ("check",),
+    "decide": ("decide",),
+}
+"""By name the entries of `seconds` that it takes."""
+
+
+def steps_of(evidence: Evidence) -> list[TestStepResult]:
+    """Return what was done for a gate, in order and ending when the evidence was written.
+
+    A step that was not timed is left out, and so is one that the gate has no need of.
+    """
+    seconds = dict(evidence.seconds)
+    if evidence.codec is None:
+        seconds.pop("encode", None)
+    timed = {name: [part for part in parts if part in seconds] for name, parts in _STEPS.items()}
+    spent = sum(seconds[part] for parts in timed.values() for part in parts)
+    clock = datetime.fromisoformat(evidence.written).timestamp() - spent
+    steps = []
+    for name, parts in timed.items():
+        inner = []
+        for part in parts:
+            inner.append(_step(part, clock, seconds[part], _about(part, evidence)))
+            clock += seconds[part]
+        if inner:
+            steps.append(_whole(name, inner))
+    return steps
+
+
+def _step(name: str, start: float, spent: float, about: Mapping[str, object]) -> TestStepResult:
+    shown = {"seconds": spent, **about}  # Allure rounds to milliseconds
+    return TestStepResult(
+        name=name,
+        status=Status.PASSED,
+        start=round(1000 * start),
+        stop=round(1000 * (start + spent)),
+        parameters=[Parameter(key, str(value)) for key, value in shown.items()],
+    )
+
+
+def _whole(name: str, inner: list[TestStepResult]) -> TestStepResult:
+    if len(inner) == 1 and name != "train":
+        inner[0].name = name
+        return inner[0]
+    start, stop = inner[0].start, inner[-1].stop
+    return TestStepResult(name=name, status=Status.PASSED, start=start, stop=stop, steps=inner)
+
+
+def _about(part: str, evidence: Evidence) -> dict[str, object]:
+    """What a reader must know to take a step's time for what it is."""
+    if part in ("codec", "control"):
+        codec = evidence.codec if part == "codec" else evidence.static
+        if codec is None:
+            return {"origin": "unknown"}
+        # a codec that lpca did not train has no history
+        steps = {"training steps": len(codec.history)} if codec.history else {}
+        return {"origin": codec.origin, **steps}
+    if part == "evaluate":
+        cached = sum(block.cached for block in evidence.blocks)
+        return {
+            "conditions": len(evidence.conditions),
+            "episodes": evidence.looks.used,
+            "blocks from the cache": f"{cached} of {len(evidence.blocks)}",
+        }
+    return {"verdict": evidence.verdict} if part == "decide" else {}

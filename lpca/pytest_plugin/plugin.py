@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,9 +19,8 @@ from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
 from lpca.gatespec.load import SpecError
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin.cases import Case, case_of, cases
-from lpca.pytest_plugin.families import family_verdict
 from lpca.pytest_plugin.junit import check_properties, criterion_properties
-from lpca.pytest_plugin.verdicts import USAGE_PROPERTY, VerdictReporter
+from lpca.pytest_plugin.verdicts import USAGE_PROPERTY, GateVerdict, VerdictReporter, family_verdict
 from lpca.stats import Verdict
 
 if TYPE_CHECKING:
@@ -64,10 +64,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load and check the spec, register its gates as markers, and get ready to report."""
-    spec = _checked_spec(config)
-    config.stash[SPEC] = spec
-    config.stash[KS] = _checked_ks(config)
-    _check_options(config)
+    asked = config.getoption("--k")
+    with _refused():
+        config.stash[SPEC] = spec = _checked_spec(config)
+        config.stash[KS] = () if asked is None else parse_ks(asked)
+        _check_options(config.option)
     for name, gate in spec.gates.items():
         config.addinivalue_line("markers", f"{name}: {gate.title}")
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
@@ -240,11 +241,12 @@ def _carried(request: pytest.FixtureRequest, runner: Runner, name: str) -> bool:
     spec = request.config.stash[SPEC]
     if not spec.gates[name].any_k:
         return False
-    ks = [k for gate, k in request.config.stash[ASKED] if gate == name and k is not None]
-    evidence = {k: _evidence(request, runner, name, k) for k in ks}
-    verdicts = {k: one.verdict for k, one in evidence.items()}
-    family = family_verdict(spec, spec.gates[name], verdicts, evidence)
-    return family.verdict is Verdict.PASS
+    by_k = {}
+    for gate, k in request.config.stash[ASKED]:
+        if gate == name and k is not None:
+            found = _evidence(request, runner, name, k)
+            by_k[k] = GateVerdict((name, k), found.verdict, "", found)
+    return family_verdict(spec, spec.gates[name], by_k).verdict is Verdict.PASS
 
 
 @pytest.fixture
@@ -257,51 +259,40 @@ def leak_result(leak_check: Case, gate_evidence: Evidence) -> Mapping[str, Any]:
     return result
 
 
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What the user asked for wrongly ends the run before it begins, with one line."""
+    try:
+        yield
+    except (ValueError, SpecError, RequestError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def _checked_spec(config: pytest.Config) -> Spec:
     default = os.path.relpath(config.rootpath / "gate_specs.yaml", config.invocation_params.dir)
-    try:
-        return sound_spec(config.getoption("--gate-spec") or default)
-    except (SpecError, RequestError) as error:
-        raise pytest.UsageError(str(error)) from None
+    return sound_spec(config.getoption("--gate-spec") or default)
 
 
-def _checked_ks(config: pytest.Config) -> tuple[int, ...]:
-    asked = config.getoption("--k")
-    try:
-        return () if asked is None else parse_ks(asked)
-    except ValueError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-def _check_options(config: pytest.Config) -> None:
-    option = config.option
+def _check_options(option: argparse.Namespace) -> None:
+    """Raise ValueError for an option that is none, or for two that exclude each other."""
     if option.train_seed is not None:
-        try:
-            parse_seed("--train-seed", option.train_seed)
-        except ValueError as error:
-            raise pytest.UsageError(str(error)) from None
+        parse_seed("--train-seed", option.train_seed)
     if option.batch_size < 1:
-        raise pytest.UsageError(f"--batch-size {option.batch_size}: allowed: 1 or more")
+        raise ValueError(f"--batch-size {option.batch_size}: allowed: 1 or more")
     if option.checkpoint and not Path(option.checkpoint).is_dir():
-        raise pytest.UsageError(f"--checkpoint {option.checkpoint}: no such folder")
+        raise ValueError(f"--checkpoint {option.checkpoint}: no such folder")
     if option.checkpoint and option.retrain:
-        raise pytest.UsageError("--checkpoint and --retrain: allowed: one of them")
-    if option.codec is not None:
-        _check_codec(option)
-
-
-def _check_codec(option: argparse.Namespace) -> None:
-    try:
-        parse_codec(option.codec)
-    except ValueError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise ValueError("--checkpoint and --retrain: allowed: one of them")
+    if option.codec is None:
+        return
+    parse_codec(option.codec)
     others = {
         "--checkpoint": option.checkpoint is not None,
         "--retrain": option.retrain,
         "--train-seed": option.train_seed is not None,
     }
     if given := [name for name, is_given in others.items() if is_given]:
-        raise pytest.UsageError(
+        raise ValueError(
             f"--codec and {given[0]}: allowed: one of them; lpca does not train a codec of your own"
         )
 

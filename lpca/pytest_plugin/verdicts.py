@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -15,15 +16,17 @@ from lpca.base.exit_codes import ExitCode, worst
 from lpca.evidence import Evidence, exit_code, read_evidence
 from lpca.gate.plan import beside, evidence_path, label_of
 from lpca.gatespec.model import Gate, Spec
+from lpca.judge import judge_family
+from lpca.judge.reader import table_of_evidence
 from lpca.pytest_plugin.cases import PROPERTY, key_of
-from lpca.pytest_plugin.families import FamilyVerdict, family_verdict
 from lpca.pytest_plugin.junit import add_suite_properties
-from lpca.report.layout import fitting, wrapped
+from lpca.report.layout import WIDTH, fitting, wrapped
 from lpca.report.terminal import coloured, gate_lines
-from lpca.stats import Verdict
+from lpca.stats import AnyOf, Verdict
 
 USAGE_PROPERTY = "lpca-usage-error"
 """Marks a report that failed because of what the user asked for."""
+UNREAD = (Verdict.NOT_MEASURED, Verdict.INVALID)
 PYTESTS_OWN = (ExitCode.INTERRUPTED, ExitCode.INTERNAL_ERROR, ExitCode.USAGE_ERROR)
 
 Key = tuple[str, int | None]
@@ -37,6 +40,35 @@ class GateVerdict:
     verdict: Verdict
     note: str
     evidence: Evidence | None
+
+
+@dataclass(frozen=True)
+class FamilyVerdict:
+    """A gate of which any k suffices; `found` is None where some k could not be read."""
+
+    gate: Gate
+    verdict: Verdict
+    found: AnyOf | None
+
+    def lines(self, width: int = WIDTH) -> list[str]:
+        """For the terminal: the family's verdict, each k's p-value, and how many were not run."""
+        names = ", ".join(map(str, self.gate.family))
+        if len(names) > width // 2:
+            names = f"{names[: width // 4].rpartition(',')[0]}, ... ({len(self.gate.family)} k)"
+        told = wrapped(f"{self.gate.name} any k of {names}: {self.verdict}", width, 0, 2)
+        if self.found is None:
+            return told + wrapped("a k that was run could not be read", width)
+        missing = [k for k, v in self.found.verdicts.items() if v is Verdict.NOT_MEASURED]
+        rest = f"k={missing[0]}" if len(missing) == 1 else f"{len(missing)} other k"
+        lines = [self._line(k, self.found) for k in self.gate.family if k not in missing]
+        lines += [f"{rest}: not run, counts as p 1"] if missing else []
+        return told + [line for text in lines for line in wrapped(text, width, 2, 4)]
+
+    def _line(self, k: int, found: AnyOf) -> str:
+        return (
+            f"k={k}: {found.verdicts[k]}, p {found.pvalues[k]:.2g}, "
+            f"{found.adjusted[k]:.2g} after Holm over {len(self.gate.family)} k"
+        )
 
 
 class VerdictReporter:
@@ -125,11 +157,7 @@ class VerdictReporter:
         return found
 
     def _family(self, gate: Gate, ks: Sequence[int]) -> FamilyVerdict:
-        by_k = {k: self._verdict((gate.name, k)) for k in ks}
-        verdicts = {k: one.verdict for k, one in by_k.items()}
-        return family_verdict(
-            self.spec, gate, verdicts, {k: one.evidence for k, one in by_k.items()}
-        )
+        return family_verdict(self.spec, gate, {k: self._verdict((gate.name, k)) for k in ks})
 
     def _deciding(self) -> list[Verdict]:
         """The verdicts that set the exit code: a family's in place of those of its k."""
@@ -182,16 +210,36 @@ class VerdictReporter:
         if data is None:
             reason = broken or "its evidence was not measured in this run"
             return GateVerdict(key, Verdict.NOT_MEASURED, reason, None)
-        verdict = data.verdict
-        if broken and verdict is not Verdict.INVALID:
+        if broken and not data.is_invalid:
             return GateVerdict(key, Verdict.NOT_MEASURED, f"a test could not run: {broken}", data)
-        return GateVerdict(key, verdict, "", data)
+        return GateVerdict(key, data.verdict, "", data)
 
 
 def evidence_of(folder: Path, key: Key, run: str) -> Evidence | None:
     """Return a gate's evidence, if it was measured in the run."""
+    path = evidence_path(folder, *key)
+    found = _read(path, path.stat().st_mtime_ns) if path.is_file() else None
+    return found if found is not None and found.run == run else None
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, written: int) -> Evidence | None:
+    """What stands in a file as it was `written` at that time; None where that is no evidence."""
     try:
-        found = read_evidence(evidence_path(folder, *key))
+        return read_evidence(path)
     except RunError:
         return None
-    return found if found.run == run else None
+
+
+def family_verdict(spec: Spec, gate: Gate, by_k: Mapping[int, GateVerdict]) -> FamilyVerdict:
+    """Judge a gate with `k: {any: ...}` from every k that was run.
+
+    One k that is INVALID or NOT MEASURED makes the family so: what broke there may be anywhere.
+    """
+    unread = [one.verdict for one in by_k.values() if one.verdict in UNREAD]
+    if unread:
+        code = worst(map(exit_code, unread))
+        return FamilyVerdict(gate, next(one for one in unread if exit_code(one) == code), None)
+    tables = {k: table_of_evidence(one.evidence) for k, one in by_k.items() if one.evidence}
+    found = judge_family(gate, tables, spec.evaluation)
+    return FamilyVerdict(gate, found.verdict, found)

@@ -9,8 +9,8 @@ from whole_evidence import complete
 
 from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeError, OutcomeTable
-from lpca.judge.files import read_outcomes
 from lpca.judge.marginals import Marginals, pairing_range
+from lpca.judge.reader import read_outcomes
 from lpca.stats import PairedTable, Verdict, assess_counts
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from allure_evidence import CASE, CHECK, CRITERION, GATE, evidence
 
 from lpca.evidence import to_data
 from lpca.pytest_plugin.allure_attachments import attachments_of, episode_table, glance, prompts
-from lpca.pytest_plugin.allure_files import CATEGORIES, environment, executor
+from lpca.pytest_plugin.allure_plugin import CATEGORIES, environment, executor
 from lpca.pytest_plugin.allure_results import (
     Outcome,
     Subject,
@@ -22,9 +22,9 @@ from lpca.pytest_plugin.allure_results import (
     fill,
     gate_outcome,
     outcome_of,
+    steps_of,
     verdict_result,
 )
-from lpca.pytest_plugin.allure_steps import steps_of
 from lpca.stats import Verdict
 
 SUBJECT = Subject("stub", "trip", 5)

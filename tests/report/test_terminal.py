@@ -11,7 +11,7 @@ from lpca.evidence import to_data
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import load_spec
 from lpca.judge import OutcomeTable, judge
-from lpca.pytest_plugin.families import family_verdict
+from lpca.pytest_plugin.verdicts import GateVerdict, family_verdict
 from lpca.report.layout import fitting, wrapped
 from lpca.report.sentences import meaning
 from lpca.report.terminal import coloured
@@ -237,7 +237,11 @@ def test_a_family_of_hundreds_stays_short(spec, columns):
         for i in range(100)
     ]
     evidence = {"gate": "main", "k": 4, "score": "likelihood", "checks": [], "episodes": episodes}
-    family = family_verdict(loaded, loaded.gates["main"], {4: Verdict.PASS}, {4: typed(evidence)})
+    family = family_verdict(
+        loaded,
+        loaded.gates["main"],
+        {4: GateVerdict(("main", 4), Verdict.PASS, "", typed(evidence))},
+    )
     lines = family.lines(columns)
     assert max(map(len, lines)) <= columns
     assert "(386 k)" in " ".join(lines)

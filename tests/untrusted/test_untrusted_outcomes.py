@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from whole_evidence import complete
 
 from lpca.commands.cli import main
 from lpca.judge import OutcomeError, OutcomeTable
-from lpca.judge.files import read_outcomes
+from lpca.judge.reader import read_outcomes
 
 ROOT = Path(__file__).parents[2]
 LONGEST_MESSAGE = 900
@@ -47,8 +48,16 @@ def complaint(path: Path) -> str | None:
 REFUSED = {
     "a score that is an index": (
         "o.json",
-        json.dumps(EVIDENCE | {"score": 5, "episodes": [EPISODE | {"outcomes": {"p0": [1]}}]}),
-        "incomplete",
+        json.dumps(complete(EVIDENCE) | {"score": 5}),
+        "damaged: score is 5; allowed: likelihood, greedy",
+    ),
+    "an outcome that is a list": (
+        "o.json",
+        json.dumps(
+            complete(EVIDENCE)
+            | {"episodes": [EPISODE | {"donor": 1, "outcomes": {f"p0\x1b{LONG}": [1]}}]}
+        ),
+        "is [1]; allowed: an object",
     ),
     "an infinite k": (
         "o.json",

@@ -11,8 +11,7 @@ from lpca.base.numbers import PERCENT, UNITS, counted, percent, span
 from lpca.gatespec.model import CONDITIONS, Spec
 from lpca.gatespec.wording import unit_of
 from lpca.judge import OutcomeError
-from lpca.judge.attempts import Attempt, attempts_of
-from lpca.judge.marginals import pairing_range
+from lpca.judge.marginals import Attempt, attempts_of, pairing_range
 from lpca.report.attempts.kept import AttemptId, RecordError, facts_of
 from lpca.report.attempts.page import document, notes
 from lpca.report.markdown import code, plain, table
