@@ -60,15 +60,10 @@ def parse_claim(text: str, conditions: Collection[str] = CONDITIONS) -> Claim:
     comparison = parse_comparison(text, conditions)
     if len(comparison.sides) == 3:
         return _chain(comparison.sides, comparison.relations)
-    left, right = comparison.sides
-    relation = comparison.relations[0]
+    (left, right), (relation,) = comparison.sides, comparison.relations
     if relation.text in ABOUT:
         return _approximate(left, right, relation)
-    return _ordered(left, _relation(relation), right)
-
-
-def _relation(token: Token) -> Relation:
-    return ">" if token.text == ">" else "<"
+    return _ordered(left, ">" if relation.text == ">" else "<", right)
 
 
 def _chain(sides: tuple[Side, ...], relations: tuple[Token, ...]) -> Claim:
@@ -80,28 +75,22 @@ def _chain(sides: tuple[Side, ...], relations: tuple[Token, ...]) -> Claim:
     bottom, top = _constant(low), _constant(high)
     if not bottom < top:
         raise ClaimError(low.offset, f"the band from {bottom:g} to {top:g} is empty")
-    rates = _rates(middle)
+    rates, added = _rates(middle), _linear(middle).constant
     if len(rates) == 2:
-        return _symmetric(middle, bottom, top)
-    if list(rates.values()) != [1.0] or _constant_part(middle):
+        if abs(bottom + top) > _TIE or added:
+            allowed = "a difference has equal margins, as in abs(null - p0) < 0.10"
+            raise ClaimError(middle.offset, allowed)
+        return Equivalence(*_pair(rates, middle.offset), _margin(top, middle.offset))
+    if list(rates.values()) != [1.0] or added:
         raise ClaimError(middle.offset, "between two bounds stands one condition, as in 0.15 < p0")
     _within(bottom, 0.0, 1.0, low.offset, "a bound of a rate")
     _within(top, 0.0, 1.0, high.offset, "a bound of a rate")
     return Band(next(iter(rates)), bottom, top)
 
 
-def _symmetric(middle: Side, bottom: float, top: float) -> Claim:
-    if abs(bottom + top) > _TIE or _constant_part(middle):
-        raise ClaimError(
-            middle.offset, "a difference has equal margins, as in abs(null - p0) < 0.10"
-        )
-    first, second = _pair(_rates(middle), middle.offset)
-    return Equivalence(first, second, _margin(top, middle.offset))
-
-
 def _approximate(left: Side, right: Side, relation: Token) -> Claim:
     first, second = _linear(left).rates() or {}, _linear(right).rates() or {}
-    constants = _constant_part(left) or _constant_part(right)
+    constants = _linear(left).constant or _linear(right).constant
     if [*first.values(), *second.values()] != [1.0, 1.0] or not first or constants:
         raise ClaimError(
             relation.offset,
@@ -279,10 +268,6 @@ def _constant(side: Side) -> float:
     if value.weights:
         raise ClaimError(side.offset, f"a number is expected here; allowed: {FORMS}")
     return _rounded(value.constant)
-
-
-def _constant_part(side: Side) -> float:
-    return _linear(side).constant
 
 
 def _rounded(value: float) -> float:

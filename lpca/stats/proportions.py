@@ -132,7 +132,8 @@ def tango_variance(b: Number, c: Number, n: int, delta: float) -> Number:
         return tango_variance(c, b, n, -delta)
     slope = (2 * n - b + c) * delta - b - c
     q: Number = ((slope * slope + 8 * n * c * delta * (1.0 - delta)) ** 0.5 - slope) / (4 * n)
-    return n * (2.0 * q + delta * (1.0 - delta))
+    # below a delta of some 1e-160 slope * slope is 0, and q would come out negative
+    return n * (2.0 * q * (q > 0.0) + delta * (1.0 - delta))
 
 
 def tango(table: PairedTable, confidence: float = 0.95) -> Interval:

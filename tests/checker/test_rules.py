@@ -242,6 +242,15 @@ def test_where_p0_is_near_zero_the_finding_says_what_to_ask_of_shuffle(claim, p0
     assert not has_errors(found(spec(asked, rates=rates)))
 
 
+@pytest.mark.parametrize("claim", ["high(shuffle) < low(p0)", "low(p0) > high(shuffle)"])
+def test_compared_bounds_are_counted_from_the_lower_rate(claim):
+    (overlap,) = [one for one in found(spec(criterion(claim))) if one.rule == "overlap"]
+    assert overlap.number.startswith("with shuffle at 20 of 400, p0 must reach ")
+    few = found(spec(criterion(claim), n=50, rates={**RATES, "p0": 0.10}))
+    (unattainable,) = [one for one in few if one.rule == "unattainable"]
+    assert unattainable.number.startswith("even with no success of shuffle its bound is ")
+
+
 def test_where_p0_is_a_real_guess_the_strong_form_is_asked_for():
     assert rules(found(spec(criterion("shuffle - p0 < 0")))) == set()
     weak = {**RATES, "p0": 0.10, "shuffle": 0.09}

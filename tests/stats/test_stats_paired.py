@@ -150,6 +150,13 @@ def test_tango_test_takes_its_limit_at_the_edges(cell, margin, greater, less):
     assert tango_test(table, margin, "less") == less
 
 
+@pytest.mark.parametrize("margin", [1e-176, 5e-324, -1e-176])
+def test_a_margin_of_next_to_nothing_is_none(margin):
+    table = PairedTable(0, 0, 0, 1)
+    assert tango_test(table, margin, "greater") == pytest.approx(0.5)
+    assert tango_test(table, margin, "less") == pytest.approx(0.5)
+
+
 def test_tango_reaches_the_edges_only_when_every_pair_is_discordant():
     z2 = 1.959963984540054**2
     interval = tango(PairedTable(0, 9, 0, 0))
