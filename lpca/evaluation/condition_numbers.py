@@ -12,51 +12,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 
 from lpca.codec.base import bits_of
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import INJECTED, Outcome
-from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS
+from lpca.evidence import ConditionNumbers, Successes
+from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS, Score
 from lpca.stats import wilson
 
+SCORES: tuple[Score, ...] = ("likelihood", "greedy")
 COSTS = ("bits", "tokens", "seconds")
 """What every condition must report beside its success."""
 
 
 def condition_numbers(
     condition: str, outcomes: Sequence[Outcome], confidence: float, setting: Setting
-) -> dict[str, Any]:
+) -> ConditionNumbers:
     """Return what evidence reports of a condition: counts, intervals and mean cost a message.
 
-    Raises CodecError where the codec's `bits` are no finite number from 0 on.
+    Args:
+        condition: its name.
+        outcomes: of every episode, under this condition.
+        confidence: that of the intervals of success rates (Wilson).
+        setting: what the slots were made from.
+
+    Raises:
+        CodecError: the codec's `bits` are no finite number from 0 on.
     """
     n = len(outcomes)
-    both = {
-        "likelihood": sum(outcome.likelihood_success for outcome in outcomes),
-        "greedy": sum(outcome.greedy_success for outcome in outcomes),
-    }
-    intervals = {name: wilson(count, n, confidence) for name, count in both.items()}
-    return {
-        "n": n,
-        "near_ties": sum(outcome.near_tie for outcome in outcomes),
-        **{
-            name: {"successes": count, "interval": [intervals[name].low, intervals[name].high]}
-            for name, count in both.items()
-        },
-        "bits": math.fsum(_bits(condition, outcome, setting) for outcome in outcomes) / n,
-        "tokens": sum(outcome.given.stop - outcome.given.start for outcome in outcomes) / n,
-        "seconds": math.fsum(outcome.seconds for outcome in outcomes) / n,
-        **_mean_credit(outcomes),
-    }
 
+    def successes(score: Score) -> Successes:
+        count = sum(outcome.success(score) for outcome in outcomes)
+        return Successes(count, wilson(count, n, confidence))
 
-def _mean_credit(outcomes: Sequence[Outcome]) -> dict[str, float]:
-    """Partial credit of free answers: shown beside success, never judged."""
     credits = [outcome.credit for outcome in outcomes if outcome.credit is not None]
-    return {"credit": sum(credits) / len(credits)} if credits else {}
+    return ConditionNumbers(
+        n=n,
+        near_ties=sum(outcome.near_tie for outcome in outcomes),
+        likelihood=successes("likelihood"),
+        greedy=successes("greedy"),
+        bits=math.fsum(_bits(condition, outcome, setting) for outcome in outcomes) / n,
+        tokens=sum(outcome.given.stop - outcome.given.start for outcome in outcomes) / n,
+        seconds=math.fsum(outcome.seconds for outcome in outcomes) / n,
+        credit=sum(credits) / len(credits) if credits else None,
+    )
 
 
 def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:
@@ -72,29 +73,23 @@ def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:
     return float(capacity) if told is None else told
 
 
-def missing_numbers(numbers: Mapping[str, Mapping[str, Any]], conditions: Sequence[str]) -> str:
+def missing_numbers(numbers: Mapping[str, ConditionNumbers], conditions: Sequence[str]) -> str:
     """Return the first number that a condition lacks or that is none; empty where all are there."""
     for condition in conditions:
-        held = numbers.get(condition, {})
+        held = numbers.get(condition)
         for cost in COSTS:
-            if not _is_amount(held.get(cost)):
+            if not _is_amount(getattr(held, cost, None)):
                 return f"{condition} reports no {cost}"
-        for score in ("likelihood", "greedy"):
-            if not _is_success(held.get(score), held.get("n")):
+        for score in SCORES:
+            if held is None or not _is_success(held.under(score), held.n):
                 return f"{condition} reports no {score} success with its interval"
     return ""
 
 
-def _is_amount(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+def _is_amount(value: float | None) -> bool:
+    return value is not None and math.isfinite(value) and value >= 0
 
 
-def _is_success(held: Any, n: Any) -> bool:
-    if not isinstance(held, Mapping) or not isinstance(n, int) or n < 1:
-        return False
-    count, interval = held.get("successes"), held.get("interval")
-    if not isinstance(count, int) or not isinstance(interval, Sequence) or len(interval) != 2:
-        return False
-    low, high = interval
-    return _is_amount(low) and _is_amount(high) and low <= count / n <= high <= 1
+def _is_success(held: Successes, n: int) -> bool:
+    low, high = held.interval.low, held.interval.high
+    return n > 0 and _is_amount(low) and low <= held.successes / n <= high <= 1

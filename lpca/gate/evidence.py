@@ -17,7 +17,6 @@ from lpca.codec.channel import similarity
 from lpca.evaluation.outcome import Outcome, as_text
 from lpca.evidence import (
     CodecFacts,
-    ConditionNumbers,
     EpisodeOutcome,
     EpisodesUsed,
     Evidence,
@@ -77,10 +76,7 @@ def compose(
         required=tuple(required),
         shown_with=gate.shown_with,
         checks=measurement.checks,
-        conditions={
-            name: from_data(ConditionNumbers, numbers, name)
-            for name, numbers in measurement.numbers.items()
-        },
+        conditions=measurement.numbers,
         receiver=ReceiverFacts(
             receiver.name,
             receiver.device.type,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from lpca.base.hashing import hash_data
 from lpca.codec.channel import Channel
@@ -19,7 +18,7 @@ from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, SlotMaker, encode_messages
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import Outcome
-from lpca.evidence import CheckResult
+from lpca.evidence import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes
 from lpca.gatespec.model import Spec, levels_of
 from lpca.judge import OutcomeTable, is_decided, look_sizes, passes
@@ -113,7 +112,7 @@ class Steps:
     run_block: RunBlock = run_block
     evaluate: Callable[..., Evaluated] = evaluate
     outcome_table: Callable[[EpisodeSet, Evaluated, str], OutcomeTable] = outcome_table
-    condition_numbers: Callable[..., dict[str, Any]] = condition_numbers
+    condition_numbers: Callable[..., ConditionNumbers] = condition_numbers
     obtain_codec: Callable[..., Obtained] = obtain_codec
 
     def evaluated(
@@ -151,7 +150,7 @@ class Measurement:
     episodes: EpisodeSet
     evaluated: Evaluated
     table: OutcomeTable
-    numbers: Mapping[str, Mapping[str, Any]]
+    numbers: Mapping[str, ConditionNumbers]
     checks: tuple[CheckResult, ...]
     ledger: GateLedger | None
     seconds: Mapping[str, float]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,8 @@ from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, canonical_ids
-from lpca.gatespec.model import LATENT
+from lpca.evidence import ConditionNumbers
+from lpca.gatespec.model import LATENT, Score
 from lpca.judge import OutcomeTable
 from lpca.receivers.forward import Context, Slot, read_context
 from lpca.receivers.model import Receiver
@@ -59,7 +59,7 @@ class Audit:
     task: Task
     outcomes: Mapping[str, Sequence[Outcome]]
     receiver_hash: str
-    score: str = "likelihood"
+    score: Score = "likelihood"
     table: OutcomeTable | None = None
     declared: tuple[int, ...] = ()
     sizes: tuple[int, ...] = ()
@@ -67,7 +67,7 @@ class Audit:
     own: OwnCodec | None = None
     static_trained: Identity | None = None
     ledger: GateLedger | None = None
-    numbers: Mapping[str, Mapping[str, Any]] | None = None
+    numbers: Mapping[str, ConditionNumbers] | None = None
     passes: Callable[[int], bool] = field(default=lambda _: False)
     run_block: RunBlock = run_block
 

@@ -45,9 +45,7 @@ def test_a_run_that_reports_everything_passes(project):
 @pytest.mark.parametrize("number", ["bits", "tokens", "seconds"])
 def test_a_run_that_lacks_a_number_is_invalid(project, monkeypatch, number):
     def lacking(*arguments):
-        told = STEPS.condition_numbers(*arguments)
-        del told[number]
-        return told
+        return replace(STEPS.condition_numbers(*arguments), **{number: None})
 
     monkeypatch.setattr(runner, "STEPS", replace(STEPS, condition_numbers=lacking))
     result = project.run("-m", "gate3")

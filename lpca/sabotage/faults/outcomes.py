@@ -14,6 +14,7 @@ from lpca.base.hashing import hash_data
 from lpca.codec.store import Request
 from lpca.evaluation.block import Job, read_outcomes
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, named_option
+from lpca.evidence import ConditionNumbers
 from lpca.receivers.forward import Reading
 from lpca.receivers.model import Receiver
 from lpca.sabotage.catalogue import sabotage
@@ -170,8 +171,8 @@ def failures_touched_up(run: FaultyRun) -> None:
 def cost_unreported(run: FaultyRun) -> None:
     """Where latents are injected, evidence has no bits."""
 
-    def unreported(condition: str, told: dict[str, Any]) -> dict[str, Any]:
-        return {name: one for name, one in told.items() if name != "bits" or condition == "p1"}
+    def unreported(condition: str, told: ConditionNumbers) -> ConditionNumbers:
+        return told if condition == "p1" else replace(told, bits=None)
 
     spoil_numbers(run, unreported)
 
@@ -180,17 +181,20 @@ def cost_unreported(run: FaultyRun) -> None:
 def cost_understated(run: FaultyRun) -> None:
     """Each number counts as one bit, as if somebody had quantised it."""
 
-    def understated(condition: str, told: dict[str, Any]) -> dict[str, Any]:
-        return {**told, "bits": told["bits"] / 32 if condition == "normal" else told["bits"]}
+    def understated(condition: str, told: ConditionNumbers) -> ConditionNumbers:
+        told_bits = told.bits or 0.0
+        return replace(told, bits=told_bits / 32) if condition == "normal" else told
 
     spoil_numbers(run, understated)
 
 
-def spoil_numbers(run: FaultyRun, spoil: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+def spoil_numbers(
+    run: FaultyRun, spoil: Callable[[str, ConditionNumbers], ConditionNumbers]
+) -> None:
     """Change what evidence reports of a condition."""
     honest = run.steps.condition_numbers
 
-    def spoilt(condition: str, *rest: Any) -> dict[str, Any]:
+    def spoilt(condition: str, *rest: Any) -> ConditionNumbers:
         return spoil(condition, honest(condition, *rest))
 
     run.exchange(condition_numbers=spoilt)

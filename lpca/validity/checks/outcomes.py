@@ -200,17 +200,17 @@ def numbers_reported(audit: Audit) -> str:
         told = audit.numbers[condition]
         slots = [record.given.ids[record.given.start : record.given.stop] for record in records]
         positions = sum(map(len, slots)) / len(slots)
-        _same(condition, "tokens", told["tokens"], positions)
+        _same(condition, "tokens", told.tokens, positions)
         successes = sum(record.success(audit.score) for record in records)
-        _same(condition, "successes", told[audit.score]["successes"], successes)
+        _same(condition, "successes", told.under(audit.score).successes, successes)
         if condition in TEXTS and not any(INJECTED in ids for ids in slots):
             texts = [audit.receiver.text(ids).removeprefix(" ") for ids in slots]
             sizes = [len(text.encode()) for text in texts]
-            _same(condition, "bits", told["bits"], 8 * sum(sizes) / len(sizes))
+            _same(condition, "bits", told.bits, 8 * sum(sizes) / len(sizes))
             if condition in TRUNCATED and max(sizes) > TRUNCATED[condition]:
                 raise CheckFailed(f"{condition}: {max(sizes)} bytes stood in a slot")
         elif condition != "p0":
-            _same(condition, "bits", told["bits"], _bits_of_vectors(audit, condition, positions))
+            _same(condition, "bits", told.bits, _bits_of_vectors(audit, condition, positions))
     return f"{len(audit.outcomes)} conditions: success, interval, bits, tokens and seconds"
 
 
@@ -221,8 +221,8 @@ def _bits_of_vectors(audit: Audit, condition: str, positions: float) -> float:
     return positions * audit.receiver.d_model * audit.receiver.dtype.itemsize * 8
 
 
-def _same(condition: str, what: str, told: float, counted: float) -> None:
-    if not math.isclose(told, counted, rel_tol=1e-9):
+def _same(condition: str, what: str, told: float | None, counted: float) -> None:
+    if told is None or not math.isclose(told, counted, rel_tol=1e-9):
         raise CheckFailed(
             f"{condition}: {what} are reported as {told:g}, and {counted:g} were counted"
         )
