@@ -127,6 +127,30 @@ def stated():
     (gate2,) = grid("gate2")["codecs"]
     normal = gate2["conditions"]["normal"]
     yield "docs/lab-smollm2.md", f"`normal` {normal['successes']}/{normal['n']}"
+    codecs = {
+        one["row"]: one for name in ("architectures", "objectives") for one in grid(name)["codecs"]
+    }
+    page = "docs/lab-smollm2.md"
+    mse, helped = codecs["attempt 1: pooled, MSE"], codecs["attempt 2: pooled, help"]
+    yield page, f"fell to {mse['loss']['last']:.4f}"
+    yield page, f"fell from {helped['loss']['first']:.2f} to {helped['loss']['last']:.2f}"
+    yield page, f"became {helped['nll_gaps']['p0 - normal']['mean']:.2f} nats likelier"
+    yield page, f"{MADE['points'](helped['effects']['normal - p0'])}".replace(" ", " points ", 1)
+    part = MADE["points"](codecs["VQ"]["effects"]["normal - p0"]).partition(" ")
+    yield page, f"{float(part[0]):.0f} points above `p0` {part[2]}"
+    yield page, f"the codec that passes has {codecs['token pooler']['cosine']:.2f}"
+    for name in ("p0", "p1", "null"):
+        yield page, f"`{name}` {MADE['_interval'](codecs['token pooler'], name)}"
+    magic = [row for row in benchmark("early")["rows"] if row["truth"] == "a magic prompt"]
+    fleming, betting = (
+        [float(row["false claim"].split()[0]) for row in magic if row["rule"].startswith(rule)]
+        for rule in ("obrien", "e-process")
+    )
+    at_once = [float(row["claim at once"].split()[0]) for row in magic]
+    told = [f"{of(shares):.3f}"[1:] for shares in (fleming, at_once) for of in (min, max)]
+    yield "docs/speed.md", "in {} to {} of the simulations".format(*told)
+    yield "docs/speed.md", "in {2} to {3} with all episodes at once".format(*told)
+    yield "docs/speed.md", f"at most {max(betting):.3f}".replace("0.", ".") + " under the e-process"
     growth = {(row["varied"], row["value"]): row for row in benchmark("xeon/growth")["rows"]}
     of_n = [growth["n", n] for n in (50, 100, 200, 500, 1000, 2000, 5000)]
     slow, fast = (f(row["ms per outcome"] for row in of_n) for f in (max, min))
@@ -172,7 +196,7 @@ def stated():
 @pytest.mark.parametrize("page", sorted({page for page, _ in stated()}))
 def test_measured_numbers_in_sentences_are_their_records(page):
     text = " ".join(WRITTEN[page].split()).replace("−", "-")
-    said = [words for of, words in stated() if of == page]
+    said = [words.replace("−", "-") for of, words in stated() if of == page]
     assert [words for words in said if words not in text] == []
 
 
