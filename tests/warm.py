@@ -290,6 +290,11 @@ def serve(address: str) -> Request:
                     request = None
                 pid = os.fork() if request else 0
                 if request and not pid:
+                    # closed as what they are: collected later, each would close another's file
+                    for own in (selector, listener, ended, wakes, found, *silent):
+                        own.close()
+                    for own in children.values():
+                        own.close()
                     _take_streams(streams)
                     return request
                 for stream in streams:

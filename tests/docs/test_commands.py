@@ -87,7 +87,7 @@ RULES = (
         "eighteen codecs of 600 steps take half an hour; these are six of two steps",
     ),
     Rule(
-        r"^python -m pytest tests -m \"not slow\"",
+        r"^python -m pytest tests(/base -x| -m \"not slow\").*",
         "python -m pytest tests/base/test_hashing.py",
         "these are the tests that run this one: a short one stands for all",
     ),
