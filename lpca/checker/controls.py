@@ -119,7 +119,7 @@ def _met_without_message(gate: Gate, claim: Claim, carrier: str) -> str | None:
     if retained is not None:
         text, fraction = retained
         full = gate.expect.get(text)
-        if base is None or not full:
+        if base is None or not full:  # 0 too: no share of nothing
             return f"how much is unknown: expect declares no rate for p0 or {text}"
         share = min(1.0, base / (fraction * full))
         met = f"p0 {percent(base)} is {percent(share)} of {fraction:g} * {text} {percent(full)}"

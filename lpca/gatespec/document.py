@@ -234,6 +234,7 @@ class _Composer:
     def _scalar(self, event: Any, position: Position) -> Scalar:
         plain = not event.style
         start, end = event.start_mark, event.end_mark
+        # folded over lines or with escapes, a character's column is not its offset in the text
         width = len(event.value) + (0 if plain else 2)
         exact = start.line == end.line and end.column - start.column == width
         return Scalar(event.value, position, plain, exact)

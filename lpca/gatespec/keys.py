@@ -233,6 +233,7 @@ GATE = Table(
             "gates that are shown with this one and do not change its verdict",
             (),
         ),
+        # before expect, criteria, where, controls and reported, which are held against them
         Key(
             "conditions",
             ListOf(

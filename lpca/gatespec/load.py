@@ -53,7 +53,7 @@ def _spec(document: Section, file: str) -> Spec:
     root = SPEC.read(document, "the spec")
     task, named = root["task"], root["gates"]
     gates = {name: _gate(name, named, given) for name, given in named.others.items()}
-    for gate in gates.values():
+    for gate in gates.values():  # only now: a gate may require one that stands below it
         _refuse_cycle(gate, gates)
     return Spec(
         file,

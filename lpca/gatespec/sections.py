@@ -137,6 +137,7 @@ class Table(Kind):
 
     def _others(self, section: Section, what: str, scope: Known) -> dict[str, Any]:
         rest = [entry for name, entry in section.entries.items() if name not in self.names]
+        # all names first: a gate may name one that stands below it
         for others in self.others:
             self._check(others, section, what, rest)
         found: dict[str, Any] = {}

@@ -116,6 +116,7 @@ def assess_counts(
         ('two one-sided Tango score', True)
     """
     method, region = _method(decidable(claim)), claim.region
+    # an empty region would be contradicted by every sample: a FAIL that says nothing
     if not region.low < region.high:
         raise ValueError(f"margins need low < high, got {region.low} and {region.high}")
     level = equivalence_confidence if claim.is_two_sided else confidence

@@ -175,6 +175,7 @@ def _score(sample: ValueCounts, mean: float, excess: float) -> float:
     def rising(multiplier: float) -> bool:
         return _slope(sample, mean, multiplier) > 0.0
 
+    # only a value that was never seen may take weight at the end; else the root lies before it
     unobserved = sample.counts[sample.values.index(least)] == 0
     at_end = unobserved and rising(largest)
     return math.sqrt(excess * (largest if at_end else first_not(rising, 0.0, largest)))
@@ -189,7 +190,7 @@ def _slope(sample: ValueCounts, mean: float, multiplier: float) -> float:
     total = 0.0
     for value, count in zip(sample.values, sample.counts, strict=True):
         weight = 1.0 + multiplier * (value - mean)
-        if count and weight <= 0.0:
+        if count and weight <= 0.0:  # past the pole: an observed value would have no probability
             return -math.inf
         total += count * (value - mean) / weight if count else 0.0
     return total

@@ -371,6 +371,7 @@ class Counts:
             rest = rest - k
             mass = mass + (k * log(p) - table[k])
         last, p = self._ordered[-1]
+        # the grid holds corners where the counts exceed n: left out, but they may index a table
         possible, rest = rest >= 0.0, np.maximum(rest, 0.0)
         counts[last] = rest
         mass = mass + rest * log(p) - table[rest.astype(np.intp)]

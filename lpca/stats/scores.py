@@ -86,6 +86,7 @@ def _bca(sample: Array, confidence: float) -> Interval:
         random_state=np.random.default_rng(BOOTSTRAP_SEED),
     ).confidence_interval
     low, high = float(found.low), float(found.high)
+    # nan, from resamples that did not vary, compares false
     return Interval(low, high) if low <= high else Interval(-math.inf, math.inf)
 
 

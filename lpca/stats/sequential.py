@@ -160,7 +160,7 @@ def log_betting_evalue(
     capital = np.zeros(STAKES)
     for value, count in counts.items():
         capital += count * np.log1p(stakes * sign * (value - margin))
-    peak = float(capital.max())
+    peak = float(capital.max())  # taken out, so that no exponential overflows
     return peak + math.log(float(np.exp(capital - peak).mean()))
 
 

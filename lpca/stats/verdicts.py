@@ -88,6 +88,7 @@ def gate_verdict(verdicts: Iterable[Verdict]) -> Verdict:
     MEASURED, INCONCLUSIVE. A gate without criteria is NOT MEASURED, never PASS.
     """
     present = set(verdicts)
+    # what makes a reading worthless comes before what it says, and FAIL before what it left open
     ordered = (Verdict.INVALID, Verdict.FAIL, Verdict.NOT_MEASURED, Verdict.INCONCLUSIVE)
     for verdict in ordered:
         if verdict in present:
