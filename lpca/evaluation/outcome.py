@@ -197,7 +197,7 @@ def vectors_hash(vectors: Tensor) -> str:
 
 def canonical_ids(receiver: Receiver, ids: Sequence[int]) -> tuple[int, ...]:
     """Return ids as `ReceivedPrompt` has them: tokens of one embedding are one token there."""
-    canonical = _canonical(receiver)
+    _, canonical = _tokens(receiver)
     return tuple(canonical.get(token, token) for token in ids)
 
 
@@ -205,9 +205,8 @@ def _ids(receiver: Receiver, call: Call, row: int, visible: Tensor) -> list[int]
     if call.embeddings is None:
         assert call.ids is not None
         return list(canonical_ids(receiver, call.ids[row][visible].tolist()))
-    table = _table(receiver)
-    vectors = call.embeddings[row][visible]
-    return [table.get(key, INJECTED) for key in _keys(vectors)]
+    first, _ = _tokens(receiver)
+    return [first.get(key, INJECTED) for key in _keys(call.embeddings[row][visible])]
 
 
 def _vectors(call: Call, row: int, visible: Tensor, length: int) -> tuple[tuple[float, ...], str]:
@@ -233,25 +232,18 @@ def _keys(vectors: Tensor) -> list[bytes]:
 
 
 @lru_cache(maxsize=4)
-def _table(receiver: Receiver) -> dict[bytes, int]:
+def _tokens(receiver: Receiver) -> tuple[dict[bytes, int], dict[int, int]]:
+    """The first token of each embedding; and, of each further one, which token was the first."""
     size = receiver.embedding.num_embeddings
-    table: dict[bytes, int] = {}
+    first: dict[bytes, int] = {}
+    canonical: dict[int, int] = {}
+    # some thousands at a time: a vocabulary's embeddings take hundreds of megabytes
     for start in range(0, size, 4096):
         ids = range(start, min(start + 4096, size))
         for token, key in zip(ids, _keys(receiver.embed(ids)), strict=True):
-            table.setdefault(key, token)
-    return table
-
-
-@lru_cache(maxsize=4)
-def _canonical(receiver: Receiver) -> dict[int, int]:
-    """Map every token that shares its embedding with an earlier one to the first such token."""
-    table = _table(receiver)
-    size = receiver.embedding.num_embeddings
-    if len(table) == size:
-        return {}
-    keys = _keys(receiver.embed(range(size)))
-    return {token: table[key] for token, key in enumerate(keys) if table[key] != token}
+            if (known := first.setdefault(key, token)) != token:
+                canonical[token] = known
+    return first, canonical
 
 
 def as_text(receiver: Receiver, given: ReceivedPrompt) -> str:
