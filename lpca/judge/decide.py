@@ -95,8 +95,11 @@ def passes(spec: Spec, name: str, table: OutcomeTable, count: int) -> bool:
         equivalence_confidence=shared(evaluation.equivalence_confidence),
     )
     criteria = tuple(
-        replace(one, confidence=None if one.confidence is None else shared(one.confidence))
-        for one in gate.criteria
+        replace(
+            criterion,
+            confidence=None if criterion.confidence is None else shared(criterion.confidence),
+        )
+        for criterion in gate.criteria
     )
     result = judge_gate(replace(gate, criteria=criteria), table, strict)
     return result.verdict is Verdict.PASS
@@ -125,31 +128,36 @@ def judge_gate(
         ValueError: `criteria` names one that the gate does not have.
         TypeError: a criterion is one that the checker refuses because no sound method decides it.
     """
-    for one in gate.criteria:
-        _refuse_undecidable(gate, one)
+    for criterion in gate.criteria:
+        _refuse_undecidable(gate, criterion)
     known = [criterion.id for criterion in gate.criteria]
     if criteria is not None and not set(criteria) <= set(known):
         unknown = sorted(set(criteria) - set(known))
         raise ValueError(f"gate {gate.name} has no criterion {', '.join(unknown)}")
-    measured = [one for one in gate.criteria if not _missing(one, table)]
-    assessments = [assess(one.claim, table.packed, *levels_of(one, evaluation)) for one in measured]
+    measured = [criterion for criterion in gate.criteria if not _missing(criterion, table)]
+    assessments = [
+        assess(criterion.claim, table.packed, *levels_of(criterion, evaluation))
+        for criterion in measured
+    ]
     verdicts = decide(assessments)
     if gate.sequential:
         verdicts = sequential_verdicts(gate, gate.sequential, measured, table, evaluation, verdicts)
     readings = iter(zip(assessments, verdicts, strict=True))
     results = tuple(
-        _decided(one, *next(readings), table, evaluation)
-        if one in measured
-        else _absent(one, table)
-        for one in gate.criteria
+        _decided(criterion, *next(readings), table, evaluation)
+        if criterion in measured
+        else _absent(criterion, table)
+        for criterion in gate.criteria
     )
     if criteria is not None:
         results = tuple(
-            result if result.id in criteria else _left_out(one)
-            for one, result in zip(gate.criteria, results, strict=True)
+            result if result.id in criteria else _left_out(criterion)
+            for criterion, result in zip(gate.criteria, results, strict=True)
         )
-    reasons = tuple(one.message for one in results if one.verdict is Verdict.NOT_MEASURED)
-    verdict = Verdict.NOT_MEASURED if reasons else gate_verdict(one.verdict for one in results)
+    reasons = tuple(result.message for result in results if result.verdict is Verdict.NOT_MEASURED)
+    verdict = (
+        Verdict.NOT_MEASURED if reasons else gate_verdict(result.verdict for result in results)
+    )
     return GateResult(gate.name, verdict, reasons, results)
 
 
@@ -163,13 +171,13 @@ def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Eva
         KeyError: a table lacks a condition that a criterion names.
         TypeError: a criterion is one that the checker refuses.
     """
-    for one in gate.criteria:
-        _refuse_undecidable(gate, one)
+    for criterion in gate.criteria:
+        _refuse_undecidable(gate, criterion)
     return any_of(
         {
             k: [
-                assess(one.claim, table.packed, *levels_of(one, evaluation))
-                for one in gate.criteria
+                assess(criterion.claim, table.packed, *levels_of(criterion, evaluation))
+                for criterion in gate.criteria
             ]
             for k, table in tables.items()
         },
@@ -252,7 +260,7 @@ def _left_out(criterion: Criterion) -> CriterionResult:
 
 def _unread(gate: Gate, verdict: Verdict, reasons: tuple[str, ...]) -> GateResult:
     reason = f"not read: gate {gate.name} is {verdict}"
-    criteria = tuple(_unread_criterion(one, verdict, reason) for one in gate.criteria)
+    criteria = tuple(_unread_criterion(criterion, verdict, reason) for criterion in gate.criteria)
     return GateResult(gate.name, verdict, reasons, criteria)
 
 
@@ -272,5 +280,5 @@ def _unread_criterion(criterion: Criterion, verdict: Verdict, reason: str) -> Cr
 def _because(result: GateResult) -> str:
     if result.reasons:
         return "; ".join(result.reasons)
-    failing = (one for one in result.criteria if one.verdict is not Verdict.PASS)
-    return ", ".join(f"{one.id} is {one.verdict}" for one in failing)
+    failing = (criterion for criterion in result.criteria if criterion.verdict is not Verdict.PASS)
+    return ", ".join(f"{criterion.id} is {criterion.verdict}" for criterion in failing)

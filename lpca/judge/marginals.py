@@ -94,7 +94,7 @@ def _pair(held: Any) -> Any:
 def _is_count_pair(pair: Any) -> bool:
     if not isinstance(pair, list) or len(pair) != 2:
         return False
-    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in pair)
+    whole = all(isinstance(count, int) and not isinstance(count, bool) for count in pair)
     return whole and 0 <= pair[0] <= pair[1] and 0 < pair[1] <= MAX_COUNTED
 
 
@@ -115,9 +115,10 @@ def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluatio
         verdicts = _gain_verdicts(criterion.claim, counts)
         return PairingRange(criterion.id, verdicts, None, _message(criterion, verdicts, None))
     possible = list(_possible(criterion, counts, evaluation))
-    verdicts = tuple(dict.fromkeys(decide([one])[0] for one in possible))
+    verdicts = tuple(dict.fromkeys(decide([assessment])[0] for assessment in possible))
     hull = Interval(
-        min(one.interval.low for one in possible), max(one.interval.high for one in possible)
+        min(assessment.interval.low for assessment in possible),
+        max(assessment.interval.high for assessment in possible),
     )
     return PairingRange(criterion.id, verdicts, hull, _message(criterion, verdicts, hull))
 
@@ -135,9 +136,9 @@ def _possible(
 
 
 def _tables(counts: Marginals, first: str, second: str) -> Iterator[PairedTable]:
-    one, other, n = counts.successes[first], counts.successes[second], counts.n
-    for both in range(max(0, one + other - n), min(one, other) + 1):
-        yield PairedTable(both, one - both, other - both, n - one - other + both)
+    mine, other, n = counts.successes[first], counts.successes[second], counts.n
+    for both in range(max(0, mine + other - n), min(mine, other) + 1):
+        yield PairedTable(both, mine - both, other - both, n - mine - other + both)
 
 
 def _gain_verdicts(claim: Gain, counts: Marginals) -> tuple[Verdict, ...]:
@@ -181,7 +182,7 @@ def attempts_of(held: Sequence[Any]) -> tuple[Attempt, ...]:
     """
     if not held:
         raise OutcomeError("attempts is an empty list; at least one attempt is due")
-    return tuple(_attempt(index, one) for index, one in enumerate(held, start=1))
+    return tuple(_attempt(index, attempt) for index, attempt in enumerate(held, start=1))
 
 
 def _attempt(index: int, held: Any) -> Attempt:

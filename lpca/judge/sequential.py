@@ -33,7 +33,7 @@ def sequential_verdicts(
     INCONCLUSIVE.
     """
     n = evaluation.n if gate.n is None else gate.n
-    early = [one for one in criteria if not isinstance(one.claim, Equivalence)]
+    early = [criterion for criterion in criteria if not isinstance(criterion.claim, Equivalence)]
     found = dict.fromkeys(range(len(early)), Verdict.INCONCLUSIVE)
     for look, size in enumerate(look_sizes(rule, n)):
         if size > table.n:
@@ -46,9 +46,9 @@ def sequential_verdicts(
     complete = table.n >= n
     return [
         next(verdicts)
-        if not isinstance(one.claim, Equivalence)
+        if not isinstance(criterion.claim, Equivalence)
         else (whole if complete else Verdict.INCONCLUSIVE)
-        for one, whole in zip(criteria, fixed, strict=True)
+        for criterion, whole in zip(criteria, fixed, strict=True)
     ]
 
 
@@ -63,11 +63,13 @@ def _at_look(
         return []
     alpha = (1.0 - evaluation.confidence) / 2.0
     if rule.rule == "e-process":
-        return decide_anytime([evidence(one.claim, outcomes) for one in criteria], alpha)
+        return decide_anytime(
+            [evidence(criterion.claim, outcomes) for criterion in criteria], alpha
+        )
     limit = obrien_fleming(rule.looks or 1, alpha).p[look]
     verdicts = []
-    for one in criteria:
-        seen = assess(one.claim, outcomes, *levels_of(one, evaluation))
+    for criterion in criteria:
+        seen = assess(criterion.claim, outcomes, *levels_of(criterion, evaluation))
         # each claim's own alpha scales the boundary: a band spends its alpha on either side
         boundary = limit * seen.alpha / alpha
         if seen.p_pass < boundary:

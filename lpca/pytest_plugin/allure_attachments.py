@@ -39,7 +39,7 @@ def attachments_of(evidence: Evidence, written: bytes) -> Iterator[Attached]:
     if evidence.similarity is not None:
         yield from _picture(
             "prefix similarity",
-            lambda one: similarity_figure(one.similarity, name_of(one)),
+            lambda shown: similarity_figure(shown.similarity, name_of(shown)),
             evidence,
         )
 
@@ -82,10 +82,10 @@ def episode_table(evidence: Evidence) -> str:
 def prompts(evidence: Evidence) -> str:
     """Return the prompts that the evidence keeps as text, each under its hashes."""
     parts = [
-        f"=== {one.condition}, episode {one.seed}\n"
-        f"prompt sha256 {one.prompt_sha256}\n"
-        f"vectors sha256 {one.slot_sha256 or '-'}\n\n"
-        f"{one.text}\n"
-        for one in evidence.prompts
+        f"=== {prompt.condition}, episode {prompt.seed}\n"
+        f"prompt sha256 {prompt.prompt_sha256}\n"
+        f"vectors sha256 {prompt.slot_sha256 or '-'}\n\n"
+        f"{prompt.text}\n"
+        for prompt in evidence.prompts
     ]
     return "\n".join(parts) or "this evidence keeps no prompts as text\n"

@@ -84,7 +84,9 @@ class CaseResults:
     def report_container(self, container: TestResultContainer) -> None:
         """Leave lpca's own fixtures out of what is shown as set up and torn down."""
         for shown in (container.befores, container.afters):
-            shown[:] = [one for one in shown if one.name.split("::")[0] not in OWN_FIXTURES]
+            shown[:] = [
+                fixture for fixture in shown if fixture.name.split("::")[0] not in OWN_FIXTURES
+            ]
 
     def _glance(self, case: Case, evidence: Evidence) -> Sequence[Attached]:
         key = (case.gate, case.k)
@@ -109,31 +111,34 @@ class RunResults:
         if not asked:
             return
         now = round(time.time() * MILLISECONDS)
-        for one in asked:
-            family = families.get(one.key[0])
+        for gate in asked:
+            family = families.get(gate.key[0])
             carried = family is not None and family.verdict is Verdict.PASS
-            self._report(one, now, carried=carried)
-        for one in beside:
-            self._report(one, now, note="shown beside the others; sets no exit code")
+            self._report(gate, now, carried=carried)
+        for gate in beside:
+            self._report(gate, now, note="shown beside the others; sets no exit code")
         for family in families.values():
             outcome = verdict_outcome(family.verdict, "\n".join(family.lines()))
             result = verdict_result(family.gate, None, outcome, self.subject, None, now)
             _write(result)
         self._describe([*asked, *beside], now // MILLISECONDS)
 
-    def _report(self, one: GateVerdict, now: int, *, carried: bool = False, note: str = "") -> None:
-        (name, k), evidence = one.key, one.evidence
-        outcome = gate_outcome(one.verdict, evidence, one.note, carried=carried)
-        gate = self.spec.gates[name]
-        result = verdict_result(gate, k, outcome, self.subject, evidence, now, note)
+    def _report(
+        self, gate: GateVerdict, now: int, *, carried: bool = False, note: str = ""
+    ) -> None:
+        (name, k), evidence = gate.key, gate.evidence
+        outcome = gate_outcome(gate.verdict, evidence, gate.note, carried=carried)
+        result = verdict_result(
+            self.spec.gates[name], k, outcome, self.subject, evidence, now, note
+        )
         if evidence is not None:
             written = evidence_path(self.verdicts.evidence, name, k).read_bytes()
             attach(result, attachments_of(evidence, written))
         _write(result)
 
     def _describe(self, gates: Sequence[GateVerdict], now: int) -> None:
-        verdicts = {label_of(*one.key): str(one.verdict) for one in gates}
-        evidence = [one.evidence for one in gates if one.evidence is not None]
+        verdicts = {label_of(*gate.key): str(gate.verdict) for gate in gates}
+        evidence = [gate.evidence for gate in gates if gate.evidence is not None]
         properties = environment(evidence, verdicts)
         write_file(
             self.folder / "environment.properties",
@@ -148,10 +153,10 @@ def attach(result: TestResult, found: Iterable[Attached]) -> None:
 
     Allure 3 takes a file into its report once, so each has a file of its own.
     """
-    for one in found:
-        source = f"{uuid4()}-attachment.{one.kind.extension}"
-        allure_commons.plugin_manager.hook.report_attached_data(body=one.body, file_name=source)
-        result.attachments.append(Attachment(one.name, source, one.kind.mime_type))
+    for file in found:
+        source = f"{uuid4()}-attachment.{file.kind.extension}"
+        allure_commons.plugin_manager.hook.report_attached_data(body=file.body, file_name=source)
+        result.attachments.append(Attachment(file.name, source, file.kind.mime_type))
 
 
 def _write(result: TestResult) -> None:
@@ -192,14 +197,14 @@ def environment(evidence: Sequence[Evidence], verdicts: Mapping[str, str]) -> st
     """Return `environment.properties`: what ran where, and the verdicts by gate."""
     found: dict[str, str] = {f"verdict {name}": verdict for name, verdict in verdicts.items()}
     found["lpca"] = __version__
-    for one in evidence:
-        receiver = one.receiver
+    for measured in evidence:
+        receiver = measured.receiver
         found["receiver"] = f"{receiver.name} ({receiver.dtype}, {receiver.device})"
-        found["task"] = ", ".join(f"{key} {value}" for key, value in one.task.items())
-        found["machine"] = ", ".join(one.machine.values())
-        found |= {name: version for name, version in one.versions.items() if name != "lpca"}
-        found["command"] = " ".join(one.command)
-        found["spec sha256"] = one.hashes.spec
+        found["task"] = ", ".join(f"{key} {value}" for key, value in measured.task.items())
+        found["machine"] = ", ".join(measured.machine.values())
+        found |= {name: version for name, version in measured.versions.items() if name != "lpca"}
+        found["command"] = " ".join(measured.command)
+        found["spec sha256"] = measured.hashes.spec
     return "".join(f"{_key(key)}={_value(value)}\n" for key, value in found.items())
 
 

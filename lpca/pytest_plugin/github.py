@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -112,11 +113,11 @@ def _gate_annotations(
         title = f"{label_of(*gate.key)}: {gate.verdict}"
         yield annotation(level, places.of(position), title, "\n".join(reasons))
     results = [*_required(evidence), *([evidence.result] if evidence is not None else [])]
-    for one in (criterion for result in results for criterion in result.criteria):
-        if one.verdict not in (Verdict.PASS, Verdict.INVALID):
-            level = "notice" if quiet else LEVELS[one.verdict]
-            title = f"{one.id}{at}: {one.verdict}"
-            yield annotation(level, places.of(one.position), title, one.message)
+    for criterion in chain.from_iterable(result.criteria for result in results):
+        if criterion.verdict not in (Verdict.PASS, Verdict.INVALID):
+            level = "notice" if quiet else LEVELS[criterion.verdict]
+            title = f"{criterion.id}{at}: {criterion.verdict}"
+            yield annotation(level, places.of(criterion.position), title, criterion.message)
 
 
 def summary_lines(verdicts: VerdictReporter) -> list[str]:

@@ -116,8 +116,8 @@ class VerdictReporter:
             return
         path = config.invocation_params.dir / os.path.expandvars(Path(file).expanduser())
         if path.is_file():
-            told = [(label_of(*one.key), one.verdict) for one in self.verdicts()]
-            told += [(f"{one.gate.name} any k", one.verdict) for one in self.families()]
+            told = [(label_of(*gate.key), gate.verdict) for gate in self.verdicts()]
+            told += [(f"{family.gate.name} any k", family.verdict) for family in self.families()]
             add_suite_properties(path, told)
 
     def exit_code(self, status: int) -> int:
@@ -163,7 +163,7 @@ class VerdictReporter:
         """The verdicts that set the exit code: a family's in place of those of its k."""
         families = self.families()
         within = {family.gate.name for family in families}
-        alone = [one.verdict for one in self.verdicts() if one.key[0] not in within]
+        alone = [gate.verdict for gate in self.verdicts() if gate.key[0] not in within]
         return alone + [family.verdict for family in families]
 
     def beside(self) -> list[GateVerdict]:
@@ -180,8 +180,10 @@ class VerdictReporter:
             return
         terminalreporter.section("gates")
         width = fitting(terminalreporter.config.get_terminal_writer().fullwidth)
-        blocks = [self._lines(one, " (beside; sets no exit code)", width) for one in self.beside()]
-        blocks += [self._lines(one, self._aside(one), width) for one in self.verdicts()]
+        blocks = [
+            self._lines(gate, " (beside; sets no exit code)", width) for gate in self.beside()
+        ]
+        blocks += [self._lines(gate, self._aside(gate), width) for gate in self.verdicts()]
         blocks += [family.lines(width) for family in self.families()]
         for line in chain.from_iterable([*block, ""] for block in blocks):
             for text, markup in coloured(line):
@@ -236,10 +238,12 @@ def family_verdict(spec: Spec, gate: Gate, by_k: Mapping[int, GateVerdict]) -> F
 
     One k that is INVALID or NOT MEASURED makes the family so: what broke there may be anywhere.
     """
-    unread = [one.verdict for one in by_k.values() if one.verdict in UNREAD]
+    unread = [run.verdict for run in by_k.values() if run.verdict in UNREAD]
     if unread:
         code = worst(map(exit_code, unread))
-        return FamilyVerdict(gate, next(one for one in unread if exit_code(one) == code), None)
-    tables = {k: table_of_evidence(one.evidence) for k, one in by_k.items() if one.evidence}
+        return FamilyVerdict(
+            gate, next(verdict for verdict in unread if exit_code(verdict) == code), None
+        )
+    tables = {k: table_of_evidence(run.evidence) for k, run in by_k.items() if run.evidence}
     found = judge_family(gate, tables, spec.evaluation)
     return FamilyVerdict(gate, found.verdict, found)

@@ -77,15 +77,15 @@ def _conditions(evidence: Evidence) -> str:
 
 def _criteria(criteria: Sequence[CriterionResult]) -> str:
     rows = []
-    for one in criteria:
-        numbers = criterion_numbers(one)
+    for result in criteria:
+        numbers = criterion_numbers(result)
         rows.append(
             [
-                f'<span title="{escape(one.message)}">{escape(one.id)}</span>',
-                escape(one.text),
+                f'<span title="{escape(result.message)}">{escape(result.id)}</span>',
+                escape(result.text),
                 *(numbers[name] for name in ("estimate", "interval", "counts")),
-                _badge(one.verdict),
-                escape(f"{one.position.file}:{one.position.line}"),
+                _badge(result.verdict),
+                escape(f"{result.position.file}:{result.position.line}"),
             ]
         )
     head = ["criterion", "claim", "estimate", "interval", "a b c d", "verdict", "spec line"]

@@ -49,7 +49,7 @@ def standing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
     if verdict is Verdict.PASS:
         every = {1: "its criterion holds", 2: "both criteria hold"}
         return every.get(total, f"all {total} criteria hold")
-    counts = {v: sum(one.verdict is v for one in results) for v in Verdict}
+    counts = {v: sum(result.verdict is v for result in results) for v in Verdict}
     what = {Verdict.FAIL: "not met", Verdict.INCONCLUSIVE: "not decided"}
     if total == 1:
         return f"its criterion is {what[verdict]}"
@@ -104,7 +104,7 @@ def closing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
         return "B answers better with its own message than with another: the channel carries it."
     if verdict is Verdict.PASS and _shown_above(results, "p1", "p0"):
         return "the message as text helps: the task can show whether a message arrives."
-    failed = [one.claim for one in results if one.verdict is Verdict.FAIL]
+    failed = [result.claim for result in results if result.verdict is Verdict.FAIL]
     if verdict is Verdict.FAIL and any(map(_any_message_does, failed)):
         return "the channel does not carry this message: any message does as well."
     return _CLOSINGS[verdict]
@@ -141,7 +141,7 @@ def _not_above(high: str, low: str, margin: float, others: Sequence[CriterionRes
 
 def _shown_above(results: Sequence[CriterionResult], high: str, low: str) -> bool:
     """Whether a criterion that passed shows one condition above another."""
-    for claim in (one.claim for one in results if one.verdict is Verdict.PASS):
+    for claim in (result.claim for result in results if result.verdict is Verdict.PASS):
         match claim:
             case Difference(first, second, ">", margin) if margin >= 0.0:
                 shown = (first, second)

@@ -77,17 +77,17 @@ def criteria_lines(
 ) -> list[str]:
     """One sentence a criterion; where it does not PASS, also its place, why, and the interval."""
     lines, unread = [], dict[str, None]()
-    for one in results:
-        if one.n is None:
-            unread[f"{one.verdict}: {one.message}"] = None
+    for result in results:
+        if result.n is None:
+            unread[f"{result.verdict}: {result.message}"] = None
             continue
         hang = indent + 4
-        told = f"{one.verdict}: {sentence(one, rates, results)}"
+        told = f"{result.verdict}: {sentence(result, rates, results)}"
         lines += wrapped(told, width, indent, hang)
-        if verbose or one.verdict is not Verdict.PASS:
-            place = f"{one.id}, {one.position.file}:{one.position.line}"
-            lines += wrapped(f"{place}: {one.why}" if one.why else place, width, hang)
-            numbers = _numbers(one)[: 2 if verbose else 1]
+        if verbose or result.verdict is not Verdict.PASS:
+            place = f"{result.id}, {result.position.file}:{result.position.line}"
+            lines += wrapped(f"{place}: {result.why}" if result.why else place, width, hang)
+            numbers = _numbers(result)[: 2 if verbose else 1]
             lines += [line for text in numbers for line in wrapped(text, width, hang)]
     return lines + [line for text in unread for line in wrapped(text, width, indent, indent + 4)]
 
@@ -132,7 +132,7 @@ def _reasons(evidence: Evidence, width: int) -> list[str]:
     """Why a gate is INVALID, where no check of its own says so."""
     if evidence.failed_checks:
         return []
-    return [line for one in evidence.reasons for line in wrapped(one, width, 4, 8)]
+    return [line for reason in evidence.reasons for line in wrapped(reason, width, 4, 8)]
 
 
 def _conditions(evidence: Evidence, width: int, verbose: bool) -> list[str]:
