@@ -87,6 +87,16 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
             part.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`, whole or not at all."""
+    write_file(path, lambda part: part.write_bytes(content))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all."""
+    write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
 def write_json(path: Path, data: object, indent: int | None = None) -> None:
     """Write `data` as JSON, whole or not at all; NaN is refused with ValueError."""
     text = json.dumps(data, indent=indent, allow_nan=False)

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lpca.base.arguments import DEVICES
 from lpca.base.exit_codes import ExitCode, worst
 from lpca.commands.cli import require_between
-
-if TYPE_CHECKING:
-    from lpca.gate.runner import Console
-    from lpca.gatespec.model import Spec
-    from lpca.lab.grid import Grid
-    from lpca.lab.on_ray import RayWork
-    from lpca.lab.table import Table
-    from lpca.lab.work import Work
 
 OUT, LOCAL = ".lpca/lab", "local"
 MOST_EPISODES = 10_000
@@ -45,94 +34,45 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     Else INVALID or NOT_MEASURED, whatever the verdicts are: a grid is no gate.
     """
     from lpca.gate.plan import sound_spec
+    from lpca.lab.engines import Job, engine_of
     from lpca.lab.grid import gate_of, read_grid
+    from lpca.lab.measure import without_beside
+    from lpca.lab.table import FILES, table_of, text, write_table
+    from lpca.report.console import StderrConsole
+    from lpca.stats import Verdict
 
     require_between("--batch-size", arguments.batch_size, MOST_EPISODES)
     grid = read_grid(arguments.grid)
     spec = sound_spec(grid.spec)
     gate_of(grid, spec)
-    return worst(_codes(_measured(arguments, grid, spec, arguments.out or Path(OUT) / grid.name)))
-
-
-def _codes(table: Table) -> Iterator[ExitCode]:
-    from lpca.stats import Verdict
-
-    unread = {Verdict.INVALID: ExitCode.INVALID, Verdict.NOT_MEASURED: ExitCode.NOT_MEASURED}
-    for one in table.entries:
-        yield (
-            unread.get(one.reading.verdict, ExitCode.PASS) if one.reading else ExitCode.INTERRUPTED
+    out = arguments.out or Path(OUT) / grid.name
+    with StderrConsole() as console:
+        job = Job(
+            arguments.engine,
+            grid,
+            without_beside(spec, grid.gate),
+            out,
+            arguments.receiver or grid.receiver,
+            arguments.device,
+            arguments.batch_size,
+            console,
         )
-
-
-def _measured(arguments: argparse.Namespace, grid: Grid, spec: Spec, out: Path) -> Table:
-    from lpca.lab.files import FILES, table_of, write_table
-    from lpca.lab.show import text
-    from lpca.lab.work import without_beside
-    from lpca.report.console import StderrConsole
-
-    begin: Callable[..., Work | RayWork] = _here if arguments.engine == LOCAL else _on_ray
-    with StderrConsole() as console, ExitStack() as held:
-        work = begin(arguments, grid, without_beside(spec, grid.gate), out, console, held)
-        try:
-            table = table_of(work.results)
-            write_table(table, out)
-            for _ in work.cells():
-                table = table_of(work.results)
+        with engine_of(arguments.engine).opened(job) as engine:
+            try:
+                table = table_of(engine.results)
                 write_table(table, out)
-        except KeyboardInterrupt:
-            console.close()
-            console.tell("interrupted; the same command goes on from here")
-            raise
+                for _ in engine.cells():
+                    table = table_of(engine.results)
+                    write_table(table, out)
+            except KeyboardInterrupt:
+                console.close()
+                console.tell("interrupted; the same command goes on from here")
+                raise
     print("\n".join([*text(table), "", *(str(out / name) for name in FILES)]))
-    return table
-
-
-def _here(
-    arguments: argparse.Namespace,
-    grid: Grid,
-    spec: Spec,
-    out: Path,
-    console: Console,
-    held: ExitStack,
-) -> Work:
-    from lpca.base.files import cache_dir
-    from lpca.gate.evidence import command_line
-    from lpca.gate.plan import task_of
-    from lpca.lab.results import Results, name_cells
-    from lpca.lab.work import Bench, Work
-    from lpca.receivers.load import load_receiver
-
-    name = arguments.receiver or grid.receiver
-    console.tell(f"loading receiver {name}")
-    receiver = load_receiver(name, arguments.device, grid.dtype)
-    results = Results(grid, spec, out, name_cells(grid, spec, task_of(spec), receiver))
-    size, command = arguments.batch_size, tuple(command_line())
-    return Work(results, Bench(spec, receiver, cache_dir(), _ledger(grid), size, command, console))
-
-
-def _on_ray(
-    arguments: argparse.Namespace,
-    grid: Grid,
-    spec: Spec,
-    out: Path,
-    console: Console,
-    held: ExitStack,
-) -> RayWork:
-    """The cluster is left when `held` is closed."""
-    from lpca.gate.plan import task_of
-    from lpca.lab.on_ray import RayWork, cluster
-    from lpca.lab.remote import order_of
-    from lpca.lab.results import Results
-
-    name = arguments.receiver or grid.receiver
-    order = order_of(grid, spec, task_of(spec), name, arguments.device, arguments.batch_size)
-    joined = held.enter_context(cluster(arguments.engine))
-    console.tell(f"loading receiver {name} on the cluster")
-    results = Results(grid, spec, out, joined.name(order))
-    return RayWork(results, order, _ledger(grid), console, joined)
-
-
-def _ledger(grid: Grid) -> Path:
-    from lpca.gate.plan import LEDGER
-
-    return grid.spec.resolve().parent / LEDGER
+    unread = {
+        None: ExitCode.INTERRUPTED,
+        Verdict.INVALID: ExitCode.INVALID,
+        Verdict.NOT_MEASURED: ExitCode.NOT_MEASURED,
+    }
+    came_to = (entry.summary.verdict if entry.summary else None for entry in table.entries)
+    return worst(unread.get(verdict, ExitCode.PASS) for verdict in came_to)

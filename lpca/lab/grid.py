@@ -25,7 +25,7 @@ from lpca.gatespec.document import (
 from lpca.gatespec.keys import VERSION
 from lpca.gatespec.kinds import TEXT, Choice, Integer
 from lpca.gatespec.model import Gate, Position, Spec
-from lpca.lab.signature import NEEDED
+from lpca.lab.summary import NEEDED
 
 KEYS = ("version", "gate", "spec", "receiver", "dtype", "k", "seeds", "defaults", "rows")
 SPEC = "gate_specs.yaml"

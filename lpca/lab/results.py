@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lpca.base.code_identity import code_hash
 from lpca.base.files import StorageError, read_json, write_json
@@ -21,7 +20,7 @@ from lpca.gate.plan import evidence_path, gate_conditions, sound_spec
 from lpca.gate.runner import Runner
 from lpca.gatespec.model import Spec
 from lpca.lab.grid import Cell, Grid
-from lpca.lab.summary import Reading, not_measured, read
+from lpca.lab.summary import CodecSummary, not_measured, summary_of
 from lpca.receivers.model import Receiver
 from lpca.tasks import TASKS, Task
 
@@ -29,17 +28,25 @@ EVIDENCE, BROKEN = "evidence", "broken.json"
 
 
 @dataclass(frozen=True)
-class Named:
-    """What a receiver makes of a grid: each codec's key by its label, and how it is called."""
+class GridKeys:
+    """Each codec's key by its label, and how the receiver is called that they are for."""
 
-    keys: Mapping[str, str]
+    by_label: Mapping[str, str]
     receiver: Mapping[str, str]
 
 
-def name_cells(
+def keys_of(
     grid: Grid, spec: Spec, task: Task, receiver: Receiver, cells: list[Cell] | None = None
-) -> Named:
-    """Name everything that the evidence of `cells` (all, unless given) follows from."""
+) -> GridKeys:
+    """Hash everything that the evidence of each codec follows from.
+
+    Args:
+        grid: whose codecs they are.
+        spec: the grid's, with its gate.
+        task: the spec's.
+        receiver: loaded, on the kind of device and in the precision that codecs are measured in.
+        cells: only these codecs; all unless given.
+    """
     setting = {
         "gate": grid.gate,
         "spec": hash_file(Path(spec.file)),
@@ -54,7 +61,7 @@ def name_cells(
         keys[cell.label] = hash_data([identity.hash(), setting])
     dtype = str(receiver.dtype).removeprefix("torch.")
     about = {"name": receiver.name, "device": receiver.device.type, "dtype": dtype}
-    return Named(keys, about)
+    return GridKeys(keys, about)
 
 
 @dataclass(eq=False)
@@ -64,24 +71,28 @@ class Results:
     grid: Grid
     spec: Spec
     folder: Path
-    named: Named
+    keys: GridKeys
     _began: float = field(default_factory=time.time)
-    _readings: dict[str, Reading] = field(default_factory=dict)
+    _summaries: dict[str, CodecSummary] = field(default_factory=dict)
 
-    def reading(self, cell: Cell) -> Reading | None:
+    def summary(self, cell: Cell) -> CodecSummary | None:
         """What a codec came to; None while it is still to be measured."""
         key = self.key(cell)
-        if key not in self._readings:
+        if key not in self._summaries:
             evidence = _evidence(self.evidence(cell))
             if evidence is not None and evidence.run == key:
-                self._readings[key] = read(evidence)
+                self._summaries[key] = summary_of(evidence)
             elif (reason := self._broken(cell)) is not None:
-                self._readings[key] = not_measured(reason)
-        return self._readings.get(key)
+                self._summaries[key] = not_measured(reason)
+        return self._summaries.get(key)
+
+    def missing(self) -> list[Cell]:
+        """The codecs that are still to be measured, each row once before any a second time."""
+        return [cell for cell in self.grid.cells() if self.summary(cell) is None]
 
     def key(self, cell: Cell) -> str:
         """Names everything that a codec's evidence follows from."""
-        return self.named.keys[cell.label]
+        return self.keys.by_label[cell.label]
 
     def place(self, cell: Cell) -> Path:
         """The folder of a codec's evidence."""
@@ -101,9 +112,12 @@ class Results:
 
     def _broken(self, cell: Cell) -> str | None:
         """Why a codec broke since this process began; earlier ones are tried again."""
-        held = _stored(self.place(cell) / BROKEN)
-        fresh = held is not None and float(held.get("at", 0.0)) >= self._began
-        return str(held["reason"]) if held and fresh else None
+        try:
+            held = read_json(self.place(cell) / BROKEN)
+            return str(held["reason"]) if held["at"] >= self._began else None
+        except (StorageError, LookupError, TypeError):
+            # none is there, or not as it is written here
+            return None
 
 
 def deciding_code(spec: Spec, gate: str, task: Task) -> str:
@@ -129,11 +143,3 @@ def _evidence(path: Path) -> Evidence | None:
         return read_evidence(path) if path.exists() else None
     except (StorageError, EvidenceError):
         return None
-
-
-def _stored(path: Path) -> dict[str, Any] | None:
-    try:
-        held = read_json(path) if path.exists() else None
-    except StorageError:
-        return None
-    return held if isinstance(held, dict) else None

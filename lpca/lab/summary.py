@@ -1,17 +1,34 @@
-"""What one codec of a grid came to, read from its gate's evidence."""
+"""What one codec of a grid came to, read from its gate's evidence, and what that is called.
+
+The signature says in plain words what a codec did, by the intervals of its gate's episodes. All
+intervals are paired and at the spec's confidence. In this order:
+
+- `transmits`: the gate passes.
+- `partly transmits`: the gate does not pass, but `normal - shuffle` lies above 0: this message
+  helps more than another, and some further claim does not hold.
+- `magic prompt`: `normal - shuffle` does not lie above 0, yet training moved something: success
+  under `normal` differs from `p0`, or the right answer became more likely than under `p0`, or the
+  training loss fell. B reacts to having a prefix, or the objective was met without B.
+- `nothing learned`: none of this.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
+from statistics import variance
+from typing import Any, TypeVar
 
-from lpca.evidence import CodecFacts, ConditionNumbers, Evidence, KeptEpisode
-from lpca.gatespec.model import CODEC_LATENTS, Score
+from lpca.evidence import CodecFacts, Evidence
+from lpca.gatespec.model import CODEC_LATENTS
 from lpca.stats import Interval, PairedTable, Verdict, mean_difference, tango
 
+TRANSMITS, PARTLY = "transmits", "partly transmits"
+MAGIC_PROMPT, NOTHING = "magic prompt", "nothing learned"
+NEEDED = ("p0", "normal", "shuffle")
+"""Conditions without which no signature can be read."""
 PAIRS = (("normal", "p0"), ("normal", "null"), ("normal", "shuffle"))
 """Success is compared, first minus second."""
 NLL_PAIRS = (("p0", "normal"), ("null", "normal"), ("shuffle", "normal"))
@@ -19,6 +36,8 @@ NLL_PAIRS = (("p0", "normal"), ("null", "normal"), ("shuffle", "normal"))
 TENTH = 10
 """Training losses are compared between the first and the last 1/10 of the steps."""
 FEWEST_LOSSES = 3
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,7 @@ class Bits:
 
 
 @dataclass(frozen=True)
-class Reading:
+class CodecSummary:
     """One codec under the gate. Without a verdict that may be read the numbers are absent.
 
     `effects` are of success ("normal - p0"), `nll_gaps` of the right answer's negative
@@ -124,63 +143,112 @@ class Reading:
         """Whether it has numbers."""
         return bool(self.conditions)
 
+    @property
+    def signature(self) -> str:
+        """What the codec did; empty where there is no verdict to be read."""
+        if not self.readable:
+            return ""
+        if self.verdict is Verdict.PASS:
+            return TRANSMITS
+        if self.effects["normal - shuffle"].above:
+            return PARTLY
+        return MAGIC_PROMPT if self.moved else NOTHING
 
-def not_measured(reason: str) -> Reading:
+    @property
+    def moved(self) -> list[str]:
+        """What training moved, whatever the message: reasons with their numbers."""
+        found = []
+        success, likelihood = self.effects["normal - p0"], self.nll_gaps["p0 - normal"]
+        if success.above or success.below:
+            found.append(f"normal − p0 {_with_interval(success, 100.0)} points")
+        if likelihood.above:
+            found.append(
+                f"the right answer {_with_interval(likelihood)} nats likelier than under p0"
+            )
+        if self.loss and self.loss.fell:
+            found.append(f"training loss {self.loss.first:.3g} → {self.loss.last:.3g}")
+        return found
+
+    @property
+    def why(self) -> str:
+        """The numbers that the signature rests on; for what is not read, the reason."""
+        if not self.readable:
+            return "; ".join(self.reasons)
+        gap = _with_interval(self.effects["normal - shuffle"], 100.0)
+        parts = [f"normal − shuffle {gap} points"]
+        if self.verdict is not Verdict.PASS:
+            parts += [*self.moved, f"not met: {', '.join(self.not_passed)}"]
+        return "; ".join(parts)
+
+    @property
+    def numbers(self) -> dict[str, float | None]:
+        """What is averaged over training seeds, by name; None where it is not known."""
+        return {
+            **{name: rate.rate for name, rate in self.conditions.items()},
+            **{name: effect.mean for name, effect in self.effects.items()},
+            **{f"nll {name}": gap.mean for name, gap in self.nll_gaps.items()},
+            "cosine": self.cosine,
+            "norm ratio": self.norm_ratio,
+            "bits": self.bits.bits if self.bits else None,
+            "training seconds": self.seconds.training if self.seconds else None,
+            "evaluation seconds": self.seconds.evaluation if self.seconds else None,
+        }
+
+
+def not_measured(reason: str) -> CodecSummary:
     """What could not be measured, and why."""
-    return Reading(Verdict.NOT_MEASURED, (reason,))
+    return CodecSummary(Verdict.NOT_MEASURED, (reason,))
 
 
-def read(evidence: Evidence) -> Reading:
-    """Return a gate's reading; of an INVALID or NOT MEASURED gate only why it is so."""
-    verdict, reasons = evidence.verdict, evidence.reasons
-    if verdict in (Verdict.INVALID, Verdict.NOT_MEASURED):
-        return Reading(verdict, reasons)
-    confidence, score, episodes = evidence.confidence, evidence.score, evidence.episodes
-    codec, similar = evidence.codec, evidence.similarity
+def summary_of(evidence: Evidence) -> CodecSummary:
+    """Return what a codec came to; of an INVALID or NOT MEASURED gate only why it is so."""
+    if evidence.verdict in (Verdict.INVALID, Verdict.NOT_MEASURED):
+        return CodecSummary(evidence.verdict, evidence.reasons)
+    score, confidence, codec = evidence.score, evidence.confidence, evidence.codec
+    similar, rates, success, nll = evidence.similarity, {}, {}, {}
+    # a grid's gate has a codec, whose prefixes are compared
     assert codec is not None
     assert similar is not None
-    nll = {name: _nll(episodes, name) for name in evidence.conditions}
-    return Reading(
-        verdict,
-        reasons,
+    for name, numbers in evidence.conditions.items():
+        counted = numbers.under(score)
+        interval = counted.interval
+        rates[name] = Rate(counted.successes, numbers.n, interval.low, interval.high)
+        success[name] = [one.outcomes[name].success(score) for one in evidence.episodes]
+        # in nats, summed over the right answer's tokens
+        nll[name] = [-one.outcomes[name].scores[one.right] for one in evidence.episodes]
+    return CodecSummary(
+        evidence.verdict,
+        evidence.reasons,
         confidence,
         tuple(one.id for one in evidence.criteria if one.verdict is not Verdict.PASS),
-        {name: _rate(one, score) for name, one in evidence.conditions.items()},
-        {
-            f"{first} - {second}": _difference(episodes, first, second, score, confidence)
-            for first, second in PAIRS
-            if {first, second} <= nll.keys()
-        },
+        rates,
+        _effects(PAIRS, success, lambda first, second: _difference(first, second, confidence)),
         {name: sum(values) / len(values) for name, values in nll.items()},
-        {
-            f"{first} - {second}": _gap(nll[first], nll[second], confidence)
-            for first, second in NLL_PAIRS
-            if {first, second} <= nll.keys()
-        },
+        _effects(NLL_PAIRS, nll, lambda first, second: _gap(first, second, confidence)),
         similar.between,
         similar.norm_ratio,
         _bits(evidence, codec),
-        _loss([one.loss for one in codec.history], codec.recipe or {}),
+        _loss([step.loss for step in codec.history], codec.recipe or {}),
         codec.origin,
         _seconds(evidence, codec),
     )
 
 
-def _rate(condition: ConditionNumbers, score: Score) -> Rate:
-    counted = condition.under(score)
-    return Rate(counted.successes, condition.n, counted.interval.low, counted.interval.high)
+def _effects(
+    pairs: Sequence[tuple[str, str]],
+    values: Mapping[str, Sequence[Value]],
+    compare: Callable[[Sequence[Value], Sequence[Value]], Effect],
+) -> dict[str, Effect]:
+    """Each pair of conditions that both were run, episode by episode."""
+    return {
+        f"{first} - {second}": compare(values[first], values[second])
+        for first, second in pairs
+        if {first, second} <= values.keys()
+    }
 
 
-def _nll(episodes: Sequence[KeptEpisode], condition: str) -> list[float]:
-    """The right answer's negative log-likelihood by episode, in nats, summed over its tokens."""
-    return [-one.outcomes[condition].scores[one.right] for one in episodes]
-
-
-def _difference(
-    episodes: Sequence[KeptEpisode], first: str, second: str, score: Score, confidence: float
-) -> Effect:
-    one, two = ([e.outcomes[name].success(score) for e in episodes] for name in (first, second))
-    table = PairedTable.from_outcomes(one, two)
+def _difference(first: Sequence[bool], second: Sequence[bool], confidence: float) -> Effect:
+    table = PairedTable.from_outcomes(first, second)
     return _effect(table.difference, tango(table, confidence))
 
 
@@ -205,11 +273,11 @@ def _bits(evidence: Evidence, codec: CodecFacts) -> Bits | None:
 
 def _loss(losses: Sequence[float], recipe: Mapping[str, Any]) -> Loss | None:
     """Of the first stage whose loss fell, else of the last: stages minimise different things."""
-    stops = list(accumulate(one["steps"] for one in recipe.get("curriculum", ())))
+    stops = list(accumulate(stage["steps"] for stage in recipe.get("curriculum", ())))
     starts = [0, *stops[:-1]]
     stages = [losses[a:b] for a, b in zip(starts, stops, strict=True)] if stops else [losses]
     found = [_stage_loss(own) for own in stages if own]
-    return next((one for one in found if one.fell), found[-1] if found else None)
+    return next((loss for loss in found if loss.fell), found[-1] if found else None)
 
 
 def _stage_loss(losses: Sequence[float]) -> Loss:
@@ -218,13 +286,8 @@ def _stage_loss(losses: Sequence[float]) -> Loss:
     means = sum(first) / count, sum(last) / count
     if count < FEWEST_LOSSES:
         return Loss(*means, None)
-    error = math.sqrt((_variance(first) + _variance(last)) / count)
+    error = math.sqrt((variance(first) + variance(last)) / count)
     return Loss(*means, means[0] - means[1] > 2.0 * error)
-
-
-def _variance(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return sum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
 def _seconds(evidence: Evidence, codec: CodecFacts) -> Seconds:
@@ -234,8 +297,21 @@ def _seconds(evidence: Evidence, codec: CodecFacts) -> Seconds:
     if training is not None and 0 < resumed < steps:
         training *= steps / (steps - resumed)
     kept = (evidence.cache or {}).items()
-    own = [block for name, keys in kept if name in CODEC_LATENTS for block in keys]
-    seconds = evidence.seconds
-    fresh = not any(block.cached for block in own)
-    evaluation = seconds["encode"] + seconds["evaluate"] if fresh else None
-    return Seconds(training, resumed, evaluation)
+    own = [block for name, blocks in kept if name in CODEC_LATENTS for block in blocks]
+    was_computed = not any(block.cached for block in own)
+    seconds = evidence.seconds["encode"] + evidence.seconds["evaluate"] if was_computed else None
+    return Seconds(training, resumed, seconds)
+
+
+def _with_interval(effect: Effect, unit: float = 1.0) -> str:
+    """A difference with its interval, in a unit."""
+    low, high = (
+        f"{sign}∞" if bound is None else _signed(bound * unit)
+        for bound, sign in ((effect.low, "−"), (effect.high, "+"))
+    )
+    return f"{_signed(effect.mean * unit)} [{low}, {high}]"
+
+
+def _signed(value: float) -> str:
+    digits = 1 if abs(value) >= 10.0 else 2
+    return f"{value:+.{digits}f}".replace("-", "−")

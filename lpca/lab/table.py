@@ -1,4 +1,4 @@
-"""The table of a grid: every codec's reading, and each row's over its training seeds.
+"""The table of a grid: every codec, and each row over its training seeds; and its files.
 
 Training seeds share their test episodes, so that seeds times episodes are not independent: over
 seeds a row has the mean and the range, never an interval. Intervals stand at each codec.
@@ -6,28 +6,37 @@ seeds a row has the mean and the range, never an interval. Intervals stand at ea
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
+from lpca.base.files import write_bytes, write_json, write_text
+from lpca.base.numbers import PERCENT, POINTS, amount, counted, level, number
 from lpca.gatespec.model import CODEC_LATENTS
-from lpca.lab.signature import signature, why
-from lpca.lab.summary import Rate, Reading
+from lpca.lab.results import Results
+from lpca.lab.summary import CodecSummary, Effect, Rate
+from lpca.report.markdown import code, plain, table
 from lpca.stats import Verdict
 
 FORMAT = 1
+FILES = ("table.md", "table.csv", "forest.svg", "table.json")
+"""What is written; the last one when the others are there."""
+MISSING = "–"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One codec of the grid; without a `reading` it is still to be measured."""
+class CodecEntry:
+    """One codec of the grid; without a `summary` it is still to be measured."""
 
     row: str
     k: int
     seed: int
     evidence: str
-    reading: Reading | None
+    summary: CodecSummary | None
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Summary:
+class RowSummary:
     """One row of the grid at one k, over those of its `seeds` training seeds that can be read."""
 
     row: str
@@ -56,30 +65,28 @@ class Table:
     """A grid as far as it is measured."""
 
     about: Mapping[str, Any]
-    entries: Sequence[Entry]
+    entries: Sequence[CodecEntry]
 
     @property
     def complete(self) -> bool:
         """Whether no codec is still to be measured."""
-        return all(one.reading is not None for one in self.entries)
+        return all(entry.summary is not None for entry in self.entries)
 
-    def summaries(self) -> list[Summary]:
+    def rows(self) -> list[RowSummary]:
         """Each row at each k, in the grid's order."""
-        groups: dict[tuple[str, int], list[Entry]] = {}
-        for one in self.entries:
-            groups.setdefault((one.row, one.k), []).append(one)
-        return [_summary(row, k, own) for (row, k), own in groups.items()]
+        groups: dict[tuple[str, int], list[CodecEntry]] = {}
+        for entry in self.entries:
+            groups.setdefault((entry.row, entry.k), []).append(entry)
+        return [_row_summary(row, k, own) for (row, k), own in groups.items()]
 
     def shared(self, k: int) -> dict[str, Rate]:
         """The conditions that are the same for every codec at a k: no codec has a part in them."""
-        readable = [r for one in self.entries if one.k == k and (r := _readable(one))]
-        if not readable:
-            return {}
-        first = readable[0].conditions
+        at_k = [entry.summary for entry in self.entries if entry.k == k and entry.summary]
+        held = [summary.conditions for summary in at_k if summary.readable]
         return {
             name: rate
-            for name, rate in first.items()
-            if name not in CODEC_LATENTS and all(one.conditions[name] == rate for one in readable)
+            for name, rate in (held[0] if held else {}).items()
+            if name not in CODEC_LATENTS and all(one[name] == rate for one in held)
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,78 +95,249 @@ class Table:
             "format": FORMAT,
             **self.about,
             "complete": self.complete,
-            "codecs": [_entry(one) for one in self.entries],
-            "rows": [asdict(one) for one in self.summaries()],
+            "codecs": [_as_json(entry) for entry in self.entries],
+            "rows": [asdict(row) for row in self.rows()],
         }
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
-    place = {"row": entry.row, "k": entry.k, "seed": entry.seed}
-    if entry.reading is None:
+def table_of(results: Results) -> Table:
+    """A grid's table as far as it is measured."""
+    grid, spec = results.grid, results.spec
+    gate = spec.gates[grid.gate]
+    about: dict[str, Any] = {
+        "name": grid.name,
+        "gate": gate.name,
+        "spec": Path(spec.file).name,
+        "n": spec.episodes(gate),
+        "answers": gate.answers,
+        "score": spec.evaluation.score,
+        "confidence": spec.evaluation.confidence,
+        "announced": spec.evaluation.checkpoints,
+        "receiver": dict(results.keys.receiver),
+        "recipes": {row.name: row.recipe.content() for row in grid.rows},
+    }
+    entries = []
+    for cell in grid.in_order():
+        evidence = str(results.evidence(cell).relative_to(results.folder))
+        entries.append(
+            CodecEntry(cell.row.name, cell.k, cell.seed, evidence, results.summary(cell))
+        )
+    return Table(about, entries)
+
+
+def write_table(grid: Table, out: Path) -> None:
+    """Write the table in every form; StorageError when it cannot be."""
+    from lpca.report.figures import lab_figure, svg
+
+    data = grid.to_dict()
+    words, lines, forest, whole = (out / name for name in FILES)
+    write_text(words, markdown(grid))
+    write_text(lines, as_csv(grid))
+    write_bytes(forest, svg(lab_figure(data)))
+    write_json(whole, data, indent=1)
+
+
+def _as_json(entry: CodecEntry) -> dict[str, Any]:
+    place, summary = {"row": entry.row, "k": entry.k, "seed": entry.seed}, entry.summary
+    if summary is None:
         return {**place, "verdict": None}
-    reading = asdict(entry.reading)
     return {
         **place,
-        "evidence": entry.evidence if entry.reading.verdict != Verdict.NOT_MEASURED else None,
-        **reading,
-        "signature": signature(entry.reading),
-        "why": why(entry.reading),
+        "evidence": None if summary.verdict is Verdict.NOT_MEASURED else entry.evidence,
+        **asdict(summary),
+        "signature": summary.signature,
+        "why": summary.why,
     }
 
 
-def _readable(entry: Entry) -> Reading | None:
-    return entry.reading if entry.reading and entry.reading.readable else None
-
-
-def _summary(row: str, k: int, entries: Sequence[Entry]) -> Summary:
-    measured = [one.reading for one in entries if one.reading]
-    readable = [one for one in measured if one.readable]
-    return Summary(
+def _row_summary(row: str, k: int, entries: Sequence[CodecEntry]) -> RowSummary:
+    measured = [entry.summary for entry in entries if entry.summary]
+    readable = [summary for summary in measured if summary.readable]
+    return RowSummary(
         row,
         k,
         len(entries),
-        dict(Counter(one.verdict.value for one in measured)),
-        dict(Counter(signature(one) for one in readable)),
-        {name: _spread(values) for name, values in _numbers(readable)},
+        dict(Counter(summary.verdict.value for summary in measured)),
+        dict(Counter(summary.signature for summary in readable)),
+        dict(_spreads([summary.numbers for summary in readable])),
     )
 
 
-def _numbers(readings: Sequence[Reading]) -> Iterator[tuple[str, list[float]]]:
-    """Every number that all readings have, by name."""
-    for name, of in _columns(readings).items():
-        values = [of(one) for one in readings]
-        known = [value for value in values if value is not None]
-        if known and len(known) == len(values):
-            yield name, known
+def _spreads(numbers: Sequence[Mapping[str, float | None]]) -> Iterator[tuple[str, Spread]]:
+    """Of every number that all seeds have."""
+    for name in numbers[0] if numbers else ():
+        values = [value for own in numbers if (value := own.get(name)) is not None]
+        if len(values) == len(numbers):
+            yield name, Spread(sum(values) / len(values), min(values), max(values))
 
 
-def _columns(readings: Sequence[Reading]) -> dict[str, Callable[[Reading], float | None]]:
-    if not readings:
-        return {}
-    first = readings[0]
-    return {
-        **{name: _rate_of(name) for name in first.conditions},
-        **{name: _effect_of(name) for name in first.effects},
-        **{f"nll {name}": _gap_of(name) for name in first.nll_gaps},
-        "cosine": lambda one: one.cosine,
-        "norm ratio": lambda one: one.norm_ratio,
-        "bits": lambda one: one.bits.bits if one.bits else None,
-        "training seconds": lambda one: one.seconds.training if one.seconds else None,
-        "evaluation seconds": lambda one: one.seconds.evaluation if one.seconds else None,
-    }
+def markdown(grid: Table) -> str:
+    """The whole table: what no codec has a part in, each row over its seeds, each codec."""
+    about = grid.about
+    lines = [
+        f"# {plain(about['name'])}",
+        "",
+        f"Gate {code(about['gate'])} of {code(about['spec'])}, receiver "
+        f"{code(about['receiver']['name'])} ({about['receiver']['dtype']}), "
+        f"n = {about['n']} episodes (answers {about['answers']}, scored by {about['score']}). "
+        f"{_standing(grid)} Every codec is judged as one of {about['announced']} on the same test "
+        "episodes (`evaluation: checkpoints`): a gate that passes also passes with its alpha "
+        "divided by that number.",
+        "",
+    ]
+    for k in dict.fromkeys(entry.k for entry in grid.entries):
+        lines += _of_one_k(grid, k)
+    lines += ["## Every codec", "", *_every_codec(grid), ""]
+    return "\n".join(lines)
 
 
-def _rate_of(name: str) -> Callable[[Reading], float | None]:
-    return lambda one: one.conditions[name].rate if name in one.conditions else None
+def _standing(grid: Table) -> str:
+    if grid.complete:
+        return f"All {len(grid.entries)} codecs of the grid are here."
+    waiting = sum(entry.summary is None for entry in grid.entries)
+    return f"**{waiting} of {len(grid.entries)} codecs are still to be measured.**"
 
 
-def _effect_of(name: str) -> Callable[[Reading], float | None]:
-    return lambda one: one.effects[name].mean if name in one.effects else None
+def _of_one_k(grid: Table, k: int) -> Iterator[str]:
+    shared = grid.shared(k)
+    names = [name for name in _conditions(grid) if name not in shared]
+    yield from (f"## k = {k}", "")
+    if shared:
+        intervals = f"{level(grid.about['confidence'])} intervals"
+        told = (
+            f"`{name}` {counted(one.successes, one.n)} {_interval(one)}"
+            for name, one in shared.items()
+        )
+        yield (
+            f"The same for every row (no codec has a part in them), with {intervals}: "
+            f"{', '.join(told)}."
+        )
+        yield ""
+    head = ["row", "gate", *(f"`{name}`" for name in names), "normal − shuffle, points"]
+    head += ["NLL null − normal", "NLL shuffle − normal", "cosine", "norm ratio", "bits"]
+    head += ["training", "evaluation", "signature"]
+    yield from table(head, [_row(one, names) for one in grid.rows() if one.k == k])
+    yield from ("", "Numbers are means over training seeds, with the range in brackets.", "")
 
 
-def _gap_of(name: str) -> Callable[[Reading], float | None]:
-    return lambda one: one.nll_gaps[name].mean if name in one.nll_gaps else None
+def _row(row: RowSummary, conditions: list[str]) -> list[str]:
+    def cell(name: str, digits: int, unit: float = 1.0, after: str = "", sign: str = "") -> str:
+        if (found := row.numbers.get(name)) is None:
+            return MISSING
+        mean, low, high = (
+            f"{value * unit:{sign},.{digits}f}".replace("-", "−")
+            for value in (found.mean, found.low, found.high)
+        )
+        return f"{mean}{after}" if low == high else f"{mean}{after} ({low} … {high})"
+
+    return [
+        plain(row.row),
+        _counts(row.verdicts),
+        *(cell(name, 1, 100.0, " %") for name in conditions),
+        cell("normal - shuffle", 1, 100.0, sign="+"),
+        *(cell(f"nll {name} - normal", 2, sign="+") for name in ("null", "shuffle")),
+        *(cell(name, 2) for name in ("cosine", "norm ratio")),
+        cell("bits", 0),
+        *(cell(f"{what} seconds", 0, after=" s") for what in ("training", "evaluation")),
+        _counts(row.signatures),
+    ]
 
 
-def _spread(values: Sequence[float]) -> Spread:
-    return Spread(sum(values) / len(values), min(values), max(values))
+def _counts(counts: Mapping[str, int]) -> str:
+    """Verdicts in their own order, then signatures in the alphabet's."""
+    ordered = [name for name in Verdict if name in counts]
+    names = [*ordered, *sorted(counts.keys() - set(ordered))]
+    return ", ".join(f"{counts[name]} {name}" for name in names) or MISSING
+
+
+def _every_codec(grid: Table) -> list[str]:
+    names = _conditions(grid)
+    head = ["row", "k", "seed", "gate", *(f"`{name}`" for name in names), "signature", "why"]
+    return table(head, [_codec(entry, names) for entry in grid.entries])
+
+
+def _codec(entry: CodecEntry, conditions: list[str]) -> list[str]:
+    place, summary = [plain(entry.row), str(entry.k), str(entry.seed)], entry.summary
+    if summary is None:
+        return [*place, "to be measured", *([MISSING] * (len(conditions) + 2))]
+    rates = [summary.conditions.get(name) for name in conditions]
+    return [
+        *place,
+        f"**{summary.verdict}**",
+        *(f"{_rate(one.rate)} {_interval(one)}" if one else MISSING for one in rates),
+        summary.signature or MISSING,
+        plain(summary.why),
+    ]
+
+
+def _rate(rate: float | None) -> str:
+    return MISSING if rate is None else amount(rate, PERCENT, column=True)
+
+
+def _interval(rate: Rate) -> str:
+    low, high = (number(end, PERCENT, column=True) for end in (rate.low, rate.high))
+    return f"[{low}, {high}]"
+
+
+def _conditions(grid: Table) -> list[str]:
+    held = [entry.summary.conditions for entry in grid.entries if entry.summary]
+    return list(dict.fromkeys(name for conditions in held for name in conditions))
+
+
+def as_csv(grid: Table) -> str:
+    """One line per codec, every number with its interval in columns of its own."""
+    rows = [_flat(entry) for entry in grid.entries]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    text = StringIO()
+    writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _flat(entry: CodecEntry) -> dict[str, Any]:
+    flat: dict[str, Any] = {"row": entry.row, "k": entry.k, "seed": entry.seed}
+    summary = entry.summary
+    if summary is None:
+        return flat
+    flat |= {"verdict": summary.verdict.value, "signature": summary.signature}
+    flat |= {"reasons": "; ".join(summary.reasons)}
+    flat |= {"criteria_not_passed": " ".join(summary.not_passed)}
+    for name, rate in summary.conditions.items():
+        flat |= {f"{name}_{what}": value for what, value in asdict(rate).items()}
+    effects = {**summary.effects, **{f"nll_{n}": gap for n, gap in summary.nll_gaps.items()}}
+    for name, effect in effects.items():
+        flat |= _with_interval(name.replace(" - ", "_minus_"), effect)
+    flat |= {"cosine": summary.cosine, "norm_ratio": summary.norm_ratio}
+    if summary.bits:
+        flat |= {"bits": summary.bits.bits, "bits_kind": summary.bits.kind}
+    if summary.loss:
+        flat |= {"loss_first": summary.loss.first, "loss_last": summary.loss.last}
+    if summary.seconds:
+        flat |= {"training_seconds": summary.seconds.training, "origin": summary.origin}
+        flat["evaluation_seconds"] = summary.seconds.evaluation
+    return flat
+
+
+def _with_interval(name: str, effect: Effect) -> dict[str, float | None]:
+    return {name: effect.mean, f"{name}_low": effect.low, f"{name}_high": effect.high}
+
+
+def text(grid: Table) -> Iterator[str]:
+    """A narrow table for a terminal; the files hold the rest."""
+    width = max(len("row"), *(len(entry.row) for entry in grid.entries)) + 2
+    head = f"{'normal':>7}{'shuffle':>9}{'difference':>12}  gate; signature"
+    yield f"{'row':<{width}}{'k':>3}  {head}"
+    for row in grid.rows():
+        means = {name: found.mean for name, found in row.numbers.items()}
+        normal, shuffle = _rate(means.get("normal")), _rate(means.get("shuffle"))
+        points = MISSING
+        if (gap := means.get("normal - shuffle")) is not None:
+            points = number(gap, POINTS, column=True, signed=True).replace("-", "−")
+        told = "; ".join(filter(None, [_counts(row.verdicts), _counts(row.signatures)]))
+        yield f"{row.row:<{width}}{row.k:>3}  {normal:>7}{shuffle:>9}{points:>12}  {told}"
+    for entry in grid.entries:
+        if (summary := entry.summary) and not summary.readable:
+            told = f"{summary.verdict}: {'; '.join(summary.reasons)}"
+            yield f"{entry.row}, k={entry.k}, seed {entry.seed}: {told}"
+    yield _standing(grid).replace("**", "")

@@ -30,8 +30,7 @@ def attachments_of(evidence: Evidence, written: bytes) -> Iterator[Attached]:
     yield Attached("evidence", written, AttachmentType.JSON)
     yield Attached("episodes", episode_table(evidence).encode(), AttachmentType.CSV)
     yield Attached("prompts as B saw them", prompts(evidence).encode(), AttachmentType.TEXT)
-    from lpca.report.figures import similarity_figure, training_figure
-    from lpca.report.figures.readings import name_of
+    from lpca.report.figures import name_of, similarity_figure, training_figure
 
     codec = evidence.codec
     if codec is not None and len(codec.history) >= LEAST_FOR_A_CURVE:

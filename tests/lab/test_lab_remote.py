@@ -12,11 +12,18 @@ from lpca.base.errors import RequestError
 from lpca.base.exit_codes import ExitCode
 from lpca.commands.cli import main
 from lpca.gate.plan import LEDGER, sound_spec, task_of
+from lpca.lab.engines import ENGINES, Job, engine_of
+from lpca.lab.engines.ray import RayEngine
 from lpca.lab.grid import read_grid
-from lpca.lab.on_ray import RayWork, address_of
-from lpca.lab.remote import Outcome, ledger_texts, measure_there, name_there, order_of
+from lpca.lab.measure import (
+    MeasuredThere,
+    keys_there,
+    ledger_texts,
+    measure_there,
+    order_of,
+    without_beside,
+)
 from lpca.lab.results import Results
-from lpca.lab.work import without_beside
 from lpca.validity.ledger import LedgerEntry, add_entry
 
 
@@ -39,11 +46,12 @@ def order(here):
     return order_of(grid, spec, task_of(spec), "stub", "cpu", 32)
 
 
-def work_on(order, named):
+def engine_for(order, keys):
     grid = read_grid("grid.yaml")
     spec = without_beside(sound_spec(grid.spec), grid.gate)
-    out = Results(grid, spec, grid.spec.resolve().parent / "out", named)
-    return RayWork(out, order, grid.spec.resolve().parent / LEDGER, Quiet(), SimpleNamespace())
+    out = grid.spec.resolve().parent / "out"
+    job = Job("ray", grid, spec, out, "stub", "cpu", 32, Quiet())
+    return RayEngine(job, Results(grid, spec, out, keys), order, SimpleNamespace())
 
 
 def without_time(evidence):
@@ -56,8 +64,8 @@ def without_time(evidence):
 
 
 def test_the_evidence_is_the_one_of_a_local_run(here, order, whole, tmp_path, monkeypatch):
-    named = name_there(order)
-    key = named.keys["prefix, k=4, seed 1"]
+    keys = keys_there(order)
+    key = keys.by_label["prefix, k=4, seed 1"]
     monkeypatch.setenv("LPCA_CACHE", str(tmp_path / "elsewhere"))
     outcome = measure_there(order, 3, key, {})
     assert outcome.reason == ""
@@ -67,18 +75,18 @@ def test_the_evidence_is_the_one_of_a_local_run(here, order, whole, tmp_path, mo
         # how many looks came before is the one thing that the order of a grid changes
         one["checks"] = [c for c in one["checks"] if c["id"] != "ledger_intact"]
     assert without_time(found) == without_time(wanted)
-    assert [look.run for look in outcome.looks] == [key]
+    assert [entry.run for entry in outcome.ledger_entries] == [key]
     assert not (here.path / LEDGER).exists(), "the machine that measures keeps nothing"
 
-    work = work_on(order, named)
-    cell = work.results.grid.cells()[3]
+    engine = engine_for(order, keys)
+    cell = engine.results.grid.cells()[3]
     for _ in range(2):
-        work._keep(cell, outcome)
-    assert work.results.reading(cell).verdict == "INCONCLUSIVE"
+        engine.keep(cell, outcome)
+    assert engine.results.summary(cell).verdict == "INCONCLUSIVE"
     (book,) = (here.path / LEDGER).glob("*.jsonl")
     assert len(book.read_text().splitlines()) == 1, "a result that comes twice counts once"
     again = measure_there(order, 3, key, ledger_texts(here.path / LEDGER))
-    assert again.looks == ()
+    assert again.ledger_entries == ()
 
 
 def test_a_machine_that_would_compute_another_codec_does_not(order):
@@ -88,22 +96,23 @@ def test_a_machine_that_would_compute_another_codec_does_not(order):
 
 
 def test_codecs_that_others_left_no_place_for_are_judged_anew(here, order):
-    work = work_on(order, name_there(order))
-    look = LedgerEntry("t" * 64, "r", 4, (1.0, 0.0), "main", 60, "e", "c", "PASS", "run")
+    engine = engine_for(order, keys_there(order))
+    entry = LedgerEntry("t" * 64, "r", 4, (1.0, 0.0), "main", 60, "e", "c", "PASS", "run")
     for index in range(8):
-        assert not work._overdrawn(Outcome("there", "{}", looks=(look,))), index
-        add_entry(work.ledger, replace(look, fingerprint=(0.0, 1.0 + index)))
-    assert work._overdrawn(Outcome("there", "{}", looks=(look,)))
-    refused = replace(look, verdict="INVALID")
-    assert not work._overdrawn(Outcome("there", "{}", looks=(refused,)))
+        assert not engine.is_overdrawn(MeasuredThere("there", "{}", ledger_entries=(entry,))), index
+        add_entry(engine.job.ledger, replace(entry, fingerprint=(0.0, 1.0 + index)))
+    assert engine.is_overdrawn(MeasuredThere("there", "{}", ledger_entries=(entry,)))
+    refused = replace(entry, verdict="INVALID")
+    assert not engine.is_overdrawn(MeasuredThere("there", "{}", ledger_entries=(refused,)))
 
 
-def test_engines_have_names():
-    assert address_of("ray") is None
-    assert address_of("ray://head:10001") == "ray://head:10001"
-    for wrong in ("spark", "ray:", "ray://", "raysomething"):
+def test_engines_are_found_by_their_scheme():
+    assert list(ENGINES) == ["local", "ray"]
+    assert engine_of("local") is ENGINES["local"]
+    assert engine_of("ray") is engine_of("ray://head:10001") is RayEngine
+    for wrong in ("spark", "ray:", "ray://", "raysomething", "local://here"):
         with pytest.raises(RequestError, match="allowed: local, ray, ray://HOST:PORT"):
-            address_of(wrong)
+            engine_of(wrong)
 
 
 def test_without_ray_one_line_says_what_to_install(here, monkeypatch, capsys):

@@ -13,9 +13,8 @@ from lab_evidence import N, evidence
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from whole_evidence import typed
 
-from lpca.lab.show import as_csv, markdown, text
-from lpca.lab.summary import not_measured, read
-from lpca.lab.table import Entry, Table
+from lpca.lab.summary import not_measured, summary_of
+from lpca.lab.table import CodecEntry, Table, as_csv, markdown, text
 from lpca.report.figures import lab_figure, svg
 
 ABOUT = {
@@ -33,8 +32,9 @@ ABOUT = {
 MAGIC = {"normal": 15, "shuffle": 15}
 
 
-def entry(row, seed, k=4, held=None, reading=None):
-    return Entry(row, k, seed, f"evidence/{row}{seed}.json", read(typed(held)) if held else reading)
+def entry(row, seed, k=4, held=None, summary=None):
+    summary = summary_of(typed(held)) if held else summary
+    return CodecEntry(row, k, seed, f"evidence/{row}{seed}.json", summary)
 
 
 def failing(verdict="FAIL", **changes):
@@ -49,15 +49,15 @@ def made():
             entry("answer", 1, held=evidence(rates={"normal": 57})),
             entry("answer", 2, held=failing(rates={"normal": 48})),
             entry("m|se*", 0, held=failing(rates=MAGIC)),
-            entry("m|se*", 1, reading=not_measured("CodecError: too wide")),
+            entry("m|se*", 1, summary=not_measured("CodecError: too wide")),
             entry("m|se*", 2),
         ],
     )
 
 
-class TestSummaries:
+class TestRows:
     def test_mean_and_range_over_seeds(self):
-        row = made().summaries()[0]
+        row = made().rows()[0]
         assert (row.row, row.k, row.seeds) == ("answer", 4, 3)
         assert row.verdicts == {"PASS": 2, "FAIL": 1}
         assert row.signatures == {"transmits": 2, "partly transmits": 1}
@@ -66,7 +66,7 @@ class TestSummaries:
         assert (normal.low, normal.high) == (48 / N, 57 / N)
 
     def test_only_what_can_be_read_is_averaged(self):
-        row = made().summaries()[1]
+        row = made().rows()[1]
         assert row.verdicts == {"FAIL": 1, "NOT MEASURED": 1}
         assert row.numbers["normal"].mean == 15 / N
         assert row.signatures == {"magic prompt": 1}
@@ -75,13 +75,13 @@ class TestSummaries:
         held = evidence()
         held["cache"]["normal"][0]["cached"] = True
         table = Table(ABOUT, [entry("a", 0, held=evidence()), entry("a", 1, held=held)])
-        numbers = table.summaries()[0].numbers
+        numbers = table.rows()[0].numbers
         assert "evaluation seconds" not in numbers
         assert numbers["training seconds"].mean == 80.0
 
     def test_each_k_is_a_row_of_its_own(self):
         table = Table(ABOUT, [entry("a", 0, 4, evidence()), entry("a", 0, 8, evidence())])
-        assert [(one.row, one.k) for one in table.summaries()] == [("a", 4), ("a", 8)]
+        assert [(one.row, one.k) for one in table.rows()] == [("a", 4), ("a", 8)]
 
     def test_what_is_shared_is_what_no_codec_has_a_part_in(self):
         assert list(made().shared(4)) == ["p0", "p1", "null"]

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from lpca.evidence import Evidence, parse_evidence
 from lpca.report import figures
 from lpca.report.figures import FigureError, svg
-from lpca.report.figures.files import _of_one_curve, write_pictures
-from lpca.report.figures.rates import LOOKS
+from lpca.report.figures.capability import MESSAGE_KINDS, of_one_curve
+from lpca.report.figures.files import write_pictures
 
 TEXTS = {"p2_16": (128.0, 60), "p2_64": (480.0, 120), "p1": (640.0, 150), "p5": (304.0, 160)}
 PER_LATENT = 128 * 32
@@ -49,7 +49,7 @@ def capability_figure(found: list[dict[str, Any]]) -> Figure:
 
 def series(figure: Figure, kind: str) -> list[tuple[float, float]]:
     """The points of one kind of message."""
-    [line] = [one for one in figure.axes[0].lines if one.get_label() == LOOKS[kind].label]
+    [line] = [one for one in figure.axes[0].lines if one.get_label() == MESSAGE_KINDS[kind].label]
     return [(float(x), float(y)) for x, y in zip(*line.get_data(), strict=True)]
 
 
@@ -92,8 +92,8 @@ def test_nothing_sent_is_a_line_and_no_point() -> None:
 
 
 def test_kinds_differ_without_colour() -> None:
-    shapes = [(look.marker, look.filled, str(look.dashes)) for look in LOOKS.values()]
-    assert len(set(shapes)) == len(LOOKS)
+    shapes = [(look.marker, look.filled, str(look.dashes)) for look in MESSAGE_KINDS.values()]
+    assert len(set(shapes)) == len(MESSAGE_KINDS)
 
 
 def test_what_must_not_be_read_is_left_out_and_counted() -> None:
@@ -148,9 +148,9 @@ def test_plot_draws_it_where_text_and_latents_have_bits(tmp_path: Path) -> None:
 
 
 def test_against_k_a_codebook_does_not_stand_beside_continuous_latents() -> None:
-    assert {one.k for one in _of_one_curve(typed(RUNS))} == {1, 2, 8}
-    assert len(_of_one_curve(typed(RUNS))) == 3
-    assert _of_one_curve(typed(RUNS[3:])) == typed(RUNS[3:])
+    assert {one.k for one in of_one_curve(typed(RUNS))} == {1, 2, 8}
+    assert len(of_one_curve(typed(RUNS))) == 3
+    assert of_one_curve(typed(RUNS[3:])) == typed(RUNS[3:])
 
 
 def test_a_size_that_cuts_nothing_is_said_to() -> None:

@@ -12,7 +12,7 @@ from made_evidence import SECRET, evidence, outcomes, save, signed
 from lpca.commands.cli import main
 from lpca.evidence import parse_evidence
 from lpca.report.attempts.kept import RECORD
-from lpca.report.attempts.next_steps import next_steps
+from lpca.report.attempts.page import next_steps
 from lpca.report.figures import gate_figure, svg
 from lpca.report.markdown import code, plain
 from lpca.validity.catalogue import CHECKS

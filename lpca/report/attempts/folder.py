@@ -1,4 +1,4 @@
-"""A folder of attempts: which are there, the next number, and what is written beside them."""
+"""A folder of attempts: which are there, the next number, and the index over all of them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lpca.base.files import cache_dir, locked, read_json, write_file
+from lpca.base.files import cache_dir, locked, read_json, write_bytes, write_text
 from lpca.base.hashing import hash_data
+from lpca.base.numbers import PERCENT, amount
 from lpca.evidence import Evidence, to_data
 from lpca.gatespec.model import Spec
 from lpca.report.attempts import kept as keeping
-from lpca.report.attempts import published
-from lpca.report.attempts.index import index
+from lpca.report.attempts import page, published
 from lpca.report.attempts.kept import (
     RECORD,
     Attempt,
@@ -26,12 +26,19 @@ from lpca.report.attempts.kept import (
     RecordFacts,
     facts_of,
 )
-from lpca.report.attempts.page import page
-from lpca.report.attempts.picture import glance
+from lpca.report.markdown import plain, table
 
 INDEX = "index.md"
+SHOWN = ("normal", "p0", "null", "shuffle")
+"""Conditions whose success stands in the index."""
 _FILE = re.compile(r"[a-z][a-z0-9_]*-attempt-[0-9]{2,6}\.(json|md)")
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\s+(.*)", re.DOTALL)
+_ABOUT = (
+    "One row per attempt at a gate, also of those that failed. Success by each gate's own score. "
+    "VALID: the validity checks hold; INVALID: they do not, and its numbers are not to be read; "
+    "UNCHECKED: it was published without them. The verdict is another matter: it says what a "
+    "valid attempt showed."
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,16 @@ class Folder:
     def record(self, file: Path, texts: Sequence[str]) -> Recorded:
         """Write the page of a run's evidence under the next number of its gate.
 
-        Notes carry the evidence's date unless they begin with their own. RecordError where the
-        same run was recorded with other content.
+        Args:
+            file: the evidence.
+            texts: notes for the decision log; they carry the evidence's date unless they begin
+                with their own.
+
+        Returns:
+            The page, which may have been there before.
+
+        Raises:
+            RecordError: it is no run's evidence, or the same run was recorded with other content.
         """
         run = keeping.read(file)
         if not isinstance(run, Attempt) or run.record is not None:
@@ -68,16 +83,27 @@ class Folder:
             return self._write(facts, Attempt(keeping.compact(evidence), facts))
 
     def record_published(self, file: Path, spec: Spec, texts: Sequence[str]) -> list[Recorded]:
-        """Write the pages of a file of published attempts, each under its own number."""
+        """Write the pages of a file of published attempts, each under its own number.
+
+        Args:
+            file: the attempts, as their author wrote them.
+            spec: what their counts are judged by.
+            texts: notes for each decision log.
+
+        Raises:
+            RecordError: one is incomplete, or another one has its number.
+        """
         found = keeping.read(file)
         attempts = [] if isinstance(found, Attempt) else found["attempts"]
         return [self._record_published(held, file, spec, texts) for held in attempts]
 
     def write_index(self) -> Path:
         """Write the index over every attempt that is here; return its path."""
+        ordered = sorted(self.attempts(), key=lambda kept: facts_of(kept).identity)
+        head = ("attempt", "date", "gate", "receiver", "k", *SHOWN, "status", "verdict")
+        lines = ["# Attempts", "", _ABOUT, "", *table(head, map(_index_row, ordered))]
         path = self.path / INDEX
-        text = index(self.attempts())
-        write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
+        write_text(path, "\n".join(lines) + "\n")
         return path
 
     def attempts(self) -> Iterator[Attempt | Published]:
@@ -107,11 +133,11 @@ class Folder:
     def _write(self, facts: RecordFacts, kept: Attempt | Published) -> Recorded:
         path, picture = self.path / f"{facts.id}.md", self.path / f"{facts.id}.svg"
         if isinstance(kept, Attempt):
-            text, drawn = page(kept, picture.name), glance(kept.evidence)
-            write_file(picture, lambda part: part.write_bytes(drawn))
+            text, drawn = page.page(kept, picture.name), glance(kept.evidence)
+            write_bytes(picture, drawn)
         else:
-            text = published.published_page(kept)
-        write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
+            text = published.page(kept)
+        write_text(path, text)
         keeping.write(self.path / f"{facts.id}.json", kept)
         return Recorded(path, new=True)
 
@@ -124,11 +150,10 @@ class Folder:
     def _same(self, evidence: Evidence, sha256: str) -> AttemptId | None:
         for kept in self.attempts():
             facts = facts_of(kept)
-            identity = facts.identity
             if facts.sha256 == sha256:
-                return identity
+                return facts.identity
             if isinstance(kept, Attempt) and _run_of(kept.evidence) == _run_of(evidence):
-                raise RecordError(f"{identity} is of the same run, yet its evidence differs")
+                raise RecordError(f"{facts.id} is of the same run, yet its evidence differs")
         return None
 
     def _next(self, gate: str) -> AttemptId:
@@ -143,13 +168,36 @@ class Folder:
             yield
 
 
+def glance(evidence: Evidence) -> bytes:
+    """An attempt's picture as SVG; matplotlib is imported only when one is drawn."""
+    from lpca.report.figures import gate_figure, svg
+
+    return svg(gate_figure(evidence))
+
+
 def _run_of(evidence: Evidence) -> tuple[str, str, int | None]:
     return evidence.run, evidence.gate, evidence.k
 
 
 def _notes(date: str, texts: Sequence[str]) -> tuple[Note, ...]:
-    notes = []
-    for text in texts:
-        own = _DATE.fullmatch(text.strip())
-        notes.append(Note(own[1], own[2]) if own else Note(date, text.strip()))
-    return tuple(notes)
+    found = [(_DATE.fullmatch(text.strip()), text.strip()) for text in texts]
+    return tuple(Note(own[1], own[2]) if own else Note(date, text) for own, text in found)
+
+
+def _index_row(kept: Attempt | Published) -> list[str]:
+    identity = facts_of(kept).identity
+    link = f"[{identity.number:02d}]({identity}.md)"
+    if not isinstance(kept, Attempt):
+        return [link, *published.index_cells(kept["attempts"][0], SHOWN)]
+    evidence = kept.evidence
+    rates = {n: amount(rate, PERCENT, column=True) for n, rate in evidence.rates.items()}
+    return [
+        link,
+        evidence.written[:10],
+        f"`{evidence.gate}`",
+        plain(evidence.receiver.name),
+        "-" if evidence.k is None else str(evidence.k),
+        *(rates.get(name, "-") for name in SHOWN),
+        page.validity(evidence),
+        page.verdict(evidence),
+    ]

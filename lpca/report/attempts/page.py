@@ -1,4 +1,4 @@
-"""The page of an attempt that was measured, from its evidence alone."""
+"""The page of an attempt that was measured, and what follows from it: from its evidence alone."""
 
 from __future__ import annotations
 
@@ -6,20 +6,65 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lpca.evidence import (
-    CheckResult,
-    CodecFacts,
-    EpisodesUsed,
-    Evidence,
-    Similarity,
-    to_data,
-)
+from lpca.evidence import CodecFacts, CriterionResult, Evidence, to_data
 from lpca.report.attempts.kept import Attempt, RecordFacts
-from lpca.report.attempts.next_steps import next_steps
 from lpca.report.markdown import code, conditions_table, criteria_table, plain, table, validity_line
+from lpca.stats import Verdict
 
 _RESULTS = {True: "passed", False: "**FAILED**", None: "did not apply"}
 LEDGER_CHECKS = ("ledger_intact", "checkpoints_accounted", "looks_accounted")
+FRESH = (
+    "Whatever is changed, choose it on validation episodes and judge it on a fresh `seed:`; these "
+    "test episodes have been seen."
+)
+_ADVICE = {
+    frozenset({"normal", "shuffle"}): (
+        "the receiver does as well with another message: train so that a wrong message costs "
+        "(contrast the right answer's likelihood against other messages of the batch)"
+    ),
+    frozenset({"shuffle", "p0"}): (
+        "a contradicting message does not mislead: the receiver does not read the latents' content"
+    ),
+    frozenset({"normal", "static"}): (
+        "one trained prefix that never sees a message does as well: what helps is not the message"
+    ),
+    frozenset({"normal", "null"}): (
+        "zeros do as well: look whether training lowered the loss, and at each latent's norm"
+    ),
+    frozenset({"normal", "p0"}): (
+        "no message does as well: look whether training lowered the loss, then try a larger k"
+    ),
+    frozenset({"normal", "p1"}): (
+        "the text does better: the codec loses what the receiver needs; try a larger k"
+    ),
+    frozenset({"embed", "p1"}): (
+        "the injection path changes the message's own embeddings: mend it before anything else"
+    ),
+    frozenset({"null", "p0"}): "k zero vectors change the receiver's answers by themselves",
+    frozenset({"random", "p0"}): "noise of the latents' size changes the receiver's answers",
+}
+"""What a contradicted claim on a pair of conditions asks for."""
+_TOLD_APART = ("architecture", "curriculum")
+
+
+def page(attempt: Attempt, picture: str) -> str:
+    """Return the Markdown page of a kept attempt; `picture` is an image file beside it."""
+    evidence, facts = attempt.evidence, attempt.recorded
+    date = evidence.written[:10]
+    sections = {
+        "Status": list(_status(evidence)),
+        "Configuration": table(["what", "value"], _configuration(evidence)),
+        "Results": list(_results(evidence, picture)),
+        "Criteria": list(_criteria(evidence)),
+        "Validity checklist": _checks(evidence),
+        "Decision log": [
+            *(f"- {date}: {line}" for line in _decisions(evidence)),
+            *(f"- {line}" for line in notes(facts)),
+        ],
+        "Artefacts": _artefacts(evidence, facts),
+        "Next steps": [f"- {line}" for line in next_steps(evidence)],
+    }
+    return document(facts, verdict(evidence), sections)
 
 
 def validity(evidence: Evidence) -> str:
@@ -29,33 +74,18 @@ def validity(evidence: Evidence) -> str:
     return "VALID" if any(one.passed for one in evidence.checks) else "UNCHECKED"
 
 
-def page(attempt: Attempt, picture: str) -> str:
-    """Return the Markdown page of a kept attempt; `picture` is an image file beside it."""
-    kept, facts = attempt.evidence, attempt.recorded
-    sections = {
-        "Status": _status(kept),
-        "Configuration": table(["what", "value"], _configuration(kept)),
-        "Results": _results(kept, picture),
-        "Criteria": _criteria(kept),
-        "Validity checklist": _checks(kept.checks),
-        "Decision log": [f"- {line}" for line in _decisions(kept, facts)],
-        "Artefacts": _artefacts(kept, facts),
-        "Next steps": [f"- {line}" for line in next_steps(kept)],
-    }
-    head = f"{facts.identity.gate}, attempt {facts.identity.number:02d}: {verdict(kept)}"
-    return document(head, sections)
-
-
-def verdict(kept: Evidence) -> str:
+def verdict(evidence: Evidence) -> str:
     """The verdict; where any of several k suffices, it is that of this k before Holm."""
-    return f"{kept.verdict} (this k alone)" if kept.any_of_k else str(kept.verdict)
+    return f"{evidence.verdict} (this k alone)" if evidence.any_of_k else str(evidence.verdict)
 
 
-def document(title: str, sections: Mapping[str, Sequence[str]]) -> str:
+def document(facts: RecordFacts, came_to: str, sections: Mapping[str, Sequence[str]]) -> str:
     """Return a page from its sections; pages are made again, so none says when it was made."""
-    lines = [f"# {plain(title)}", "", "Made by `lpca record`. [All attempts](index.md)."]
-    for name, held in sections.items():
-        lines += ["", f"## {name}", "", *held]
+    attempt = facts.identity
+    lines = [f"# {plain(f'{attempt.gate}, attempt {attempt.number:02d}: {came_to}')}"]
+    lines += ["", "Made by `lpca record`. [All attempts](index.md)."]
+    for name, text in sections.items():
+        lines += ["", f"## {name}", "", *text]
     return "\n".join(lines) + "\n"
 
 
@@ -65,144 +95,197 @@ def notes(facts: RecordFacts) -> Iterator[str]:
         yield f"{note.date}: {plain(note.text)}"
 
 
-def _status(kept: Evidence) -> list[str]:
-    return [
-        f"**{validity(kept)}**: {validity_line(kept)}"
-        + "".join(f"; required `{one.name}` {one.verdict}" for one in kept.required)
-        + ".",
-        "",
-        f"**Verdict: {verdict(kept)}**. Claim: {plain(kept.title)}.",
-        *_family(kept.any_of_k),
-        *(f"\n- {plain(reason)}" for reason in kept.reasons),
-    ]
+def _status(evidence: Evidence) -> Iterator[str]:
+    required = "".join(f"; required `{one.name}` {one.verdict}" for one in evidence.required)
+    yield f"**{validity(evidence)}**: {validity_line(evidence)}{required}."
+    yield ""
+    yield f"**Verdict: {verdict(evidence)}**. Claim: {plain(evidence.title)}."
+    if evidence.any_of_k:
+        names = ", ".join(map(str, evidence.any_of_k))
+        yield f"\nAny k of {names} suffices: the gate is decided by all of them, after Holm."
+    for reason in evidence.reasons:
+        yield f"\n- {plain(reason)}"
 
 
-def _family(ks: Sequence[int]) -> list[str]:
-    if not ks:
-        return []
-    names = ", ".join(map(str, ks))
-    return ["", f"Any k of {names} suffices: the gate is decided by all of them, after Holm."]
-
-
-def _configuration(kept: Evidence) -> Iterator[list[str]]:
-    receiver, task = kept.receiver, kept.task
-    settings = [f"{plain(key)} {plain(value)}" for key, value in task.items() if key != "name"]
-    yield ["date", plain(kept.written)]
-    yield ["gate", f"`{kept.gate}`, answers {plain(kept.answers)}, scored by {kept.score}"]
-    yield ["k", "-" if kept.k is None else str(kept.k)]
+def _configuration(evidence: Evidence) -> Iterator[list[str]]:
+    receiver, looks, task = evidence.receiver, evidence.looks, dict(evidence.task)
+    episodes = f"{looks.used} of {looks.declared} declared"
+    if looks.rule is not None:
+        episodes += f"; ended at look {looks.look} of {len(looks.sizes)} ({looks.rule})"
+    scored = f"answers {plain(evidence.answers)}, scored by {evidence.score}"
+    yield ["date", plain(evidence.written)]
+    yield ["gate", f"`{evidence.gate}`, {scored}"]
+    yield ["k", "-" if evidence.k is None else str(evidence.k)]
     yield ["receiver", plain(f"{receiver.name} ({receiver.dtype}, {receiver.device})")]
-    yield ["codec", _part(kept.codec)]
-    yield ["static prefix", _part(kept.static)]
-    yield ["task", ", ".join([plain(task["name"]), *settings])]
-    yield ["episodes", _episodes(kept.looks)]
-    yield ["command", code(shlex.join(kept.command))]
-    yield ["versions", _listed(kept.versions)]
-    yield ["machine", _listed(kept.machine)]
-    yield ["seconds", _listed(kept.seconds)]
+    yield ["codec", _codec(evidence.codec)]
+    yield ["static prefix", _codec(evidence.static)]
+    yield ["task", ", ".join(filter(None, [plain(task.pop("name")), _listed(task)]))]
+    yield ["episodes", episodes]
+    yield ["command", code(shlex.join(evidence.command))]
+    yield ["versions", _listed(evidence.versions)]
+    yield ["machine", _listed(evidence.machine)]
+    yield ["seconds", _listed(evidence.seconds)]
 
 
-def _part(part: CodecFacts | None) -> str:
+def _codec(codec: CodecFacts | None) -> str:
     """A codec's or a control's facts; its hashes stand among the artefacts."""
-    if part is None:
+    if codec is None:
         return "none"
-    own = {
-        "architecture": part.architecture,
-        "origin": part.origin,
-        "seed": part.seed,
-        "bits": part.bits,
+    facts = {
+        "architecture": codec.architecture,
+        "origin": codec.origin,
+        "seed": codec.seed,
+        "bits": codec.bits,
     }
-    known = {key: value for key, value in own.items() if value is not None}
-    return _listed({**known, **_recipe(part.recipe or {})})
+    known = {name: value for name, value in facts.items() if value is not None}
+    return _listed({**known, **_recipe(codec.recipe or {})})
 
 
 def _recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """How it was trained; before there were recipes, settings without a curriculum."""
     if "curriculum" not in recipe:
         return dict(recipe)
-    settings = {key: value for key, value in recipe["architecture"].items() if key != "name"}
+    rest = {name: value for name, value in recipe.items() if name not in _TOLD_APART}
+    settings = {name: value for name, value in recipe["architecture"].items() if name != "name"}
     stages = [f"{stage['steps']} steps of {_weights(stage)}" for stage in recipe["curriculum"]]
-    numbers = {key: one for key, one in recipe.items() if key not in ("architecture", "curriculum")}
-    return {**settings, "trained": ", then ".join(stages), **numbers}
+    return {**settings, "trained": ", then ".join(stages), **rest}
 
 
 def _weights(stage: Mapping[str, Any]) -> str:
     return " + ".join(f"{weight:g} {name}" for name, weight in stage["objective"].items())
 
 
-def _episodes(looks: EpisodesUsed) -> str:
-    counts = f"{looks.used} of {looks.declared} declared"
-    if looks.rule is None:
-        return counts
-    return f"{counts}; ended at look {looks.look} of {len(looks.sizes)} ({looks.rule})"
-
-
 def _listed(facts: Mapping[str, Any]) -> str:
-    return ", ".join(f"{plain(key)} {plain(value)}" for key, value in facts.items())
+    return ", ".join(f"{plain(name)} {plain(value)}" for name, value in facts.items())
 
 
-def _results(kept: Evidence, picture: str) -> list[str]:
-    unread = ["INVALID: these numbers are here to find the fault, not to be read as a result.", ""]
-    shown = f"![{kept.gate} at a glance]({picture})"
-    lines = unread if validity(kept) == "INVALID" else []
-    return [*lines, *conditions_table(kept), "", *_similarity(kept.similarity), shown]
+def _results(evidence: Evidence, picture: str) -> Iterator[str]:
+    if evidence.is_invalid:
+        yield "INVALID: these numbers are here to find the fault, not to be read as a result."
+        yield ""
+    yield from conditions_table(evidence)
+    yield ""
+    if (found := evidence.similarity) is not None:
+        between = "-" if found.between is None else f"{found.between:.2f}"
+        yield (
+            f"Prefixes of different messages have a mean cosine of {between}; a latent's norm is "
+            f"{found.norm_ratio:.2f} times that of an embedding."
+        )
+        yield ""
+    yield f"![{evidence.gate} at a glance]({picture})"
 
 
-def _similarity(found: Similarity | None) -> list[str]:
-    if not found:
-        return []
-    between = "-" if found.between is None else f"{found.between:.2f}"
-    return [
-        f"Prefixes of different messages have a mean cosine of {between}; a latent's norm is "
-        f"{found.norm_ratio:.2f} times that of an embedding.",
-        "",
-    ]
+def _criteria(evidence: Evidence) -> Iterator[str]:
+    for required in evidence.required:
+        yield from (f"Required `{required.name}`: {required.verdict}", "")
+        yield from (*criteria_table(required.criteria), "")
+    if evidence.is_invalid:
+        yield f"The criteria of `{evidence.gate}` were not read."
+        return
+    yield from (f"`{evidence.gate}`: {evidence.verdict}", "")
+    yield from (*criteria_table(evidence.criteria), "")
+    yield "Counts of paired episodes: both succeed, first only, second only, neither."
 
 
-def _criteria(kept: Evidence) -> list[str]:
-    lines = []
-    for required in kept.required:
-        lines += [f"Required `{required.name}`: {required.verdict}", ""]
-        lines += [*criteria_table(required.criteria), ""]
-    if validity(kept) == "INVALID":
-        return [*lines, f"The criteria of `{kept.gate}` were not read."]
-    return [
-        *lines,
-        f"`{kept.gate}`: {kept.verdict}",
-        "",
-        *criteria_table(kept.criteria),
-        "",
-        "Counts of paired episodes: both succeed, first only, second only, neither.",
-    ]
-
-
-def _checks(checks: Sequence[CheckResult]) -> list[str]:
+def _checks(evidence: Evidence) -> list[str]:
     rows = [
-        [f"`{one.id}`", plain(one.title), _RESULTS[one.passed], plain(one.detail)] for one in checks
+        [f"`{check.id}`", plain(check.title), _RESULTS[check.passed], plain(check.detail)]
+        for check in evidence.checks
     ]
     return table(["check", "what must hold", "result", "detail"], rows)
 
 
-def _decisions(kept: Evidence, facts: RecordFacts) -> Iterator[str]:
-    date = kept.written[:10]
-    for check in kept.applied_checks:
+def _decisions(evidence: Evidence) -> Iterator[str]:
+    for check in evidence.applied_checks:
         if check.id in LEDGER_CHECKS:
-            yield f"{date}: `{check.id}` {_RESULTS[check.passed]}: {plain(check.detail)}"
-    for required in kept.required:
-        yield f"{date}: required `{required.name}` is {required.verdict}"
-    for reason in kept.reasons:
-        yield f"{date}: {kept.verdict}: {plain(reason)}"
-    if validity(kept) != "INVALID":
-        for one in kept.criteria:
-            yield f"{date}: `{one.id}` {plain(one.message)}"
-    yield f"{date}: `{kept.gate}` is {kept.verdict}"
-    yield from notes(facts)
+            yield f"`{check.id}` {_RESULTS[check.passed]}: {plain(check.detail)}"
+    for required in evidence.required:
+        yield f"required `{required.name}` is {required.verdict}"
+    for reason in evidence.reasons:
+        yield f"{evidence.verdict}: {plain(reason)}"
+    if not evidence.is_invalid:
+        for result in evidence.criteria:
+            yield f"`{result.id}` {plain(result.message)}"
+    yield f"`{evidence.gate}` is {evidence.verdict}"
 
 
-def _artefacts(kept: Evidence, facts: RecordFacts) -> list[str]:
+def _artefacts(evidence: Evidence, facts: RecordFacts) -> list[str]:
     rows = [
         ["recorded", f"[{facts.id}.json]({facts.id}.json)"],
         ["from evidence", f"{code(facts.source)}, content {code(facts.sha256)}"],
-        ["run", code(kept.run)],
-        *([plain(name), code(value)] for name, value in to_data(kept.hashes).items() if value),
+        ["run", code(evidence.run)],
+        *([plain(name), code(value)] for name, value in to_data(evidence.hashes).items() if value),
     ]
     return table(["artefact", "SHA-256 or file"], rows)
+
+
+def next_steps(evidence: Evidence) -> list[str]:
+    """Return what follows from a verdict, mechanically, as Markdown: one step a line.
+
+    Nothing here is known beyond the evidence.
+    """
+    steps = {
+        Verdict.PASS: _after_pass,
+        Verdict.FAIL: _after_fail,
+        Verdict.INCONCLUSIVE: _after_fail,
+        Verdict.INVALID: _after_invalid,
+        Verdict.NOT_MEASURED: _after_not_measured,
+    }
+    return list(steps[evidence.verdict](evidence))
+
+
+def _after_pass(evidence: Evidence) -> Iterator[str]:
+    if evidence.codec is None:
+        yield "Replicate on a fresh `seed:`."
+    else:
+        yield "Replicate: this codec on a fresh `seed:`; and one of another training seed."
+    yield f"Try another receiver: this says nothing beyond {plain(evidence.receiver.name)}."
+    if evidence.answers == "seen":
+        yield "Gate on unseen answers too: these were all named in training."
+    for name in evidence.shown_with:
+        yield f"Read `{name}`, which ran beside it, and record it: it sets no exit code."
+
+
+def _after_fail(evidence: Evidence) -> Iterator[str]:
+    for result in evidence.criteria:
+        if result.verdict is Verdict.FAIL:
+            otherwise = "its claim does not hold here; the decision log has the numbers"
+            advice = _ADVICE.get(frozenset(result.claim.conditions), otherwise)
+            yield f"`{result.id}` is contradicted: {advice}."
+    for result in evidence.criteria:
+        if result.verdict is Verdict.INCONCLUSIVE:
+            yield f"`{result.id}` is undecided: {_more_episodes(result)}."
+    yield FRESH
+
+
+def _more_episodes(result: CriterionResult) -> str:
+    if result.needed_n is None:
+        return "no number of episodes is likely to show it at the observed rates"
+    return (
+        f"declare n = {result.needed_n} (power 0.8 at the observed rates) on a fresh `seed:`, or a "
+        "`sequential:` rule; adding episodes to these until it passes is a look too many"
+    )
+
+
+def _after_invalid(evidence: Evidence) -> Iterator[str]:
+    for check in evidence.failed_checks:
+        # a ledger that was altered is mended; one that is used up is not
+        if check.id in LEDGER_CHECKS[1:]:
+            yield f"`{check.id}`: judge the one that was chosen on a fresh `seed:`, once."
+        else:
+            yield f"Mend `{check.id}` ({plain(check.title)}): {plain(check.detail)}."
+    for required in evidence.required:
+        if required.verdict is not Verdict.PASS:
+            failing = [one.id for one in required.criteria if one.verdict is not Verdict.PASS]
+            names = ", ".join(f"`{id}`" for id in failing) or "its own requirements"
+            yield (
+                f"`{required.name}` is {required.verdict} ({names}): until task and receiver "
+                "pass it, nothing about the channel can be read."
+            )
+    yield "Then run it again. Until it is valid, none of its numbers is a result."
+
+
+def _after_not_measured(evidence: Evidence) -> Iterator[str]:
+    for reason in evidence.reasons:
+        yield f"Measure what is missing: {plain(reason)}."
+    yield "Run the whole gate: a gate with a criterion left out has no verdict."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from lpca.gatespec.model import CONDITIONS, Spec
 from lpca.gatespec.wording import unit_of
 from lpca.judge import OutcomeError
 from lpca.judge.marginals import Attempt, attempts_of, pairing_range
-from lpca.report.attempts.kept import AttemptId, RecordError, facts_of
+from lpca.report.attempts.kept import AttemptId, Published, RecordError, facts_of
 from lpca.report.attempts.page import document, notes
 from lpca.report.markdown import code, plain, table
 from lpca.stats import wilson
@@ -62,22 +62,41 @@ def validity(held: Mapping[str, Any]) -> str:
     return "INVALID" if held["status"] == "INVALID" else "UNCHECKED"
 
 
-def published_page(kept: Mapping[str, Any]) -> str:
+def page(kept: Published) -> str:
     """Return the Markdown page of a published attempt."""
-    held = kept["attempts"][0]
-    identity = AttemptId.parse(held["id"])
+    held, facts = kept["attempts"][0], facts_of(kept)
     sections = {
         "Status": _status(held),
         "Configuration": table(["what", "value"], _configuration(held)),
         "Results": _results(held),
         "Criteria": _criteria(kept),
-        "Validity checklist": _faults(held),
-        "Decision log": [f"- {line}" for line in _decisions(kept)],
-        "Artefacts": _artefacts(kept, identity),
+        "Validity checklist": [
+            *("Faults, as published:", ""),
+            *(f"- {plain(fault)}" for fault in held["faults"]),
+        ],
+        "Decision log": [f"- {line}" for line in (*_decisions(kept), *notes(facts))],
+        "Artefacts": _artefacts(kept, facts.id),
         "Next steps": [f"- {line}" for line in _next(held)],
     }
-    head = f"{identity.gate}, attempt {identity.number:02d}: published as {held['status']}"
-    return document(head, sections)
+    return document(facts, f"published as {held['status']}", sections)
+
+
+def index_cells(held: Mapping[str, Any], shown: Sequence[str]) -> list[str]:
+    """A published attempt's row of the index, but for its link; a line a k."""
+    invalid = validity(held) == "INVALID"
+    rates = [
+        [_shown_rate(one.get(name))[0].replace("not published", "-") for one in held["results"]]
+        for name in shown
+    ]
+    return [
+        plain(held["date"]),
+        f"`{AttemptId.parse(held['id']).gate}`",
+        plain(held["receiver"]),
+        "<br>".join(str(one["k"]) for one in held["results"]),
+        *map("<br>".join, rates),
+        validity(held),
+        "not read" if invalid else f"NOT MEASURED (published as {plain(held['status'])})",
+    ]
 
 
 def _status(held: Mapping[str, Any]) -> list[str]:
@@ -107,7 +126,7 @@ def _value(value: Any) -> str:
 def _results(held: Mapping[str, Any]) -> list[str]:
     named = [name for name in CONDITIONS if any(name in one for one in held["results"])]
     rows = [
-        [str(one["k"]), f"`{name}`", *shown_rate(one.get(name))]
+        [str(one["k"]), f"`{name}`", *_shown_rate(one.get(name))]
         for one in held["results"]
         for name in named
     ]
@@ -130,7 +149,7 @@ def _facts(facts: Any) -> str:
     return ", ".join(f"{plain(name)} {plain(value)}" for name, value in facts.items())
 
 
-def shown_rate(held: Any) -> tuple[str, str]:
+def _shown_rate(held: Any) -> tuple[str, str]:
     """A published success and its interval, which only counts have."""
     if isinstance(held, list):
         successes, n = held
@@ -141,7 +160,7 @@ def shown_rate(held: Any) -> tuple[str, str]:
     return percent(held), "- (n not published)"
 
 
-def _criteria(kept: Mapping[str, Any]) -> list[str]:
+def _criteria(kept: Published) -> list[str]:
     if validity(kept["attempts"][0]) == "INVALID":
         return ["Not judged: it is INVALID."]
     rows = []
@@ -160,11 +179,7 @@ def _criteria(kept: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _faults(held: Mapping[str, Any]) -> list[str]:
-    return ["Faults, as published:", "", *(f"- {plain(fault)}" for fault in held["faults"])]
-
-
-def _decisions(kept: Mapping[str, Any]) -> Iterator[str]:
+def _decisions(kept: Published) -> Iterator[str]:
     held = kept["attempts"][0]
     yield f"{plain(held['date'])}: published as {plain(held['status'])}"
     for one in held.get("fixes_decided", ()):
@@ -172,7 +187,6 @@ def _decisions(kept: Mapping[str, Any]) -> Iterator[str]:
     for one in kept["judged"]:
         if "NOT MEASURED" not in one["verdicts"]:
             yield f"judged since from its counts, k={one['k']}: {plain(one['message'])}"
-    yield from notes(facts_of(kept))
 
 
 def _next(held: Mapping[str, Any]) -> Iterator[str]:
@@ -181,9 +195,9 @@ def _next(held: Mapping[str, Any]) -> Iterator[str]:
     yield "Measure it anew with outcomes by episode: what was published cannot be paired."
 
 
-def _artefacts(kept: Mapping[str, Any], identity: AttemptId) -> list[str]:
+def _artefacts(kept: Published, id: str) -> list[str]:
     lines = [
-        f"- [{identity}.json]({identity}.json): the facts as published. No outcomes by episode "
+        f"- [{id}.json]({id}.json): the facts as published. No outcomes by episode "
         "were, so it cannot be compared."
     ]
     if kept["judged"]:

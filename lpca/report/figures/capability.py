@@ -1,17 +1,37 @@
-"""Success against the number of latents, and against the bits they could hold."""
+"""What a number of latents, or of bits, is good for: success against k, and against bits."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
 from types import MappingProxyType
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lpca.base.numbers import level
 from lpca.evidence import Evidence
-from lpca.report.figures.readings import Success, receiver_of, successes
-from lpca.report.figures.style import BLUE, FAINT, INK, MARKS, MUTED, PURPLE, FigureError, picture
+from lpca.gatespec.model import TRUNCATED
+from lpca.report.figures.style import (
+    BLUE,
+    FAINT,
+    INK,
+    MARKS,
+    MUTED,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    FigureError,
+    draw_mark,
+    legend_below,
+    picture,
+    rate_ticks,
+    receiver_of,
+    set_title,
+)
+from lpca.stats import Interval
 
 REFERENCES: Mapping[str, tuple[str, Any]] = MappingProxyType(
     {"p1": (BLUE, "-"), "p0": (MUTED, (0, (5, 2))), "shuffle": (PURPLE, (0, (1, 1.5)))}
@@ -20,51 +40,112 @@ REFERENCES: Mapping[str, tuple[str, Any]] = MappingProxyType(
 SAME = ("gate", "answers", "score", "confidence", "task")
 
 
+@dataclass(frozen=True)
+class MessageKind:
+    """How a kind of message is drawn: shapes and dashes differ, not only colours."""
+
+    label: str
+    colour: str
+    marker: str
+    filled: bool
+    dashes: Any
+    """"none" where neighbours may be of different rows: no line joins them."""
+
+
+MESSAGE_KINDS: Mapping[str, MessageKind] = MappingProxyType(
+    {
+        "cut": MessageKind("text cut to N bytes (p2)", BLUE, "v", False, (0, (1, 1.5))),
+        "text": MessageKind("the whole text (p1)", BLUE, "s", True, "-"),
+        "facts": MessageKind("structured text (p5)", SKY, "D", True, "-"),
+        "nominal": MessageKind("latents, at nominal capacity", INK, "o", True, "-"),
+        "coded": MessageKind("latents from a codebook", VERMILLION, "^", False, "none"),
+        "donor": MessageKind("another's latents (shuffle)", MUTED, "x", True, "none"),
+    }
+)
+"""By name; what is drawn with one kind of mark is joined by its line."""
+_KINDS: Mapping[str, str] = MappingProxyType(
+    {**dict.fromkeys(TRUNCATED, "cut"), "p1": "text", "p5": "facts", "shuffle": "donor"}
+)
+"""By condition; `normal` is nominal or coded as its codec is."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One condition of one or more runs: mean bits a message, success, and what it is called."""
+
+    kind: str
+    bits: float
+    rate: float
+    interval: Interval
+    label: str
+
+
 @picture
 def capability_figure(evidences: Sequence[Evidence]) -> Figure:
     """Draw `normal` against k, over `p0`, `p1` and `shuffle`, from one gate at several k.
 
     The upper axis is k * d_model * bits per number: what a prefix could hold at most.
 
+    Args:
+        evidences: in any order; INVALID ones are named and not drawn.
+
     Raises:
         FigureError: they are of different gates, receivers, tasks or scores, hold no `normal`,
             or fewer than two k.
     """
-    ordered = sorted(evidences, key=lambda one: (one.k or 0, one.run))
-    refuse_mixed(ordered)
-    readable = [one for one in ordered if not one.is_invalid]
+    ordered, readable = _of_one_gate(evidences)
     if len({one.k for one in readable}) < 2:
         raise FigureError("capability against k needs valid evidence at two k or more")
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
     for name, (colour, dashes) in REFERENCES.items():
         _reference(axes, readable, name, colour, dashes)
-    for one in readable:
-        _point(axes, one)
-    _axes(axes, readable)
+    for evidence in readable:
+        _normal(axes, evidence)
+    _axes_of_k(axes, readable)
+    invalid = [one.k for one in ordered if one.is_invalid]
+    left_out = f"; INVALID, not drawn: k = {', '.join(map(str, invalid))}" if invalid else ""
     first = readable[0]
-    axes.set_title(
-        f"{first.gate}: {first.title}\n"
-        f"receiver {receiver_of(first)}, answers {first.answers}{_left_out(ordered)}",
-        loc="left",
-        size=9,
-    )
-    axes.legend(*_legend(axes), loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4)
+    setting = f"receiver {receiver_of(first)}, answers {first.answers}{left_out}"
+    set_title(axes, f"{first.gate}: {first.title}", setting)
+    # each label once, with the first mark of its kind
+    entries = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    legend_below(axes, 0.16, 4, list(entries.values()), list(entries))
     return figure
 
 
-def refuse_mixed(evidences: Sequence[Evidence]) -> None:
-    """Raise FigureError where evidence is not of one gate, task, score and receiver."""
-    for what in SAME:
-        held = [getattr(one, what) for one in evidences]
-        if len(set(map(repr, held))) > 1:
-            values = ", ".join(sorted({str(value)[:40] for value in held}))
-            raise FigureError(f"evidence of different {what} does not share a picture: {values}")
-    if len({(one.receiver.name, one.receiver.dtype) for one in evidences}) > 1:
-        raise FigureError("evidence of different receivers does not share a picture")
-    for one in evidences:
-        if one.k is None or "normal" not in one.conditions:
-            raise FigureError(f"{one.gate}: without k or the condition normal there is no curve")
+@picture
+def rates_figure(evidences: Sequence[Evidence]) -> Figure:
+    """Draw success against bits a message, on a logarithmic axis, from one gate's evidence.
+
+    A text condition that several runs share is drawn once, as they have the same episodes. Bits of
+    latents are what their codec says it needs, else the nominal capacity of their numbers.
+
+    Args:
+        evidences: in any order; INVALID ones are counted and not drawn.
+
+    Raises:
+        FigureError: they are of different gates, receivers, tasks or scores, are INVALID all, or
+            report bits of fewer than two kinds of message.
+    """
+    ordered, readable = _of_one_gate(evidences)
+    points = {point for one in readable for point in _points(one)}
+    if len({(point.kind, point.bits) for point in points}) < 2:
+        raise FigureError("success against bits needs valid evidence of two rates or more")
+    figure = Figure(figsize=(6.4, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    _guessing(axes, readable)
+    for name, kind in MESSAGE_KINDS.items():
+        label = kind.label + (_uncut(readable) if name == "text" else "")
+        own = (point for point in points if point.kind == name)
+        _series(axes, kind, label, sorted(own, key=lambda one: (one.bits, one.rate, one.label)))
+    _axes_of_bits(axes, readable)
+    left, first = len(ordered) - len(readable), readable[0]
+    setting = f"receiver {receiver_of(first)}, answers {first.answers}, n = {first.looks.used}"
+    left_out = f"; {left} INVALID, not drawn" if left else ""
+    set_title(axes, f"{first.gate}: {first.title}", setting + left_out)
+    legend_below(axes, 0.17, 2)
+    return figure
 
 
 def finite_bits(evidence: Evidence) -> float | None:
@@ -75,65 +156,87 @@ def finite_bits(evidence: Evidence) -> float | None:
     return None if bits == evidence.k * per_vector else float(bits)
 
 
-def _success(evidence: Evidence, name: str) -> Success:
-    return next(one for one in successes(evidence) if one.condition == name)
+def has_rates(evidence: Evidence) -> bool:
+    """Whether latents and text cut short, or facts, are there with their bits."""
+    held = evidence.conditions
+    texts = {*TRUNCATED, "p5"} & held.keys()
+    return bool(texts) and "normal" in held and all(one.bits is not None for one in held.values())
+
+
+def of_one_curve(evidences: Sequence[Evidence]) -> Sequence[Evidence]:
+    """What stands against k: without the codecs of a finite rate, where others are there."""
+    nominal = [one for one in evidences if not has_rates(one) or finite_bits(one) is None]
+    return nominal or evidences
+
+
+def _of_one_gate(evidences: Sequence[Evidence]) -> tuple[list[Evidence], list[Evidence]]:
+    """All by k, and those of them that may be read.
+
+    FigureError where they are not of one gate, task, score and receiver.
+    """
+    ordered = sorted(evidences, key=lambda one: (one.k or 0, one.run))
+    for what in SAME:
+        held = [getattr(one, what) for one in ordered]
+        if len(set(map(repr, held))) > 1:
+            values = ", ".join(sorted({str(value)[:40] for value in held}))
+            raise FigureError(f"evidence of different {what} does not share a picture: {values}")
+    if len({(one.receiver.name, one.receiver.dtype) for one in ordered}) > 1:
+        raise FigureError("evidence of different receivers does not share a picture")
+    for one in ordered:
+        if one.k is None or "normal" not in one.conditions:
+            raise FigureError(f"{one.gate}: without k or the condition normal there is no curve")
+    return ordered, [one for one in ordered if not one.is_invalid]
+
+
+def _mean_and_band(evidences: Sequence[Evidence], condition: str) -> tuple[float, float, float]:
+    """The mean rate of several seeds, and the ends of their intervals."""
+    rates = [one.conditions[condition].rate(one.score) for one in evidences]
+    intervals = [one.conditions[condition].under(one.score).interval for one in evidences]
+    low, high = min(one.low for one in intervals), max(one.high for one in intervals)
+    return sum(rates) / len(rates), low, high
 
 
 def _reference(
     axes: Axes, evidences: Sequence[Evidence], name: str, colour: str, dashes: Any
 ) -> None:
-    """A line through each k's rate, with a band of its intervals; the mean of several seeds."""
-    having = [one for one in evidences if name in one.conditions]
-    if not having:
+    """A line through each k's rate, with a band of its intervals."""
+    by_k: dict[int | None, list[Evidence]] = {}
+    for evidence in evidences:
+        if name in evidence.conditions:
+            by_k.setdefault(evidence.k, []).append(evidence)
+    if not by_k:
         return
-    ks = sorted({one.k for one in having if one.k is not None})
-    rates, lows, highs = [], [], []
-    for k in ks:
-        found = [_success(one, name) for one in having if one.k == k]
-        rates.append(sum(one.rate for one in found) / len(found))
-        lows.append(min(one.interval.low for one in found))
-        highs.append(max(one.interval.high for one in found))
+    ks = [k for k in by_k if k is not None]
+    rates, lows, highs = zip(*(_mean_and_band(own, name) for own in by_k.values()), strict=True)
     axes.fill_between(ks, lows, highs, color=colour, alpha=0.15, linewidth=0)
     axes.plot(ks, rates, color=colour, linestyle=dashes, linewidth=1.2, label=name)
 
 
-def _point(axes: Axes, evidence: Evidence) -> None:
+def _normal(axes: Axes, evidence: Evidence) -> None:
     """`normal` at one k; the mark is the gate's verdict."""
-    success, mark = _success(evidence, "normal"), MARKS[evidence.verdict]
-    # `refuse_mixed` takes none without
+    numbers, mark = evidence.conditions["normal"], MARKS[evidence.verdict]
+    interval = numbers.under(evidence.score).interval
+    # `_of_one_gate` takes none without
     k = evidence.k or 0
-    axes.plot([k, k], [success.interval.low, success.interval.high], color=INK, linewidth=1.6)
-    axes.plot(
-        k,
-        success.rate,
-        mark.marker or "s",
-        color=mark.colour,
-        markerfacecolor=mark.colour if mark.filled and mark.marker else "white",
-        markersize=6.5,
-        label=f"normal, gate {evidence.verdict}",
-        zorder=4,
-    )
+    axes.plot([k, k], [interval.low, interval.high], color=INK, linewidth=1.6)
+    label = f"normal, gate {evidence.verdict}"
+    draw_mark(axes, k, numbers.rate(evidence.score), mark, 6.5, label=label, zorder=4)
 
 
-def _axes(axes: Axes, evidences: Sequence[Evidence]) -> None:
+def _axes_of_k(axes: Axes, evidences: Sequence[Evidence]) -> None:
     ks = sorted({one.k for one in evidences if one.k is not None})
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(ks, [str(k) for k in ks])
-    axes.set_xticks([], minor=True)
-    axes.set_xlim(ks[0] / 1.3, ks[-1] * 1.3)
+    edges = ks[0] / 1.3, ks[-1] * 1.3
+    _at_each_k(axes, ks, edges, [str(k) for k in ks])
     axes.set_xlabel("k, number of latent vectors")
     axes.set_ylim(-0.02, 1.02)
-    axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+    rate_ticks(axes.yaxis)
     axes.set_ylabel(f"success rate ({evidences[0].score})")
     axes.grid(axis="y", color=FAINT, linewidth=0.4)
     receiver = evidences[0].receiver
     per_latent = receiver.bits_per_vector
     if per_latent is not None and receiver.d_model is not None:
         top = axes.twiny()
-        top.set_xscale("log", base=2)
-        top.set_xlim(axes.get_xlim())
-        top.set_xticks(ks, [f"{k * per_latent:,}" for k in ks])
-        top.set_xticks([], minor=True)
+        _at_each_k(top, ks, edges, [f"{k * per_latent:,}" for k in ks])
         top.spines["top"].set_visible(True)
         top.set_xlabel(
             f"nominal capacity in bits, k × {receiver.d_model} × {per_latent // receiver.d_model}: "
@@ -141,12 +244,99 @@ def _axes(axes: Axes, evidences: Sequence[Evidence]) -> None:
         )
 
 
-def _left_out(evidences: Sequence[Evidence]) -> str:
-    invalid = [one.k for one in evidences if one.is_invalid]
-    return f"; INVALID, not drawn: k = {', '.join(map(str, invalid))}" if invalid else ""
+def _at_each_k(
+    axes: Axes, ks: Sequence[int], edges: tuple[float, float], labels: Sequence[str]
+) -> None:
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(ks, labels)
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(*edges)
 
 
-def _legend(axes: Axes) -> tuple[list[Any], list[str]]:
-    """Each label once."""
-    entries = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    return list(entries.values()), list(entries)
+def _points(evidence: Evidence) -> list[Point]:
+    """What has bits: none stand nowhere on a logarithmic axis."""
+    latents = "nominal" if finite_bits(evidence) is None else "coded"
+    kinds = {**_KINDS, "normal": latents}
+    labels = {"normal": f"k={evidence.k}", **{name: f"{n} B" for name, n in TRUNCATED.items()}}
+    return [
+        Point(
+            kinds[name],
+            numbers.bits,
+            numbers.rate(evidence.score),
+            numbers.under(evidence.score).interval,
+            labels.get(name, ""),
+        )
+        for name, numbers in evidence.conditions.items()
+        if name in kinds and numbers.bits
+    ]
+
+
+def _uncut(evidences: Sequence[Evidence]) -> str:
+    """The sizes that cut no message short: as many bits as the whole, so the same point."""
+    bits = [{name: held.bits for name, held in one.conditions.items()} for one in evidences]
+    sizes = [
+        f"{size} B"
+        for name, size in TRUNCATED.items()
+        if all(one.get(name) == one.get("p1") is not None for one in bits)
+    ]
+    return f"; {', '.join(sizes)} cut nothing" if sizes else ""
+
+
+def _series(axes: Axes, kind: MessageKind, label: str, points: Sequence[Point]) -> None:
+    if not points:
+        return
+    axes.plot(
+        [one.bits for one in points],
+        [one.rate for one in points],
+        marker=kind.marker,
+        color=kind.colour,
+        markerfacecolor=kind.colour if kind.filled else "white",
+        markersize=6,
+        linewidth=1,
+        linestyle=kind.dashes,
+        label=label,
+        zorder=4,
+    )
+    # text soon gains all there is: above a point its line would cross the label
+    is_steep = kind is MESSAGE_KINDS["cut"]
+    for one in points:
+        interval = [one.interval.low, one.interval.high]
+        axes.plot([one.bits, one.bits], interval, color=kind.colour, linewidth=1.6, zorder=3)
+        if one.label:
+            axes.annotate(
+                one.label,
+                (one.bits, one.rate if is_steep else one.interval.high),
+                (5, -8) if is_steep else (0, 3),
+                textcoords="offset points",
+                ha="left" if is_steep else "center",
+                size=7,
+                color=kind.colour,
+            )
+
+
+def _guessing(axes: Axes, evidences: Sequence[Evidence]) -> None:
+    """What no message gives: a band, for no bits stand nowhere on a logarithmic axis."""
+    having = [one for one in evidences if "p0" in one.conditions]
+    if having:
+        rate, low, high = _mean_and_band(having, "p0")
+        axes.axhspan(low, high, color=FAINT, alpha=0.4, linewidth=0)
+        line: Any = {"color": MUTED, "linewidth": 1, "linestyle": (0, (5, 2))}
+        axes.axhline(rate, label="no message (p0): 0 bits", **line)
+
+
+def _axes_of_bits(axes: Axes, evidences: Sequence[Evidence]) -> None:
+    axes.set_xscale("log", base=10)
+    axes.margins(x=0.08)
+    low, high = axes.get_xlim()
+    decades = [10**power for power in range(floor(log10(low)) + 1, ceil(log10(high)))]
+    axes.set_xticks(decades, [f"{bits:,}" for bits in decades])
+    axes.set_xlim(low, high)
+    axes.set_xlabel(
+        "bits a message: 8 × bytes of text; k × log2 of a codebook; else k × d_model × bits of "
+        "a number,\nan upper bound on what continuous latents hold, not what they carry"
+    )
+    axes.set_ylim(-0.02, 1.08)
+    rate_ticks(axes.yaxis)
+    first = evidences[0]
+    axes.set_ylabel(f"success rate ({first.score}), {level(first.confidence)} interval")
+    axes.grid(color=FAINT, linewidth=0.4)

@@ -1,28 +1,132 @@
-"""What `lpca diagnose` measured beside scales: reversals and noise."""
+"""What explains a verdict: training, likeness of prefixes, reversals, scale and noise."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from lpca.report.figures.style import BLUE, FAINT, MUTED, VERMILLION, picture
+from lpca.evidence import Evidence, Similarity
+from lpca.report.figures.style import (
+    BLUE,
+    FAINT,
+    MUTED,
+    VERMILLION,
+    FigureError,
+    legend_below,
+    name_of,
+    picture,
+    rate_ticks,
+    set_title,
+)
+
+COLOURS = "cividis"
+"""Even in lightness, so that grey reads the same."""
+_OWN: Mapping[str, Any] = MappingProxyType({"color": BLUE, "marker": "o", "markersize": 4})
+STYLES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "shuffle": {
+            "color": VERMILLION,
+            "marker": "s",
+            "markersize": 8,
+            "markerfacecolor": "none",
+            "linestyle": "--",
+        },
+        "normal": {**_OWN, "linestyle": "-"},
+    }
+)
+DODGE = 0.004
+"""How far apart the intervals of the two stand, as a share of the axis."""
+REFERENCES: Mapping[str, Any] = MappingProxyType({"p0": (0, (1, 1.5)), "p1": (0, (5, 2))})
+
+
+@picture
+def training_figure(evidence: Evidence) -> Figure:
+    """Draw the codec's training loss and the shuffled-minus-right gap, both in nats, by step.
+
+    Raises:
+        FigureError: the evidence's codec has no training history.
+    """
+    codec = evidence.codec
+    if codec is None or not codec.history:
+        raise FigureError(f"{name_of(evidence)}: its codec has no training history")
+    history = codec.history
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(
+        [one.step for one in history],
+        [one.loss for one in history],
+        color=BLUE,
+        linewidth=1.3,
+        label="training loss",
+    )
+    gaps = {one.step: one.gap for one in history if one.gap is not None}
+    axes.plot(
+        list(gaps),
+        list(gaps.values()),
+        color=VERMILLION,
+        linewidth=1.0,
+        linestyle=(0, (4, 2)),
+        marker="s",
+        markersize=3.5,
+        label="gap: loss with another message − with the right one (validation)",
+    )
+    axes.axhline(0.0, color=MUTED, linewidth=0.6)
+    axes.set_xlabel("training step")
+    axes.set_ylabel("nats per answer token")
+    legend_below(axes, 0.2, 2)
+    set_title(axes, f"{name_of(evidence)}: {codec.architecture}, training seed {codec.seed}")
+    if gaps and max(gaps.values()) <= 0.0:
+        axes.text(0.99, 0.95, "the gap never rises above 0", transform=axes.transAxes, ha="right")
+    return figure
+
+
+@picture
+def similarity_figure(found: Similarity | None, name: str, split: str = "test") -> Figure:
+    """Draw the cosines between prefixes: of right messages, and of right ones with donors'.
+
+    Args:
+        found: what was compared; a record of an attempt has only the means of it.
+        name: whose prefixes they are, for the title.
+        split: the episodes they are of.
+
+    Raises:
+        FigureError: there is nothing to draw.
+    """
+    if found is None or not found.right:
+        raise FigureError(f"{name}: the evidence compares no prefixes")
+    figure, (left, right) = _side_by_side(4.1)
+    _matrix(left, found.right, f"right messages: {_mean(found.between)} off the diagonal")
+    image = _matrix(right, found.donor, f"and donors': {_mean(found.own_donor)} to its own")
+    left.set_ylabel(f"the first {len(found.seeds)} {split} episodes")
+    left.set_xlabel("the same episodes")
+    right.set_xlabel("their donors (the messages of shuffle)")
+    bar = figure.colorbar(image, ax=[left, right], shrink=0.85)
+    bar.set_label("cosine between prefixes")
+    norm = f"a latent is {found.norm_ratio:.2f} times as long as an embedding"
+    _set_title(figure, f"{name}: prefix similarity; {norm}")
+    return figure
 
 
 @picture
 def reversals_figure(part: Mapping[str, Any], title: str) -> Figure:
     """Draw each episode's NLL with its own and another's message, and who reverses.
 
+    Args:
+        part: what `lpca diagnose` says of episodes.
+        title: of the whole picture.
+
     Raises:
         FigureError: the part is incomplete.
     """
-    figure = Figure(figsize=(8.0, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = _side_by_side(3.8)
     _scatter(left, part["episodes"])
     _shares(right, part["reversed"])
-    figure.suptitle(title, x=0.01, ha="left", size=9)
+    _set_title(figure, title)
     return figure
 
 
@@ -30,43 +134,109 @@ def reversals_figure(part: Mapping[str, Any], title: str) -> Figure:
 def noise_figure(part: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """Draw success and NLL against the size of the noise.
 
+    Args:
+        part: what `lpca diagnose` says of each size.
+        title: of the whole picture.
+
     Raises:
         FigureError: the part is incomplete.
     """
-    figure = Figure(figsize=(6.4, 2.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = _side_by_side(2.8, 6.4)
     sizes = [one["size"] for one in part]
-    rates = [one["successes"] / one["n"] for one in part]
-    left.plot(sizes, rates, color=BLUE, marker="o", markersize=4)
+    left.plot(sizes, [one["successes"] / one["n"] for one in part], **_OWN)
     for one in part:
         left.plot([one["size"]] * 2, one["interval"], color=BLUE, linewidth=1.2)
-    left.set_ylim(-0.03, 1.03)
-    left.set_ylabel("success rate (likelihood)")
-    right.plot(sizes, [one["nll"] for one in part], color=BLUE, marker="o", markersize=4)
-    right.set_ylim(bottom=0.0)
-    right.set_ylabel("right answer's −log p, nats")
+    right.plot(sizes, [one["nll"] for one in part], **_OWN)
+    _success_and_nll(left, right)
     for axes in (left, right):
         axes.set_xlabel("noise / norm of the prefix")
-    figure.suptitle(title, x=0.01, ha="left", size=9)
+    _set_title(figure, title)
     return figure
 
 
+@picture
+def scales_figure(sweep: Mapping[str, Any]) -> Figure:
+    """Draw success and likelihood of the right answer against the scale of the prefix.
+
+    Args:
+        sweep: what `lpca diagnose` measured at each scale.
+
+    Raises:
+        FigureError: the sweep is incomplete.
+    """
+    figure = Figure(figsize=(6.4, 5.0), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for axes in (above, below):
+        axes.axvline(1.0, color=FAINT, linewidth=0.8)
+    n, measured, references = sweep["n"], sweep["scales"], sweep["references"]
+    scales = [one["scale"] for one in measured]
+    for name, style in STYLES.items():
+        above.plot(scales, [one[name]["successes"] / n for one in measured], label=name, **style)
+        aside = DODGE * max(1.0, max(scales)) * (1 if name == "normal" else -1)
+        for one in measured:
+            at = [one["scale"] + aside] * 2
+            above.plot(at, one[name]["interval"], color=style["color"], linewidth=1.2)
+        below.plot(scales, [one[name]["nll"] for one in measured], label=name, **style)
+    for name, dashes in REFERENCES.items():
+        line: Any = {"color": MUTED, "linestyle": dashes, "linewidth": 1.0, "label": name}
+        above.axhline(references[name]["successes"] / n, **line)
+        below.axhline(references[name]["nll"], **line)
+    rate_ticks(above.yaxis)
+    _success_and_nll(above, below)
+    below.set_xlabel("scale of the prefix (1: as the codec gives it, 0: zeros)")
+    legend_below(below, 0.25, 4)
+    set_title(
+        above,
+        f"{sweep['checkpoint']}, k = {sweep['k']}, receiver {sweep['receiver']['name']}",
+        f"{n} validation episodes: not a verdict; confirm a scale on fresh seeds",
+    )
+    return figure
+
+
+def _side_by_side(height: float, width: float = 8.0) -> tuple[Figure, Sequence[Axes]]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(1, 2)
+
+
+def _set_title(figure: Figure, title: str) -> None:
+    figure.suptitle(title, x=0.01, ha="left", size=9)
+
+
+def _success_and_nll(success: Axes, nll: Axes) -> None:
+    success.set_ylim(-0.03, 1.03)
+    success.set_ylabel("success rate (likelihood)")
+    nll.set_ylim(bottom=0.0)
+    nll.set_ylabel("right answer's −log p, nats")
+
+
+def _matrix(axes: Axes, cosines: Sequence[Sequence[float]], title: str) -> QuadMesh:
+    image = axes.pcolormesh(cosines, cmap=COLOURS, vmin=-1.0, vmax=1.0, antialiased=False)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    axes.set_title(title, size=8, color=MUTED, loc="left")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return image
+
+
+def _mean(value: float | None) -> str:
+    return "no pair" if value is None else f"mean {value:.2f}"
+
+
 def _scatter(axes: Axes, episodes: Sequence[Mapping[str, Any]]) -> None:
-    normal = [one["nll"]["normal"] for one in episodes]
-    shuffled = [one["nll"]["shuffle"] for one in episodes]
-    most = 1.05 * max(*normal, *shuffled, 0.1)
+    pairs = [(one["nll"]["normal"], one["nll"]["shuffle"], one["reversed"]) for one in episodes]
+    most = 1.05 * max(0.1, *(nll for normal, shuffle, _ in pairs for nll in (normal, shuffle)))
     axes.plot([0, most], [0, most], color=FAINT, linewidth=1.0)
     for turned, colour, marker in ((False, BLUE, "o"), (True, VERMILLION, "x")):
-        rows = zip(episodes, normal, shuffled, strict=True)
-        pairs = [(a, b) for one, a, b in rows if one["reversed"] == turned]
+        own = [(normal, shuffle) for normal, shuffle, is_turned in pairs if is_turned == turned]
         name = "reversed" if turned else "not reversed"
         axes.scatter(
-            [a for a, _ in pairs],
-            [b for _, b in pairs],
+            [normal for normal, _ in own],
+            [shuffle for _, shuffle in own],
             s=14,
             color=colour,
             marker=marker,
-            label=f"{name}: {len(pairs)}",
+            label=f"{name}: {len(own)}",
             linewidths=1.0,
         )
     axes.set_xlabel("−log p of the right answer, normal (nats)")
@@ -75,13 +245,11 @@ def _scatter(axes: Axes, episodes: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _shares(axes: Axes, found: Mapping[str, Any]) -> None:
-    rows = [("all", found)]
-    rows += [
-        (f"{name}: {one['kind']}", one) for name, kinds in found["by"].items() for one in kinds
-    ]
+    kinds = [(f"{name}: {one['kind']}", one) for name, own in found["by"].items() for one in own]
+    rows = [("all", found), *kinds]
     for at, (_, one) in enumerate(rows):
         axes.plot(one["interval"], [at, at], color=BLUE, linewidth=1.2)
-        axes.plot([one["reversed"] / one["n"]], [at], color=BLUE, marker="o", markersize=4)
+        axes.plot([one["reversed"] / one["n"]], [at], **_OWN)
     axes.set_yticks(range(len(rows)), [f"{name} (n = {one['n']})" for name, one in rows])
     axes.axvline(found["reversed"] / found["n"], color=MUTED, linewidth=0.8, linestyle=":")
     axes.invert_yaxis()

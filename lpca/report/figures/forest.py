@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from lpca.base.numbers import PERCENT, POINTS, RATIO, Unit, level, number
-from lpca.report.figures.page import LEFT, LINE, MARGIN, PLOT, RIGHT, Block, wrapped
-from lpca.report.figures.readings import Reading, Scale
-from lpca.report.figures.style import FAINT, GROUND, INK, MARKS, MUTED
+from lpca.evidence import CriterionResult, Evidence
+from lpca.report.figures.page import (
+    LEFT,
+    LINE,
+    MARGIN,
+    PLOT,
+    RIGHT,
+    Block,
+    wrapped,
+    write_left,
+    write_right,
+)
+from lpca.report.figures.style import FAINT, GROUND, INK, MARKS, MUTED, draw_mark
+from lpca.stats import Band, Claim, Interval, Rate, Ratio, beyond
 
+Scale = Literal["rate", "difference", "ratio"]
 UNITS: Mapping[Scale, Unit] = MappingProxyType(
     {"rate": PERCENT, "difference": POINTS, "ratio": RATIO}
 )
@@ -30,31 +43,75 @@ ID_WIDTH, CLAIM_WIDTH = 30, 37
 PADDING = 0.09
 
 
-def forest_blocks(rows: Sequence[Reading]) -> list[Block]:
-    """One panel for each scale that the criteria are on."""
-    blocks = []
+@dataclass(frozen=True)
+class CriterionRow:
+    """A criterion as it is drawn: `region` is where its claim holds, on its `scale`."""
+
+    label: str
+    result: CriterionResult
+    scale: Scale
+    region: Interval
+
+    @property
+    def lines(self) -> tuple[list[str], list[str]]:
+        """Its name and its claim, as they stand beside the plot."""
+        return wrapped(self.label, ID_WIDTH, 3), wrapped(self.result.text, CLAIM_WIDTH, 2)
+
+    @property
+    def height(self) -> float:
+        """In inches."""
+        return sum(map(len, self.lines)) * LINE + PADDING
+
+    @property
+    def numbers(self) -> list[float]:
+        """Margins, estimate and interval, as far as there are any."""
+        result = self.result
+        estimate = [] if result.estimate is None else [result.estimate]
+        interval = [result.interval.low, result.interval.high] if result.interval else []
+        return [*result.margins, *estimate, *interval]
+
+
+def criterion_rows(evidence: Evidence) -> list[CriterionRow]:
+    """The criteria of the required gates, then the gate's own."""
+    required = [
+        _row(f"{gate.name}: {result.id}", result)
+        for gate in evidence.required
+        for result in gate.criteria
+    ]
+    return [*required, *(_row(result.id, result) for result in evidence.criteria)]
+
+
+def _row(label: str, result: CriterionResult) -> CriterionRow:
+    return CriterionRow(label, result, _scale(result.claim), _region(result.claim, result.margins))
+
+
+def _scale(claim: Claim) -> Scale:
+    match claim:
+        case Rate() | Band():
+            return "rate"
+        case Ratio():
+            return "ratio"
+    return "difference"
+
+
+def _region(claim: Claim, margins: tuple[float, ...]) -> Interval:
+    """The margins are the evidence's; the claim says on which side of them it holds."""
+    if len(margins) == 2:
+        return Interval(*margins)
+    (margin,) = margins
+    return beyond(margin, "<" if claim.region.low == -math.inf else ">")
+
+
+def forest_blocks(rows: Sequence[CriterionRow]) -> Iterator[Block]:
+    """One panel for each scale that the criteria are on, then the key to marks and shades."""
     for scale in LABELS:
         if own := [row for row in rows if row.scale == scale]:
-            height = sum(map(_height, own))
-            blocks.append(Block(height, partial(_draw, scale, own), below=0.5))
-    return blocks
-
-
-def key_block(rows: Sequence[Reading]) -> Block:
-    """What marks and shades mean."""
+            yield Block(sum(row.height for row in own), partial(_draw, scale, own), below=0.5)
     present = [verdict for verdict in MARKS if any(r.result.verdict == verdict for r in rows)]
-    return Block(0.32, partial(_draw_key, present), wide=True)
+    yield Block(0.32, partial(_draw_key, present), wide=True)
 
 
-def _label(row: Reading) -> tuple[list[str], list[str]]:
-    return wrapped(row.label, ID_WIDTH, 3), wrapped(row.result.text, CLAIM_WIDTH, 2)
-
-
-def _height(row: Reading) -> float:
-    return sum(map(len, _label(row))) * LINE + PADDING
-
-
-def _draw(scale: Scale, rows: Sequence[Reading], axes: Axes) -> None:
+def _draw(scale: Scale, rows: Sequence[CriterionRow], axes: Axes) -> None:
     low, high = _limits(scale, rows)
     axes.set_xlim(low, high)
     axes.set_xlabel(LABELS[scale])
@@ -70,11 +127,23 @@ def _draw(scale: Scale, rows: Sequence[Reading], axes: Axes) -> None:
     span = {"xmin": (MARGIN - LEFT) / PLOT, "xmax": 1 + (RIGHT - MARGIN) / PLOT}
     top = 0.0
     for row in rows:
-        height = _height(row)
-        _draw_row(axes, row, top, height)
-        top += height
+        _draw_row(axes, row, top, top + row.height)
+        top += row.height
         if row is not rows[-1]:
             axes.axhline(top, color=GROUND, linewidth=0.6, clip_on=False, zorder=0, **span)
+
+
+def _limits(scale: Scale, rows: Sequence[CriterionRow]) -> tuple[float, float]:
+    """Everything finite is within; on the ratio's logarithmic scale zero lies beyond the edge."""
+    if scale == "rate":
+        return -0.01, 1.01
+    values = [value for row in rows for value in row.numbers if math.isfinite(value)]
+    if scale == "ratio":
+        positive = [1.0, *(value for value in values if value > 0.0)]
+        return min(positive) / 1.5, max(positive) * 1.5
+    low, high = min(0.0, *values), max(0.0, *values)
+    room = 0.06 * max(high - low, 0.1)
+    return low - room, high + room
 
 
 def _logarithmic(axes: Axes) -> None:
@@ -88,40 +157,42 @@ def _logarithmic(axes: Axes) -> None:
     axes.set_xticks([], minor=True)
 
 
-def _draw_row(axes: Axes, row: Reading, top: float, height: float) -> None:
-    _draw_label(axes, row, top)
-    result, mark = row.result, MARKS[row.result.verdict]
-    y = top + height / 2
-    right: Any = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center"}
-    bold: Any = {"weight": "bold", "size": 7.5}
-    x = 1 + 0.12 / PLOT
-    _draw_margins(axes, row, top, height)
-    if result.interval is None:
-        axes.text(x, y, result.verdict, color=mark.colour, **bold, **right)
-        _hatch(axes, row, top, height)
-        return
-    axes.text(x, y - LINE / 2, result.verdict, color=mark.colour, **bold, **right)
-    axes.text(x, y + LINE / 2, _numbers(row), color=INK, size=7, **right)
-    _shade(axes, row, top, height)
-    _draw_interval(axes, row, y)
-
-
-def _draw_label(axes: Axes, row: Reading, top: float) -> None:
-    ids, claim = _label(row)
-    left: Any = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
+def _draw_row(axes: Axes, row: CriterionRow, top: float, bottom: float) -> None:
+    ids, claim = row.lines
     for index, line in enumerate([*ids, *claim]):
         how: Any = {"weight": "bold"} if index < len(ids) else {"color": MUTED}
-        y = top + PADDING / 2 + LINE * (index + 0.5)
-        axes.text(-0.12 / PLOT, y, line, size=7.2, **how, **left)
+        write_left(axes, top + PADDING / 2 + LINE * (index + 0.5), line, size=7.2, **how)
+    for margin in row.result.margins:
+        axes.plot(
+            [margin, margin],
+            [top + 0.03, bottom - 0.03],
+            color=INK,
+            linewidth=1.0,
+            linestyle=(0, (2, 1)),
+            label=f"margin {row.label}",
+        )
+    verdict, y = row.result.verdict, top + row.height / 2
+    named: Any = {"color": MARKS[verdict].colour, "weight": "bold", "size": 7.5}
+    if row.result.interval is None:
+        write_right(axes, y, verdict, **named)
+        _hatch(axes, row, top)
+        return
+    write_right(axes, y - LINE / 2, verdict, **named)
+    write_right(axes, y + LINE / 2, _numbers(row, row.result.interval), color=INK, size=7)
+    low, high = axes.get_xlim()
+    start, stop = max(low, row.region.low), min(high, row.region.high)
+    holds = (start, top + 0.03), max(0.0, stop - start), row.height - 0.06
+    axes.add_patch(Rectangle(*holds, facecolor=GROUND, edgecolor="none", zorder=0))
+    _draw_interval(axes, row, row.result.interval, y)
 
 
-def _hatch(axes: Axes, row: Reading, top: float, height: float) -> None:
+def _hatch(axes: Axes, row: CriterionRow, top: float) -> None:
     """Where there is nothing to read."""
     axes.add_patch(
         Rectangle(
             (0.0, top + 0.04),
             1.0,
-            height - 0.08,
+            row.height - 0.08,
             transform=axes.get_yaxis_transform(),
             hatch="////",
             fill=False,
@@ -132,55 +203,24 @@ def _hatch(axes: Axes, row: Reading, top: float, height: float) -> None:
     )
 
 
-def _shade(axes: Axes, row: Reading, top: float, height: float) -> None:
-    """Where the claim holds."""
-    low, high = axes.get_xlim()
-    start, stop = max(low, row.region.low), min(high, row.region.high)
-    area = (start, top + 0.03), max(0.0, stop - start), height - 0.06
-    axes.add_patch(Rectangle(*area, facecolor=GROUND, edgecolor="none", zorder=0))
-
-
-def _draw_margins(axes: Axes, row: Reading, top: float, height: float) -> None:
-    for margin in row.result.margins:
-        axes.plot(
-            [margin, margin],
-            [top + 0.03, top + height - 0.03],
-            color=INK,
-            linewidth=1.0,
-            linestyle=(0, (2, 1)),
-            label=f"margin {row.label}",
-        )
-
-
-def _draw_interval(axes: Axes, row: Reading, y: float) -> None:
-    result, mark = row.result, MARKS[row.result.verdict]
-    assert result.interval is not None
+def _draw_interval(axes: Axes, row: CriterionRow, interval: Interval, y: float) -> None:
+    """What lies beyond the plot ends in an arrow at its edge."""
+    estimate, mark = row.result.estimate, MARKS[row.result.verdict]
     edges = axes.get_xlim()
-    low, high = result.interval.low, result.interval.high
-    ends = [max(low, edges[0]), min(high, edges[1])]
+    ends = [max(interval.low, edges[0]), min(interval.high, edges[1])]
     axes.plot(
         ends, [y, y], color=mark.colour, linewidth=1.8, label=f"interval {row.label}", zorder=3
     )
-    for value, end, arrow in ((low, ends[0], "<"), (high, ends[1], ">")):
+    for value, end, arrow in ((interval.low, ends[0], "<"), (interval.high, ends[1], ">")):
         shape = "|" if value == end else arrow
         axes.plot(end, y, shape, color=mark.colour, markersize=5, clip_on=False, zorder=3)
-    if result.estimate is not None:
-        axes.plot(
-            max(result.estimate, edges[0]),
-            y,
-            mark.marker,
-            color=mark.colour,
-            markerfacecolor=mark.colour if mark.filled else "white",
-            markersize=7 if mark.marker == "X" else 5.5,
-            markeredgewidth=1.4 if mark.filled is False else 0.6,
-            label=f"estimate {row.label}",
-            zorder=4,
-        )
+    if estimate is not None:
+        size, edge = 7 if mark.marker == "X" else 5.5, 0.6 if mark.filled else 1.4
+        how: Any = {"markeredgewidth": edge, "label": f"estimate {row.label}", "zorder": 4}
+        draw_mark(axes, max(estimate, edges[0]), y, mark, size, **how)
 
 
-def _numbers(row: Reading) -> str:
-    result = row.result
-    assert result.interval is not None
+def _numbers(row: CriterionRow, interval: Interval) -> str:
     unit = UNITS[row.scale]
 
     def shown(value: float | None) -> str:
@@ -188,33 +228,13 @@ def _numbers(row: Reading) -> str:
             return "–"
         if math.isinf(value):
             return "∞" if value > 0 else "−∞"
-        signed = unit is POINTS
-        return number(value, unit, column=True, signed=signed).replace("-", "−")
+        told = number(value, unit, column=True, signed=unit is POINTS)
+        return told.replace("-", "−")
 
-    confidence = "" if result.confidence is None else f"{level(result.confidence)} "
-    low, high = shown(result.interval.low), shown(result.interval.high)
-    return f"{shown(result.estimate)}  {confidence}[{low}, {high}]"
-
-
-def _limits(scale: Scale, rows: Sequence[Reading]) -> tuple[float, float]:
-    """Everything finite is within; on the ratio's logarithmic scale zero lies beyond the edge."""
-    if scale == "rate":
-        return -0.01, 1.01
-    values = [value for row in rows for value in _values(row) if math.isfinite(value)]
-    if scale == "ratio":
-        positive = [1.0, *(value for value in values if value > 0.0)]
-        return min(positive) / 1.5, max(positive) * 1.5
-    low, high = min(0.0, *values), max(0.0, *values)
-    room = 0.06 * max(high - low, 0.1)
-    return low - room, high + room
-
-
-def _values(row: Reading) -> Iterator[float]:
-    yield from row.result.margins
-    if row.result.estimate is not None:
-        yield row.result.estimate
-    if row.result.interval is not None:
-        yield from (row.result.interval.low, row.result.interval.high)
+    confidence = row.result.confidence
+    at_level = "" if confidence is None else f"{level(confidence)} "
+    ends = f"{shown(interval.low)}, {shown(interval.high)}"
+    return f"{shown(row.result.estimate)}  {at_level}[{ends}]"
 
 
 def _draw_key(verdicts: Sequence[str], axes: Axes) -> None:
@@ -222,10 +242,7 @@ def _draw_key(verdicts: Sequence[str], axes: Axes) -> None:
     for verdict in verdicts:
         mark = MARKS[verdict]
         if mark.marker:
-            face = mark.colour if mark.filled else "white"
-            axes.plot(
-                x + 0.06, 0.07, mark.marker, color=mark.colour, markerfacecolor=face, markersize=6
-            )
+            draw_mark(axes, x + 0.06, 0.07, mark, 6)
         else:
             box = Rectangle((x, 0.02), 0.13, 0.1, hatch="////", fill=False, edgecolor=MUTED)
             axes.add_patch(box)

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lpca.base.numbers import level
-from lpca.report.figures.page import LINE, PLOT, Block, page, wrapped
-from lpca.report.figures.style import FAINT, INK, MARKS, MUTED, picture
+from lpca.report.figures.page import LINE, Block, page, wrapped, write_left, write_right
+from lpca.report.figures.style import FAINT, INK, MARKS, MUTED, draw_mark, picture
 
 EFFECT = "normal - shuffle"
 ROW, PADDING = 0.17, 0.1
@@ -22,7 +22,10 @@ Codec = Mapping[str, Any]
 
 @picture
 def lab_figure(table: Mapping[str, Any]) -> Figure:
-    """Draw `normal - shuffle` of every codec of a grid's `table.json`, row by row, seed by seed.
+    """Draw `normal - shuffle` of every codec of a grid, row by row, seed by seed.
+
+    Args:
+        table: a grid's `table.json`.
 
     Raises:
         FigureError: the table is incomplete or broken.
@@ -31,7 +34,7 @@ def lab_figure(table: Mapping[str, Any]) -> Figure:
     for codec in table["codecs"]:
         groups.setdefault((codec["row"], codec["k"]), []).append(codec)
     several = len({k for _, k in groups}) > 1
-    rows = [(name if not several else f"{name}, k = {k}", own) for (name, k), own in groups.items()]
+    rows = [(f"{name}, k = {k}" if several else name, own) for (name, k), own in groups.items()]
     height = sum(_height(own) for _, own in rows)
     return page(
         [
@@ -66,43 +69,30 @@ def _draw(
     axes.axvline(0.0, color=MUTED, linewidth=0.8)
     interval = f"{level(table['confidence'])} interval"
     axes.set_xlabel(f"success, normal − shuffle, in points, with its paired {interval}")
-    beside = axes.get_yaxis_transform()
     top = 0.0
     for name, codecs in rows:
-        label = wrapped(name, 30, len(codecs))
-        for index, line in enumerate(label):
-            y = top + PADDING / 2 + ROW * (index + 0.5)
-            axes.text(-0.12 / PLOT, y, line, transform=beside, ha="right", va="center", size=7.5)
-        for index, codec in enumerate(codecs):
-            _codec(axes, codec, top + PADDING / 2 + ROW * (index + 0.5))
+        lines = [top + PADDING / 2 + ROW * (index + 0.5) for index in range(len(codecs))]
+        for y, text in zip(lines, wrapped(name, 30, len(codecs)), strict=False):
+            write_left(axes, y, text, size=7.5)
+        for y, codec in zip(lines, codecs, strict=True):
+            _codec(axes, codec, y)
         top += _height(codecs)
         axes.axhline(top, color=FAINT, linewidth=0.4)
 
 
 def _codec(axes: Axes, codec: Codec, y: float) -> None:
-    right: Any = {"transform": axes.get_yaxis_transform(), "ha": "left", "va": "center", "size": 7}
-    x = 1 + 0.12 / PLOT
     verdict, seed = codec["verdict"], codec["seed"]
     effect = codec.get("effects", {}).get(EFFECT)
     if verdict is None or effect is None:
-        axes.text(x, y, f"{seed}: {verdict or 'to be measured'}", color=MUTED, **right)
+        write_right(axes, y, f"{seed}: {verdict or 'to be measured'}", color=MUTED, size=7)
         return
     mark = MARKS[verdict]
-    low, high = (SPAN[0] if effect["low"] is None else effect["low"], effect["high"])
-    high = SPAN[1] if high is None else high
+    ends = zip((effect["low"], effect["high"]), SPAN, strict=True)
+    interval = [edge if end is None else end for end, edge in ends]
     name = f"{codec['row']} k={codec['k']} seed {seed}"
-    axes.plot([low, high], [y, y], color=mark.colour, linewidth=1.6, label=f"interval {name}")
-    axes.plot(
-        effect["mean"],
-        y,
-        mark.marker,
-        color=mark.colour,
-        markerfacecolor=mark.colour if mark.filled else "white",
-        markersize=5,
-        label=f"estimate {name}",
-        zorder=4,
-    )
-    axes.text(x, y, f"{seed}: {verdict}, {codec['signature']}", color=INK, **right)
+    axes.plot(interval, [y, y], color=mark.colour, linewidth=1.6, label=f"interval {name}")
+    draw_mark(axes, effect["mean"], y, mark, 5, label=f"estimate {name}", zorder=4)
+    write_right(axes, y, f"{seed}: {verdict}, {codec['signature']}", color=INK, size=7)
 
 
 def _key(axes: Axes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,6 +17,8 @@ MARGIN = 0.2
 LINE = 0.145
 """Height of a line of small text."""
 PLOT = WIDTH - LEFT - RIGHT
+GAP = 0.12
+"""Between a panel and what stands beside it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,18 @@ def page(blocks: Sequence[Block]) -> Figure:
         block.draw(axes)
         top += block.height + block.below
     return figure
+
+
+def write_left(axes: Axes, y: float, text: str, **how: Any) -> None:
+    """Write a plot's label to the left of it."""
+    across = axes.get_yaxis_transform()
+    axes.text(-GAP / PLOT, y, text, transform=across, ha="right", va="center", **how)
+
+
+def write_right(axes: Axes, y: float, text: str, **how: Any) -> None:
+    """Write to the right of a plot."""
+    across = axes.get_yaxis_transform()
+    axes.text(1 + GAP / PLOT, y, text, transform=across, ha="left", va="center", **how)
 
 
 def wrapped(text: str, width: int, most: int) -> list[str]:

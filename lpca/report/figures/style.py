@@ -1,19 +1,28 @@
-"""How pictures look: colours that survive colour blindness, marks that survive greyscale."""
+"""How pictures look: colours that survive colour blindness, marks that survive greyscale.
+
+A figure gives the same bytes on any day and in any process, whatever the user's own settings.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from io import BytesIO
 from types import MappingProxyType
 from typing import Any, ParamSpec
 
 import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lpca.base.errors import RequestError
+from lpca.evidence import Evidence
 from lpca.gatespec.claims import ClaimError
 from lpca.judge.outcomes import printable
 
@@ -22,7 +31,15 @@ Arguments = ParamSpec("Arguments")
 INK, MUTED, FAINT, GROUND = "#1a1a1a", "#595959", "#bfbfbf", "#e8e8e8"
 BLUE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 """From the palette of Okabe and Ito (2008)."""
-
+FORMATS = ("svg", "pdf", "png")
+PIXELS_PER_INCH = 150
+_UNDATED: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {
+        "svg": {"Date": None, "Creator": None},
+        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+        "png": {"Software": None},
+    }
+)
 _SETTINGS: Any = MappingProxyType(
     {
         "font.family": ["DejaVu Sans"],
@@ -41,7 +58,7 @@ _SETTINGS: Any = MappingProxyType(
         "legend.frameon": False,
         "legend.fontsize": 7.5,
         "svg.hashsalt": "lpca",
-        "svg.fonttype": "path",
+        "svg.fonttype": "path",  # letters as outlines look alike everywhere
         "pdf.fonttype": 42,
     }
 )
@@ -96,11 +113,11 @@ def picture(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 def _make_printable(figure: Figure) -> None:
     """What cannot stand in a file of XML, or in any font, is spelled out."""
-    for one in figure.findobj(Text):
-        assert isinstance(one, Text)
-        text = "\n".join(map(printable, one.get_text().split("\n")))
-        if text != one.get_text():
-            one.set_text(text)
+    for artist in figure.findobj(Text):
+        assert isinstance(artist, Text)
+        text = "\n".join(map(printable, artist.get_text().split("\n")))
+        if text != artist.get_text():
+            artist.set_text(text)
 
 
 @contextmanager
@@ -110,3 +127,76 @@ def styled() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
         yield
+
+
+def render(figure: Figure, format: str) -> bytes:
+    """A figure as a file's content.
+
+    Args:
+        figure: any figure; those of this package are drawn in lpca's style.
+        format: one of FORMATS.
+
+    Returns:
+        The bytes, which hold neither a date nor the versions of what wrote them.
+
+    Raises:
+        FigureError: the format is another, or the figure's numbers or size are beyond it.
+    """
+    if format not in FORMATS:
+        raise FigureError(f"format {format}: unknown; allowed: {', '.join(FORMATS)}")
+    buffer = BytesIO()
+    try:
+        with styled(), warnings.catch_warnings():
+            # a title in a script that the font lacks: boxes are seen, a warning stops a strict run
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            undated = dict(_UNDATED[format])
+            figure.savefig(buffer, format=format, dpi=PIXELS_PER_INCH, metadata=undated)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise FigureError(f"this cannot be drawn as {format} ({error})") from error
+    return buffer.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as SVG."""
+    return render(figure, "svg")
+
+
+def draw_mark(axes: Axes, x: float, y: float, mark: Mark, size: float, **how: Any) -> None:
+    """A verdict's mark; where it has none, a hollow square."""
+    face = mark.colour if mark.filled and mark.marker else "white"
+    axes.plot(
+        x,
+        y,
+        mark.marker or "s",
+        color=mark.colour,
+        markerfacecolor=face,
+        markersize=size,
+        **how,
+    )
+
+
+def rate_ticks(axis: Axis) -> None:
+    """Ticks of a rate: each quarter, in per cent."""
+    axis.set_ticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
+
+
+def set_title(axes: Axes, *lines: str) -> None:
+    """A picture's title, to the left above its only or topmost plot."""
+    axes.set_title("\n".join(lines), loc="left", size=9)
+
+
+def legend_below(axes: Axes, distance: float, columns: int, *entries: Sequence[Any]) -> None:
+    """A legend below a plot, `distance` of its height away; `entries` are handles and labels."""
+    axes.legend(*entries, loc="upper center", bbox_to_anchor=(0.5, -distance), ncols=columns)
+
+
+def name_of(evidence: Evidence) -> str:
+    """The gate and its k."""
+    return evidence.gate if evidence.k is None else f"{evidence.gate}, k = {evidence.k}"
+
+
+def receiver_of(evidence: Evidence) -> str:
+    """The receiver's name; of a path its last part."""
+    name = evidence.receiver.name
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
+    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name

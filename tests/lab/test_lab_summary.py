@@ -8,9 +8,15 @@ import pytest
 from lab_evidence import N, evidence
 from whole_evidence import typed
 
-from lpca.lab.signature import MAGIC_PROMPT, NOTHING, PARTLY, TRANSMITS, moved, signature, why
-from lpca.lab.summary import Bits, not_measured
-from lpca.lab.summary import read as read_typed
+from lpca.lab.summary import (
+    MAGIC_PROMPT,
+    NOTHING,
+    PARTLY,
+    TRANSMITS,
+    Bits,
+    not_measured,
+    summary_of,
+)
 from lpca.stats import PairedTable, Verdict, mean_difference, tango
 
 FLAT = [2.0, 2.2, 1.8, 2.1, 1.9] * 8
@@ -18,18 +24,18 @@ SAME = {"normal": 3.0, "shuffle": 3.0}
 GUESSES = {"normal": 15, "shuffle": 15}
 
 
-def read(held):
-    return read_typed(typed(held))
+def summed_up(held):
+    return summary_of(typed(held))
 
 
 def failed(**changes):
-    return read(evidence(verdict="FAIL", criteria=[{"id": "a", "verdict": "FAIL"}], **changes))
+    return summed_up(evidence(verdict="FAIL", criteria=[{"id": "a", "verdict": "FAIL"}], **changes))
 
 
 class TestNumbers:
     def test_success_is_the_evidences_own(self):
         held = evidence()
-        rate = read(held).conditions["normal"]
+        rate = summed_up(held).conditions["normal"]
         assert (rate.successes, rate.n, rate.rate) == (54, N, 0.9)
         assert [rate.low, rate.high] == held["conditions"]["normal"]["likelihood"]["interval"]
 
@@ -44,7 +50,7 @@ class TestNumbers:
             *(pairs.count(pair) for pair in [(True, True), (True, False)]),
             *(pairs.count(pair) for pair in [(False, True), (False, False)]),
         )
-        effect, interval = read(held).effects[f"normal - {other}"], tango(table, 0.95)
+        effect, interval = summed_up(held).effects[f"normal - {other}"], tango(table, 0.95)
         assert effect.mean == table.difference
         assert (effect.low, effect.high) == (interval.low, interval.high)
 
@@ -57,50 +63,50 @@ class TestNumbers:
                 one["outcomes"][name]["scores"][one["answer"]] for name in ("normal", other)
             )
             gaps.append(right - wrong)
-        reading = read(held)
-        found, interval = reading.nll_gaps[f"{other} - normal"], mean_difference(gaps, 0.95)
+        summary = summed_up(held)
+        found, interval = summary.nll_gaps[f"{other} - normal"], mean_difference(gaps, 0.95)
         assert found.mean == pytest.approx(statistics.fmean(gaps), abs=1e-12)
         assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
-        assert found.mean == pytest.approx(reading.nll[other] - reading.nll["normal"], abs=1e-12)
+        assert found.mean == pytest.approx(summary.nll[other] - summary.nll["normal"], abs=1e-12)
 
     def test_the_specs_score_counts(self):
         held = evidence(score="greedy")
-        assert read(held).effects["normal - shuffle"].mean == 0.0
+        assert summed_up(held).effects["normal - shuffle"].mean == 0.0
 
     def test_similarity(self):
-        reading = read(evidence())
-        assert (reading.cosine, reading.norm_ratio) == (0.25, 1.5)
+        summary = summed_up(evidence())
+        assert (summary.cosine, summary.norm_ratio) == (0.25, 1.5)
 
     def test_bits_are_nominal_unless_the_codec_has_a_finite_rate(self):
-        assert read(evidence()).bits == Bits(4 * 128 * 32, "nominal")
+        assert summed_up(evidence()).bits == Bits(4 * 128 * 32, "nominal")
         held = evidence()
         held["codec"]["bits"] = 40.0
-        assert read(held).bits == Bits(40.0, "finite")
+        assert summed_up(held).bits == Bits(40.0, "finite")
 
     def test_training_seconds_of_a_resumed_training_are_scaled_up(self):
         held = evidence()
-        assert read(held).seconds.training == 80.0
+        assert summed_up(held).seconds.training == 80.0
         held["codec"]["trained"] = {"seconds": 20.0, "resumed_at_step": 30}
-        seconds = read(held).seconds
+        seconds = summed_up(held).seconds
         assert (seconds.training, seconds.resumed_at) == (80.0, 30)
 
     def test_evaluation_seconds_count_only_where_all_was_computed(self):
-        assert read(evidence()).seconds.evaluation == 10.0
+        assert summed_up(evidence()).seconds.evaluation == 10.0
         held = evidence()
         held["cache"]["random"][0]["cached"] = True
-        assert read(held).seconds.evaluation is None
+        assert summed_up(held).seconds.evaluation is None
 
     @pytest.mark.parametrize("verdict", ["INVALID", "NOT MEASURED"])
     def test_nothing_is_read_of_what_must_not_be(self, verdict):
-        reading = read(evidence(verdict=verdict, reasons=["null_is_zero: it is not"]))
-        assert not reading.readable
-        assert (reading.conditions, reading.effects, reading.cosine) == ({}, {}, None)
-        assert (signature(reading), why(reading)) == ("", "null_is_zero: it is not")
+        summary = summed_up(evidence(verdict=verdict, reasons=["null_is_zero: it is not"]))
+        assert not summary.readable
+        assert (summary.conditions, summary.effects, summary.cosine) == ({}, {}, None)
+        assert (summary.signature, summary.why) == ("", "null_is_zero: it is not")
 
 
 class TestLoss:
     def test_means_of_the_first_and_last_tenth(self):
-        loss = read(evidence(losses=[float(100 - i) for i in range(100)])).loss
+        loss = summed_up(evidence(losses=[float(100 - i) for i in range(100)])).loss
         assert (loss.first, loss.last, loss.fell) == (95.5, 5.5, True)
 
     @pytest.mark.parametrize(
@@ -108,59 +114,59 @@ class TestLoss:
         [(FLAT, False), (FLAT[::-1], False), ([5.0, 4.0, 3.0, 2.0], None), ([3.0], None)],
     )
     def test_when_it_fell(self, losses, fell):
-        assert read(evidence(losses=losses)).loss.fell is fell
+        assert summed_up(evidence(losses=losses)).loss.fell is fell
 
     def test_each_stage_by_itself(self):
         held = evidence(losses=[9.0, 9.1, 8.9, 9.05, 8.95, 9.0] * 2 + FLAT[:12])
         held["codec"]["recipe"] = {"curriculum": [{"steps": 12}, {"steps": 12}]}
-        assert read(held).loss.fell is False, "from one stage to the next is no fall"
+        assert summed_up(held).loss.fell is False, "from one stage to the next is no fall"
         held = evidence(losses=[9.0 - 0.5 * i for i in range(12)] + FLAT[:12])
         held["codec"]["recipe"] = {"curriculum": [{"steps": 12}, {"steps": 12}]}
-        loss = read(held).loss
+        loss = summed_up(held).loss
         assert (loss.first, loss.fell) == (8.5, True)
 
     def test_a_codec_without_a_history(self):
-        assert read(evidence(losses=[])).loss is None
+        assert summed_up(evidence(losses=[])).loss is None
 
 
 class TestSignature:
     def test_a_passing_gate_transmits(self):
-        assert signature(read(evidence())) == TRANSMITS
+        assert summed_up(evidence()).signature == TRANSMITS
 
     def test_above_shuffle_without_passing(self):
-        reading = failed()
-        assert signature(reading) == PARTLY
-        assert "not met: a" in why(reading)
+        summary = failed()
+        assert summary.signature == PARTLY
+        assert "not met: a" in summary.why
 
     def test_no_message_matters_though_success_rose(self):
-        reading = failed(rates={"normal": 48, "shuffle": 48}, nll=SAME, losses=FLAT)
-        assert reading.effects["normal - p0"].above
-        assert signature(reading) == MAGIC_PROMPT
+        summary = failed(rates={"normal": 48, "shuffle": 48}, nll=SAME, losses=FLAT)
+        assert summary.effects["normal - p0"].above
+        assert summary.signature == MAGIC_PROMPT
 
     def test_no_message_matters_though_success_fell(self):
-        reading = failed(rates={"normal": 1, "shuffle": 1}, nll=SAME, losses=FLAT)
-        assert signature(reading) == MAGIC_PROMPT
+        summary = failed(rates={"normal": 1, "shuffle": 1}, nll=SAME, losses=FLAT)
+        assert summary.signature == MAGIC_PROMPT
 
     def test_no_message_matters_though_the_answer_became_likelier(self):
-        reading = failed(rates=GUESSES, nll={"normal": 1.0, "shuffle": 1.0}, losses=FLAT)
-        assert signature(reading) == MAGIC_PROMPT
-        assert [one for one in moved(reading) if "nats likelier" in one]
+        summary = failed(rates=GUESSES, nll={"normal": 1.0, "shuffle": 1.0}, losses=FLAT)
+        assert summary.signature == MAGIC_PROMPT
+        assert [one for one in summary.moved if "nats likelier" in one]
 
     def test_no_message_matters_though_the_loss_fell(self):
-        reading = failed(rates=GUESSES, nll=SAME)
-        assert signature(reading) == MAGIC_PROMPT
-        assert moved(reading) == ["training loss 2.92 → 1.12"]
+        summary = failed(rates=GUESSES, nll=SAME)
+        assert summary.signature == MAGIC_PROMPT
+        assert summary.moved == ["training loss 2.92 → 1.12"]
 
     def test_shuffle_above_normal_is_no_transmission(self):
-        reading = failed(rates={"normal": 3, "shuffle": 54}, nll=SAME)
-        assert reading.effects["normal - shuffle"].below
-        assert signature(reading) == MAGIC_PROMPT
+        summary = failed(rates={"normal": 3, "shuffle": 54}, nll=SAME)
+        assert summary.effects["normal - shuffle"].below
+        assert summary.signature == MAGIC_PROMPT
 
     def test_nothing_learned(self):
-        reading = failed(rates=GUESSES, nll=SAME, losses=FLAT)
-        assert (moved(reading), signature(reading)) == ([], NOTHING)
+        summary = failed(rates=GUESSES, nll=SAME, losses=FLAT)
+        assert (summary.moved, summary.signature) == ([], NOTHING)
 
     def test_what_broke_has_none(self):
-        reading = not_measured("CodecError: no")
-        assert (reading.verdict, signature(reading)) == (Verdict.NOT_MEASURED, "")
-        assert why(reading) == "CodecError: no"
+        summary = not_measured("CodecError: no")
+        assert (summary.verdict, summary.signature) == (Verdict.NOT_MEASURED, "")
+        assert summary.why == "CodecError: no"

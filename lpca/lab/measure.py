@@ -1,7 +1,7 @@
-"""One codec of a grid on a machine that shares no disk with the one that asked for it.
+"""One codec of a grid is measured: here, or on a machine that shares no disk with this one.
 
-An order carries the files that a codec follows from; what comes back is its evidence and what it
-adds to the ledger. The machine that asked is the only one that keeps them.
+For another machine an order carries the files that a codec follows from; what comes back is its
+evidence and what it adds to the ledger. The machine that asked is the only one that keeps them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 
 from lpca.base.errors import RequestError
 from lpca.base.files import StorageError, cache_dir
-from lpca.gate.evidence import command_line
+from lpca.gate.evidence import Origin, command_line
 from lpca.gate.plan import evidence_path, sound_spec, task_of
+from lpca.gate.runner import Console, Options, Runner
 from lpca.gatespec.model import Spec
 from lpca.lab.grid import Cell, Grid, read_grid
-from lpca.lab.results import Named, name_cells
-from lpca.lab.work import Bench, without_beside
+from lpca.lab.results import GridKeys, keys_of
 from lpca.receivers.load import SHIPPED, load_receiver
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
@@ -30,6 +30,56 @@ from lpca.tasks import Task
 from lpca.validity.ledger import LedgerEntry, read_entries
 
 GRID, SPEC, LEDGER = "grid.yaml", "gate_specs.yaml", "ledger"
+"""What they are called on another machine."""
+
+
+def without_beside(spec: Spec, gate: str) -> Spec:
+    """The spec without the gates that are only shown beside: a grid compares under one."""
+    return replace(spec, gates={**spec.gates, gate: replace(spec.gates[gate], shown_with=())})
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What this process measures codecs with."""
+
+    spec: Spec
+    receiver: Receiver
+    cache: Path
+    ledger: Path
+    batch_size: int
+    command: tuple[str, ...]
+    console: Console
+
+    def measure(self, gate: str, cell: Cell, key: str, folder: Path) -> str | None:
+        """Put a codec's evidence, as run `key`, into `folder`; return why it broke, else None.
+
+        Raises:
+            StorageError: nothing can be kept.
+        """
+        options = Options(
+            receiver=self.receiver,
+            device=self.receiver.device.type,
+            dtype=str(self.receiver.dtype),
+            checkpoint=None,
+            retrain=False,
+            train_seed=cell.seed,
+            batch_size=self.batch_size,
+            cache=self.cache,
+            evidence=folder,
+            ledger=self.ledger,
+            announced=self.spec.evaluation.checkpoints,
+            recipe=cell.row.recipe,
+        )
+        runner = Runner(self.spec, options, Origin(key, self.command), self.console)
+        try:
+            runner.evaluate_shared(gate, cell.k)
+            runner.evidence(gate, cell.k)
+        except StorageError:
+            raise
+        except Exception as error:
+            # whatever one recipe does wrong, the others are still to be measured
+            return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+        return None
 
 
 @dataclass(frozen=True)
@@ -50,20 +100,21 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MeasuredThere:
     """What came of a codec: its evidence, as the file's text, or the reason why there is none."""
 
     machine: str
     evidence: str = ""
     reason: str = ""
-    looks: tuple[LedgerEntry, ...] = ()
+    ledger_entries: tuple[LedgerEntry, ...] = ()
 
 
 def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, batch: int) -> Order:
     """Put a grid's files together.
 
-    Raises RequestError for a file of the task's outside of the spec's folder: it would have no
-    place elsewhere.
+    Raises:
+        RequestError: a file of the task's stands outside of the spec's folder: it would have no
+            place elsewhere.
     """
     home = grid.spec.resolve().parent
     files: dict[str, bytes] = {}
@@ -89,29 +140,41 @@ def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, bat
     )
 
 
-def name_there(order: Order) -> Named:
-    """Name a grid's codecs as this machine would compute them."""
+def keys_there(order: Order) -> GridKeys:
+    """The keys of a grid's codecs as this machine would compute them."""
     with _unpacked(order) as (grid, spec, task, _):
-        return name_cells(grid, spec, task, _receiver(order, grid))
+        return keys_of(grid, spec, task, _receiver(order, grid))
 
 
-def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str]) -> Outcome:
-    """Measure the codec at `index` of the grid's cells, beside what is in `ledger`.
+def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str]) -> MeasuredThere:
+    """Measure one codec of an order on this machine.
 
     A machine on which it would have another key (other code, weights, precision or kind of
     device) does not measure it.
+
+    Args:
+        order: the grid.
+        index: of the codec, among the grid's cells.
+        key: of the codec, as it was named.
+        ledger: the files of the ledger beside which it is judged, by name.
     """
     machine = platform.node()
     with _unpacked(order) as (grid, spec, task, folder):
         cell, receiver = grid.cells()[index], _receiver(order, grid)
-        if (reason := _other(machine, grid, spec, task, receiver, cell, key)) is not None:
-            return Outcome(machine, reason=reason)
+        own = keys_of(grid, spec, task, receiver, [cell])
+        if own.by_label[cell.label] != key:
+            return MeasuredThere(
+                machine,
+                reason=f"{machine} would compute another codec than the machine that named it "
+                f"(here: {', '.join(own.receiver.values())}); allowed: the same lpca, weights, "
+                "precision and kind of device on every machine",
+            )
         books = folder / LEDGER
         books.mkdir()
         for name, text in ledger.items():
             (books / name).write_text(text, encoding="utf-8")
-        before = _looks(books)
-        with StderrConsole(platform.node()) as console:
+        before = _entries(books)
+        with StderrConsole(machine) as console:
             bench = Bench(
                 spec, receiver, cache_dir(), books, order.batch_size, order.command, console
             )
@@ -120,12 +183,12 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
             except StorageError as error:
                 reason = str(error)
         if reason is not None:
-            return Outcome(machine, reason=f"{reason} (on {machine})")
+            return MeasuredThere(machine, reason=f"{reason} (on {machine})")
         evidence = evidence_path(folder, grid.gate, cell.k).read_text(encoding="utf-8")
         # a criterion names its line, in a file that its reader has
         evidence = evidence.replace(_quoted(folder / SPEC), _quoted(order.place))
-        added = tuple(look for look in _looks(books) if look not in before)
-        return Outcome(machine, evidence, looks=added)
+        added = tuple(entry for entry in _entries(books) if entry not in before)
+        return MeasuredThere(machine, evidence, ledger_entries=added)
 
 
 def ledger_texts(folder: Path) -> dict[str, str]:
@@ -138,7 +201,7 @@ def _quoted(path: object) -> str:
     return json.dumps(str(path))[1:-1]
 
 
-def _looks(books: Path) -> list[LedgerEntry]:
+def _entries(books: Path) -> list[LedgerEntry]:
     """What can be read; an altered file is found, and refused, where the codec is judged."""
     found: list[LedgerEntry] = []
     for path in sorted(books.glob("*.jsonl")):
@@ -147,19 +210,6 @@ def _looks(books: Path) -> list[LedgerEntry]:
         except StorageError:
             continue
     return found
-
-
-def _other(
-    machine: str, grid: Grid, spec: Spec, task: Task, receiver: Receiver, cell: Cell, key: str
-) -> str | None:
-    own = name_cells(grid, spec, task, receiver, [cell])
-    if own.keys[cell.label] == key:
-        return None
-    return (
-        f"{machine} would compute another codec than the machine that named it (here: "
-        f"{', '.join(own.receiver.values())}); allowed: the same lpca, weights, precision and "
-        "kind of device on every machine"
-    )
 
 
 @contextmanager
