@@ -11,6 +11,8 @@ import warm
 
 ROOT = Path(__file__).parents[1]
 
+QUICK = ["-p", "no:hypothesispytest"]
+"""A plugin that only our own tests need, and that takes a second to end a run."""
 HEAD = """
 version: 1
 task: {name: trip, options: 4, seed: 5}
@@ -59,11 +61,10 @@ class Project:
     def run(self, *arguments, in_process=True):
         where = [] if any(a.startswith("gates") for a in arguments) else ["gates"]
         command = [*where, "--receiver", "stub", *arguments]
-        command += ["-p", "no:hypothesispytest"]  # ours; it takes a second to end a run
-        if in_process:
-            return self.pytester.runpytest(*command)
-        with mock.patch.object(subprocess, "Popen", warm.Popen):
-            return self.pytester.runpytest_subprocess(*command)
+        command += QUICK
+        run = self.pytester.runpytest if in_process else self.pytester.runpytest_subprocess
+        with mock.patch.object(subprocess, "Popen", warm.Popen):  # workers are forked as well
+            return run(*command)
 
     def evidence(self, name="main-k4"):
         return json.loads((self.path / ".lpca" / "evidence" / f"{name}.json").read_text())

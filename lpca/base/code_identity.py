@@ -39,6 +39,7 @@ from lpca.base.source_code import (
     dotted,
     text_of,
 )
+from lpca.base.version import PACKAGE
 
 _KNOWN = frozenset(
     name for one in vars(builtins).values() if isinstance(one, type) for name in dir(one)
@@ -108,6 +109,13 @@ def code_hash(*roots: object, resolved: Mapping[str, Collection[str]] | None = N
         return closures.hash(roots, resolved)
     entries = tuple((kind, tuple(names)) for kind, names in sorted((resolved or {}).items()))
     return _of_this_process(tuple(symbol_of(root) for root in roots), entries)
+
+
+def code_hash_anew(*roots: object) -> str:
+    """As `code_hash`, of the files outside this package as they are now: a user changes hers."""
+    closures = _closures()
+    closures.sources.forget_outside(PACKAGE.name)
+    return closures.hash(roots)
 
 
 @contextmanager

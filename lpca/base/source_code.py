@@ -195,6 +195,17 @@ class Sources:
             }
         return made
 
+    def forget_outside(self, package: str) -> None:
+        """Read what stands outside a package again when it is next asked for."""
+
+        def is_inside(module: str) -> bool:
+            return module.partition(".")[0] == package
+
+        self._modules = {one: held for one, held in self._modules.items() if is_inside(one)}
+        self._resolved = {one: held for one, held in self._resolved.items() if is_inside(one[0])}
+        self._registering = {one: own for one, own in self._registering.items() if is_inside(one)}
+        self._registered = {one: own for one, own in self._registered.items() if is_inside(one)}
+
     def resolve(self, module: str, name: str) -> tuple[Target, ...]:
         """Return what a name at the top of a module refers to; nothing where it is not bound."""
         key = (module, name)

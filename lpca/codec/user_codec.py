@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lpca.base.arguments import parse_codec
-from lpca.base.code_identity import Closures, symbol_of
+from lpca.base.code_identity import code_hash_anew, symbol_of
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data, hash_tensors
 from lpca.base.registry import suggestion
@@ -245,7 +245,7 @@ def own_code(factory: object, codec: object) -> str | None:
     own = {symbol_of(one).module for one in (factory, codec)}
     modules = [sys.modules[one] for one in sorted(own) if one.partition(".")[0] != PACKAGE.name]
     try:
-        return Closures().hash([*modules, factory, codec]) if modules else None
+        return code_hash_anew(*modules, factory, codec) if modules else None
     except (LookupError, ValueError, OSError, SyntaxError):
         return _shown_code(codec)
 

@@ -8,13 +8,14 @@ import sys
 
 import pytest
 import warm
+from gate_project import QUICK
 
 pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
 import fcntl  # noqa: E402
 import struct  # noqa: E402
 import termios  # noqa: E402
 
-COMMAND = [sys.executable, "-m", "pytest", "gates", "--receiver", "stub", "-m", "base"]
+COMMAND = [sys.executable, "-m", "pytest", "gates", "--receiver", "stub", "-m", "base", *QUICK]
 
 
 def on_terminal(project, columns, *arguments, **environment):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import warm
-from gate_project import ROOT
+from gate_project import QUICK, ROOT
 
 GATES = """
 version: 1
@@ -71,7 +71,7 @@ class Runs:
         """Start a run that may be signalled; it rests for so many seconds after each block."""
         command = [sys.executable, "-m", "pytest", "gates", "-m", "main", "--receiver", "stub"]
         return warm.Popen(
-            [*command, *arguments],
+            [*command, *QUICK, *arguments],
             cwd=self.path,
             env=self.environment | {"REST": str(rest)},
             stdout=subprocess.PIPE,
