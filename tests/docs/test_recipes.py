@@ -19,16 +19,26 @@ task: {name: move, seed: 1}
 evaluation: {n: 12, checkpoints: 9}
 gates:
   added:
-    conditions: [normal, null, shuffle, negated]
+    conditions: [p0, normal, null, shuffle, negated]
     reported: [negated]
-    expect: {normal: 0.95, null: 0.25, shuffle: 0.05}
+    expect: {p0: 0.25, normal: 0.95, null: 0.25, shuffle: 0.05}
     criteria:
+      - {id: above_p0, claim: normal - p0 > -0.95}
       - {id: above_null, claim: normal - null > -0.95}
       - {id: above_shuffle, claim: normal - shuffle > -0.95}
 """
 RECIPE = (
     "{architecture: first_tokens, objective: {answer: 1, small: 0.1}, steps: 2, batch_size: 4}\n"
 )
+GRID = """\
+version: 1
+gate: added
+receiver: stub
+k: [2]
+seeds: [0]
+rows:
+  - {name: first tokens, architecture: first_tokens, steps: 2, batch_size: 4}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +78,7 @@ def test_each_of_the_six_is_found_by_its_one_file(project):
         module = re.search(rf"^from (\S+) import [^\n]*\b{registry}\b", block.text, re.M)
         assert module is not None, block.title
         lines.append(f"from {module[1]} import {registry}; {registry}[{name!r}]")
-    assert len(lines) == 5
+    assert len(lines) == 6
     run(project, "-c", "\n".join(lines))
 
 
@@ -83,3 +93,6 @@ def test_what_was_added_is_trained_measured_and_checked(project):
     )
     assert "negated" in told
     assert "PASS" in told
+    (project / "grid.yaml").write_text(GRID, encoding="utf-8")
+    counted = run(project, "-m", "lpca", "lab", "grid.yaml", "--engine", "counted")
+    assert "first tokens" in counted
