@@ -23,7 +23,7 @@ CALLED = {
     ),
     "lpca.stats.scores": ("mean_difference",),
     "lpca.stats.screening": ("screen",),
-    "lpca.stats.sequential": ("evidence", "log_betting_evalue", "obrien_fleming"),
+    "lpca.stats.sequential": ("evalues", "log_betting_evalue", "obrien_fleming"),
     "lpca.stats.tables": ("PairedTable",),
     "lpca.stats.truth": ("Truth",),
     "lpca.stats.verdicts": ("any_of", "decide", "holm"),

@@ -18,10 +18,10 @@ from lpca.stats import (
     Equivalence,
     Gain,
     PairedTable,
+    Proportion,
     Rate,
     Ratio,
     Sample,
-    Successes,
     Truth,
     assess_counts,
     gain_counts,
@@ -107,7 +107,7 @@ def _band_obstacle(claim: Band, n: int, confidence: float) -> str | None:
     if least is not None:
         # where the lower limit is the bound itself, or p just alpha, one success more is needed
         for successes in range(least, min(least + 2, n) + 1):
-            if assess_counts(claim, Successes(successes, n), 0.95, confidence).holds:
+            if assess_counts(claim, Proportion(successes, n), 0.95, confidence).holds:
                 return None
     seen = wilson(min(n, round(n * (claim.low + claim.high) / 2.0)), n, confidence)
     return f"in its middle the interval is {percent(seen.low)} to {percent(seen.high)}"
@@ -120,7 +120,7 @@ def _best_interval(
     above = claim.region.high == math.inf
     match claim:
         case Rate():
-            best: Sample = Successes(n if above else 0, n)
+            best: Sample = Proportion(n if above else 0, n)
         case Gain(fraction=fraction):
             wins, losses = (True,) * n, (False,) * n
             best = gain_counts(wins, losses, losses, fraction)

@@ -20,7 +20,7 @@ from lpca.stats import (
     Gain,
     Interval,
     PairedTable,
-    Successes,
+    Proportion,
     Verdict,
     assess_counts,
     decide,
@@ -131,7 +131,7 @@ def _possible(
         for table in _tables(counts, *claim.conditions):
             yield assess_counts(claim, table, *levels)
     else:
-        own = Successes(counts.successes[claim.conditions[0]], counts.n)
+        own = Proportion(counts.successes[claim.conditions[0]], counts.n)
         yield assess_counts(claim, own, *levels)
 
 

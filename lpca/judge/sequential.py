@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Sequential, levels_of
 from lpca.judge.outcomes import OutcomeTable
-from lpca.stats import Equivalence, Verdict, assess, decide_anytime, evidence, obrien_fleming
+from lpca.stats import Equivalence, Verdict, assess, decide_anytime, evalues, obrien_fleming
 
 
 def look_sizes(rule: Sequential, n: int) -> list[int]:
@@ -63,9 +63,7 @@ def _at_look(
         return []
     alpha = (1.0 - evaluation.confidence) / 2.0
     if rule.rule == "e-process":
-        return decide_anytime(
-            [evidence(criterion.claim, outcomes) for criterion in criteria], alpha
-        )
+        return decide_anytime([evalues(criterion.claim, outcomes) for criterion in criteria], alpha)
     limit = obrien_fleming(rule.looks or 1, alpha).p[look]
     verdicts = []
     for criterion in criteria:

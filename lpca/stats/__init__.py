@@ -34,13 +34,13 @@ from lpca.stats.scores import MeanDifference, mean_difference
 from lpca.stats.screening import Screened, screen
 from lpca.stats.sequential import (
     Boundaries,
-    Evidence,
+    EValues,
     decide_anytime,
-    evidence,
+    evalues,
     log_betting_evalue,
     obrien_fleming,
 )
-from lpca.stats.tables import Interval, PairedTable, Successes
+from lpca.stats.tables import Interval, PairedTable, Proportion
 from lpca.stats.truth import Truth
 from lpca.stats.verdicts import AnyOf, Verdict, any_of, decide, gate_verdict, holm
 
@@ -53,19 +53,19 @@ __all__ = [
     "BoundsComparison",
     "Claim",
     "Difference",
+    "EValues",
     "Equivalence",
-    "Evidence",
     "Gain",
     "GatePower",
     "Interval",
     "MeanDifference",
     "PairedTable",
+    "Proportion",
     "Rate",
     "Ratio",
     "Relation",
     "Sample",
     "Screened",
-    "Successes",
     "Truth",
     "ValueCounts",
     "Verdict",
@@ -75,7 +75,7 @@ __all__ = [
     "beyond",
     "decide",
     "decide_anytime",
-    "evidence",
+    "evalues",
     "gain_counts",
     "gain_interval",
     "gain_support",

@@ -10,11 +10,11 @@ from typing import Any
 from lpca.stats.claims import Claim, Decidable, Difference, Equivalence, Gain, Ratio, decidable
 from lpca.stats.gain import ValueCounts, gain_counts, gain_interval, gain_test
 from lpca.stats.proportions import rate_test, ratio_score, ratio_test, tango, tango_test, wilson
-from lpca.stats.tables import Interval, PairedTable, Successes
+from lpca.stats.tables import Interval, PairedTable, Proportion
 
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90
-Sample = Successes | PairedTable | ValueCounts
+Sample = Proportion | PairedTable | ValueCounts
 """Counts that decide a claim: of a rate, of a difference or a ratio, of a gain."""
 
 
@@ -83,7 +83,7 @@ def assess(
     elif len(found) == 2:
         sample = PairedTable.from_outcomes(found[0], found[1])
     else:
-        sample = Successes.of(found[0])
+        sample = Proportion.of(found[0])
     return assess_counts(claim, sample, confidence, equivalence_confidence)
 
 
@@ -97,7 +97,7 @@ def assess_counts(
 
     Args:
         claim: what is claimed.
-        sample: `Successes` for a rate or a band, a `PairedTable` for a difference, an equivalence
+        sample: `Proportion` for a rate or a band, a `PairedTable` for a difference, an equivalence
             or a ratio, `gain_counts` for a gain.
         confidence: two-sided level of the interval of a one-sided claim.
         equivalence_confidence: that of a claim with two bounds.

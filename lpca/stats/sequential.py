@@ -34,14 +34,14 @@ REACH = 9.0
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EValues:
     """Natural logarithms of the e-values that a claim holds, and that its opposite does."""
 
     log_pass: float
     log_fail: float
 
 
-def evidence(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> Evidence:
+def evalues(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> EValues:
     """E-values for and against a claim, from all outcomes so far.
 
     Differences and rates bet on their own mean, gains on the mean gain, ratios on the mean of
@@ -64,7 +64,7 @@ def evidence(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> Evidence:
     Example:
         >>> from lpca.stats import Difference
         >>> outcomes = {"normal": [1] * 40 + [0] * 10, "p0": [1] * 12 + [0] * 38}
-        >>> decide_anytime([evidence(Difference("normal", "p0", ">", 0.1), outcomes)])
+        >>> decide_anytime([evalues(Difference("normal", "p0", ">", 0.1), outcomes)])
         [<Verdict.PASS: 'PASS'>]
     """
     if isinstance(claim, Equivalence | BoundsComparison | Approximate):
@@ -88,10 +88,10 @@ def evidence(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> Evidence:
         favouring.append(log_evalue(region.high, "less"))
         opposing.append(log_evalue(region.high, "greater"))
     # a band holds only if both sides do; it fails if either does, and a mean of e-values is one
-    return Evidence(min(favouring), log_mean_exp(opposing))
+    return EValues(min(favouring), log_mean_exp(opposing))
 
 
-def decide_anytime(found: Sequence[Evidence], alpha: float = 0.025) -> list[Verdict]:
+def decide_anytime(found: Sequence[EValues], alpha: float = 0.025) -> list[Verdict]:
     """Verdicts at one look, one per criterion of a gate.
 
     PASS when the e-value for the claim reaches 1 / alpha; FAIL when that of its opposite reaches
@@ -105,7 +105,7 @@ def decide_anytime(found: Sequence[Evidence], alpha: float = 0.025) -> list[Verd
     return [_verdict(seen, needed, math.log(len(found))) for seen in found]
 
 
-def _verdict(seen: Evidence, needed: float, correction: float) -> Verdict:
+def _verdict(seen: EValues, needed: float, correction: float) -> Verdict:
     if seen.log_pass >= needed:
         return Verdict.PASS
     return Verdict.FAIL if seen.log_fail >= needed + correction else Verdict.INCONCLUSIVE

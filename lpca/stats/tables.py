@@ -21,14 +21,14 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Successes:
+class Proportion:
     """How many of n episodes succeeded."""
 
     successes: int
     n: int
 
     @classmethod
-    def of(cls, outcomes: Sequence[int]) -> Successes:
+    def of(cls, outcomes: Sequence[int]) -> Proportion:
         """Count outcomes; ValueError when a value is neither 0 nor 1."""
         seen = binary(outcomes)
         return cls(seen.count(1), len(seen))

@@ -24,7 +24,7 @@ from lpca.stats import (
     Truth,
     assess,
     decide_anytime,
-    evidence,
+    evalues,
     obrien_fleming,
 )
 from lpca.stats.truth import joint
@@ -61,7 +61,7 @@ class Replay:
         self.names = [value for value in vars(claim).values() if value in truth.rates]
         masses = joint(self.names, truth, {})
         self.patterns, self.shares = list(masses), np.array(list(masses.values()))
-        self.evidence = lru_cache(None)(lambda counts: evidence(claim, self.outcomes(counts)))
+        self.evalues = lru_cache(None)(lambda counts: evalues(claim, self.outcomes(counts)))
         self.p_pass = lru_cache(None)(lambda counts: assess(claim, self.outcomes(counts)).p_pass)
 
     def outcomes(self, counts: Sequence[int]) -> dict[str, list[bool]]:
@@ -100,7 +100,7 @@ def anytime(claim: Claim, truth: Truth, paths: int, looks: int, block: int) -> R
     replay = Replay(claim, truth)
 
     def decided(counts: tuple[int, ...], _: int) -> Verdict | None:
-        verdict = decide_anytime([replay.evidence(counts)], ALPHA)[0]
+        verdict = decide_anytime([replay.evalues(counts)], ALPHA)[0]
         return None if verdict is Verdict.INCONCLUSIVE else verdict
 
     return run(replay, decided, paths, looks, block)

@@ -16,13 +16,13 @@ from lpca.stats import (
     Band,
     Difference,
     Equivalence,
-    Evidence,
+    EValues,
     Gain,
     Rate,
     Ratio,
     Verdict,
     decide_anytime,
-    evidence,
+    evalues,
     log_betting_evalue,
     obrien_fleming,
 )
@@ -199,20 +199,20 @@ OUTCOMES = {
     ids=str,
 )
 def test_evidence_decides_each_kind(claim, verdict):
-    assert decide_anytime([evidence(claim, OUTCOMES)]) == [verdict]
+    assert decide_anytime([evalues(claim, OUTCOMES)]) == [verdict]
 
 
 def test_evidence_of_a_difference_is_its_bet():
-    found = evidence(Difference("x", "y", ">", 0.1), OUTCOMES)
+    found = evalues(Difference("x", "y", ">", 0.1), OUTCOMES)
     assert found.log_pass == pytest.approx(log_betting_evalue({1.0: 50, 0.0: 50}, 0.1))
     other = log_betting_evalue({1.0: 50, 0.0: 50}, 0.1, alternative="less")
     assert found.log_fail == pytest.approx(other)
 
 
 def test_a_fail_pays_for_the_number_of_criteria():
-    one = Evidence(log_pass=-5.0, log_fail=math.log(41))
+    one = EValues(log_pass=-5.0, log_fail=math.log(41))
     assert decide_anytime([one], 0.025) == [Verdict.FAIL]
-    assert decide_anytime([one, Evidence(math.log(41), -9.0)], 0.025) == [
+    assert decide_anytime([one, EValues(math.log(41), -9.0)], 0.025) == [
         Verdict.INCONCLUSIVE,
         Verdict.PASS,
     ]
@@ -221,12 +221,12 @@ def test_a_fail_pays_for_the_number_of_criteria():
 @pytest.mark.parametrize("claim", [Equivalence("y", "z", 0.1), Approximate("y", "z")])
 def test_equivalences_keep_their_fixed_n(claim):
     with pytest.raises(TypeError, match="is not decided"):
-        evidence(claim, OUTCOMES)
+        evalues(claim, OUTCOMES)
 
 
 def test_evidence_refuses_unpaired_outcomes():
     with pytest.raises(ValueError, match="paired"):
-        evidence(Difference("x", "y", ">", 0.1), {**OUTCOMES, "y": [True]})
+        evalues(Difference("x", "y", ">", 0.1), {**OUTCOMES, "y": [True]})
     with pytest.raises(ValueError, match="alpha"):
         decide_anytime([], 0.0)
 

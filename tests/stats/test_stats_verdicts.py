@@ -17,9 +17,9 @@ from lpca.stats import (
     Gain,
     Interval,
     PairedTable,
+    Proportion,
     Rate,
     Ratio,
-    Successes,
     Verdict,
     any_of,
     assess,
@@ -51,11 +51,11 @@ def equivalence(table, margin):
 
 
 def band(successes, n, low, high):
-    return assess_counts(Band("x", low, high), Successes(successes, n))
+    return assess_counts(Band("x", low, high), Proportion(successes, n))
 
 
 def rate(successes, n, bound, relation):
-    return assess_counts(Rate("x", relation, bound), Successes(successes, n))
+    return assess_counts(Rate("x", relation, bound), Proportion(successes, n))
 
 
 def ratio(table, bound, relation):
