@@ -25,31 +25,11 @@ from typing import (
 )
 
 from lpca.base.errors import RunError
-from lpca.stats import (
-    Approximate,
-    Band,
-    BoundsComparison,
-    Claim,
-    Difference,
-    Equivalence,
-    Gain,
-    Interval,
-    Rate,
-    Ratio,
-)
+from lpca.stats import Claim, Interval
 
 T = TypeVar("T")
 Reader = Callable[[Any, str], Any]
-CLAIMS: Mapping[str, type] = {
-    "difference": Difference,
-    "equivalence": Equivalence,
-    "band": Band,
-    "rate": Rate,
-    "gain": Gain,
-    "ratio": Ratio,
-    "bounds": BoundsComparison,
-    "approximate": Approximate,
-}
+CLAIMS: Mapping[str, type] = {kind.__name__.lower(): kind for kind in get_args(Claim)}
 """By the `kind` under which each stands in a file."""
 _LONGEST = 60
 

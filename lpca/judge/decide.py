@@ -213,15 +213,9 @@ def _decided(
 ) -> CriterionResult:
     undecided = verdict is Verdict.INCONCLUSIVE
     needed = needed_n(criterion, table, evaluation) if undecided else None
-    return CriterionResult(
-        id=criterion.id,
-        text=criterion.text,
-        claim=criterion.claim,
-        why=criterion.why,
-        position=criterion.position,
-        verdict=verdict,
-        message=message(criterion.claim, verdict, assessment, table, needed),
-        margins=criterion.claim.margins,
+    told = message(criterion.claim, verdict, assessment, table, needed)
+    return replace(
+        _unread_criterion(criterion, verdict, told),
         estimate=assessment.estimate,
         interval=assessment.interval,
         confidence=1.0 - 2.0 * assessment.alpha,

@@ -11,7 +11,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,15 @@ from lpca.gatespec.keys import EPISODES
 from lpca.gatespec.model import CONDITIONS
 from lpca.judge.marginals import Attempt, Marginals, attempts_of, is_counts, marginals_of
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, printable, shown
+
+NAMES = ("seed", "episode")
+STRATUM = "answers"
+_STRATA = ("seen", "unseen")
+_TRUE = frozenset({"1", "true"})
+_FALSE = frozenset({"0", "false"})
+_WHOLE = re.compile(r"(-?[0-9]+)\.0*")
+_LONGEST_NUMBER = 18
+_ABSENT = frozenset({"", "none", "null", "nan", "na"})
 
 
 @dataclass(frozen=True)
@@ -200,16 +209,6 @@ def _parquet(data: bytes) -> OutcomeTable:
     return table_of([Row(f"row {index}", row) for index, row in enumerate(held, start=1)])
 
 
-NAMES = ("seed", "episode")
-STRATUM = "answers"
-_STRATA = ("seen", "unseen")
-_TRUE = frozenset({"1", "true"})
-_FALSE = frozenset({"0", "false"})
-_WHOLE = re.compile(r"(-?[0-9]+)\.0*")
-_LONGEST_NUMBER = 18
-_ABSENT = frozenset({"", "none", "null", "nan", "na"})
-
-
 def table_of(rows: Sequence[Row]) -> OutcomeTable:
     """Check rows and pair them.
 
@@ -257,13 +256,12 @@ def _seeds(rows: Sequence[Row], key: str) -> tuple[int | str, ...]:
     numbers = all(text.isdecimal() and len(text) <= _LONGEST_NUMBER for text in texts)
     if numbers:
         texts = [str(int(text)) for text in texts]
-    nameless = [row.place for row, text in zip(rows, texts, strict=True) if text in _ABSENT]
-    if nameless:
+    places = [row.place for row in rows]
+    if nameless := _where(texts, _ABSENT.__contains__, places):
         raise OutcomeError(f"no {key} in {shown(nameless)}; every row names its episode")
     twice = {text for text, count in Counter(texts).items() if count > 1}
-    if twice:
-        named = [f"{row.place} ({key} {text})" for row, text in zip(rows, texts, strict=True)]
-        repeated = [name for name, text in zip(named, texts, strict=True) if text in twice]
+    named = [f"{place} ({key} {text})" for place, text in zip(places, texts, strict=True)]
+    if repeated := _where(texts, twice.__contains__, named):
         raise OutcomeError(f"duplicated episodes: {shown(repeated)}; one row each is allowed")
     return tuple(int(text) if numbers else text for text in texts)
 
@@ -275,18 +273,12 @@ def _name(value: Any) -> str:
 
 def _outcomes(rows: Sequence[Row], condition: str) -> list[bool]:
     texts = [_text(row.values.get(condition)) for row in rows]
-    missing = [row.place for row, text in zip(rows, texts, strict=True) if text in _ABSENT]
-    if missing:
+    if missing := _where(texts, _ABSENT.__contains__, [row.place for row in rows]):
         raise OutcomeError(
             f"no outcome under {condition} in {shown(missing)}; a paired claim needs every episode "
             "under every condition"
         )
-    wrong = [
-        f"{row.place} ({clipped(text)})"
-        for row, text in zip(rows, texts, strict=True)
-        if text not in _TRUE | _FALSE
-    ]
-    if wrong:
+    if wrong := _others(rows, texts, _TRUE | _FALSE):
         raise OutcomeError(
             f"{condition} is not binary in {shown(wrong)}; allowed: 1, 0, true, false"
         )
@@ -295,14 +287,24 @@ def _outcomes(rows: Sequence[Row], condition: str) -> list[bool]:
 
 def _answers(rows: Sequence[Row]) -> tuple[str, ...]:
     texts = [_text(row.values.get(STRATUM)) for row in rows]
-    wrong = [
-        f"{row.place} ({clipped(text) or 'empty'})"
-        for row, text in zip(rows, texts, strict=True)
-        if text not in _STRATA
-    ]
-    if wrong:
+    if wrong := _others(rows, texts, _STRATA):
         raise OutcomeError(f"{STRATUM} in {shown(wrong)}; allowed: {', '.join(_STRATA)}")
     return tuple(texts)
+
+
+def _where(
+    texts: Sequence[str], is_wrong: Callable[[str], bool], names: Sequence[str]
+) -> list[str]:
+    """The names of the rows whose text is wrong."""
+    return [name for name, text in zip(names, texts, strict=True) if is_wrong(text)]
+
+
+def _others(rows: Sequence[Row], texts: Sequence[str], allowed: Collection[str]) -> list[str]:
+    """The rows whose text is none of those allowed, each with it."""
+    named = [
+        f"{row.place} ({clipped(text) or 'empty'})" for row, text in zip(rows, texts, strict=True)
+    ]
+    return _where(texts, lambda text: text not in allowed, named)
 
 
 def _text(value: Any) -> str:
