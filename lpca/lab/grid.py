@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from lpca.base.arguments import DTYPES, MAX_K, MAX_SEED, RECEIVER
 from lpca.base.registry import suggestion
@@ -23,7 +22,7 @@ from lpca.gatespec.document import (
     refuse,
 )
 from lpca.gatespec.keys import VERSION
-from lpca.gatespec.kinds import TEXT, Choice, Integer
+from lpca.gatespec.kinds import TEXT, Choice, Integer, Kind
 from lpca.gatespec.model import Gate, Position, Spec
 from lpca.lab.summary import NEEDED
 
@@ -35,8 +34,6 @@ LONGEST_NAME = 60
 _WHOLE, _STAGED = {"objective", "steps"}, {"curriculum"}
 EITHER = ((_WHOLE, _STAGED), (_STAGED, _WHOLE))
 """A row that has one of the second takes none of the first from `defaults`."""
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -111,11 +108,11 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
     return Grid(
         file=os.fspath(path),
         gate=TEXT.read(root.required("gate", "the grid"), "gate"),
-        spec=Path(path).parent / _text(root, "spec", SPEC),
-        receiver=_text(root, "receiver", RECEIVER),
-        dtype=_dtype(root.get("dtype")),
-        ks=_distinct(root, "k", lambda node: Integer(1, MAX_K).read(node, "k")),
-        seeds=_distinct(root, "seeds", lambda node: Integer(0, MAX_SEED).read(node, "a seed")),
+        spec=Path(path).parent / _read(root, "spec", TEXT, SPEC),
+        receiver=_read(root, "receiver", TEXT, RECEIVER),
+        dtype=_read(root, "dtype", Choice(DTYPES), DTYPES[0]),
+        ks=_distinct(root, "k", Integer(1, MAX_K), "k"),
+        seeds=_distinct(root, "seeds", Integer(0, MAX_SEED), "a seed"),
         rows=tuple(_row(node, shared, names) for node in rows),
         places={**root.places, "rows": root.entries["rows"].value.position},
     )
@@ -150,24 +147,19 @@ def _row(node: Node, defaults: Section, names: dict[str, Position]) -> Row:
     return Row(name, recipe_of(Section({**kept, **own}, section.position)), section.position)
 
 
-def _text(root: Section, key: str, default: str) -> str:
+def _read(root: Section, key: str, kind: Kind, default: str) -> Any:
     node = root.get(key)
-    return TEXT.read(node, key) if node else default
+    return kind.read(node, key) if node else default
 
 
-def _dtype(node: Node | None) -> str:
-    return Choice(DTYPES).read(node, "dtype") if node else DTYPES[0]
-
-
-def _distinct(root: Section, key: str, read: Callable[[Node], int]) -> tuple[int, ...]:
+def _distinct(root: Section, key: str, kind: Integer, what: str) -> tuple[int, ...]:
     """A list of different numbers, at least one; a single number stands for itself."""
     node = root.required(key, "the grid")
-    nodes = (node,) if isinstance(node, Scalar) else as_items(node, key)
     found: list[int] = []
-    for one in nodes:
-        value = read(one)
+    for item in (node,) if isinstance(node, Scalar) else as_items(node, key):
+        value = kind.read(item, what)
         if value in found:
-            raise SpecError(one.position, f"{key} holds {value} twice; once is allowed")
+            raise SpecError(item.position, f"{key} holds {value} twice; once is allowed")
         found.append(value)
     if not found:
         raise SpecError(node.position, f"{key} is an empty list; at least one number is due")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lpca.evidence import Evidence, KeptEpisode
@@ -12,7 +12,8 @@ from lpca.stats import Interval, PairedTable, mcnemar, tango
 
 CONFIDENCE = 0.95
 
-Episodes = Mapping[int, KeptEpisode]
+Pairs = Sequence[tuple[KeptEpisode, KeptEpisode]]
+"""The same episode in both, A's first."""
 
 
 @dataclass(frozen=True)
@@ -41,57 +42,63 @@ class Comparison:
 
 
 def compare(first: Evidence, second: Evidence, asked: Sequence[str] = ()) -> Comparison:
-    """Compare evidence or its record, paired by episode seed; `asked` conditions, or all.
+    """Compare evidence or its record, paired by episode seed.
+
+    Args:
+        first: what is called A.
+        second: what is called B.
+        asked: conditions; all that both were run under unless given.
+
+    Returns:
+        Each condition's paired difference, A minus B, with a 95 % interval (Tango) and McNemar's
+        exact p; exploratory, no claim is decided.
 
     Raises:
         RecordError: the tasks differ, no episode is shared, a shared one is not the same in
             both, or a condition was not run in both.
     """
     _refuse_other_task(first, second)
-    one, other = _by_seed(first), _by_seed(second)
-    shared = [seed for seed in one if seed in other]
-    if not shared:
+    ours, theirs = _by_seed(first), _by_seed(second)
+    pairs = [(episode, theirs[seed]) for seed, episode in ours.items() if seed in theirs]
+    if not pairs:
         raise RecordError("they share no episode: there is nothing to pair")
     same_receiver = first.hashes.receiver == second.hashes.receiver
-    for seed in shared:
-        _refuse_other_episode(one[seed], other[seed], same_receiver)
-    score = first.score
+    for mine, other in pairs:
+        _refuse_other_episode(mine, other, same_receiver)
     return Comparison(
-        score,
-        len(shared),
-        len(one) - len(shared),
-        len(other) - len(shared),
-        tuple(
-            _compared(name, score, [one[seed] for seed in shared], [other[seed] for seed in shared])
-            for name in _conditions(first, second, asked)
-        ),
-        tuple(_warnings(first, second, [(one[seed], other[seed]) for seed in shared])),
+        first.score,
+        len(pairs),
+        len(ours) - len(pairs),
+        len(theirs) - len(pairs),
+        tuple(_compared(name, first.score, pairs) for name in _conditions(first, second, asked)),
+        tuple(_warnings(first, second, pairs)),
     )
 
 
 def _refuse_other_task(first: Evidence, second: Evidence) -> None:
-    one, other = first.task, second.task
-    differing = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    names = {**first.task, **second.task}
+    settings = {name: (first.task.get(name), second.task.get(name)) for name in names}
+    differing = {name: values for name, values in settings.items() if values[0] != values[1]}
     if differing:
-        named = ", ".join(f"{key} {one.get(key)} and {other.get(key)}" for key in differing)
+        named = ", ".join(f"{name} {mine} and {other}" for name, (mine, other) in differing.items())
         raise RecordError(f"they are of different tasks ({named}): their episodes are not the same")
 
 
-def _by_seed(evidence: Evidence) -> Episodes:
+def _by_seed(evidence: Evidence) -> Mapping[int, KeptEpisode]:
     found = {episode.seed: episode for episode in evidence.episodes}
     if len(found) != len(evidence.episodes):
         raise RecordError("an episode stands twice in one of them")
     return found
 
 
-def _refuse_other_episode(one: KeptEpisode, other: KeptEpisode, same_receiver: bool) -> None:
+def _refuse_other_episode(mine: KeptEpisode, other: KeptEpisode, same_receiver: bool) -> None:
     """Prompts are token ids: they can be held against each other on one receiver only."""
-    if content_hash(one) != content_hash(other):
-        raise RecordError(f"episode {one.seed} is not the same in both: message or options")
+    if content_hash(mine) != content_hash(other):
+        raise RecordError(f"episode {mine.seed} is not the same in both: message or options")
     for condition in TEXT_CONDITIONS if same_receiver else ():
-        mine, theirs = prompt_hash(one, condition), prompt_hash(other, condition)
-        if mine is not None and theirs is not None and mine != theirs:
-            raise RecordError(f"episode {one.seed} had another prompt under {condition}")
+        hashes = {prompt_hash(mine, condition), prompt_hash(other, condition)} - {None}
+        if len(hashes) > 1:
+            raise RecordError(f"episode {mine.seed} had another prompt under {condition}")
 
 
 def _conditions(first: Evidence, second: Evidence, asked: Sequence[str]) -> Sequence[str]:
@@ -102,32 +109,25 @@ def _conditions(first: Evidence, second: Evidence, asked: Sequence[str]) -> Sequ
     return list(dict.fromkeys(asked)) or both
 
 
-def _compared(
-    name: str, score: Score, one: Sequence[KeptEpisode], other: Sequence[KeptEpisode]
-) -> Compared:
+def _compared(name: str, score: Score, pairs: Pairs) -> Compared:
+    columns = zip(*pairs, strict=True)
     table = PairedTable.from_outcomes(
-        *([episode.outcomes[name].success(score) for episode in own] for own in (one, other))
+        *([episode.outcomes[name].success(score) for episode in own] for own in columns)
     )
     return Compared(name, table, tango(table, CONFIDENCE), mcnemar(table, "exact"))
 
 
-def _warnings(
-    first: Evidence, second: Evidence, pairs: Sequence[tuple[KeptEpisode, KeptEpisode]]
-) -> list[str]:
-    found = []
+def _warnings(first: Evidence, second: Evidence, pairs: Pairs) -> Iterator[str]:
     if first.hashes.receiver != second.hashes.receiver:
-        found.append(
+        yield (
             "the receivers differ: a difference may be theirs rather than the codec's, and that "
             "the prompts are the same could not be seen"
         )
     if first.score != second.score:
-        found.append(
+        yield (
             f"the scores differ: A was gated by {first.score}, B by {second.score}; both "
             "are read here by A's"
         )
-    donors = sum(one.donor != other.donor for one, other in pairs)
+    donors = sum(mine.donor != other.donor for mine, other in pairs)
     if donors:
-        found.append(
-            f"shuffle: {donors} of {len(pairs)} shared episodes had another donor's message"
-        )
-    return found
+        yield f"shuffle: {donors} of {len(pairs)} shared episodes had another donor's message"

@@ -44,15 +44,15 @@ def keep(held: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
 
 def _judged(attempt: Attempt, spec: Spec, gate: str) -> Iterator[dict[str, Any]]:
     for k, counts in attempt.counts:
-        for one in spec.gates[gate].criteria:
-            found = pairing_range(one, counts, spec.evaluation)
+        for criterion in spec.gates[gate].criteria:
+            found = pairing_range(criterion, counts, spec.evaluation)
             yield {
                 "k": k,
-                "id": one.id,
-                "claim": one.text,
+                "id": criterion.id,
+                "claim": criterion.text,
                 "verdicts": list(found.verdicts),
                 "interval": [found.interval.low, found.interval.high] if found.interval else None,
-                "unit": unit_of(one.claim).name,
+                "unit": unit_of(criterion.claim).name,
                 "message": found.message,
             }
 
@@ -85,15 +85,14 @@ def index_cells(held: Mapping[str, Any], shown: Sequence[str]) -> list[str]:
     """A published attempt's row of the index, but for its link; a line a k."""
     invalid = validity(held) == "INVALID"
     rates = [
-        [_shown_rate(one.get(name))[0].replace("not published", "-") for one in held["results"]]
-        for name in shown
+        "<br>".join(_shown_rate(one.get(name))[0] for one in held["results"]) for name in shown
     ]
     return [
         plain(held["date"]),
         f"`{AttemptId.parse(held['id']).gate}`",
         plain(held["receiver"]),
-        "<br>".join(str(one["k"]) for one in held["results"]),
-        *map("<br>".join, rates),
+        "<br>".join(str(result["k"]) for result in held["results"]),
+        *(rate.replace("not published", "-") for rate in rates),
         validity(held),
         "not read" if invalid else f"NOT MEASURED (published as {plain(held['status'])})",
     ]
@@ -124,18 +123,19 @@ def _value(value: Any) -> str:
 
 
 def _results(held: Mapping[str, Any]) -> list[str]:
-    named = [name for name in CONDITIONS if any(name in one for one in held["results"])]
+    named = [name for name in CONDITIONS if any(name in result for result in held["results"])]
     rows = [
-        [str(one["k"]), f"`{name}`", *_shown_rate(one.get(name))]
-        for one in held["results"]
+        [str(result["k"]), f"`{name}`", *_shown_rate(result.get(name))]
+        for result in held["results"]
         for name in named
     ]
     lines = [_NOT_READ, ""] * (validity(held) == "INVALID")
     lines += table(["k", "condition", "success", "95 % interval"], rows)
-    for one in held["results"]:
-        rest = {key: value for key, value in one.items() if key not in ("k", *named)}
-        for key, value in rest.items():
-            lines += ["", f"k={one['k']}, {plain(key.replace('_', ' '))}: {_facts(value)}"]
+    for result in held["results"]:
+        for key, value in result.items():
+            if key not in ("k", *named):
+                told = f"{plain(key.replace('_', ' '))}: {_facts(value)}"
+                lines += ["", f"k={result['k']}, {told}"]
     for key, value in held.items():
         if isinstance(value, dict):
             lines += ["", f"{plain(key.replace('_', ' '))}:", ""]
@@ -163,14 +163,16 @@ def _shown_rate(held: Any) -> tuple[str, str]:
 def _criteria(kept: Published) -> list[str]:
     if validity(kept["attempts"][0]) == "INVALID":
         return ["Not judged: it is INVALID."]
-    rows = []
-    for one in kept["judged"]:
-        bounds = "-"
-        if one["interval"]:
-            low, high = one["interval"]
-            bounds = span(low, high, UNITS[one["unit"]], signed=True)
-        verdicts = " or ".join(one["verdicts"])
-        rows.append([str(one["k"]), f"`{one['id']}`", code(one["claim"]), verdicts, bounds])
+    rows = [
+        [
+            str(judged["k"]),
+            f"`{judged['id']}`",
+            code(judged["claim"]),
+            " or ".join(judged["verdicts"]),
+            _reach(judged),
+        ]
+        for judged in kept["judged"]
+    ]
     head = ["k", "criterion", "claim", "verdicts over all pairings", "intervals reach"]
     return [
         "Every pairing that fits the counts was gone through, as `lpca judge` does:",
@@ -179,19 +181,26 @@ def _criteria(kept: Published) -> list[str]:
     ]
 
 
+def _reach(judged: Mapping[str, Any]) -> str:
+    if not judged["interval"]:
+        return "-"
+    low, high = judged["interval"]
+    return span(low, high, UNITS[judged["unit"]], signed=True)
+
+
 def _decisions(kept: Published) -> Iterator[str]:
     held = kept["attempts"][0]
     yield f"{plain(held['date'])}: published as {plain(held['status'])}"
-    for one in held.get("fixes_decided", ()):
-        yield f"{plain(held['date'])}: decided: {plain(one)}"
-    for one in kept["judged"]:
-        if "NOT MEASURED" not in one["verdicts"]:
-            yield f"judged since from its counts, k={one['k']}: {plain(one['message'])}"
+    for fix in held.get("fixes_decided", ()):
+        yield f"{plain(held['date'])}: decided: {plain(fix)}"
+    for judged in kept["judged"]:
+        if "NOT MEASURED" not in judged["verdicts"]:
+            yield f"judged since from its counts, k={judged['k']}: {plain(judged['message'])}"
 
 
 def _next(held: Mapping[str, Any]) -> Iterator[str]:
-    for one in (*held.get("fixes_decided", ()), *held.get("proposed", ())):
-        yield f"As published: {plain(one)}."
+    for step in (*held.get("fixes_decided", ()), *held.get("proposed", ())):
+        yield f"As published: {plain(step)}."
     yield "Measure it anew with outcomes by episode: what was published cannot be paired."
 
 

@@ -105,9 +105,7 @@ def capability_figure(evidences: Sequence[Evidence]) -> Figure:
     _axes_of_k(axes, readable)
     invalid = [one.k for one in ordered if one.is_invalid]
     left_out = f"; INVALID, not drawn: k = {', '.join(map(str, invalid))}" if invalid else ""
-    first = readable[0]
-    setting = f"receiver {receiver_of(first)}, answers {first.answers}{left_out}"
-    set_title(axes, f"{first.gate}: {first.title}", setting)
+    _set_title(axes, readable[0], left_out)
     # each label once, with the first mark of its kind
     entries = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     legend_below(axes, 0.16, 4, list(entries.values()), list(entries))
@@ -140,12 +138,16 @@ def rates_figure(evidences: Sequence[Evidence]) -> Figure:
         own = (point for point in points if point.kind == name)
         _series(axes, kind, label, sorted(own, key=lambda one: (one.bits, one.rate, one.label)))
     _axes_of_bits(axes, readable)
-    left, first = len(ordered) - len(readable), readable[0]
-    setting = f"receiver {receiver_of(first)}, answers {first.answers}, n = {first.looks.used}"
+    left = len(ordered) - len(readable)
     left_out = f"; {left} INVALID, not drawn" if left else ""
-    set_title(axes, f"{first.gate}: {first.title}", setting + left_out)
+    _set_title(axes, readable[0], f", n = {readable[0].looks.used}{left_out}")
     legend_below(axes, 0.17, 2)
     return figure
+
+
+def _set_title(axes: Axes, first: Evidence, more: str) -> None:
+    setting = f"receiver {receiver_of(first)}, answers {first.answers}{more}"
+    set_title(axes, f"{first.gate}: {first.title}", setting)
 
 
 def finite_bits(evidence: Evidence) -> float | None:

@@ -50,7 +50,11 @@ def write_pictures(paths: Sequence[Path], out: Path, format: str) -> list[Path]:
         raise FigureError("two files of one name would share their pictures; rename one")
     # all are drawn before one is written: a fault leaves no half a set
     drawn = [
-        *(found for at, one in zip(sources, evidences, strict=True) for found in _of_one(*at, one)),
+        *(
+            picture
+            for (path, name), evidence in zip(sources, evidences, strict=True)
+            for picture in _of_one(path, name, evidence)
+        ),
         *_of_all(evidences),
     ]
     pictures = {out / f"{name}.{format}": render(figure, format) for name, figure in drawn}
