@@ -13,14 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lpca.base.registry import suggestion
-from lpca.gatespec.document import (
-    Node,
-    SpecError,
-    as_items,
-    as_scalar,
-    describe,
-    refuse,
-)
+from lpca.gatespec.document import Node, SpecError, as_items, as_scalar, describe, refuse
 
 Schema = dict[str, Any]
 Known = Mapping[str, Any]
