@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lpca.base.arguments import DEVICES
 from lpca.base.exit_codes import ExitCode, worst
 from lpca.commands.cli import require_between
+
+if TYPE_CHECKING:
+    from lpca.gatespec.model import Spec
+    from lpca.lab.grid import Grid
 
 OUT, LOCAL = ".lpca/lab", "local"
 MOST_EPISODES = 10_000
@@ -34,17 +39,23 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     Else INVALID or NOT_MEASURED, whatever the verdicts are: a grid is no gate.
     """
     from lpca.gate.plan import sound_spec
-    from lpca.lab.engines import Job, engine_of
     from lpca.lab.grid import gate_of, read_grid
-    from lpca.lab.measure import without_beside
-    from lpca.lab.table import FILES, table_of, text, write_table
-    from lpca.report.console import StderrConsole
-    from lpca.stats import Verdict
 
     require_between("--batch-size", arguments.batch_size, MOST_EPISODES)
     grid = read_grid(arguments.grid)
     spec = sound_spec(grid.spec)
     gate_of(grid, spec)
+    return _measure(arguments, grid, spec)
+
+
+def _measure(arguments: argparse.Namespace, grid: Grid, spec: Spec) -> ExitCode:
+    # these load torch, for seconds: a wrong grid is refused before
+    from lpca.lab.engines import Job, engine_of
+    from lpca.lab.measure import without_beside
+    from lpca.lab.table import FILES, table_of, text, write_table
+    from lpca.report.console import StderrConsole
+    from lpca.stats import Verdict
+
     out = arguments.out or Path(OUT) / grid.name
     with StderrConsole() as console:
         job = Job(
