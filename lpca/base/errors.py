@@ -1,6 +1,11 @@
-"""Errors that end a measurement with one message and no traceback."""
+"""How a run ends: errors that are one message and no traceback, and the one list of exit codes."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from importlib import import_module
+from typing import Any
 
 
 class UserError(Exception):
@@ -18,3 +23,67 @@ class RequestError(RunError):
     """The user asked for something that cannot be had."""
 
     is_usage_error = True
+
+
+class ExitCode(IntEnum):
+    """Exit codes; 2 to 5 mean what pytest means by them.
+
+    A failed gate is not a gate that could not be decided: FAIL says the claim is contradicted
+    by the data, INCONCLUSIVE that the data do not decide it, INVALID that they must not be
+    read, NOT_MEASURED that they are not there.
+    """
+
+    PASS = 0
+    FAIL = 1
+    INTERRUPTED = 2
+    INTERNAL_ERROR = 3
+    USAGE_ERROR = 4
+    NO_TESTS = 5
+    INCONCLUSIVE = 6
+    INVALID = 7
+    NOT_MEASURED = 8
+
+
+_WORST_FIRST = (
+    ExitCode.INTERRUPTED,
+    ExitCode.INTERNAL_ERROR,
+    ExitCode.USAGE_ERROR,
+    ExitCode.NOT_MEASURED,
+    ExitCode.INVALID,
+    ExitCode.FAIL,
+    ExitCode.INCONCLUSIVE,
+    ExitCode.NO_TESTS,
+    ExitCode.PASS,
+)
+
+
+def worst(codes: Iterable[int]) -> ExitCode:
+    """The code a run with several ends on: 2, 3, 4, then 8, 7, 1, 6, 5, then 0.
+
+    No code at all is NO_TESTS: nothing ran, so nothing passed.
+
+    Raises:
+        ValueError: a number is no exit code.
+    """
+    given = {ExitCode(code) for code in codes}
+    return next((code for code in _WORST_FIRST if code in given), ExitCode.NO_TESTS)
+
+
+def needed(module: str, extra: str, what: str) -> Any:
+    """Import a module of one of lpca's extras.
+
+    Args:
+        module: its dotted name.
+        extra: the extra of which its package is a part, as in pyproject.toml.
+        what: what needs it, for the message: "architecture residual_vq", "--engine ray".
+
+    Raises:
+        RequestError: the package is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        name = module.partition(".")[0].replace("_", "-")
+        raise RequestError(
+            f"{what}: the package {name} is not installed; pip install 'lpca[{extra}]'"
+        ) from error

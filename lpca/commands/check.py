@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.checker.check import Finding, check_spec, has_errors
 from lpca.commands.cli import UsageError
 from lpca.gate.plan import task_of

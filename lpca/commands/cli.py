@@ -11,8 +11,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from lpca.base.arguments import DEVICES, DTYPES
-from lpca.base.errors import UserError
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode, UserError
 
 COMMANDS = {
     "check": "refuse unsound gate specs before any model runs",

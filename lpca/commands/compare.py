@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 
-from lpca.base.errors import UserError
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode, UserError
 from lpca.base.numbers import PERCENT, POINTS, amount, level, number
 from lpca.commands.cli import UsageError
 from lpca.gate.plan import label_of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpca.base.arguments import RECEIVER
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.commands.cli import UsageError, add_receiver_arguments, require_between
 
 if TYPE_CHECKING:

@@ -6,15 +6,19 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lpca.base.exit_codes import ExitCode, worst
-from lpca.doctor import Finding, Section, counted
-from lpca.doctor.machine import (
+from lpca.base.errors import ExitCode, worst
+from lpca.doctor import (
+    Finding,
+    Section,
+    counted,
     devices_section,
+    extras_section,
+    packages_section,
     project_section,
+    python_section,
     receivers_section,
     storage_section,
 )
-from lpca.doctor.packages import extras_section, packages_section, python_section
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
-from lpca.base.errors import RequestError
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode, RequestError
 
 _YOURS = re.compile(r"\s*# yours, (?P<number>\d) of \d: (?P<what>.*)")
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lpca.base.exit_codes import ExitCode, worst
+from lpca.base.errors import ExitCode, worst
 from lpca.checker.check import check_spec
 from lpca.commands.cli import UsageError
 from lpca.gatespec.load import SpecError, load_spec

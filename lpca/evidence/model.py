@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.evidence.json_form import Key, Omitted, Spread, to_data
 from lpca.gatespec.model import Position, Score, SequentialRule
 from lpca.stats import Claim, Interval, PairedTable, Verdict

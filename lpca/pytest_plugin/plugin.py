@@ -19,13 +19,13 @@ from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
 from lpca.gatespec.load import SpecError
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin.cases import Case, case_of, cases
-from lpca.pytest_plugin.junit import check_properties, criterion_properties
+from lpca.pytest_plugin.ci import check_properties, criterion_properties
 from lpca.pytest_plugin.verdicts import USAGE_PROPERTY, GateVerdict, VerdictReporter, family_verdict
 from lpca.stats import Verdict
 
 if TYPE_CHECKING:
     from lpca.gate.runner import Runner
-    from lpca.pytest_plugin.progress import Display
+    from lpca.pytest_plugin.cases import Display
 
 SPEC = pytest.StashKey[Spec]()
 KS = pytest.StashKey[tuple[int, ...]]()
@@ -96,7 +96,7 @@ def _report_to_allure(config: pytest.Config, reporter: VerdictReporter | None) -
 
 def _report_to_github(config: pytest.Config, verdicts: VerdictReporter) -> None:
     if {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"} & os.environ.keys():
-        from lpca.pytest_plugin.github import github_reporter
+        from lpca.pytest_plugin.ci import github_reporter
 
         github = github_reporter(verdicts, config.invocation_params.dir, os.environ)
         if github is not None:
@@ -167,7 +167,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
     from lpca.codec.user_codec import codec_named
     from lpca.gate.evidence import Origin
     from lpca.gate.runner import Options, Runner
-    from lpca.pytest_plugin.progress import Display
+    from lpca.pytest_plugin.cases import Display
 
     config, option = request.config, request.config.option
     folders = (config.invocation_params.dir, config.rootpath)

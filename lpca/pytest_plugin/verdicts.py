@@ -11,15 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from lpca.base.errors import RunError
-from lpca.base.exit_codes import ExitCode, worst
+from lpca.base.errors import ExitCode, RunError, worst
 from lpca.evidence import Evidence, exit_code, read_evidence
 from lpca.gate.plan import beside, evidence_path, label_of
 from lpca.gatespec.model import Gate, Spec
 from lpca.judge import judge_family
 from lpca.judge.reader import table_of_evidence
 from lpca.pytest_plugin.cases import PROPERTY, key_of
-from lpca.pytest_plugin.junit import add_suite_properties
+from lpca.pytest_plugin.ci import add_suite_properties
 from lpca.report.layout import WIDTH, fitting, wrapped
 from lpca.report.terminal import coloured, gate_lines
 from lpca.stats import AnyOf, Verdict

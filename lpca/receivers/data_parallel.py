@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor
 
-from lpca.base.errors import RequestError
-from lpca.base.extras import needed
+from lpca.base.errors import RequestError, needed
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 

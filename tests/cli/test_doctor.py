@@ -137,7 +137,7 @@ def test_a_version_out_of_range_is_named_with_the_range(place, monkeypatch, caps
 
 
 def test_an_extra_that_is_not_there_is_named_with_what_adds_it(place, monkeypatch, capsys):
-    monkeypatch.setattr("lpca.doctor.packages._needs", lambda: [need("absent>=1; extra == 'more'")])
+    monkeypatch.setattr("lpca.doctor._needs", lambda: [need("absent>=1; extra == 'more'")])
     code, text = doctor(capsys)
     assert code == 0
     assert lines_with(text, "--    more ", "lacks absent")
@@ -145,7 +145,7 @@ def test_an_extra_that_is_not_there_is_named_with_what_adds_it(place, monkeypatc
 
 
 def need(text):
-    from lpca.doctor.packages import Need
+    from lpca.doctor import Need
 
     return Need.read(text)
 

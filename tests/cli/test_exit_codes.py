@@ -1,6 +1,6 @@
 import pytest
 
-from lpca.base.exit_codes import ExitCode, worst
+from lpca.base.errors import ExitCode, worst
 
 
 def test_codes_are_those_documented():

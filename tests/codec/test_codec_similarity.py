@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import COMPARED, Channel, similarity
 from lpca.evidence import Similarity, from_data, to_data

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.training import Training

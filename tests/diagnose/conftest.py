@@ -6,7 +6,7 @@ import pytest
 import torch
 from known_codecs import SEED, K, N, Noise
 
-from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe, Stage

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify, save_checkpoint

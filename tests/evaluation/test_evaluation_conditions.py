@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.evaluation.conditions import CONDITIONS, Setting, build_slots

@@ -12,7 +12,7 @@ from tiny import save_tiny
 
 import lpca.evaluation.evaluate
 from lpca.base.hashing import hash_data
-from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.evaluation.conditions import Setting, build_slots

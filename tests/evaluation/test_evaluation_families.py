@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify

@@ -8,7 +8,7 @@ import sys
 import pytest
 from lab_project import GRID, SPEC
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.commands.cli import main
 from lpca.gatespec.document import SpecError
 from lpca.gatespec.load import load_spec

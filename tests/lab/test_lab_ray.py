@@ -13,7 +13,7 @@ import pytest
 from gate_project import ROOT
 from lab_project import Lab
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 
 pytestmark = [
     pytest.mark.slow,

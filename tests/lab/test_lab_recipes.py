@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.commands.cli import main
 
 FOLDER = Path(__file__).parents[2] / "examples" / "lab"

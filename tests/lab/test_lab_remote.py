@@ -8,8 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lpca.base.errors import RequestError
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode, RequestError
 from lpca.commands.cli import main
 from lpca.gate.plan import LEDGER, sound_spec, task_of
 from lpca.lab.engines import ENGINES, Job, engine_of

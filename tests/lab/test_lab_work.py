@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from lpca.base.exit_codes import ExitCode
-from lpca.codec.architectures.static_prefix import StaticPrefix
+from lpca.base.errors import ExitCode
+from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.base import CodecError
 from lpca.commands.cli import main
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from gate_project import Project
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.gate import runner
 from lpca.gate.measure import STEPS
 

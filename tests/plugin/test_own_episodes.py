@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from gate_project import ROOT
 
-from lpca.base.exit_codes import ExitCode
+from lpca.base.errors import ExitCode
 from lpca.codec.recipe import Recipe, Stage
 from lpca.gate.measure import STEPS
 from lpca.tasks.base import split_by_hash

@@ -12,7 +12,7 @@ from lpca.gate.plan import evidence_path
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Position
 from lpca.pytest_plugin.cases import Case
-from lpca.pytest_plugin.github import (
+from lpca.pytest_plugin.ci import (
     LEVELS,
     Places,
     annotation_lines,

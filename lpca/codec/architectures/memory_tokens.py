@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lpca.base.extras import needed
+from lpca.base.errors import needed
 from lpca.codec.architectures import CODECS, StateReader
 from lpca.receivers.forward import causal_mask, left_padded
 from lpca.receivers.model import Receiver

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lpca.base.extras import needed
+from lpca.base.errors import needed
 from lpca.codec.architectures import CODECS
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.receivers.model import Receiver
