@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lpca.base.version import __version__ as __version__
+from lpca.base import __version__ as __version__
 
 if TYPE_CHECKING:
     from lpca.api import GateRun as GateRun

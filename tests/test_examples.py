@@ -10,10 +10,9 @@ ROOT = Path(__file__).parents[1]
 CALLED = {
     "lpca.base.registry": ("Registry",),
     "lpca.checker.check": ("check_spec",),
-    "lpca.gatespec.claims": ("parse_claim",),
+    "lpca.gatespec.claims": ("in_words", "parse_claim"),
     "lpca.gatespec.keys": ("json_schema",),
     "lpca.gatespec.load": ("load_spec",),
-    "lpca.gatespec.wording": ("in_words",),
     "lpca.stats.assessment": ("assess", "assess_counts"),
     "lpca.stats.gain": ("gain_counts", "gain_interval"),
     "lpca.stats.planning": ("gate_power", "power", "required_n"),

@@ -28,6 +28,7 @@ from contextvars import ContextVar
 from functools import cache
 from types import ModuleType
 
+from lpca.base import PACKAGE
 from lpca.base.normal_form import Member, ModuleName, Token, Unit, Writer
 from lpca.base.source_code import (
     DEFINITIONS,
@@ -39,7 +40,6 @@ from lpca.base.source_code import (
     dotted,
     text_of,
 )
-from lpca.base.version import PACKAGE
 
 _KNOWN = frozenset(
     name for one in vars(builtins).values() if isinstance(one, type) for name in dir(one)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from lpca.base.numbers import percent, points
 from lpca.checker.rule import Fault, criteria, rule
+from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
-from lpca.gatespec.wording import in_words
 from lpca.stats import (
     Approximate,
     Band,

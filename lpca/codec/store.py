@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from lpca.base import __version__
 from lpca.base.errors import RequestError
-from lpca.base.version import __version__
 from lpca.codec.architectures import make_codec
 from lpca.codec.base import CodecError, TrainableCodec, bits_of
 from lpca.codec.checkpoint import (
@@ -31,8 +31,7 @@ from lpca.codec.checkpoint import (
 )
 from lpca.codec.recipe import TOKEN_POOLER, Recipe
 from lpca.codec.training import Processes, Progress, Training
-from lpca.receivers.context_limit import refuse_too_long
-from lpca.receivers.model import Receiver
+from lpca.receivers.model import Receiver, refuse_too_long
 from lpca.tasks import Task
 
 DEFAULT_SEED = 0

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lpca.base import PACKAGE
 from lpca.base.arguments import parse_codec
 from lpca.base.code_identity import code_hash_anew, symbol_of
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data, hash_tensors
 from lpca.base.registry import suggestion
-from lpca.base.version import PACKAGE
 from lpca.codec.base import Codec, CodecError, bits_of
 from lpca.codec.store import DEFAULT_SEED
 from lpca.receivers.model import Receiver

@@ -11,7 +11,7 @@ from lpca.checker.check import Finding, check_spec, has_errors
 from lpca.commands.cli import UsageError
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.report.annotations import annotation
+from lpca.report.layout import annotation
 
 UNREADABLE = "unreadable"
 """The rule named when a file is no spec at all."""

@@ -18,8 +18,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from lpca.base import PACKAGE, __version__
 from lpca.base.errors import ExitCode
-from lpca.base.version import PACKAGE, __version__
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from lpca.base import __version__
 from lpca.base.hashing import hash_data, hash_file
-from lpca.base.version import __version__
 from lpca.codec.channel import similarity
 from lpca.evaluation.outcome import Outcome, as_text
 from lpca.evidence import (

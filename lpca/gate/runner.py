@@ -34,9 +34,8 @@ from lpca.gate.plan import (
 )
 from lpca.gatespec.model import CODEC_LATENTS, Spec
 from lpca.judge import judge
-from lpca.receivers.context_limit import refuse_too_long
 from lpca.receivers.load import load_receiver
-from lpca.receivers.model import Receiver
+from lpca.receivers.model import Receiver, refuse_too_long
 from lpca.tasks import EpisodeSet, Task
 
 T = TypeVar("T")

@@ -6,11 +6,11 @@ from lpca.judge.decide import (
     judge,
     judge_family,
     judge_gate,
+    look_sizes,
     passes,
     required_gates_pass,
 )
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
-from lpca.judge.sequential import look_sizes
 
 __all__ = [
     "CriterionResult",

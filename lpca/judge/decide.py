@@ -5,22 +5,162 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from lpca.base.numbers import level, number, percent, span
 from lpca.evidence import CriterionResult, GateResult
-from lpca.gatespec.model import Criterion, Evaluation, Gate, Spec, levels_of
-from lpca.judge.messages import message, needed_n
+from lpca.gatespec.claims import in_words, unit_of
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Sequential, Spec, levels_of
 from lpca.judge.outcomes import OutcomeTable
-from lpca.judge.sequential import sequential_verdicts
 from lpca.stats import (
     AnyOf,
     Assessment,
+    Band,
     Claim,
+    Equivalence,
+    Gain,
     PairedTable,
+    Rate,
+    Ratio,
+    Truth,
     Verdict,
     any_of,
     assess,
     decide,
+    decide_anytime,
+    evalues,
     gate_verdict,
+    obrien_fleming,
 )
+from lpca.stats.planning import enough_n
+
+_WHAT: Mapping[type, str] = {Ratio: "ratio", Gain: "gain kept less the share asked for"}
+"""What is estimated, where it is no difference."""
+
+
+def message(
+    claim: Claim, verdict: Verdict, seen: Assessment, table: OutcomeTable, needed: int | None
+) -> str:
+    """One sentence on the verdict and one on the numbers behind it."""
+    return f"{_lead(claim, verdict, table, needed)}. {_numbers(claim, seen, table)}."
+
+
+def needed_n(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> int | None:
+    """An n that reaches power 0.8 if the observed rates are the true ones; None when none does.
+
+    A claim on a pair also takes the observed disagreement as true; a gain takes the conditions
+    to be independent given their rates.
+    """
+    truth = _observed(criterion.claim, table)
+    return enough_n(criterion.claim, truth, table.n, levels_of(criterion, evaluation))
+
+
+def _observed(claim: Claim, table: OutcomeTable) -> Truth:
+    names = claim.conditions
+    rates = {name: table.rate(name) for name in names}
+    if len(names) != 2:
+        return Truth(rates)
+    pairs = PairedTable.from_outcomes(*(table.packed[name] for name in names))
+    return Truth(rates, discordant=(pairs.b + pairs.c) / table.n)
+
+
+def _lead(claim: Claim, verdict: Verdict, table: OutcomeTable, needed: int | None) -> str:
+    if verdict is Verdict.PASS:
+        return f"PASS: {in_words(claim)}"
+    if verdict is Verdict.FAIL:
+        return f"FAIL: {in_words(claim, holds=False)}"
+    told = advice(needed, claim, _observed(claim, table))
+    return f"INCONCLUSIVE: {table.n} episodes do not decide whether {in_words(claim)}; {told}"
+
+
+def advice(needed: int | None, claim: Claim, observed: Truth) -> str:
+    """What more episodes would do for a claim that is undecided."""
+    if needed is not None:
+        return f"were the observed rates true, {needed} would show it with power 0.8"
+    if observed.satisfies(claim):
+        return "were the observed rates true, no feasible number would show it"
+    return "the observed rates speak against it"
+
+
+def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
+    rates = ", ".join(f"{name} {percent(table.rate(name))}" for name in claim.conditions)
+    unit = unit_of(claim)
+    interval = span(seen.interval.low, seen.interval.high, unit)
+    bounds = unit.behind(" to ".join(number(margin, unit) for margin in claim.margins))
+    head = ""
+    if not isinstance(claim, Rate | Band):
+        what = _WHAT.get(type(claim), "difference")
+        head = f"{what} {number(seen.estimate, unit)}, "
+    confidence = level(1 - 2 * seen.alpha)
+    return f"{rates}: {head}{confidence} interval {interval}, bound {bounds}, n {table.n}"
+
+
+def look_sizes(rule: Sequential, n: int) -> list[int]:
+    """Rising numbers of episodes after which a gate of n is read; the last is n."""
+    if rule.block is not None:
+        return [*range(rule.block, n, rule.block), n]
+    looks = rule.looks or 1
+    return sorted({-(-n * look // looks) for look in range(1, looks + 1)})
+
+
+def sequential_verdicts(
+    gate: Gate,
+    rule: Sequential,
+    criteria: Sequence[Criterion],
+    table: OutcomeTable,
+    evaluation: Evaluation,
+    fixed: Sequence[Verdict],
+) -> list[Verdict]:
+    """One verdict per criterion, from all looks that the episodes so far allow.
+
+    Episodes count in the table's order. A criterion once decided stays decided. An equivalence
+    keeps its fixed n: its entry of `fixed` counts once all episodes are there. FAIL takes
+    Bonferroni's correction over the gate's criteria. The gate may stop as soon as no verdict is
+    INCONCLUSIVE.
+    """
+    n = evaluation.n if gate.n is None else gate.n
+    early = [criterion for criterion in criteria if not isinstance(criterion.claim, Equivalence)]
+    found = dict.fromkeys(range(len(early)), Verdict.INCONCLUSIVE)
+    for look, size in enumerate(look_sizes(rule, n)):
+        if size > table.n:
+            break
+        seen = {name: outcomes[:size] for name, outcomes in table.packed.items()}
+        for index, verdict in enumerate(_at_look(rule, look, early, seen, evaluation)):
+            if found[index] is Verdict.INCONCLUSIVE:
+                found[index] = verdict
+    verdicts = iter(found.values())
+    complete = table.n >= n
+    return [
+        next(verdicts)
+        if not isinstance(criterion.claim, Equivalence)
+        else (whole if complete else Verdict.INCONCLUSIVE)
+        for criterion, whole in zip(criteria, fixed, strict=True)
+    ]
+
+
+def _at_look(
+    rule: Sequential,
+    look: int,
+    criteria: Sequence[Criterion],
+    outcomes: Mapping[str, bytes],
+    evaluation: Evaluation,
+) -> list[Verdict]:
+    if not criteria:
+        return []
+    alpha = (1.0 - evaluation.confidence) / 2.0
+    if rule.rule == "e-process":
+        return decide_anytime([evalues(criterion.claim, outcomes) for criterion in criteria], alpha)
+    limit = obrien_fleming(rule.looks or 1, alpha).p[look]
+    verdicts = []
+    for criterion in criteria:
+        seen = assess(criterion.claim, outcomes, *levels_of(criterion, evaluation))
+        # each claim's own alpha scales the boundary: a band spends its alpha on either side
+        boundary = limit * seen.alpha / alpha
+        if seen.p_pass < boundary:
+            verdicts.append(Verdict.PASS)
+        elif seen.p_fail * len(criteria) < boundary:
+            verdicts.append(Verdict.FAIL)
+        else:
+            verdicts.append(Verdict.INCONCLUSIVE)
+    return verdicts
 
 
 def judge(

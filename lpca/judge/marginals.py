@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpca.base.numbers import span
+from lpca.gatespec.claims import unit_of
 from lpca.gatespec.model import CONDITIONS, Criterion, Evaluation, levels_of
-from lpca.gatespec.wording import unit_of
 from lpca.judge.outcomes import OutcomeError, clipped, printable
 from lpca.stats import (
     Assessment,

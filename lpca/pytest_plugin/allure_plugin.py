@@ -12,16 +12,18 @@ import allure_commons
 import pytest
 from allure_commons.model2 import Attachment, Status, TestResult, TestResultContainer
 
+from lpca.base import __version__
 from lpca.base.files import write_file, write_json
-from lpca.base.version import __version__
 from lpca.evidence import Evidence
 from lpca.gate.plan import evidence_path, label_of
 from lpca.gatespec.model import Spec
-from lpca.pytest_plugin.allure_attachments import Attached, attachments_of, glance
 from lpca.pytest_plugin.allure_results import (
+    Attached,
     Subject,
+    attachments_of,
     fill,
     gate_outcome,
+    glance,
     verdict_outcome,
     verdict_result,
 )

@@ -19,8 +19,14 @@ from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
 from lpca.gatespec.load import SpecError
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin.cases import Case, case_of, cases
-from lpca.pytest_plugin.ci import check_properties, criterion_properties
-from lpca.pytest_plugin.verdicts import USAGE_PROPERTY, GateVerdict, VerdictReporter, family_verdict
+from lpca.pytest_plugin.verdicts import (
+    USAGE_PROPERTY,
+    GateVerdict,
+    VerdictReporter,
+    check_properties,
+    criterion_properties,
+    family_verdict,
+)
 from lpca.stats import Verdict
 
 if TYPE_CHECKING:
@@ -96,7 +102,7 @@ def _report_to_allure(config: pytest.Config, reporter: VerdictReporter | None) -
 
 def _report_to_github(config: pytest.Config, verdicts: VerdictReporter) -> None:
     if {"GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"} & os.environ.keys():
-        from lpca.pytest_plugin.ci import github_reporter
+        from lpca.pytest_plugin.github import github_reporter
 
         github = github_reporter(verdicts, config.invocation_params.dir, os.environ)
         if github is not None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data, hash_tensors
+from lpca.receivers import ReceiverError
+from lpca.tasks import Episode
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,3 +182,85 @@ def freeze(model: PreTrainedModel) -> PreTrainedModel:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model
+
+
+class _LayerReached(Exception):  # noqa: N818 - a signal, not an error
+    pass
+
+
+def hidden_states(
+    receiver: Receiver, rows: Sequence[Sequence[int]], layer: int
+) -> Iterator[Tensor]:
+    """Yield per row the states [length, d_model] after `layer` layers; later layers are not run.
+
+    Rows are padded on the right and masked, so a row's states do not depend on its neighbours
+    but for rounding.
+    """
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), receiver.pad_id, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(list(row))
+        mask[i, : len(row)] = 1
+    with _stop_after(receiver, layer) as caught, torch.no_grad(), suppress(_LayerReached):
+        receiver.model(
+            input_ids=receiver.own_rows(ids.to(receiver.device)),
+            attention_mask=receiver.own_rows(mask.to(receiver.device)),
+            use_cache=False,
+        )
+    for state, row in zip(receiver.all_rows(caught[0], len(rows)), rows, strict=True):
+        yield state[: len(row)]
+
+
+@contextmanager
+def _stop_after(receiver: Receiver, layer: int) -> Iterator[list[Tensor]]:
+    caught: list[Tensor] = []
+
+    def stop(_module: torch.nn.Module, _args: object, output: Tensor | tuple[Tensor, ...]) -> None:
+        caught.append(output if isinstance(output, Tensor) else output[0])
+        raise _LayerReached
+
+    handle: RemovableHandle = _layer_stack(receiver)[layer - 1].register_forward_hook(stop)
+    try:
+        yield caught
+    finally:
+        handle.remove()
+
+
+def _layer_stack(receiver: Receiver) -> torch.nn.ModuleList:
+    for module in receiver.model.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == receiver.layers:
+            return module
+    raise ReceiverError(f"receiver {receiver.name}: no stack of {receiver.layers} layers found")
+
+
+def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> None:
+    """Refuse episodes whose prompt, slot and longest option exceed the receiver's positions.
+
+    The slot holds the message's text or k latents, whichever is longer. Nothing is cut short. A
+    receiver whose configuration names no limit is taken to have none.
+
+    Raises:
+        RequestError: the first episode that is too long, with its length in tokens.
+    """
+    config = receiver.model.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    if not isinstance(limit, int):
+        return
+    for episode in episodes:
+        texts = (episode.before, episode.message, episode.after, *episode.options)
+        # No token is shorter than a byte; each segment may get one more.
+        if sum(len(text.encode()) + 1 for text in texts) + k <= limit:
+            continue
+        if (length := _length(receiver, episode, k)) > limit:
+            raise RequestError(
+                f"receiver {receiver.name}: an episode takes {length} positions, of which its "
+                f"message {len(receiver.message_ids(episode.message))}: {episode.message!r:.60}; "
+                f"allowed: at most {limit}; shorten it, or take a receiver with more"
+            )
+
+
+def _length(receiver: Receiver, episode: Episode, k: int) -> int:
+    slot = max(k, len(receiver.message_ids(episode.message)))
+    around = receiver.prompt_start_ids(episode.before) + receiver.segment_ids(episode.after)
+    return len(around) + slot + max(len(receiver.option_ids(one)) for one in episode.options)

@@ -1,10 +1,13 @@
-"""Text in columns: wrapped lines, and tables that stack where the terminal is narrow."""
+"""Text laid out for people: lines for a terminal, annotations for a pull request."""
 
 from __future__ import annotations
 
 import re
 import textwrap
 from collections.abc import Sequence
+from typing import Literal
+
+from lpca.gatespec.model import Position
 
 WIDTH = 80
 """Columns that a report takes where there are as many."""
@@ -56,3 +59,26 @@ def _stacked(heads: Sequence[str], row: Sequence[str], width: int) -> list[str]:
     named = zip(heads[1:], row[1:], strict=True)
     cells = ", ".join(f"{head} {cell}".strip() for head, cell in named)
     return wrapped(f"{row[0]}: {cells}", width, hang=4)
+
+
+Level = Literal["error", "warning", "notice"]
+
+
+def annotation(level: Level, position: Position, title: str, text: str) -> str:
+    """Return the line that puts `text` at a place of a file; any text is safe in it."""
+    properties = {
+        "file": position.file,
+        "line": str(position.line),
+        "col": str(position.column),
+        "title": title,
+    }
+    shown = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    return f"::{level} {shown}::{_data(text)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

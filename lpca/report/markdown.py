@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from lpca.base.numbers import PERCENT, POINTS, amount, counted, level, number, span
 from lpca.evidence import CriterionResult, Evidence
-from lpca.gatespec.wording import unit_of
+from lpca.gatespec.claims import unit_of
 
 _MARKS = re.compile(r"([\\|*_`\[\]{}<>#~])")
 _INSIDE_WORDS = re.compile(r"(?<=\w)\\_(?=\w)")

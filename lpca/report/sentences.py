@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from lpca.base.numbers import percent, points
 from lpca.evidence import CriterionResult
+from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import TRUNCATED
-from lpca.gatespec.wording import in_words
-from lpca.judge.messages import advice
+from lpca.judge.decide import advice
 from lpca.stats import Band, Claim, Difference, Equivalence, Truth, Verdict
 
 NOUNS = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from lpca.base.numbers import PERCENT, amount, level, number, span
 from lpca.evidence import CodecFacts, CriterionResult, Evidence, Successes, to_data
-from lpca.gatespec.wording import unit_of
+from lpca.gatespec.claims import unit_of
 from lpca.report.layout import WIDTH, table, wrapped
 from lpca.report.sentences import closing, sentence, standing
 from lpca.stats import Verdict, wilson

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from lpca.codec.objectives import OBJECTIVES, Batch
-from lpca.codec.objectives.answer import CONTENT_WEIGHT
+from lpca.codec.objectives.answer import CONTENT_WEIGHT, LEAD, REQUEST
 from lpca.codec.objectives.comparing import MARGIN, NEGATIVES
-from lpca.codec.objectives.text import LEAD, REQUEST
 from lpca.codec.recipe import OBJECTIVES as NAMES
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, Trip
@@ -234,7 +233,7 @@ def test_message_reconstruction(receiver: Receiver, episodes: list[Episode]) -> 
 def test_of_a_long_message_the_start_is_to_be_said(
     llama: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lpca.codec.objectives.text.LONGEST", 9)
+    monkeypatch.setattr("lpca.codec.objectives.answer.LONGEST", 9)
     [episode] = Trip().training_batch(0, 1, 0)
     short = replace(episode, message=episode.message[:8])  # a space comes before it
     assert len(episode.message) > 9

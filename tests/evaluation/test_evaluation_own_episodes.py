@@ -19,8 +19,7 @@ from lpca.codec.recipe import Recipe, Stage
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import CONDITIONS, Setting
 from lpca.evaluation.evaluate import evaluate
-from lpca.receivers.context_limit import refuse_too_long
-from lpca.receivers.model import Receiver
+from lpca.receivers.model import Receiver, refuse_too_long
 from lpca.tasks import Episodes
 from lpca.tasks.kinds.trip import city_names
 from lpca.validity.audit import Audit

@@ -14,15 +14,15 @@ from lpca.gate.plan import LEDGER, sound_spec, task_of
 from lpca.lab.engines import ENGINES, Job, engine_of
 from lpca.lab.engines.ray import RayEngine
 from lpca.lab.grid import read_grid
-from lpca.lab.measure import (
+from lpca.lab.results import (
     MeasuredThere,
+    Results,
     keys_there,
     ledger_texts,
     measure_there,
     order_of,
     without_beside,
 )
-from lpca.lab.results import Results
 from lpca.validity.ledger import LedgerEntry, add_entry
 
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lpca.receivers.model import Receiver
-from lpca.receivers.states import hidden_states
+from lpca.receivers.model import Receiver, hidden_states
 
 ROWS = [[11, 12, 13, 14, 15], [16], [17, 18, 19]]
 

@@ -13,15 +13,18 @@ from allure_commons.model2 import Status, StatusDetails
 from allure_evidence import CASE, CHECK, CRITERION, GATE, evidence
 
 from lpca.evidence import to_data
-from lpca.pytest_plugin.allure_attachments import attachments_of, episode_table, glance, prompts
 from lpca.pytest_plugin.allure_plugin import CATEGORIES, environment, executor
 from lpca.pytest_plugin.allure_results import (
     Outcome,
     Subject,
+    attachments_of,
     criterion_numbers,
+    episode_table,
     fill,
     gate_outcome,
+    glance,
     outcome_of,
+    prompts,
     steps_of,
     verdict_result,
 )

@@ -12,7 +12,7 @@ from lpca.gate.plan import evidence_path
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Position
 from lpca.pytest_plugin.cases import Case
-from lpca.pytest_plugin.ci import (
+from lpca.pytest_plugin.github import (
     LEVELS,
     Places,
     annotation_lines,
@@ -20,7 +20,7 @@ from lpca.pytest_plugin.ci import (
     summary_lines,
 )
 from lpca.pytest_plugin.verdicts import VerdictReporter
-from lpca.report.annotations import annotation
+from lpca.report.layout import annotation
 from lpca.stats import Verdict
 
 WRONG = """

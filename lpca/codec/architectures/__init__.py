@@ -11,8 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lpca.base.registry import Registry
 from lpca.codec.base import TrainableCodec
 from lpca.codec.recipe import Recipe
-from lpca.receivers.model import Receiver
-from lpca.receivers.states import hidden_states
+from lpca.receivers.model import Receiver, hidden_states
 
 LAYER_FRACTION = 0.4
 """How far up in the receiver messages are read."""

@@ -1,4 +1,4 @@
-"""The answer: B must say it; of its tokens those may weigh more that tell the options apart."""
+"""What B must say: the answer, what tells the options apart, or what the text makes it say."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from itertools import takewhile
 import torch
 from torch import Tensor, nn
 
-from lpca.codec.objectives import OBJECTIVES, Batch
+from lpca.codec.objectives import IGNORED, OBJECTIVES, Batch
+from lpca.receivers.forward import Slot, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 
@@ -66,3 +67,71 @@ def _weights(episode: Episode, right: list[int], ids_of: Callable[[str], list[in
 def _shared(rows: Sequence[list[int]]) -> int:
     """How many tokens all of them begin with."""
     return len(list(takewhile(lambda column: len(set(column)) == 1, zip(*rows, strict=False))))
+
+
+@OBJECTIVES.register(
+    "kl_one_step", asks="divergence from what B says next when it reads the message as text"
+)
+def kl_one_step(batch: Batch) -> Tensor:
+    """mean over episodes of KL(p_text || p_latents) at the answer's first token, in nats.
+
+    p_text: B's next-token distribution with the message as text in the slot; no gradient.
+    Source: Hinton, Vinyals and Dean 2015, arXiv:1503.02531, at temperature 1; as a channel's
+    objective, an earlier attempt.
+    """
+    starts = [batch.targets.shape[1] - len(ids) for ids in batch.answers]
+    return _divergences(batch)[range(len(starts)), starts].mean()
+
+
+@OBJECTIVES.register("kl", asks="the same over all of the answer's tokens")
+def kl(batch: Batch) -> Tensor:
+    """The same at all of the right answers' tokens, each given those before it; mean over tokens.
+
+    Source: word-level distillation, Kim and Rush 2016, arXiv:1606.07947, section 3.1.
+    """
+    return _divergences(batch)[batch.targets != IGNORED].mean()
+
+
+def _divergences(batch: Batch) -> Tensor:
+    """KL(p_text || p_latents) at each position [batch, longest]."""
+
+    def computed() -> Tensor:
+        divergence = nn.functional.kl_div(
+            batch.normal.log_softmax(-1), _teacher(batch), reduction="none", log_target=True
+        )
+        return divergence.sum(-1)
+
+    return torch.as_tensor(batch.once("divergences", computed))
+
+
+@torch.no_grad()
+def _teacher(batch: Batch) -> Tensor:
+    """Log-probabilities [batch, longest, vocabulary] with the message as text."""
+    messages = [batch.receiver.message_ids(e.message) for e in batch.episodes]
+    return batch.logits([Slot(tuple(ids)) for ids in messages]).log_softmax(-1)
+
+
+LEAD, REQUEST = "Message:", "\nThe same message again:"
+"""What stands before and behind the latents where B is to say the message."""
+LONGEST = 64
+"""Of a longer message only so many tokens are asked for."""
+
+
+@OBJECTIVES.register(
+    "message_reconstruction", asks="B must be able to say the message from its latents"
+)
+def message_reconstruction(batch: Batch) -> Tensor:
+    """Mean of -log p(t) over the messages' first `LONGEST` tokens t, in nats.
+
+    B reads `LEAD`, the latents and `REQUEST`, and each token given those before it. Source: the
+    autoencoding objective of Ge et al. 2023, arXiv:2307.06945, with a frozen decoder.
+    """
+    receiver = batch.receiver
+    messages = [receiver.message_ids(e.message)[:LONGEST] for e in batch.episodes]
+    context = read_context(receiver, [receiver.prompt_start_ids(LEAD)] * len(messages))
+    request = receiver.segment_ids(REQUEST)
+    slots = [Slot(vectors=prefix) for prefix in batch.prefixes]
+    longest = max(map(len, messages))
+    logits = context.continuation_logits(slots, [[*request, *m[:-1]] for m in messages], longest)
+    targets = [torch.tensor([IGNORED] * (longest - len(ids)) + ids) for ids in messages]
+    return nn.functional.cross_entropy(logits.flatten(0, 1), torch.cat(targets).to(logits.device))

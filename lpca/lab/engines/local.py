@@ -12,8 +12,7 @@ from lpca.gate.evidence import command_line
 from lpca.gate.plan import task_of
 from lpca.lab.engines import ENGINES, Engine, Job, Pace
 from lpca.lab.grid import Cell
-from lpca.lab.measure import Bench
-from lpca.lab.results import Results, keys_of
+from lpca.lab.results import Bench, Results, keys_of
 from lpca.receivers.load import load_receiver
 
 PATIENCE = 1.0

@@ -19,15 +19,15 @@ from lpca.base.files import locked, write_text
 from lpca.gate.plan import task_of
 from lpca.lab.engines import ENGINES, Engine, Job, Pace
 from lpca.lab.grid import Cell
-from lpca.lab.measure import (
+from lpca.lab.results import (
     MeasuredThere,
     Order,
+    Results,
     keys_there,
     ledger_texts,
     measure_there,
     order_of,
 )
-from lpca.lab.results import Results
 from lpca.stats import Verdict
 from lpca.validity.ledger import GateLedger, add_entry
 

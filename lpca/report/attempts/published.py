@@ -8,8 +8,8 @@ from typing import Any
 
 from lpca.base.hashing import hash_file
 from lpca.base.numbers import PERCENT, UNITS, counted, percent, span
+from lpca.gatespec.claims import unit_of
 from lpca.gatespec.model import CONDITIONS, Spec
-from lpca.gatespec.wording import unit_of
 from lpca.judge import OutcomeError
 from lpca.judge.marginals import Attempt, attempts_of, pairing_range
 from lpca.report.attempts.kept import AttemptId, Published, RecordError, facts_of

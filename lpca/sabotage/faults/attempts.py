@@ -14,8 +14,7 @@ from transformers import DynamicCache
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import Outcome
 from lpca.receivers.forward import Reading, forward
-from lpca.receivers.model import Receiver
-from lpca.receivers.states import hidden_states
+from lpca.receivers.model import Receiver, hidden_states
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun
 from lpca.sabotage.spoilt import (
