@@ -54,7 +54,7 @@ class GateRun:
     @property
     def criteria(self) -> Mapping[str, CriterionResult]:
         """The criteria by id; one of an INVALID gate carries no number."""
-        return {one.id: one for one in self.found.criteria}
+        return {criterion.id: criterion for criterion in self.found.criteria}
 
     @property
     def checks(self) -> Mapping[str, CheckResult]:

@@ -42,7 +42,7 @@ from lpca.base.source_code import (
 )
 
 _KNOWN = frozenset(
-    name for one in vars(builtins).values() if isinstance(one, type) for name in dir(one)
+    name for var in vars(builtins).values() if isinstance(var, type) for name in dir(var)
 )
 """Attributes of built-in types."""
 
@@ -241,7 +241,9 @@ class _Walk:
             return None
         chain = dotted(value.func)
         targets = self.closures.sources.resolve(module.name, chain[0]) if chain else ()
-        is_registry = any(isinstance(one, Symbol) and one.name == "Registry" for one in targets)
+        is_registry = any(
+            isinstance(target, Symbol) and target.name == "Registry" for target in targets
+        )
         return text_of(value.args[0]) if is_registry and symbol.name != WHOLE else None
 
     def _enter_registry(self, symbol: Symbol, kind: str) -> None:

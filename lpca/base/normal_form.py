@@ -268,7 +268,7 @@ class Writer:
         self._say(type(node).__name__)
         # the first sequence is looked up outside
         self._write(node.generators[0].iter)
-        targets = [one.target for one in node.generators]
+        targets = [generator.target for generator in node.generators]
         self._open(False, frozenset(bound_names(targets)), {}, frozenset())
         for index, one in enumerate(node.generators):
             self._write_plain(one, ("iter",) if index == 0 else ())
@@ -280,7 +280,12 @@ class Writer:
     # -- scopes
 
     def _function(self, arguments: ast.arguments, body: Sequence[ast.AST]) -> None:
-        self._write([*arguments.defaults, *[one for one in arguments.kw_defaults if one]])
+        self._write(
+            [
+                *arguments.defaults,
+                *[kw_default for kw_default in arguments.kw_defaults if kw_default],
+            ]
+        )
         every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
         rest = [one for one in (arguments.vararg, arguments.kwarg) if one]
         for argument in (*every, *rest):
@@ -294,7 +299,7 @@ class Writer:
                 self._say(argument.arg)
                 self._bind(argument.arg)
             self._say("]")
-        self._say("".join("d" if one else "-" for one in arguments.kw_defaults))
+        self._say("".join("d" if kw_default else "-" for kw_default in arguments.kw_defaults))
         for other in (arguments.vararg, arguments.kwarg):
             self._say("rest")
             if other is not None:
@@ -385,7 +390,9 @@ class Writer:
     def _decorators(self, decorators: Sequence[ast.expr]) -> None:
         """A registration is left out: which names it has is the registry's affair."""
         at_top = not self._scopes
-        self._write([one for one in decorators if not (at_top and registration(one))])
+        self._write(
+            [decorator for decorator in decorators if not (at_top and registration(decorator))]
+        )
 
     def _base(self, base: ast.expr) -> None:
         chain = dotted(base.value if isinstance(base, ast.Subscript) else base)
@@ -409,7 +416,7 @@ class Writer:
         for name in chain[1:]:
             if len(targets) == 1 and isinstance(targets[0], Symbol) and _leads_on(targets[0]):
                 targets = self.sources.resolve(targets[0].module, name)
-        self.unit.annotated += [one for one in targets if isinstance(one, Symbol)]
+        self.unit.annotated += [target for target in targets if isinstance(target, Symbol)]
 
 
 def _leads_on(target: Target) -> bool:

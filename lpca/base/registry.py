@@ -151,7 +151,9 @@ def _folder(package: str) -> Path:
 def import_modules(package: str) -> list[str]:
     """Import every module of a package, its subpackages' too; return their names, sorted."""
     root = import_module(package)
-    found = sorted(one.name for one in pkgutil.walk_packages(root.__path__, f"{package}."))
+    found = sorted(
+        walk_package.name for walk_package in pkgutil.walk_packages(root.__path__, f"{package}.")
+    )
     for module in found:
         import_module(module)
     return found

@@ -150,7 +150,7 @@ class Module:
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement]
         binds = (*DEFINITIONS, ast.AnnAssign, ast.Name, ast.Tuple)
         only_types = isinstance(statement, ast.If) and is_type_checking(statement.test)
-        if not only_types and not all(isinstance(one, binds) for one in targets):
+        if not only_types and not all(isinstance(target, binds) for target in targets):
             self.effects.append(statement)
             calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
             found = [one for call in calls if (one := registration(call.func))]

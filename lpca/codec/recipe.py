@@ -124,7 +124,7 @@ class Recipe:
     @property
     def objectives(self) -> tuple[str, ...]:
         """Names of the objectives that weigh anything in any stage, in the registry's order."""
-        used = {name for one in self.stages for name, weight in one.objective.items() if weight}
+        used = {name for stage in self.stages for name, weight in stage.objective.items() if weight}
         return tuple(name for name in OBJECTIVES if name in used)
 
     @property
@@ -159,7 +159,9 @@ class Recipe:
 
     def content(self) -> dict[str, Any]:
         """Return it as JSON-able values, in the form that `read_recipe` reads."""
-        stages = [{"steps": one.steps, "objective": dict(one.objective)} for one in self.stages]
+        stages = [
+            {"steps": stage.steps, "objective": dict(stage.objective)} for stage in self.stages
+        ]
         return {
             "architecture": {"name": self.architecture, **self.settings},
             "curriculum": stages,

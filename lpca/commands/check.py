@@ -42,27 +42,29 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _text(file: str, findings: Sequence[Finding]) -> str:
     lines = []
-    for one in findings:
-        lines.append(f"{one.position}: {one.severity}: {one.rule}: {one.wrong}")
-        lines += [f"    {one.number}"] * bool(one.number)
-        lines += [f"    write instead: {one.instead}"] * bool(one.instead)
+    for finding in findings:
+        lines.append(f"{finding.position}: {finding.severity}: {finding.rule}: {finding.wrong}")
+        lines += [f"    {finding.number}"] * bool(finding.number)
+        lines += [f"    write instead: {finding.instead}"] * bool(finding.instead)
     return "\n".join([*lines, f"{file}: {_summary(findings)}"])
 
 
 def _summary(findings: Sequence[Finding]) -> str:
     if not findings:
         return "no findings"
-    errors = sum(one.severity == "error" for one in findings)
+    errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
     return f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
 
 
 def _json(file: str, findings: Sequence[Finding]) -> str:
-    return json.dumps({"file": file, "findings": [one.to_dict() for one in findings]}, indent=2)
+    return json.dumps(
+        {"file": file, "findings": [finding.to_dict() for finding in findings]}, indent=2
+    )
 
 
 def _github(_: str, findings: Sequence[Finding]) -> str:
-    return "\n".join(_annotation(one) for one in findings)
+    return "\n".join(_annotation(finding) for finding in findings)
 
 
 def _annotation(one: Finding) -> str:

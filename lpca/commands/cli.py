@@ -80,7 +80,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """Only the command that is asked for is imported."""
     parser = _Parser(prog="lpca", description="Test whether a latent channel carries meaning.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked = next((one for one in arguments if not one.startswith("-")), None)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, what in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         if name == asked:

@@ -85,14 +85,14 @@ def _lines(found: Comparison) -> Iterator[str]:
     )
     yield "A - B and its interval are in points."
     yield ""
-    width = max(len("condition"), *(len(one.condition) for one in found.conditions))
+    width = max(len("condition"), *(len(condition.condition) for condition in found.conditions))
     yield (
         f"{'condition':<{width}}{'A':>8}{'B':>8}{'a b c d':>16}{'A - B':>8}"
         f"{f'{level(CONFIDENCE)} interval':>18}{'McNemar p':>11}"
     )
-    yield from (_row(one, width) for one in found.conditions)
+    yield from (_row(condition, width) for condition in found.conditions)
     yield ""
-    for text in (*(f"Warning: {one}." for one in found.warnings), EXPLORATORY):
+    for text in (*(f"Warning: {warning}." for warning in found.warnings), EXPLORATORY):
         yield from wrap(text, WIDTH)
 
 

@@ -200,8 +200,8 @@ def _table(sweep: Mapping[str, Any]) -> Iterator[str]:
     yield f"{'':<8}{'normal':>22}{'nats':>8}{'shuffle':>22}{'nats':>8}"
     for name, one in sweep["references"].items():
         yield f"{name:<8}{cell(one, n)}"
-    for one in sweep["scales"]:
-        yield f"x {one['scale']:<6g}{cell(one['normal'], n)}{cell(one['shuffle'], n)}"
+    for scale in sweep["scales"]:
+        yield f"x {scale['scale']:<6g}{cell(scale['normal'], n)}{cell(scale['shuffle'], n)}"
     yield ""
     yield "nats: -log p of the right answer. No verdict: a scale picked here looks better than it"
     yield "is. To gate it, declare best_of with a confirm_seed: fresh test episodes decide."

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             return _judge_table(spec, gates, contents, chosen, arguments.verbose)
         if isinstance(contents, Marginals):
             return _judge_counts(spec, gates, contents)
-        return worst([_judge_attempt(spec, gates, one) for one in contents])
+        return worst([_judge_attempt(spec, gates, content) for content in contents])
     except (SpecError, OutcomeError) as error:
         raise UsageError(error) from error
     except TypeError as error:
@@ -127,8 +127,8 @@ def _show(
     _say(f"{gate.name}: {verdict}{aside}: {standing(verdict, result.criteria)}", 0, 2)
     if gate.title != gate.name:
         _say(f"claim: {gate.title}")
-    read = [one for one in result.criteria if one.n is not None]
-    unread = {one.message for one in result.criteria if one.n is None}
+    read = [criterion for criterion in result.criteria if criterion.n is not None]
+    unread = {criterion.message for criterion in result.criteria if criterion.n is None}
     for reason in result.reasons:
         if not read or reason not in unread:
             _say(reason)
@@ -166,7 +166,7 @@ def _judge_counts(spec: Spec, gates: Sequence[Gate], counts: Marginals) -> ExitC
 def _show_range(spec: Spec, gate: Gate, counts: Marginals) -> None:
     _say(f"{gate.name}: {Verdict.NOT_MEASURED}: counts alone do not decide paired claims", 0, 2)
     _say(f"{counts.n} episodes each; over all pairings:")
-    ranges = [pairing_range(one, counts, spec.evaluation) for one in gate.criteria]
+    ranges = [pairing_range(criterion, counts, spec.evaluation) for criterion in gate.criteria]
     for one in ranges:
         _say(one.message, 2, 6)
     hopeless = [one.id for one in ranges if one.cannot_pass]

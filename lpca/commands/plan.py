@@ -33,15 +33,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _table(spec: Spec, gate: Gate) -> str:
     own = spec.episodes(gate)
     sizes = sorted({*SIZES, own})
-    planned = [one for one in gate.criteria if _plannable(gate, one)]
-    width = max(24, *(len(one.id) for one in gate.criteria)) + 2
+    planned = [criterion for criterion in gate.criteria if _plannable(gate, criterion)]
+    width = max(24, *(len(criterion.id) for criterion in gate.criteria)) + 2
     head = "".join(f"{f'n={n}' + '*' * (n == own):>9}" for n in sizes)
     lines = [f"{gate.name}: {gate.title}", f"{'  power':{width}}{head}{'n for 0.8':>12}"]
     lines += [
-        _row(spec, gate, one, sizes, width)
-        if one in planned
-        else f"  {one.id:{width - 2}} unknown: no rate expected, or no method decides it"
-        for one in gate.criteria
+        _row(spec, gate, criterion, sizes, width)
+        if criterion in planned
+        else f"  {criterion.id:{width - 2}} unknown: no rate expected, or no method decides it"
+        for criterion in gate.criteria
     ]
     if len(planned) == len(gate.criteria):
         lines.append(_whole(spec, gate, sizes, width))
@@ -67,7 +67,7 @@ def _whole(spec: Spec, gate: Gate, sizes: Sequence[int], width: int) -> str:
     """Simulated: seeded, standard error at most 0.005."""
     evaluation = spec.evaluation
     levels = passing_levels(gate, (evaluation.confidence, evaluation.equivalence_confidence))
-    claims = [one.claim for one in gate.criteria]
-    apart = [one.expect_discordant for one in gate.criteria]
+    claims = [criterion.claim for criterion in gate.criteria]
+    apart = [criterion.expect_discordant for criterion in gate.criteria]
     powers = [gate_power(claims, gate.truth(), n, *levels, apart).power for n in sizes]
     return f"{'  the whole gate':{width}}" + "".join(f"{share:9.3f}" for share in powers)

@@ -44,7 +44,7 @@ def cram(
         found += optimised(receiver, rows[part], torch.stack(starts[part]), steps)
         report(len(found), len(rows))
     wanted = {"start": starts, "oracle": found}
-    slots = {name: [Slot(vectors=one) for one in vectors] for name, vectors in wanted.items()}
+    slots = {name: [Slot(vectors=vector) for vector in vectors] for name, vectors in wanted.items()}
     records = outcomes.measure(rows, slots)
     named = {name: numbers(own, confidence) for name, own in records.items()}
     return {"n": len(rows), "k": k, "steps": steps, "learning_rate": LEARNING_RATE, **named}

@@ -133,10 +133,10 @@ def _reversed(episodes: Part) -> Sentence:
     if found["ties"]:
         whole += f", {found['ties']} tie"
     kinds = [
-        f"{name} {one['kind']} ({one['reversed']} of {one['n']})"
+        f"{name} {row['kind']} ({row['reversed']} of {row['n']})"
         for name, rows in found["by"].items()
-        for one in rows
-        if one["interval"][0] > share
+        for row in rows
+        if row["interval"][0] > share
     ]
     if kinds:
         whole += f"; more than elsewhere with {', '.join(kinds)}"
@@ -247,7 +247,7 @@ def _conditions(part: Part) -> Iterator[str]:
     yield f"{'reversed episodes':<34}{'count':>9}{'interval':>17}"
     yield _kind("all", part["reversed"])
     for name, kinds in part["reversed"]["by"].items():
-        yield from (_kind(f"{name}: {one['kind']}", one) for one in kinds)
+        yield from (_kind(f"{name}: {kind['kind']}", kind) for kind in kinds)
 
 
 def _kind(name: str, one: Part) -> str:

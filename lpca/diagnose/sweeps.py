@@ -85,7 +85,7 @@ def confirm_scale(
     found = outcomes.measure(fresh.episodes, wanted, report)
     own = measured(outcomes, setting, ["normal"])["normal"]
     known = {e.message for e in swept}
-    chosen = next(one for one in sweep["scales"] if one["scale"] == best)
+    chosen = next(scale for scale in sweep["scales"] if scale["scale"] == best)
     return {
         "best": best,
         "swept_n": len(swept),

@@ -94,7 +94,7 @@ def diagnose(
         except (RunError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
             failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             tell(f"{name} cannot be measured: {failed[name]}")
-    reading = [one.to_dict() for one in sentences(parts)]
+    reading = [sentence.to_dict() for sentence in sentences(parts)]
     return {"parts": parts, "failed": failed, "reading": reading}
 
 

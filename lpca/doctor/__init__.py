@@ -224,7 +224,7 @@ def storage_section() -> Section:
         return Section("cache", [Finding(f"not looked at: {first_line(error)}", ExitCode.FAIL)])
     folder = cache_dir()
     kinds = sorted(one for one in folder.iterdir() if one.is_dir()) if folder.is_dir() else []
-    sizes = [Finding(f"{one.name:18} {_written(_size(one))}") for one in kinds]
+    sizes = [Finding(f"{kind.name:18} {_written(_size(kind))}") for kind in kinds]
     return Section("cache", [_place(folder), *sizes])
 
 

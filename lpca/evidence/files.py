@@ -75,8 +75,10 @@ def _with_parts(criteria: Any) -> Any:
     if not isinstance(criteria, list):
         return criteria
     return [
-        {**one, "claim_parts": _parts(one.get("claim"))} if isinstance(one, dict) else one
-        for one in criteria
+        {**criterion, "claim_parts": _parts(criterion.get("claim"))}
+        if isinstance(criterion, dict)
+        else criterion
+        for criterion in criteria
     ]
 
 

@@ -115,7 +115,7 @@ def _places(kind: Hashable) -> tuple[_Place, ...]:
         found.append(
             _Place(
                 field.name,
-                next((one.name for one in marks if isinstance(one, Key)), field.name),
+                next((mark.name for mark in marks if isinstance(mark, Key)), field.name),
                 _SPREAD in marks,
                 _OMITTED in marks,
                 field.default is not dataclasses.MISSING,

@@ -277,7 +277,7 @@ def gate_ledger(
         return None
     probes = [e.message for e in subject.task.training_batch(0, PROBES, 0)]
     settings = {**task.settings, **subject.task.contents()}
-    claims = [[one.text, *levels_of(one, evaluation)] for one in gate.criteria]
+    claims = [[criterion.text, *levels_of(criterion, evaluation)] for criterion in gate.criteria]
     now = LedgerEntry(
         test_set=hash_data([task.name, settings, task.seed, gate.answers]),
         receiver=subject.receiver.weights_hash,

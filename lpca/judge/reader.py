@@ -316,7 +316,10 @@ def _text(value: Any) -> str:
 
 def measured_of(evidence: Evidence) -> Measured:
     """Return what is judged again; the outcomes are those of the evidence's own score."""
-    faults = tuple(printable(f"{one.title}: {one.detail}") for one in evidence.failed_checks)
+    faults = tuple(
+        printable(f"{failed_check.title}: {failed_check.detail}")
+        for failed_check in evidence.failed_checks
+    )
     return Measured(evidence.gate, evidence.k, table_of_evidence(evidence), faults)
 
 

@@ -213,14 +213,16 @@ def summary_of(evidence: Evidence) -> CodecSummary:
         counted = numbers.under(score)
         interval = counted.interval
         rates[name] = Rate(counted.successes, numbers.n, interval.low, interval.high)
-        success[name] = [one.outcomes[name].success(score) for one in evidence.episodes]
+        success[name] = [episode.outcomes[name].success(score) for episode in evidence.episodes]
         # in nats, summed over the right answer's tokens
-        nll[name] = [-one.outcomes[name].scores[one.right] for one in evidence.episodes]
+        nll[name] = [-episode.outcomes[name].scores[episode.right] for episode in evidence.episodes]
     return CodecSummary(
         evidence.verdict,
         evidence.reasons,
         confidence,
-        tuple(one.id for one in evidence.criteria if one.verdict is not Verdict.PASS),
+        tuple(
+            criterion.id for criterion in evidence.criteria if criterion.verdict is not Verdict.PASS
+        ),
         rates,
         _effects(PAIRS, success, lambda first, second: _difference(first, second, confidence)),
         {name: sum(values) / len(values) for name, values in nll.items()},

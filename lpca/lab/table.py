@@ -216,7 +216,7 @@ def _of_one_k(grid: Table, k: int) -> Iterator[str]:
     head = ["row", "gate", *(f"`{name}`" for name in names), "normal − shuffle, points"]
     head += ["NLL null − normal", "NLL shuffle − normal", "cosine", "norm ratio", "bits"]
     head += ["training", "evaluation", "signature"]
-    yield from table(head, [_row(one, names) for one in grid.rows() if one.k == k])
+    yield from table(head, [_row(row, names) for row in grid.rows() if row.k == k])
     yield from ("", "Numbers are means over training seeds, with the range in brackets.", "")
 
 
@@ -264,7 +264,7 @@ def _codec(entry: CodecEntry, conditions: list[str]) -> list[str]:
     return [
         *place,
         f"**{summary.verdict}**",
-        *(f"{_rate(one.rate)} {_interval(one)}" if one else MISSING for one in rates),
+        *(f"{_rate(rate.rate)} {_interval(rate)}" if rate else MISSING for rate in rates),
         summary.signature or MISSING,
         plain(summary.why),
     ]

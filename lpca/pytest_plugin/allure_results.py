@@ -182,7 +182,9 @@ def gate_outcome(
         return Outcome(Status.SKIPPED, f"passes at another k; at this one alone: {verdict}")
     reasons = [note] if note else list(evidence.reasons) if evidence else []
     if not reasons and evidence is not None:
-        reasons = [one.message for one in evidence.criteria if one.verdict is verdict]
+        reasons = [
+            criterion.message for criterion in evidence.criteria if criterion.verdict is verdict
+        ]
     return verdict_outcome(verdict, "\n".join(reasons))
 
 

@@ -57,7 +57,7 @@ def cases(spec: Spec, ks: Sequence[int], kind: Literal["criterion", "check"]) ->
     """Return every case of a kind, in the order of the spec; `ks` as for `ks_of`."""
     found = []
     for name, gate in spec.gates.items():
-        own = list(CHECKS) if kind == "check" else [one.id for one in gate.criteria]
+        own = list(CHECKS) if kind == "check" else [criterion.id for criterion in gate.criteria]
         for k in ks_of(gate, ks) if needs_codec(spec, name) else [None]:
             found += [Case(name, kind, what, k) for what in own]
     return found

@@ -139,7 +139,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         item.user_properties += case.properties
     config, asked = session.config, dict[tuple[str, int | None], Sequence[str]]()
     for key in dict.fromkeys((case.gate, case.k) for case in found.values()):
-        own = [one.id for one in config.stash[SPEC].gates[key[0]].criteria]
+        own = [criterion.id for criterion in config.stash[SPEC].gates[key[0]].criteria]
         chosen = {
             case.name
             for case in found.values()

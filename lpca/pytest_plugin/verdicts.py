@@ -33,7 +33,7 @@ def criterion_properties(evidence: Evidence, name: str) -> Properties:
     Rates, differences and bounds are proportions; `margins` holds one bound, or both ends of a
     band or an equivalence. What was not read is left out.
     """
-    (result,) = (one for one in evidence.criteria if one.id == name)
+    (result,) = (criterion for criterion in evidence.criteria if criterion.id == name)
     numbers: dict[str, object] = {
         "estimate": result.estimate,
         "interval_low": result.interval.low if result.interval else None,

@@ -37,7 +37,7 @@ class DataParallelReceiver(Receiver):
     def of(cls, receiver: Receiver, state: PartialState) -> Self:
         """The same receiver, divided among these processes."""
         return cls(
-            **{one.name: getattr(receiver, one.name) for one in fields(receiver)}, state=state
+            **{field.name: getattr(receiver, field.name) for field in fields(receiver)}, state=state
         )
 
     def own_rows(self, whole: Tensor) -> Tensor:

@@ -263,4 +263,4 @@ def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> 
 def _length(receiver: Receiver, episode: Episode, k: int) -> int:
     slot = max(k, len(receiver.message_ids(episode.message)))
     around = receiver.prompt_start_ids(episode.before) + receiver.segment_ids(episode.after)
-    return len(around) + slot + max(len(receiver.option_ids(one)) for one in episode.options)
+    return len(around) + slot + max(len(receiver.option_ids(option)) for option in episode.options)

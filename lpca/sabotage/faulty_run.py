@@ -158,13 +158,15 @@ class FaultyRun:
         result = judge(self.spec, GATE, measurement.table, faults=measurement.faults)
         required = [judge(self.spec, name, measurement.table) for name in self.gate.requires]
         self._keep(measurement.ledger, result.verdict)
-        criteria = [one for gate in (*required, result) for one in gate.criteria]
+        criteria = [criterion for gate in (*required, result) for criterion in gate.criteria]
         failed = [check for check in measurement.checks if check.passed is False]
         return Result(
             verdict=str(result.verdict),
             fired=frozenset(check.id for check in failed),
             not_passed=frozenset(
-                one.id for one in criteria if one.verdict in ("FAIL", "INCONCLUSIVE")
+                criterion.id
+                for criterion in criteria
+                if criterion.verdict in ("FAIL", "INCONCLUSIVE")
             ),
             details=tuple(f"{check.id}: {check.detail}" for check in failed),
             rates={name: measurement.table.rate(name) for name in measurement.table.outcomes},

@@ -113,7 +113,7 @@ def read_by(run: FaultyRun, kind: type[Reading]) -> None:
     def otherwise(
         reading: Reading, episodes: Sequence[Episode], given: Sequence[ReceivedPrompt]
     ) -> list[Outcome]:
-        parts = {one.name: getattr(reading, one.name) for one in fields(reading)}
+        parts = {field.name: getattr(reading, field.name) for field in fields(reading)}
         return read_outcomes(kind(**parts), episodes, given)
 
     record_by(run, otherwise)

@@ -62,9 +62,9 @@ def _value(node: ast.AST, x: int, depth: int) -> int:
         case ast.Call(func=ast.Name(id="abs"), args=[one], keywords=[]):
             return abs(value_at(one, x, depth))
         case ast.Call(func=ast.Name(id="max"), args=[_, _, *_] as args, keywords=[]):
-            return max(value_at(one, x, depth) for one in args)
+            return max(value_at(arg, x, depth) for arg in args)
         case ast.Call(func=ast.Name(id="min"), args=[_, _, *_] as args, keywords=[]):
-            return min(value_at(one, x, depth) for one in args)
+            return min(value_at(arg, x, depth) for arg in args)
     raise ValueError("not in the language")
 
 

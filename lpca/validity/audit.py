@@ -175,11 +175,13 @@ class Audit:
         """
         context, afters = self._opened
         vectors = [slot.vectors for slot in self.slots(condition, self.sample)]
-        leaves = [one.detach().clone().requires_grad_(True) for one in vectors if one is not None]
+        leaves = [
+            vector.detach().clone().requires_grad_(True) for vector in vectors if vector is not None
+        ]
         if len(leaves) < len(vectors):
             raise CheckFailed(f"no vectors are injected under {condition}")
         with torch.enable_grad():
-            slots = [Slot(vectors=one) for one in leaves]
+            slots = [Slot(vectors=leave) for leave in leaves]
             logits = context.continuation_logits(slots, afters, keep=1)
             score = logits[:, -1].log_softmax(-1).amax(1).sum()
         return [gradient.norm(dim=1) for gradient in torch.autograd.grad(score, leaves)]

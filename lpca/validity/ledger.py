@@ -158,7 +158,9 @@ def add_entry(folder: Path, entry: LedgerEntry) -> None:
     """Add a reading, unless its like is there already; LedgerError where a line was altered."""
     path = _path(folder, entry.test_set)
     with locked(path):
-        if any(entry.same_reading(one) for one in read_entries(folder, entry.test_set)):
+        if any(
+            entry.same_reading(read_entry) for read_entry in read_entries(folder, entry.test_set)
+        ):
             return
         lines = _lines(path) if path.exists() else []
         data = asdict(entry) | {"previous": hash_data(lines[-1]) if lines else ""}

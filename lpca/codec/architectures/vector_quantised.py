@@ -86,6 +86,6 @@ class VectorQuantised(TokenPooler):
 
     def measures(self) -> dict[str, float]:
         """Return the entropy of the codes' use in bits, at most log2(codebook); mean of several."""
-        used = torch.stack([one._codebook.cluster_size[0] for one in self.quantiser.layers])
+        used = torch.stack([layer._codebook.cluster_size[0] for layer in self.quantiser.layers])
         shares = used / used.sum(1, keepdim=True)
         return {"usage_entropy": float(torch.special.entr(shares).sum(1).mean() / math.log(2))}

@@ -172,7 +172,7 @@ def write(path: Path, kept: Attempt | Published) -> None:
     text = json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False)
     if episodes is not None:
         lines = ",\n".join(
-            json.dumps(one, allow_nan=False, separators=(",", ":")) for one in episodes
+            json.dumps(episode, allow_nan=False, separators=(",", ":")) for episode in episodes
         )
         text = f'{text[:-2]},\n "episodes": [\n{lines}\n ]\n}}'
     write_file(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))

@@ -71,7 +71,7 @@ def validity(evidence: Evidence) -> str:
     """VALID, INVALID, or UNCHECKED where no validity check applied."""
     if evidence.is_invalid:
         return "INVALID"
-    return "VALID" if any(one.passed for one in evidence.checks) else "UNCHECKED"
+    return "VALID" if any(check.passed for check in evidence.checks) else "UNCHECKED"
 
 
 def verdict(evidence: Evidence) -> str:
@@ -276,7 +276,11 @@ def _after_invalid(evidence: Evidence) -> Iterator[str]:
             yield f"Mend `{check.id}` ({plain(check.title)}): {plain(check.detail)}."
     for required in evidence.required:
         if required.verdict is not Verdict.PASS:
-            failing = [one.id for one in required.criteria if one.verdict is not Verdict.PASS]
+            failing = [
+                criterion.id
+                for criterion in required.criteria
+                if criterion.verdict is not Verdict.PASS
+            ]
             names = ", ".join(f"`{id}`" for id in failing) or "its own requirements"
             yield (
                 f"`{required.name}` is {required.verdict} ({names}): until task and receiver "

@@ -167,7 +167,11 @@ def has_rates(evidence: Evidence) -> bool:
 
 def of_one_curve(evidences: Sequence[Evidence]) -> Sequence[Evidence]:
     """What stands against k: without the codecs of a finite rate, where others are there."""
-    nominal = [one for one in evidences if not has_rates(one) or finite_bits(one) is None]
+    nominal = [
+        evidence
+        for evidence in evidences
+        if not has_rates(evidence) or finite_bits(evidence) is None
+    ]
     return nominal or evidences
 
 
@@ -192,9 +196,14 @@ def _of_one_gate(evidences: Sequence[Evidence]) -> tuple[list[Evidence], list[Ev
 
 def _mean_and_band(evidences: Sequence[Evidence], condition: str) -> tuple[float, float, float]:
     """The mean rate of several seeds, and the ends of their intervals."""
-    rates = [one.conditions[condition].rate(one.score) for one in evidences]
-    intervals = [one.conditions[condition].under(one.score).interval for one in evidences]
-    low, high = min(one.low for one in intervals), max(one.high for one in intervals)
+    rates = [evidence.conditions[condition].rate(evidence.score) for evidence in evidences]
+    intervals = [
+        evidence.conditions[condition].under(evidence.score).interval for evidence in evidences
+    ]
+    low, high = (
+        min(interval.low for interval in intervals),
+        max(interval.high for interval in intervals),
+    )
     return sum(rates) / len(rates), low, high
 
 
@@ -226,7 +235,7 @@ def _normal(axes: Axes, evidence: Evidence) -> None:
 
 
 def _axes_of_k(axes: Axes, evidences: Sequence[Evidence]) -> None:
-    ks = sorted({one.k for one in evidences if one.k is not None})
+    ks = sorted({evidence.k for evidence in evidences if evidence.k is not None})
     edges = ks[0] / 1.3, ks[-1] * 1.3
     _at_each_k(axes, ks, edges, [str(k) for k in ks])
     axes.set_xlabel("k, number of latent vectors")
@@ -275,11 +284,13 @@ def _points(evidence: Evidence) -> list[Point]:
 
 def _uncut(evidences: Sequence[Evidence]) -> str:
     """The sizes that cut no message short: as many bits as the whole, so the same point."""
-    bits = [{name: held.bits for name, held in one.conditions.items()} for one in evidences]
+    bits = [
+        {name: held.bits for name, held in evidence.conditions.items()} for evidence in evidences
+    ]
     sizes = [
         f"{size} B"
         for name, size in TRUNCATED.items()
-        if all(one.get(name) == one.get("p1") is not None for one in bits)
+        if all(bit.get(name) == bit.get("p1") is not None for bit in bits)
     ]
     return f"; {', '.join(sizes)} cut nothing" if sizes else ""
 
@@ -288,8 +299,8 @@ def _series(axes: Axes, kind: MessageKind, label: str, points: Sequence[Point]) 
     if not points:
         return
     axes.plot(
-        [one.bits for one in points],
-        [one.rate for one in points],
+        [point.bits for point in points],
+        [point.rate for point in points],
         marker=kind.marker,
         color=kind.colour,
         markerfacecolor=kind.colour if kind.filled else "white",
@@ -301,13 +312,13 @@ def _series(axes: Axes, kind: MessageKind, label: str, points: Sequence[Point]) 
     )
     # text soon gains all there is: above a point its line would cross the label
     is_steep = kind is MESSAGE_KINDS["cut"]
-    for one in points:
-        interval = [one.interval.low, one.interval.high]
-        axes.plot([one.bits, one.bits], interval, color=kind.colour, linewidth=1.6, zorder=3)
-        if one.label:
+    for point in points:
+        interval = [point.interval.low, point.interval.high]
+        axes.plot([point.bits, point.bits], interval, color=kind.colour, linewidth=1.6, zorder=3)
+        if point.label:
             axes.annotate(
-                one.label,
-                (one.bits, one.rate if is_steep else one.interval.high),
+                point.label,
+                (point.bits, point.rate if is_steep else point.interval.high),
                 (5, -8) if is_steep else (0, 3),
                 textcoords="offset points",
                 ha="left" if is_steep else "center",
@@ -318,7 +329,7 @@ def _series(axes: Axes, kind: MessageKind, label: str, points: Sequence[Point]) 
 
 def _guessing(axes: Axes, evidences: Sequence[Evidence]) -> None:
     """What no message gives: a band, for no bits stand nowhere on a logarithmic axis."""
-    having = [one for one in evidences if "p0" in one.conditions]
+    having = [evidence for evidence in evidences if "p0" in evidence.conditions]
     if having:
         rate, low, high = _mean_and_band(having, "p0")
         axes.axhspan(low, high, color=FAINT, alpha=0.4, linewidth=0)

@@ -224,7 +224,10 @@ def _mean(value: float | None) -> str:
 
 
 def _scatter(axes: Axes, episodes: Sequence[Mapping[str, Any]]) -> None:
-    pairs = [(one["nll"]["normal"], one["nll"]["shuffle"], one["reversed"]) for one in episodes]
+    pairs = [
+        (episode["nll"]["normal"], episode["nll"]["shuffle"], episode["reversed"])
+        for episode in episodes
+    ]
     most = 1.05 * max(0.1, *(nll for normal, shuffle, _ in pairs for nll in (normal, shuffle)))
     axes.plot([0, most], [0, most], color=FAINT, linewidth=1.0)
     for turned, colour, marker in ((False, BLUE, "o"), (True, VERMILLION, "x")):

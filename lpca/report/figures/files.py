@@ -74,7 +74,7 @@ def _sources(path: Path) -> list[tuple[Path, str]]:
         )
     try:
         codecs = read_json(table)["codecs"]
-        sources = [_of_codec(path, one) for one in codecs if one.get("evidence") is not None]
+        sources = [_of_codec(path, codec) for codec in codecs if codec.get("evidence") is not None]
     except (LookupError, TypeError, AttributeError) as error:
         raise FigureError(f"{table}: this is no table of lpca lab") from error
     if not sources:
@@ -105,6 +105,6 @@ def _of_all(evidences: Sequence[Evidence]) -> Iterator[tuple[str, Figure]]:
     curve = of_one_curve(evidences)
     if len({one.k for one in curve if not one.is_invalid}) > 1:
         yield f"{curve[0].gate}-capability", capability_figure(curve)
-    readable = [one for one in evidences if not one.is_invalid]
+    readable = [evidence for evidence in evidences if not evidence.is_invalid]
     if readable and all(map(has_rates, evidences)):
         yield f"{readable[0].gate}-rates", rates_figure(evidences)

@@ -73,7 +73,7 @@ def prefix_not_injected(run: FaultyRun) -> None:
 @sabotage("earlier", "there is no shuffle control", "missing-control", "REFUSED")
 def shuffle_missing(run: FaultyRun) -> None:
     """Neither as a condition nor in a criterion."""
-    kept = [one for one in run.gate.criteria if "shuffle" not in one.text]
+    kept = [criterion for criterion in run.gate.criteria if "shuffle" not in criterion.text]
     names = [name for name in run.gate.conditions if name != "shuffle"]
     run.change_gate(criteria=tuple(kept), conditions=tuple(names))
 

@@ -117,7 +117,7 @@ def padding_counted(run: FaultyRun) -> None:
             return torch.as_tensor(places * (2 + (~visible).sum(1, keepdim=True)) // 2)
 
     honest = run.receiver
-    run.receiver = Counting(**{one.name: getattr(honest, one.name) for one in fields(honest)})
+    run.receiver = Counting(**{field.name: getattr(honest, field.name) for field in fields(honest)})
     run.forget_outcomes()
 
 

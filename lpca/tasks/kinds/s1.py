@@ -67,7 +67,7 @@ class Constraints(Family):
             if value not in DOMAIN or values.setdefault(variable, value) != value:
                 return 0.0
         constraints = (*told, *own)
-        return sum(holds(one, values) for one in constraints) / len(constraints)
+        return sum(holds(constraint, values) for constraint in constraints) / len(constraints)
 
     def message(self, told: Sequence[str]) -> str:
         """Return the constraints, one word each."""
@@ -109,7 +109,7 @@ def _text_at(place: int) -> str:
 @cache
 def _masks() -> Mapping[str, int]:
     """By constraint the assignments of which it holds, as bits."""
-    return {one: _mask(one) for one in all_constraints()}
+    return {all_constraint: _mask(all_constraint) for all_constraint in all_constraints()}
 
 
 def _mask(constraint: str) -> int:
@@ -124,6 +124,6 @@ def _true_of(place: int) -> list[str]:
 
 def _all_of(masks: Mapping[str, int], constraints: Sequence[str]) -> int:
     left = (1 << len(ASSIGNMENTS)) - 1
-    for one in constraints:
-        left &= masks[one]
+    for constraint in constraints:
+        left &= masks[constraint]
     return left

@@ -74,7 +74,7 @@ def looks_accounted(audit: Audit) -> str:
     readings = ledger.readings()
     count = len(readings)
     if count > ledger.limit:
-        sizes = ", ".join(str(one.n) for one in sorted(readings, key=lambda one: one.n))
+        sizes = ", ".join(str(reading.n) for reading in sorted(readings, key=lambda one: one.n))
         raise CheckFailed(
             f"this codec was read {count} times (after {sizes} episodes), {ledger.limit} are "
             f"allowed; declare the looks as sequential:, or {REMEDY}"
