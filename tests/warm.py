@@ -320,6 +320,14 @@ def _preload() -> None:
     for plugin in entry_points(group="pytest11"):
         _forget(plugin.module.partition(".")[0])
     importlib.import_module("pytest")
+    from lpca.codec.checkpoint import training_code
+    from lpca.codec.recipe import Recipe
+    from lpca.evaluation.block import scoring_code
+    from lpca.tasks import Trip
+
+    # what codecs and outcomes are named by: each process would read all of lpca's sources for it
+    training_code(Recipe.default(), Trip())
+    scoring_code(Trip().training_batch(0, 1, 0))
     gc.collect()
     gc.freeze()  # else each child's first collection would copy every page
 
