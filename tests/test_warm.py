@@ -66,10 +66,15 @@ def test_it_has_torch_at_once_and_lpca_of_its_own_path(tmp_path: Path) -> None:
         assert done.stdout.splitlines() == ["True", str(root / "lpca" / "__init__.py")]
 
 
-@pytest.mark.parametrize(
-    ("options", "env"),
-    [(["-I"], {}), ([], {"PYTHONHASHSEED": "7"}), ([], {"OMP_NUM_THREADS": "7"})],
-)
+def test_it_has_the_threads_that_are_asked_for() -> None:
+    code = "import torch; print(torch.get_num_threads()); torch.ones(999, 999) @ torch.ones(999)"
+    for threads in ("1", "2"):
+        env = {**os.environ, warm.THREADS: threads}
+        done = warm.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, f"{threads}\n")
+
+
+@pytest.mark.parametrize(("options", "env"), [(["-I"], {}), ([], {"PYTHONHASHSEED": "7"})])
 def test_what_a_fork_cannot_honour_is_started(options: list[str], env: dict[str, str]) -> None:
     code = "import sys; print('torch' in sys.modules)"
     command, env = [sys.executable, *options, "-c", code], {**os.environ, **env}

@@ -35,9 +35,10 @@ ADDRESS = "LPCA_TESTS_SERVER"
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0
 READ_AT_START = re.compile(
-    r"PYTHON(?!PATH$)|OMP_|MKL_|KMP_|TORCH_|HF_|TRANSFORMERS_|TOKENIZERS_|MPL|LD_|LC_|LANG|COV"
+    r"PYTHON(?!PATH$)|OMP_(?!NUM_THREADS$)|MKL_|KMP_|TORCH_|HF_|TRANSFORMERS_|TOKENIZERS_|MPL|LD_|LC_|LANG|COV"
 )
 """Variables that Python or a library reads once; a child cannot have others than the server."""
+THREADS = "OMP_NUM_THREADS"
 IMPORTED_BY_PYTEST = re.compile("pytest|allure|junit|__main__")
 """Modules of lpca that pytest imports itself, to rewrite their assertions."""
 _Started = subprocess.Popen
@@ -393,6 +394,7 @@ def become(request: Request) -> None:
     os.chdir(request.cwd)
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     kept = [one for one in sys.path[1:] if one not in inherited]
+    _share_threads(os.environ.get(THREADS), request.env.get(THREADS))
     os.environ.clear()
     os.environ.update(request.env)
     unbuffered = request.arguments[0] == "-u"
@@ -407,6 +409,14 @@ def become(request: Request) -> None:
     if ADDRESS in request.env:
         subprocess.Popen = Popen
     _end(_run_to_end(kind, rest))
+
+
+def _share_threads(loaded: str | None, asked: str | None) -> None:
+    """Let torch have as many threads as if it had been loaded with what is asked for."""
+    if asked != loaded:
+        import torch
+
+        torch.set_num_threads(int(asked or os.cpu_count() or 1))
 
 
 def _open_streams(unbuffered: bool) -> None:
