@@ -220,11 +220,12 @@ class _Walk:
             statements = module.effects
         elif symbol.name == WHOLE:
             statements = module.statements
+            self._enter_imported(module)
         else:
             statements = module.bound.get(symbol.name, [])
         kind = self._kind(module, symbol, statements)
         if kind is not None:
-            self._enter_registry(symbol, kind)
+            self._enter_registry(symbol, module, kind)
         else:
             for statement in statements:
                 self._add(symbol, module, statement)
@@ -233,6 +234,14 @@ class _Walk:
                 self._add_entry(symbol, place, one.entry)
         if module.effects and symbol.name != WHOLE:
             self._number(Symbol(symbol.module, EFFECTS))
+
+    def _enter_imported(self, module: Module) -> None:
+        """What modules do when they are imported counts where a whole module imports them."""
+        for node in module.tree.body:
+            for _, what in module.imports_of(node):
+                other = self.closures.sources.module(what.module)
+                if other is not None and other.effects:
+                    self._number(Symbol(what.module, EFFECTS))
 
     def _kind(self, module: Module, symbol: Symbol, statements: Sequence[ast.stmt]) -> str | None:
         """The kind of the registry that a name is; None where it is none."""
@@ -246,7 +255,7 @@ class _Walk:
         )
         return text_of(value.args[0]) if is_registry and symbol.name != WHOLE else None
 
-    def _enter_registry(self, symbol: Symbol, kind: str) -> None:
+    def _enter_registry(self, symbol: Symbol, module: Module, kind: str) -> None:
         found = self.closures.sources.registrations(symbol)
         known = {name for _, one in found for name in one.names or ()}
         wanted = self.resolved.get(kind)
@@ -254,6 +263,9 @@ class _Walk:
         if wanted is not None and not is_seen:
             wanted = None  # entered in a way that is not seen here: all of it counts
         self._tokens += ["registry", repr(kind)]
+        # its order, and where its entries are looked for
+        for statement in module.bound[symbol.name]:
+            self._add(symbol, module, statement)
         named = [
             (name, place, one)
             for place, one in found

@@ -226,6 +226,12 @@ class Writer:
 
     def _write_Name(self, node: ast.Name) -> None:  # noqa: N802
         self._bind(node.id)
+        scope = self._scopes[-1] if self._scopes else None
+        if scope and scope.is_class and node.id in scope.bound and isinstance(node.ctx, ast.Load):
+            # `step: Step = step`: read before the body binds it, it is the name outside
+            self._scopes.pop()
+            self._refer(self._lookup(node.id) or ())
+            self._scopes.append(scope)
 
     def _write_Attribute(self, node: ast.Attribute) -> None:  # noqa: N802
         chain = dotted(node)

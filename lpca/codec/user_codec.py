@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -242,10 +243,13 @@ def own_code(factory: object, codec: object) -> str | None:
 
     None where there is no source to be read.
     """
-    own = {symbol_of(one).module for one in (factory, codec)}
-    modules = [sys.modules[one] for one in sorted(own) if one.partition(".")[0] != PACKAGE.name]
+    while isinstance(factory, partial):
+        factory = factory.func
+    own = {symbol_of(maker).module for maker in (factory, codec)}
+    modules = [sys.modules[name] for name in sorted(own) if name.partition(".")[0] != PACKAGE.name]
     try:
-        return code_hash_anew(*modules, factory, codec) if modules else None
+        # whole: what makes the codec stands in them, be it a lambda
+        return code_hash_anew(*modules) if modules else None
     except (LookupError, ValueError, OSError, SyntaxError):
         return _shown_code(codec)
 

@@ -20,10 +20,11 @@ from lpca.base.hashing import hash_data, hash_file
 from lpca.codec.architectures import CODECS
 from lpca.codec.checkpoint import identify
 from lpca.codec.objectives import OBJECTIVES
+from lpca.codec.recipe import Recipe
 from lpca.evaluation.conditions import CONDITIONS
 from lpca.evidence import Evidence, EvidenceError, read_evidence
 from lpca.gate.evidence import Origin, command_line
-from lpca.gate.plan import evidence_path, gate_conditions, sound_spec, task_of
+from lpca.gate.plan import evidence_path, gate_conditions, needs_control, sound_spec, task_of
 from lpca.gate.runner import Console, Options, Runner
 from lpca.gatespec.model import Spec
 from lpca.lab.grid import Cell, Grid, read_grid
@@ -133,15 +134,19 @@ class Results:
 def deciding_code(spec: Spec, gate: str, task: Task) -> str:
     """Hash the code that makes a gate's evidence: outcomes, checks and verdict.
 
-    A codec's own code is named by its identity.
+    A codec's own code is named by its identity; that of the control, which is trained beside it,
+    counts here.
     """
+    control = Recipe.default().control() if needs_control(spec, gate) else None
     return code_hash(
         Runner,
+        Bench,
+        without_beside,
         sound_spec,
         task,
         resolved={
-            CODECS.kind: [],
-            OBJECTIVES.kind: [],
+            CODECS.kind: [control.architecture] if control else [],
+            OBJECTIVES.kind: control.objectives if control else [],
             CONDITIONS.kind: gate_conditions(spec, gate),
             TASKS.kind: [task.name],
         },
