@@ -32,7 +32,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from breaks import Break, Candidate, find, inside_functions, read_breaks, source_of
+from breaks import Candidate, Place, find, inside_functions, read_breaks, source_of
 
 FAST = "not slow and not browser"
 BUDGET = 120.0
@@ -268,7 +268,7 @@ def _coverage(folder: Path) -> dict[str, dict[int, set[str]]]:
 # One break after another.
 
 
-def run(folder: Path, results: Path, only: set[int]) -> None:
+def run(folder: Path, results: Path, only: set[int], first: bool) -> None:
     """Plant each break that has no result yet, and write what came of it at once."""
     for name in SLOW_IMPORTS:
         importlib.import_module(name)
@@ -278,17 +278,17 @@ def run(folder: Path, results: Path, only: set[int]) -> None:
     for one in read_breaks():
         if str(one.number) in done or (only and one.number not in only):
             continue
-        done[str(one.number)] = found = _plant(one, lines, folder)
+        place = one.first if first else one.now or one.first
+        done[str(one.number)] = found = _plant(place, lines, folder)
         results.write_text(json.dumps(done, indent=1))
         print(one.number, one.kind, found, flush=True)
 
 
-def _plant(one: Break, lines: Lines, folder: Path) -> dict[str, Any]:
+def _plant(place: Place, lines: Lines, folder: Path) -> dict[str, Any]:
     """Break the copy, run the tests, restore it."""
-    place = one.now or one.first
     source, candidate = source_of(TREE, place.file), find(TREE, place)
     broken = source.broken(candidate)
-    assert broken is not None, one
+    assert broken is not None, place
     path, stages = TREE / place.file, lines.stages(candidate)
     started = time.monotonic()
     ended = Ended("passed")
@@ -334,11 +334,15 @@ def _until_one_fails(
     tests: list[str], usual: dict[str, float], budget: float, folder: Path, scratch: Path
 ) -> Ended:
     """Run tests until one fails or the time is spent."""
+    scratch.mkdir(exist_ok=True)
     progress = scratch / "progress"
     progress.touch()
     child = os.fork()
     if child == 0:
-        _become_pytest(tests, folder, scratch, progress)
+        try:
+            _become_pytest(tests, folder, scratch, progress)
+        finally:
+            os._exit(1)
     started = last = time.monotonic()
     code, said, test = None, "", ""
     try:
@@ -361,7 +365,7 @@ def _until_one_fails(
     if code == 4 and "::" in tests[0]:  # a break can rename the cases of a test
         files = sorted({test.partition("::")[0] for test in tests})
         left = budget - (time.monotonic() - started)
-        return _until_one_fails(files, usual, left, folder, scratch)
+        return _until_one_fails(files, usual, left, folder, scratch / "files")
     if code in (0, 5):
         return Ended("passed", ran=len(begun))
     return Ended("crashed", f"{test} (exit code {code})", len(begun))
@@ -388,12 +392,11 @@ def _become_pytest(tests: list[str], folder: Path, scratch: Path, progress: Path
         shutil.copytree(receivers, cache / "receivers", copy_function=os.link)
     os.environ.update(_environment(scratch) | {"BREAKS_PROGRESS": str(progress)})
     sys.path[:0] = [str(TREE)]
-    with (scratch / "said").open("w") as said:
+    with Path(os.environ.get("BREAKS_SAID", scratch / "said")).open("a") as said:
         os.dup2(said.fileno(), 1)
         os.dup2(said.fileno(), 2)
     options = ["-x", "-q", "-m", FAST, "-p", "breaks_run", "-p", "no:cacheprovider"]
-    code = pytest.main([*options, "--basetemp", str(scratch / "tests"), *tests])
-    os._exit(code)
+    os._exit(pytest.main([*options, "--basetemp", str(scratch / "tests"), *tests]))
 
 
 def sound(folder: Path, results: Path) -> None:
@@ -413,6 +416,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="what coverage found")
     parser.add_argument("results", type=Path, nargs="?", help="what came of each break (JSON)")
     parser.add_argument("--only", type=int, nargs="*", default=[], help="breaks by number")
+    parser.add_argument("--first", action="store_true", help="the tree they were drawn in")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     if arguments.what == "cover":
@@ -420,7 +424,7 @@ def main() -> int:
     if arguments.results is None:
         parser.error("the file of results is missing")
     if arguments.what == "run":
-        run(folder, arguments.results, set(arguments.only))
+        run(folder, arguments.results, set(arguments.only), arguments.first)
     else:
         sound(folder, arguments.results)
     return 0
