@@ -494,39 +494,46 @@ def alike(one: str, other: str) -> float:
 
 
 def locate(breaks: list[Break], old: Path, new: Path) -> list[Break]:
-    """Give each break that has no place in the new tree the likeliest one, with how alike it is."""
+    """Give each break its likeliest place in the new tree; a note says how alike it is, up to 1.
+
+    A break is looked for from its place of now, where it has one: a long way is better gone in
+    short steps, commit by commit.
+    """
     pool: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
     for file in files_of(new):
         for one in source_of(new, file).candidates:
             pool[one.kind, one.change].append(one)
-    return [b if b.now else _located(b, pool[b.kind, b.change], old, new) for b in breaks]
+    return [_located(b, pool[b.kind, b.change], old, new) for b in breaks]
 
 
 def _located(b: Break, pool: list[Candidate], old: Path, new: Path) -> Break:
-    mine = set(words(b.first.statement))
+    was = b.now or b.first
+    name, module = was.function.split(".")[-1], was.file.split("/")[-1]
+    mine, function = set(words(was.statement)), _function_text(old, find(old, was))
 
-    def shared(one: Candidate) -> float:
-        theirs = set(words(one.place.statement))
-        return len(mine & theirs) / max(1, len(mine | theirs))
+    def near(one: Candidate) -> float:
+        place, theirs = one.place, set(words(one.place.statement))
+        same_name = name == place.function.split(".")[-1]
+        same_file = (module == place.file.split("/")[-1]) + (place.file == was.file)
+        return len(mine & theirs) / len(mine | theirs) + 0.3 * same_name + 0.1 * same_file
 
-    function = _function_text(old, find(old, b.first))
-
-    def score(one: Candidate) -> float:
+    def likeness(one: Candidate) -> float:
         place = one.place
-        exact = place.statement == b.first.statement and place.before == b.first.before
         return (
-            0.4 * alike(place.statement, b.first.statement)
-            + 0.2 * alike(place.before, b.first.before)
+            0.3 * alike(place.statement, was.statement)
+            + 0.3 * alike(place.before, was.before)
             + 0.3 * alike(_function_text(new, one), function)
-            + 0.1 * (place.function.split(".")[-1] == b.first.function.split(".")[-1])
-            + 0.1 * exact
-            - 0.01 * abs(place.occurrence - b.first.occurrence)
+            + 0.1 * (name == place.function.split(".")[-1])
         )
 
-    best = max(sorted(pool, key=shared)[-60:], key=score, default=None)
+    def order(one: Candidate) -> tuple[float, int, bool]:
+        closeness = -abs(one.place.occurrence - was.occurrence)
+        return round(likeness(one), 2), closeness, one.place.file == was.file
+
+    best = max(sorted(pool, key=near)[-60:], key=order, default=None)
     if best is None:
         return replace(b, note="not found")
-    return replace(b, now=best.place, note=f"alike {score(best):.2f}")
+    return b if best.place == b.now else replace(b, now=best.place, note=f"{likeness(best):.2f}")
 
 
 def _function_text(tree: Path, one: Candidate) -> str:
@@ -596,7 +603,7 @@ def main() -> int:
         write_breaks(draw(arguments.trees[0]))
     elif arguments.what == "locate":
         write_breaks(locate(read_breaks(), *arguments.trees))
-    wrong = [] if arguments.what == "locate" else check(read_breaks(), arguments.trees[-1])
+    wrong = check(read_breaks(), arguments.trees[-1])
     print("\n".join(wrong) or "every break applies")
     return bool(wrong)
 

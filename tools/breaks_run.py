@@ -187,6 +187,13 @@ class Lines:
             done |= tests
         return stages
 
+    def called(self, test: str) -> list[str]:
+        """The tests of the name of a test that may stand elsewhere now."""
+        name = test.rpartition("::")[2]
+        same = [one for one in self.uses if one.rpartition("::")[2] == name]
+        function = name.partition("[")[0]
+        return same or [t for t in self.uses if t.rpartition("::")[2].partition("[")[0] == function]
+
     def _tier(self, test: str) -> tuple[int, str]:
         """Fast tests first; of equally fast ones those of a file together, they share fixtures."""
         seconds = self.seconds.get(test, 1.0)
@@ -242,7 +249,7 @@ def _durations(junit: Path, tests: Iterable[str]) -> tuple[dict[str, float], set
         address[where, names[-1] + bracket + parameters] = test
     seconds: dict[str, float] = {}
     left_out: set[str] = set()
-    for case in ElementTree.parse(junit).iter("testcase"):
+    for case in ElementTree.parse(junit).iter("testcase") if junit.exists() else ():
         test = address.get((case.get("classname", ""), case.get("name", "")), "")
         seconds[test] = float(case.get("time", 0))
         if {child.tag for child in case} & {"failure", "error", "skipped"}:
@@ -268,28 +275,34 @@ def _coverage(folder: Path) -> dict[str, dict[int, set[str]]]:
 # One break after another.
 
 
-def run(folder: Path, results: Path, only: set[int], first: bool) -> None:
-    """Plant each break that has no result yet, and write what came of it at once."""
+def run(folder: Path, results: Path, only: set[int], first: bool, known: Path | None) -> None:
+    """Plant each break that has no result yet, and write what came of it at once.
+
+    `known` holds the results of another tree: the test that noticed there is tried first.
+    """
     for name in SLOW_IMPORTS:
         importlib.import_module(name)
     assert not [name for name in sys.modules if name.partition(".")[0] == "lpca"]
     lines = Lines(folder)
     done: dict[str, Any] = json.loads(results.read_text()) if results.exists() else {}
+    before: dict[str, Any] = json.loads(known.read_text()) if known else {}
     for one in read_breaks():
         if str(one.number) in done or (only and one.number not in only):
             continue
         place = one.first if first else one.now or one.first
-        done[str(one.number)] = found = _plant(place, lines, folder)
+        done[str(one.number)] = found = _plant(
+            place, lines, folder, before.get(str(one.number), {}).get("by", "")
+        )
         results.write_text(json.dumps(done, indent=1))
         print(one.number, one.kind, found, flush=True)
 
 
-def _plant(place: Place, lines: Lines, folder: Path) -> dict[str, Any]:
+def _plant(place: Place, lines: Lines, folder: Path, known: str) -> dict[str, Any]:
     """Break the copy, run the tests, restore it."""
     source, candidate = source_of(TREE, place.file), find(TREE, place)
     broken = source.broken(candidate)
     assert broken is not None, place
-    path, stages = TREE / place.file, lines.stages(candidate)
+    path, stages = TREE / place.file, [lines.called(known), *lines.stages(candidate)]
     started = time.monotonic()
     ended = Ended("passed")
     ran = 0
@@ -416,6 +429,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="what coverage found")
     parser.add_argument("results", type=Path, nargs="?", help="what came of each break (JSON)")
     parser.add_argument("--only", type=int, nargs="*", default=[], help="breaks by number")
+    parser.add_argument("--known", type=Path, help="the results of another tree")
     parser.add_argument("--first", action="store_true", help="the tree they were drawn in")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
@@ -424,7 +438,8 @@ def main() -> int:
     if arguments.results is None:
         parser.error("the file of results is missing")
     if arguments.what == "run":
-        run(folder, arguments.results, set(arguments.only), arguments.first)
+        only = set(arguments.only)
+        run(folder, arguments.results, only, arguments.first, arguments.known)
     else:
         sound(folder, arguments.results)
     return 0
