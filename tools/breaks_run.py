@@ -35,6 +35,8 @@ import pytest
 from breaks import Candidate, Place, find, inside_functions, read_breaks, source_of
 
 FAST = "not slow and not browser"
+NOT_FORKED = ("tests/modal_app/",)
+"""Tests that wait for a thread which a fork does not take along."""
 BUDGET = 60.0
 """How long the tests of a break may take together on sound code, in seconds; then it stands."""
 PATIENCE, TIMES = 120.0, 15.0
@@ -188,7 +190,7 @@ class Lines:
         for tests in (direct, near, self._importing(file)):
             stages.append(sorted(tests - done, key=self._tier))
             done |= tests
-        return stages
+        return [[t for t in tests if not t.startswith(NOT_FORKED)] for tests in stages]
 
     def called(self, test: str) -> list[str]:
         """The tests of the name of a test that may stand elsewhere now."""
