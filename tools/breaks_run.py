@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -24,8 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,21 @@ NOT_FORKED = ("tests/modal_app/",)
 """Tests that wait for a thread which a fork does not take along."""
 BUDGET = 60.0
 """How long the tests of a break may take together on sound code, in seconds; then it stands."""
-PATIENCE, TIMES = 120.0, 15.0
-"""Seconds that a test may take, beside so many times what it takes on sound code."""
-SLOW_IMPORTS = ("torch", "transformers", "scipy.stats", "matplotlib.pyplot", "hypothesis", "numpy")
-"""Imported once, before the forks; nothing of lpca may be among them."""
+PATIENCE, TIMES = 60.0, 5.0
+"""Seconds of computing that a test may take, beside so many times what it takes on sound code."""
+IDLE = 1800.0
+"""Seconds after which a test that does not even compute is taken to wait for ever."""
+OTHERS = """
+import contextlib, importlib, pkgutil, sys, lpca
+for one in pkgutil.walk_packages(lpca.__path__, "lpca."):
+    with contextlib.suppress(Exception):
+        if not one.name.endswith("__main__"):
+            importlib.import_module(one.name)
+import transformers.models.llama.modeling_llama, hypothesis, _hypothesis_pytestplugin, xdist.plugin
+import allure_pytest.plugin
+print(*(name for name in sys.modules if name.partition(".")[0] not in ("lpca", "__main__")))
+"""
+"""Names what lpca and its tests import from elsewhere: imported once, before the forks."""
 COVERAGE = """[run]
 source = {tree}/lpca
 data_file = {folder}/.coverage
@@ -174,6 +186,15 @@ class Lines:
         self.by_line = _coverage(folder)
         self.users: dict[str, list[str]] = {}
 
+    @classmethod
+    def of(cls, folder: Path) -> Lines:
+        """Read the folder, quickly where this was done before."""
+        kept = folder / "lines.pickle"
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(cls(folder)))
+        found: Lines = pickle.loads(kept.read_bytes())
+        return found
+
     def stages(self, one: Candidate) -> list[list[str]]:
         """The tests of a break, likeliest first: those of its line, function and module."""
         file, place = one.place.file, one.place
@@ -198,6 +219,21 @@ class Lines:
         same = [one for one in self.uses if one.rpartition("::")[2] == name]
         function = name.partition("[")[0]
         return same or [t for t in self.uses if t.rpartition("::")[2].partition("[")[0] == function]
+
+    def promise(self, tests: list[str], place: Place) -> Callable[[str], float]:
+        """The order of test files: those first whose tests are many of these, near, and fast."""
+        count = Counter(test.partition("::")[0] for test in tests)
+        whole = Counter(test.partition("::")[0] for test in self.uses)
+        seconds: defaultdict[str, float] = defaultdict(float)
+        for test in tests:
+            seconds[test.partition("::")[0]] += self.seconds.get(test, 1.0)
+        room = Path(place.file).parts[1].removesuffix(".py")
+
+        def order(file: str) -> float:
+            nearer = 3.0 if room in file else 1.0
+            return -nearer * count[file] / whole[file] / (0.3 + seconds[file] / count[file])
+
+        return order
 
     def _tier(self, test: str) -> tuple[int, str]:
         """Fast tests first; of equally fast ones those of a file together, they share fixtures."""
@@ -267,7 +303,7 @@ def _coverage(folder: Path) -> dict[str, dict[int, set[str]]]:
     from coverage import CoverageData
     from coverage.exceptions import DataError
 
-    found: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+    found: dict[str, dict[int, set[str]]] = {}
     for path in folder.glob(".coverage.*"):
         data = CoverageData(str(path))
         with contextlib.suppress(DataError):
@@ -276,7 +312,7 @@ def _coverage(folder: Path) -> dict[str, dict[int, set[str]]]:
             file = "lpca/" + measured.rpartition("/lpca/")[2]
             if (TREE / file).exists():
                 for line, contexts in data.contexts_by_lineno(measured).items():
-                    found[file][line].update(contexts)
+                    found.setdefault(file, {}).setdefault(line, set()).update(contexts)
     return found
 
 
@@ -288,10 +324,12 @@ def run(folder: Path, results: Path, only: set[int], first: bool, known: Path | 
 
     `known` holds the results of another tree: the test that noticed there is tried first.
     """
-    for name in SLOW_IMPORTS:
-        importlib.import_module(name)
+    others = subprocess.run([sys.executable, "-c", OTHERS], capture_output=True, text=True)
+    for name in others.stdout.split():
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
     assert not [name for name in sys.modules if name.partition(".")[0] == "lpca"]
-    lines = Lines(folder)
+    lines = Lines.of(folder)
     done: dict[str, Any] = json.loads(results.read_text()) if results.exists() else {}
     before: dict[str, Any] = json.loads(known.read_text()) if known else {}
     for one in read_breaks():
@@ -313,20 +351,16 @@ def _plant(place: Place, lines: Lines, folder: Path, known: str) -> dict[str, An
     path, stages = TREE / place.file, [lines.called(known), *lines.stages(candidate)]
     started = time.monotonic()
     ended = Ended("passed")
-    ran, left = 0, BUDGET
+    ran = 0
     try:
         path.write_text(broken)
         _forget(path)
-        for tests in stages:
-            if ended.how == "passed":
-                chosen: list[str] = []
-                for test in tests:
-                    left -= lines.seconds.get(test, 1.0)
-                    chosen += [test] if left > 0 or not (chosen or ran) else []
-                with tempfile.TemporaryDirectory(prefix="break") as scratch:
-                    if chosen:
-                        ended = _until_one_fails(chosen, lines.seconds, folder, Path(scratch))
-                ran += ended.ran
+        for chosen in _portions(stages, lines, place):
+            with tempfile.TemporaryDirectory(prefix="break") as scratch:
+                ended = _until_one_fails(chosen, lines.seconds, folder, Path(scratch))
+            ran += ended.ran
+            if ended.how != "passed":
+                break
     finally:
         path.write_bytes(source.data)
         _forget(path)
@@ -338,6 +372,22 @@ def _plant(place: Place, lines: Lines, folder: Path, known: str) -> dict[str, An
         "ran": ran,
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _portions(stages: list[list[str]], lines: Lines, place: Place) -> Iterator[list[str]]:
+    """The tests within the budget: few first, of few files, for most breaks are noticed at once."""
+    left = BUDGET
+    for tests in stages:
+        chosen: list[str] = []
+        for test in tests:
+            left -= lines.seconds.get(test, 1.0)
+            chosen += [test] if left > 0 or test == tests[0] else []
+        files = sorted(
+            {test.partition("::")[0] for test in chosen}, key=lines.promise(chosen, place)
+        )
+        for some in (files[:1], files[1:4], files[4:]):
+            if portion := [test for test in chosen if test.partition("::")[0] in some]:
+                yield portion
 
 
 def _forget(path: Path) -> None:
@@ -368,11 +418,11 @@ def _until_one_fails(
             _become_pytest(tests, folder, scratch, progress)
         finally:
             os._exit(1)
-    last = time.monotonic()
+    last, spent = time.monotonic(), 0.0
     code, said, test = None, "", ""
     try:
         while code is None:
-            time.sleep(0.02)
+            time.sleep(0.1)
             pid, status = os.waitpid(child, os.WNOHANG)
             code = os.waitstatus_to_exitcode(status) if pid else None
             before, said = said, progress.read_text()
@@ -380,8 +430,9 @@ def _until_one_fails(
             if failed := re.search("^failed (.*)", said, re.MULTILINE):
                 return Ended("failed", failed[1], len(begun))
             if said != before:
-                last, test = time.monotonic(), begun[-1]
-            if time.monotonic() - last > PATIENCE + TIMES * usual.get(test, 1.0):
+                last, test, spent = time.monotonic(), begun[-1], _computed(child)
+            allowed = PATIENCE + TIMES * usual.get(test, 1.0)
+            if _computed(child) - spent > allowed or time.monotonic() - last > IDLE:
                 return Ended("hung", test, len(begun))
     finally:
         _kill(child, scratch)
@@ -391,6 +442,16 @@ def _until_one_fails(
     if code in (0, 5):
         return Ended("passed", ran=len(begun))
     return Ended("crashed", f"{test} (exit code {code})", len(begun))
+
+
+def _computed(group: int) -> float:
+    """Seconds that the processes of a group, and those that they waited for, have computed."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(") ")[2].split()
+            ticks += sum(map(int, fields[11:15])) if int(fields[2]) == group else 0
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _kill(child: int, scratch: Path) -> None:
