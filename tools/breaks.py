@@ -508,6 +508,8 @@ def locate(breaks: list[Break], old: Path, new: Path) -> list[Break]:
 
 def _located(b: Break, pool: list[Candidate], old: Path, new: Path) -> Break:
     was = b.now or b.first
+    if any(one.place == was for one in pool) or not _has(old, was):
+        return b
     name, module = was.function.split(".")[-1], was.file.split("/")[-1]
     mine, function = set(words(was.statement)), _function_text(old, find(old, was))
 
@@ -534,6 +536,14 @@ def _located(b: Break, pool: list[Candidate], old: Path, new: Path) -> Break:
     if best is None:
         return replace(b, note="not found")
     return b if best.place == b.now else replace(b, now=best.place, note=f"{likeness(best):.2f}")
+
+
+def _has(tree: Path, place: Place) -> bool:
+    try:
+        find(tree, place)
+    except (LookupError, OSError):
+        return False
+    return True
 
 
 def _function_text(tree: Path, one: Candidate) -> str:
