@@ -38,7 +38,7 @@ from breaks import Candidate, Place, find, inside_functions, read_breaks, source
 FAST = "not slow and not browser"
 NOT_FORKED = ("tests/modal_app/",)
 """Tests that wait for a thread which a fork does not take along."""
-BUDGET = 60.0
+BUDGET = float(os.environ.get("BREAKS_BUDGET", "60"))
 """How long the tests of a break may take together on sound code, in seconds; then it stands."""
 PATIENCE, TIMES = 60.0, 5.0
 """Seconds of computing that a test may take, beside so many times what it takes on sound code."""
