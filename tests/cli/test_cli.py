@@ -1,5 +1,8 @@
+import argparse
+import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +10,7 @@ from pathlib import Path
 import pytest
 from whole_evidence import complete
 
-from lpca.commands.cli import main
+from lpca.commands.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = str(ROOT / "gate_specs.yaml")
@@ -244,3 +247,14 @@ def test_judge_counts_the_k_that_it_does_not_see(tmp_path, capsys, family, code)
     assert main(["judge", str(path), "--spec", str(spec)]) == code
     shown = "one of 3 k, of which any suffices, is INCONCLUSIVE" in capsys.readouterr().out
     assert shown == (code == 6)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_default_that_the_help_names_is_the_one(name):
+    parser = argparse.ArgumentParser(usage="")
+    importlib.import_module(f"lpca.commands.{name}").add_arguments(parser)
+    shown = " ".join(parser.format_help().split())
+    told = re.findall(r"--([a-z-]+) [A-Z_]+ (?:(?!--)[^(])*?\((\d+)\)", shown)
+    for option, default in told:
+        assert parser.get_default(option.replace("-", "_")) == int(default), option
+    assert told or name not in ("lab", "diagnose")

@@ -196,6 +196,22 @@ def test_a_range_holds_every_pairing_and_no_other():
     assert set(found.verdicts) == {Verdict.PASS, Verdict.INCONCLUSIVE}
 
 
+@pytest.mark.parametrize("claim", ["normal > 0.3", "0.1 < normal < 0.7", "normal - null > 0"])
+def test_a_range_has_the_confidence_that_the_spec_demands(claim):
+    from lpca.gatespec.claims import parse_claim
+    from lpca.gatespec.document import Position
+    from lpca.gatespec.model import Criterion, Evaluation
+
+    criterion = Criterion("x", parse_claim(claim), claim, "", Position("s.yaml", 1, 1))
+    counts = Marginals({"normal": 22, "null": 10}, 50)
+    narrow, wide = (
+        pairing_range(criterion, counts, Evaluation(50, "likelihood", *levels)).interval
+        for levels in ((0.80, 0.80), (0.99, 0.99))
+    )
+    assert wide.low < narrow.low
+    assert narrow.high < wide.high
+
+
 @pytest.mark.parametrize(
     ("claim", "counts", "verdicts"),
     [
