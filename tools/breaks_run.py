@@ -39,7 +39,7 @@ FAST = "not slow and not browser"
 NOT_FORKED = ("tests/modal_app/",)
 """Tests that wait for a thread which a fork does not take along."""
 BUDGET = float(os.environ.get("BREAKS_BUDGET", "60"))
-"""How long the tests of a break may take together on sound code, in seconds; then it stands."""
+"""How long the tests of a break may take together on sound code, in seconds, each a quarter."""
 PATIENCE, TIMES = 60.0, 5.0
 """Seconds of computing that a test may take, beside so many times what it takes on sound code."""
 IDLE = 1800.0
@@ -380,8 +380,10 @@ def _portions(stages: list[list[str]], lines: Lines, place: Place) -> Iterator[l
     for tests in stages:
         chosen: list[str] = []
         for test in tests:
-            left -= lines.seconds.get(test, 1.0)
-            chosen += [test] if left > 0 or test == tests[0] else []
+            seconds = lines.seconds.get(test, 1.0)
+            if seconds < min(left, BUDGET / 4) or test == tests[0]:
+                chosen.append(test)
+                left -= seconds
         files = sorted(
             {test.partition("::")[0] for test in chosen}, key=lines.promise(chosen, place)
         )
