@@ -321,6 +321,7 @@ def test_similarity_is_drawn_as_the_evidence_has_it() -> None:
     assert left.tolist() == evidence()["similarity"]["right"]
     assert right.tolist() == evidence()["similarity"]["donor"]
     written = " ".join(texts(figure))
+    assert "cosine between prefixes" in written
     assert "mean 0.25" in written
     assert "1.50 times" in written
     with pytest.raises(FigureError, match="compares no prefixes"):
