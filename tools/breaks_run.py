@@ -279,13 +279,15 @@ class Lines:
     def _importing(self, file: str) -> set[str]:
         """The tests of the files that name a module."""
         module = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        package, _, name = module.rpartition(".")
-        one, other = re.escape(module), rf"from {re.escape(package)} import .*\b{name}\b"
-        pattern = re.compile(rf"\b{one}\b|{other}")
         texts = {path: path.read_text() for path in (TREE / "tests").rglob("*.py")}
-        files = {
-            p.relative_to(TREE).as_posix() for p, text in texts.items() if pattern.search(text)
-        }
+        files: set[str] = set()
+        while not files and module.count("."):  # else of those that name its package
+            package, _, name = module.rpartition(".")
+            one, other = re.escape(module), rf"from {re.escape(package)} import .*\b{name}\b"
+            pattern = re.compile(rf"\b{one}\b|{other}")
+            found = [path for path, text in texts.items() if pattern.search(text)]
+            files = {path.relative_to(TREE).as_posix() for path in found}
+            module = package
         return {test for test in self.uses if test.partition("::")[0] in files}
 
 
