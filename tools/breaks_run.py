@@ -36,6 +36,9 @@ import pytest
 from breaks import Candidate, Place, find, inside_functions, read_breaks, source_of
 
 FAST = "not slow and not browser"
+ROOMS = ("diagnose", "docs", "examples", "lab", "plugin", "sabotage", "untrusted")
+WHOLE_RUNS = tuple(f"tests/{room}/" for room in ROOMS)
+"""Tests that make whole runs: only for what nothing smaller runs."""
 NOT_FORKED = ("tests/modal_app/",)
 """Tests that wait for a thread which a fork does not take along."""
 BUDGET = float(os.environ.get("BREAKS_BUDGET", "60"))
@@ -330,7 +333,7 @@ def _coverage(folder: Path) -> dict[str, dict[int, set[str]]]:
 # One break after another.
 
 
-def run(folder: Path, results: Path, only: set[int], first: bool, known: Path | None) -> None:
+def run(folder: Path, results: Path, only: list[int], first: bool, known: Path | None) -> None:
     """Plant each break that has no result yet, and write what came of it at once.
 
     `known` holds the results of another tree: the test that noticed there is tried first.
@@ -343,8 +346,9 @@ def run(folder: Path, results: Path, only: set[int], first: bool, known: Path | 
     lines = Lines.of(folder)
     done: dict[str, Any] = json.loads(results.read_text()) if results.exists() else {}
     before: dict[str, Any] = json.loads(known.read_text()) if known else {}
-    for one in read_breaks():
-        if str(one.number) in done or (only and one.number not in only):
+    breaks = {one.number: one for one in read_breaks()}
+    for one in [breaks[number] for number in only or breaks]:
+        if str(one.number) in done:
             continue
         place = one.first if first else one.now or one.first
         done[str(one.number)] = found = _plant(
@@ -390,7 +394,8 @@ def _portions(stages: list[list[str]], lines: Lines, place: Place) -> Iterator[l
     left = BUDGET
     for tests in stages:
         chosen: list[str] = []
-        for test in tests:
+        smaller = [test for test in tests if not test.startswith(WHOLE_RUNS)]
+        for test in smaller or tests:
             seconds = lines.seconds.get(test, 1.0)
             if seconds < min(left, BUDGET / 4):
                 chosen.append(test)
@@ -521,8 +526,7 @@ def main() -> int:
     if arguments.results is None:
         parser.error("the file of results is missing")
     if arguments.what == "run":
-        only = set(arguments.only)
-        run(folder, arguments.results, only, arguments.first, arguments.known)
+        run(folder, arguments.results, arguments.only, arguments.first, arguments.known)
     else:
         sound(folder, arguments.results)
     return 0
