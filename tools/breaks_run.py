@@ -239,10 +239,11 @@ class Lines:
         for test in tests:
             seconds[test.partition("::")[0]] += self.seconds.get(test, 1.0)
         room = Path(place.file).parts[1].removesuffix(".py")
+        name = Path(place.file).stem
         room = {"commands": "/cli/", "leaks": "/evaluation/", "gatespec": "spec/"}.get(room, room)
 
         def order(file: str) -> float:
-            nearer = 100.0 if room in file else 1.0
+            nearer = (100.0 if room in file else 1.0) * (10.0 if name in file else 1.0)
             return -nearer * count[file] / whole[file] / (0.3 + seconds[file] / count[file])
 
         return order
@@ -393,16 +394,15 @@ def _portions(stages: list[list[str]], lines: Lines, place: Place) -> Iterator[l
     """The tests within the budget: few first, of few files, for most breaks are noticed at once."""
     left = BUDGET
     for tests in stages:
+        smaller = [test for test in tests if not test.startswith(WHOLE_RUNS)] or tests
+        order = lines.promise(smaller, place)
+        files = sorted({test.partition("::")[0] for test in smaller}, key=order)
         chosen: list[str] = []
-        smaller = [test for test in tests if not test.startswith(WHOLE_RUNS)]
-        for test in smaller or tests:
+        for test in sorted(smaller, key=lambda one: files.index(one.partition("::")[0])):
             seconds = lines.seconds.get(test, 1.0)
             if seconds < min(left, BUDGET / 4):
                 chosen.append(test)
                 left -= seconds
-        files = sorted(
-            {test.partition("::")[0] for test in chosen}, key=lines.promise(chosen, place)
-        )
         for some in (files[:1], files[1:4], files[4:]):
             if portion := [test for test in chosen if test.partition("::")[0] in some]:
                 yield portion
