@@ -63,6 +63,17 @@ def rules(findings):
     return {one.rule for one in findings} - {"unused-condition"}
 
 
+@pytest.mark.parametrize(
+    ("where", "kept", "shift"),
+    [("p1 succeeds", 80, 20), ("p0 fails", 75, 25), ("not null", 75, 25)],
+)
+def test_a_filter_by_outcome_is_told_what_it_keeps_and_by_how_much_it_shifts(where, kept, shift):
+    text = spec(criterion("normal > shuffle", f", where: {where}"))
+    (finding,) = (one for one in found(text) if one.rule == "outcome-filter")
+    assert f"on the {kept} % of episodes kept" in str(finding)
+    assert f"differs from it by {shift} points" in str(finding)
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_the_documentation_shows_each_rule_with_a_bad_and_a_good_spec(rule):
     section = SECTIONS[rule.name]

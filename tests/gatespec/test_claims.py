@@ -103,6 +103,8 @@ def test_claims_that_are_read(text, claim):
         ("abs(0.1) < 0.1", 0, "abs() takes conditions"),
         ("low(normal) < 0.30", 0, "shows nothing"),
         ("low(normal) > high(normal)", 0, "compared with itself"),
+        ("low(normal) / p1 > 0.5", 0, "a ratio of bounds is no claim"),
+        ("normal / low(p1) > 0.5", 0, "a ratio of bounds is no claim"),
         ("null ~= 0.25", 5, "say how near"),
         ("normal - p0 - p1 > 0", 0, "share of a gain"),
         ("normal / p1 > shuffle / p0", 0, "compared with a number"),

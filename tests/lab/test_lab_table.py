@@ -158,6 +158,10 @@ class TestPicture:
         ]
         assert list(lines["estimate answer k=4 seed 0"].get_xdata()) == [codec["mean"]]
         words = [one.get_text() for one in axes.texts]
+        beside = {one.get_text(): one.get_position() for one in axes.texts}
+        waiting, judged = beside["2: to be measured"], beside["1: NOT MEASURED"]
+        assert waiting[0] == judged[0] > 1.0
+        assert waiting[1] > judged[1]
         assert "1: NOT MEASURED" in words
         assert "2: to be measured" in words
 

@@ -129,6 +129,15 @@ def test_evidence_without_bits_is_refused_in_one_line() -> None:
         rates_figure([{**RUNS[0], "verdict": "INVALID"}])
 
 
+def test_two_rates_are_enough_for_a_picture() -> None:
+    one = copy.deepcopy(RUNS[0])
+    for name, numbers in one["conditions"].items():
+        if name not in ("normal", "p1"):
+            numbers.pop("bits")
+    figure = rates_figure([one])
+    assert [len(series(figure, kind)) for kind in ("nominal", "text")] == [1, 1]
+
+
 def test_the_order_of_files_changes_no_byte() -> None:
     first, again = svg(rates_figure(RUNS)), svg(rates_figure(RUNS[::-1]))
     assert first == again
@@ -145,6 +154,19 @@ def test_plot_draws_it_where_text_and_latents_have_bits(tmp_path: Path) -> None:
     without = tmp_path / "old.json"
     without.write_text(json.dumps(evidence()))
     assert not [p for p in write_pictures([without], tmp_path / "old", "svg") if "rates" in p.name]
+
+
+def test_plot_draws_it_only_where_text_is_cut(tmp_path: Path) -> None:
+    files = []
+    for index, one in enumerate(RUNS[:2]):
+        held = {
+            name: numbers
+            for name, numbers in one["conditions"].items()
+            if name == "p1" or name not in TEXTS
+        }
+        files.append(tmp_path / f"{index}.json")
+        files[-1].write_text(json.dumps({**one, "conditions": held}))
+    assert not [p for p in write_pictures(files, tmp_path / "out", "svg") if "rates" in p.name]
 
 
 def test_against_k_a_codebook_does_not_stand_beside_continuous_latents() -> None:
