@@ -251,7 +251,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "another architecture": (
         lambda f: edit(f, lambda m: m["identity"]["recipe"].update(architecture="Perceiver")),
-        "architecture 'Perceiver' is unknown; allowed: cross_attention, memory_tokens",
+        "architecture 'Perceiver' is unknown; allowed: static_prefix, pooled_mlp",
     ),
     "no folder": (shutil.rmtree, "no readable manifest.json"),
 }
