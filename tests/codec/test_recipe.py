@@ -66,7 +66,7 @@ def test_stages_follow_one_another() -> None:
     recipe = read_recipe({"curriculum": CURRICULUM}, "here")
     assert recipe.steps == 5
     assert [recipe.stage_at(step).steps for step in range(6)] == [3, 3, 3, 2, 2, 2]
-    assert recipe.objectives == ("answer", "info_nce", "message_reconstruction")
+    assert recipe.objectives == ("answer", "message_reconstruction", "info_nce")
 
 
 def test_an_objective_of_weight_zero_is_not_used() -> None:
