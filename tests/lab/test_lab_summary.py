@@ -150,7 +150,9 @@ class TestSignature:
     def test_no_message_matters_though_the_answer_became_likelier(self):
         summary = failed(rates=GUESSES, nll={"normal": 1.0, "shuffle": 1.0}, losses=FLAT)
         assert summary.signature == MAGIC_PROMPT
-        assert [one for one in summary.moved if "nats likelier" in one]
+        gap = summary.nll_gaps["p0 - normal"]
+        (said,) = (one for one in summary.moved if "nats likelier" in one)
+        assert said.startswith(f"the right answer {gap.mean:+.2f} [")
 
     def test_no_message_matters_though_the_loss_fell(self):
         summary = failed(rates=GUESSES, nll=SAME)

@@ -133,6 +133,18 @@ def test_rates_are_drawn_as_the_evidence_has_them() -> None:
     }
 
 
+def test_rates_stand_row_under_row_within_their_panel_beside_their_names() -> None:
+    figure = gate_figure(evidence())
+    axes = figure.axes[1]
+    ys = [float(line.get_ydata()[0]) for [line] in lines(figure, "rate ").values()]
+    bottom, top = axes.get_ylim()
+    assert top < ys[0]
+    assert ys == sorted(ys)
+    assert ys[-1] < bottom
+    named = {text.get_text(): float(text.get_position()[1]) for text in axes.texts}
+    assert [named[name] for name in RATES] == ys
+
+
 def test_the_score_of_the_spec_is_the_one_that_stands_out() -> None:
     figure = gate_figure(evidence(score="greedy"))
     assert xs(lines(figure, "rate ")["rate normal"][0]) == [RATES["normal"] // 2 / N]
