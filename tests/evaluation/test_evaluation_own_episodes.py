@@ -68,7 +68,7 @@ def found(audit: Audit) -> dict[str, str]:
         try:
             check(audit)
         except CheckFailed as leak:
-            accused[check.__name__] = str(leak)
+            accused[check.id] = str(leak)
     return accused
 
 
