@@ -21,6 +21,7 @@ from lpca.base.source_code import (
     dotted,
     is_text,
     is_type_checking,
+    leads_on,
     registration,
     statements_of,
     text_of,
@@ -236,9 +237,9 @@ class Writer:
     def _write_Attribute(self, node: ast.Attribute) -> None:  # noqa: N802
         chain = dotted(node)
         targets = self._lookup(chain[0]) if chain else None
-        if targets and len(targets) == 1 and _leads_on(targets[0]):
+        if targets and len(targets) == 1 and leads_on(targets[0]):
             target, rest = targets[0], list(chain[1:])
-            while rest and _leads_on(target):
+            while rest and leads_on(target):
                 if isinstance(target, Outside):
                     target, rest = Outside(".".join([target.dotted, *rest])), []
                     break
@@ -420,14 +421,9 @@ class Writer:
             return
         targets = self._lookup(chain[0]) or ()
         for name in chain[1:]:
-            if len(targets) == 1 and isinstance(targets[0], Symbol) and _leads_on(targets[0]):
+            if len(targets) == 1 and isinstance(targets[0], Symbol) and leads_on(targets[0]):
                 targets = self.sources.resolve(targets[0].module, name)
         self.unit.annotated += [target for target in targets if isinstance(target, Symbol)]
-
-
-def _leads_on(target: Target) -> bool:
-    """Whether attributes of it are names of a module, or of what lies outside."""
-    return isinstance(target, Outside) or target.name == WHOLE
 
 
 class _Unquoted(ast.NodeTransformer):

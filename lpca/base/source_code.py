@@ -364,6 +364,11 @@ def statements_of(body: Iterable[ast.AST]) -> Iterator[ast.stmt]:
                     yield from statements_of(inner)
 
 
+def leads_on(target: Target) -> bool:
+    """Whether attributes of it are names of a module, or of what lies outside."""
+    return isinstance(target, Outside) or target.name == WHOLE
+
+
 def registration(node: ast.expr) -> tuple[tuple[str, ...], tuple[str, ...] | None, str] | None:
     """Return registry, literal names and keywords of `registry.register("name", key=value)`.
 
