@@ -248,9 +248,10 @@ def test_collecting_loads_no_torch(project):
         "    loaded = {'torch', 'transformers', 'scipy'} & set(sys.modules)\n"
         "    print('loaded:', sorted(loaded))\n"
     )
-    # truly started: what is forked has torch from the start
+    # another hash seed, so that it is truly started: what is forked has torch from the start
+    own = {**os.environ, "PYTHONHASHSEED": "1"}
     command = [sys.executable, "-m", "pytest", "gates", "--collect-only", "-q", "-s"]
-    result = subprocess.run(command, cwd=project.path, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=project.path, env=own, capture_output=True, text=True)
     assert result.returncode == 0
     assert "loaded: []" in result.stdout
 
