@@ -12,6 +12,7 @@ import pytest
 import torch
 from gate_project import BASE, HEAD, ROOT
 
+import lpca
 from lpca.gate import runner
 from lpca.gate.measure import STEPS
 from lpca.receivers.forward import Slot
@@ -248,8 +249,9 @@ def test_collecting_loads_no_torch(project):
         "    loaded = {'torch', 'transformers', 'scipy'} & set(sys.modules)\n"
         "    print('loaded:', sorted(loaded))\n"
     )
-    # another hash seed, so that it is truly started: what is forked has torch from the start
-    own = {**os.environ, "PYTHONHASHSEED": "1"}
+    # truly started, with nothing of this run: what is forked has torch from the start
+    own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    own["PYTHONPATH"] = str(Path(lpca.__file__).parents[1])
     command = [sys.executable, "-m", "pytest", "gates", "--collect-only", "-q", "-s"]
     result = subprocess.run(command, cwd=project.path, env=own, capture_output=True, text=True)
     assert result.returncode == 0
