@@ -1,10 +1,8 @@
-"""The tests that a spec becomes, and how far they are."""
+"""The tests that a spec becomes."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +10,6 @@ import pytest
 
 from lpca.gate.plan import ks_of, label_of, needs_codec
 from lpca.gatespec.model import Spec
-from lpca.report.console import StderrConsole, own_line
 from lpca.validity.catalogue import CHECKS
 
 PROPERTY = "lpca"
@@ -57,51 +54,7 @@ def cases(spec: Spec, ks: Sequence[int], kind: Literal["criterion", "check"]) ->
     """Return every case of a kind, in the order of the spec; `ks` as for `ks_of`."""
     found = []
     for name, gate in spec.gates.items():
-        own = list(CHECKS) if kind == "check" else [criterion.id for criterion in gate.criteria]
+        own = list(CHECKS) if kind == "check" else [one.id for one in gate.criteria]
         for k in ks_of(gate, ks) if needs_codec(spec, name) else [None]:
             found += [Case(name, kind, what, k) for what in own]
     return found
-
-
-class Display:
-    """Shows a run's progress: in one process between pytest's lines, or as one of its workers."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        worker = getattr(config, "workerinput", {}).get("workerid", "")
-        self._config, self._torn = config, False
-        self.console = StderrConsole(worker, own_line if worker else self._end_line)
-
-    @contextmanager
-    def around(self, item: pytest.Item) -> Iterator[None]:
-        """Let progress be seen while a test measures; afterwards pytest's line goes on."""
-        plugins = self._config.pluginmanager
-        capture = plugins.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
-            try:
-                yield
-            finally:
-                self.console.close()
-                if not isinstance(sys.exception(), KeyboardInterrupt):
-                    self._go_on(item)
-
-    def _go_on(self, item: pytest.Item) -> None:
-        """Begin the line again that was ended."""
-        if self._torn:
-            reporter: pytest.TerminalReporter = self._config.pluginmanager.getplugin(
-                "terminalreporter"
-            )
-            reporter.pytest_runtest_logstart(item.nodeid, item.location)
-            self._torn = False
-
-    def _end_line(self) -> None:
-        """End the line that pytest is writing."""
-        reporter: pytest.TerminalReporter | None = self._config.pluginmanager.getplugin(
-            "terminalreporter"
-        )
-        if reporter is None or not self._config.get_terminal_writer().width_of_current_line:
-            return
-        reporter.ensure_newline()
-        if self._config.get_terminal_writer().width_of_current_line:
-            reporter.line("")
-        reporter.flush()
-        self._torn = True

@@ -31,7 +31,7 @@ from lpca.stats import Verdict
 
 if TYPE_CHECKING:
     from lpca.gate.runner import Runner
-    from lpca.pytest_plugin.cases import Display
+    from lpca.pytest_plugin.progress import Display
 
 SPEC = pytest.StashKey[Spec]()
 KS = pytest.StashKey[tuple[int, ...]]()
@@ -173,7 +173,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
     from lpca.codec.user_codec import codec_named
     from lpca.gate.evidence import Origin
     from lpca.gate.runner import Options, Runner
-    from lpca.pytest_plugin.cases import Display
+    from lpca.pytest_plugin.progress import Display
 
     config, option = request.config, request.config.option
     folders = (config.invocation_params.dir, config.rootpath)

@@ -244,7 +244,6 @@ def test_a_gate_without_latents_trains_no_codec(project):
     assert "training" not in result.stderr.str()
 
 
-@pytest.mark.xfail(reason="open: torch is loaded when this is run in the suite, not by hand")
 def test_collecting_loads_no_torch(project):
     (project.path / "gates" / "conftest.py").write_text(
         "import sys\n\n\ndef pytest_unconfigure():\n"
