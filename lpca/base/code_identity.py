@@ -13,6 +13,18 @@ as it is. Only names that nothing outside can know are numbered. Literal stay pa
 may be unpacked into them), fields and stored attributes (`asdict`, `state_dict`), special methods,
 methods of classes that derive from a library's, names that stand in a string (`getattr`) or are
 also a library's, and those that built-in types have.
+
+Known limits. What code reads of itself only when it runs is not followed, so a change of it can
+leave an identity as it was:
+
+- a module imported by `import_module` under a name that is composed at run time;
+- an attribute that `getattr` reads under a composed name;
+- `__name__`, or a definition's own name, used as data: names are written as numbers;
+- a statement at module level that is there for its effect but assigns, as `_ = effect()`: nobody
+  uses what it assigns.
+
+The other way round, an annotation that names a new class changes an identity, although nothing
+else is computed: what an annotation names is followed, for it cannot be seen whether it is read.
 """
 
 from __future__ import annotations

@@ -85,12 +85,12 @@ def _opposed(gate: Gate, carriers: Set[str], control: str) -> bool:
 
 def _shown(spec: Spec, gate: Gate) -> list[Gate]:
     """The gate, those it requires, and those it is reported beside."""
-    beside = [
+    others = [
         other
         for other in spec.gates.values()
         if other.name in gate.shown_with or gate.name in other.shown_with
     ]
-    return [*with_required(spec, gate), *beside]
+    return [*with_required(spec, gate), *others]
 
 
 @rule("inert-retention", "error")

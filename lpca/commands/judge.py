@@ -54,8 +54,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _gates(spec: Spec, name: str | None) -> list[Gate]:
     if name is None:
-        beside = {other for gate in spec.gates.values() for other in gate.shown_with}
-        return [gate for gate in spec.gates.values() if gate.name not in beside]
+        others = {other for gate in spec.gates.values() for other in gate.shown_with}
+        return [gate for gate in spec.gates.values() if gate.name not in others]
     if name not in spec.gates:
         from lpca.base.registry import suggestion
 
@@ -79,8 +79,8 @@ def _judge_table(
         codes.append(result.exit_code)
         _show(spec, gate, result, table, verbose)
         for name in gate.shown_with:
-            beside = _result(spec, spec.gates[name], table, whole=False)
-            _show(spec, spec.gates[name], beside, table, verbose, " (beside; sets no exit code)")
+            other = _result(spec, spec.gates[name], table, whole=False)
+            _show(spec, spec.gates[name], other, table, verbose, " (beside; sets no exit code)")
     return worst(codes)
 
 

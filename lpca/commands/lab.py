@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _measure(arguments: argparse.Namespace, grid: Grid, spec: Spec) -> ExitCode:
     # these load torch, for seconds: a wrong grid is refused before
     from lpca.lab.engines import Job, engine_of
-    from lpca.lab.results import without_beside
+    from lpca.lab.results import without_shown_with
     from lpca.lab.table import FILES, table_of, text, write_table
     from lpca.report.console import StderrConsole
     from lpca.stats import Verdict
@@ -61,7 +61,7 @@ def _measure(arguments: argparse.Namespace, grid: Grid, spec: Spec) -> ExitCode:
         job = Job(
             arguments.engine,
             grid,
-            without_beside(spec, grid.gate),
+            without_shown_with(spec, grid.gate),
             out,
             arguments.receiver or grid.receiver,
             arguments.device,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lpca.base.numbers import PERCENT, number
+
 ALIKE = 0.95
 """Mean cosine from which prefixes of different messages count as nearly the same."""
 PROBE_P = 0.05
@@ -63,7 +65,8 @@ def summary(found: Mapping[str, Any]) -> Iterator[str]:
 def cell(one: Mapping[str, Any], n: int) -> str:
     """A rate with its interval and the NLL."""
     low, high = one["interval"]
-    return f"{one['successes'] / n:>7.1%}  [{low:.3f},{high:.3f}]{one['nll']:>8.2f}"
+    rate = number(one["successes"] / n, PERCENT, column=True)
+    return f"{rate:>6}%  [{low:.3f},{high:.3f}]{one['nll']:>8.2f}"
 
 
 def _magic(similarity: Part, episodes: Part, probe: Part) -> Sentence | None:

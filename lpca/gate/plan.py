@@ -110,7 +110,7 @@ def declares(gate: Gate, k: int | None) -> bool:
     return k is None or not gate.family or k in gate.family
 
 
-def beside(spec: Spec, gate: Gate, k: int | None) -> list[tuple[str, int | None]]:
+def shown_with(spec: Spec, gate: Gate, k: int | None) -> list[tuple[str, int | None]]:
     """Return the gates shown beside one that runs at a k, each with its own k."""
     found = [(name, k if needs_codec(spec, name) else None) for name in gate.shown_with]
     return [(name, at) for name, at in found if declares(spec.gates[name], at)]

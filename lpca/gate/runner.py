@@ -23,13 +23,13 @@ from lpca.evidence import Evidence, EvidenceError, read_evidence, write_evidence
 from lpca.gate.evidence import Origin, compose
 from lpca.gate.measure import STEPS, Steps, Subject, measure
 from lpca.gate.plan import (
-    beside,
     declares,
     evidence_path,
     gate_conditions,
     gate_episodes,
     label_of,
     needs_control,
+    shown_with,
     task_of,
 )
 from lpca.gatespec.model import CODEC_LATENTS, Spec
@@ -150,8 +150,8 @@ class Runner:
                 self._failed[path] = error
                 raise
             self._kept[path] = kept
-            for other, at in beside(self.spec, gate, k):
-                self._measure_beside(other, at)
+            for other, at in shown_with(self.spec, gate, k):
+                self._measure_shown_with(other, at)
         return self._kept[path]
 
     def _stored(self, path: Path) -> Evidence | None:
@@ -197,7 +197,7 @@ class Runner:
         # as every other worker and a later reader have it: without what JSON cannot hold
         return read_evidence(path)
 
-    def _measure_beside(self, name: str, k: int | None) -> None:
+    def _measure_shown_with(self, name: str, k: int | None) -> None:
         """A gate shown beside another takes nothing from it, also where it cannot be measured."""
         try:
             self.evidence(name, k)

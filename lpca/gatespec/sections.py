@@ -152,8 +152,8 @@ class Table(Kind):
     def _check(self, others: Others, section: Section, what: str, rest: list[Entry]) -> None:
         if others.most is not None:
             if not section.entries and not self.keys:
-                due = f"{what} is an empty mapping; at least one entry is due"
-                raise SpecError(section.position, due)
+                empty = f"{what} is an empty mapping; at least one entry is due"
+                raise SpecError(section.position, empty)
             if not others.fewest <= len(rest) <= others.most:
                 place = rest[others.most].key.position if others.names else section.position
                 raise SpecError(place, others.too_many.format(len(rest)))

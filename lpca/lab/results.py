@@ -141,7 +141,7 @@ def deciding_code(spec: Spec, gate: str, task: Task) -> str:
     return code_hash(
         Runner,
         Bench,
-        without_beside,
+        without_shown_with,
         sound_spec,
         task,
         resolved={
@@ -164,7 +164,7 @@ GRID, SPEC, LEDGER = "grid.yaml", "gate_specs.yaml", "ledger"
 """What they are called on another machine."""
 
 
-def without_beside(spec: Spec, gate: str) -> Spec:
+def without_shown_with(spec: Spec, gate: str) -> Spec:
     """The spec without the gates that are only shown beside: a grid compares under one."""
     return replace(spec, gates={**spec.gates, gate: replace(spec.gates[gate], shown_with=())})
 
@@ -353,7 +353,7 @@ def _unpacked(order: Order) -> Iterator[tuple[Grid, Spec, Task, Path]]:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
         grid = replace(read_grid(folder / GRID), spec=folder / SPEC)
-        spec = without_beside(sound_spec(grid.spec), grid.gate)
+        spec = without_shown_with(sound_spec(grid.spec), grid.gate)
         yield grid, spec, task_of(spec), folder
 
 

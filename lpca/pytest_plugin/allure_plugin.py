@@ -109,7 +109,7 @@ class RunResults:
     def pytest_sessionfinish(self) -> None:
         """Write what only the whole run knows; nothing where no gate was asked for."""
         families = {family.gate.name: family for family in self.verdicts.families()}
-        asked, beside = self.verdicts.verdicts(), self.verdicts.beside()
+        asked, others = self.verdicts.verdicts(), self.verdicts.shown_with()
         if not asked:
             return
         now = round(time.time() * MILLISECONDS)
@@ -117,13 +117,13 @@ class RunResults:
             family = families.get(gate.key[0])
             carried = family is not None and family.verdict is Verdict.PASS
             self._report(gate, now, carried=carried)
-        for gate in beside:
+        for gate in others:
             self._report(gate, now, note="shown beside the others; sets no exit code")
         for family in families.values():
             outcome = verdict_outcome(family.verdict, "\n".join(family.lines()))
             result = verdict_result(family.gate, None, outcome, self.subject, None, now)
             _write(result)
-        self._describe([*asked, *beside], now // MILLISECONDS)
+        self._describe([*asked, *others], now // MILLISECONDS)
 
     def _report(
         self, gate: GateVerdict, now: int, *, carried: bool = False, note: str = ""

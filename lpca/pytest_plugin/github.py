@@ -26,7 +26,7 @@ LEVELS: Mapping[Verdict, Level] = {
 """How loudly each verdict is annotated; PASS is not."""
 UNBROKEN = 10_000
 """A width at which no line is broken: GitHub breaks them itself."""
-BESIDE = " (beside; sets no exit code)"
+SHOWN_WITH = " (beside; sets no exit code)"
 
 
 class GitHubReporter:
@@ -97,7 +97,7 @@ def annotation_lines(verdicts: VerdictReporter, places: Places) -> Iterator[str]
     for gate in verdicts.verdicts():
         quiet = gate.key[0] in carried
         yield from _gate_annotations(gate, gates[gate.key[0]].position, places, quiet)
-    for gate in verdicts.beside():
+    for gate in verdicts.shown_with():
         yield from _gate_annotations(gate, gates[gate.key[0]].position, places, quiet=True)
 
 
@@ -129,8 +129,8 @@ def summary_lines(verdicts: VerdictReporter) -> list[str]:
     carried = {family.gate.name for family in verdicts.families()}
     for gate in verdicts.verdicts():
         lines += _section(gate, " (this k alone)" if gate.key[0] in carried else "")
-    for gate in verdicts.beside():
-        lines += _section(gate, BESIDE)
+    for gate in verdicts.shown_with():
+        lines += _section(gate, SHOWN_WITH)
     return lines
 
 

@@ -15,7 +15,7 @@ import pytest
 from lpca.base.errors import ExitCode, RunError, worst
 from lpca.base.files import write_file
 from lpca.evidence import Evidence, exit_code, read_evidence
-from lpca.gate.plan import beside, evidence_path, label_of
+from lpca.gate.plan import evidence_path, label_of, shown_with
 from lpca.gatespec.model import Gate, Spec
 from lpca.judge import judge_family
 from lpca.judge.reader import table_of_evidence
@@ -222,11 +222,11 @@ class VerdictReporter:
         alone = [gate.verdict for gate in self.verdicts() if gate.key[0] not in within]
         return alone + [family.verdict for family in families]
 
-    def beside(self) -> list[GateVerdict]:
+    def shown_with(self) -> list[GateVerdict]:
         """Return the verdicts of gates shown beside the others, which set no exit code."""
         gates = self.spec.gates
         others = dict.fromkeys(
-            other for name, k in self._asked for other in beside(self.spec, gates[name], k)
+            other for name, k in self._asked for other in shown_with(self.spec, gates[name], k)
         )
         return [self._verdict(key) for key in others if key not in self._asked]
 
@@ -237,7 +237,7 @@ class VerdictReporter:
         terminalreporter.section("gates")
         width = fitting(terminalreporter.config.get_terminal_writer().fullwidth)
         blocks = [
-            self._lines(gate, " (beside; sets no exit code)", width) for gate in self.beside()
+            self._lines(gate, " (beside; sets no exit code)", width) for gate in self.shown_with()
         ]
         blocks += [self._lines(gate, self._aside(gate), width) for gate in self.verdicts()]
         blocks += [family.lines(width) for family in self.families()]

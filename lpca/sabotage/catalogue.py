@@ -31,7 +31,7 @@ class Sabotage:
         fault: what is wrong, in one line.
         caught_by: the validity checks (verdict INVALID), the criteria (FAIL) or the checker's
             rules and refusals (REFUSED: the run does not begin) that must find it.
-        verdict: the one that is due. Where criteria find it, INCONCLUSIVE will do for FAIL:
+        verdict: the one the run must get. Where criteria find it, INCONCLUSIVE will do for FAIL:
             whether the episodes show that a useless channel is below a margin is a matter of their
             number, but it never passes.
         plant: changes one thing in a sound run.
@@ -45,7 +45,7 @@ class Sabotage:
     plant: Callable[[FaultyRun], None]
 
     def is_caught(self, result: Result) -> bool:
-        """Whether the named ones found it, with the verdict due, and no check accuses wrongly."""
+        """Whether the named ones found it, with the right verdict, and no check accuses wrongly."""
         if self.verdict == "FAIL":
             unread = result.verdict not in ("FAIL", "INCONCLUSIVE")
             return not unread and not result.fired and self.caught_by <= result.not_passed

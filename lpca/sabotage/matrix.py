@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from lpca.base.numbers import PERCENT, number
 from lpca.gate.plan import task_of
 from lpca.gatespec.model import Answers
 from lpca.sabotage.catalogue import Sabotage
@@ -68,7 +69,9 @@ def markdown(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         by = ", ".join(f"`{name}`" for name in row.found_by) or "nothing"
         one, rates = row.sabotage, row.result.rates
-        numbers = [f"{100 * rates[name]:.1f}" if name in rates else "" for name in SHOWN]
+        numbers = [
+            number(rates[name], PERCENT, column=True) if name in rates else "" for name in SHOWN
+        ]
         cells = [one.fault, one.source, *numbers, row.result.verdict, by]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

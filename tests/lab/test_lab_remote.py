@@ -21,7 +21,7 @@ from lpca.lab.results import (
     ledger_texts,
     measure_there,
     order_of,
-    without_beside,
+    without_shown_with,
 )
 from lpca.validity.ledger import LedgerEntry, add_entry
 
@@ -47,7 +47,7 @@ def order(here):
 
 def engine_for(order, keys):
     grid = read_grid("grid.yaml")
-    spec = without_beside(sound_spec(grid.spec), grid.gate)
+    spec = without_shown_with(sound_spec(grid.spec), grid.gate)
     out = grid.spec.resolve().parent / "out"
     job = Job("ray", grid, spec, out, "stub", "cpu", 32, Quiet())
     return RayEngine(job, Results(grid, spec, out, keys), order, SimpleNamespace())

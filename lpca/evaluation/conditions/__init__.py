@@ -26,8 +26,8 @@ class Setting:
         episodes: those whose slots are made.
         static: the trained prefix that ignores messages.
         training_messages: those over whose latents `mean` takes the mean.
-        exchanged: conditions that give B something else than their own code does: the seam at
-            which a fault is planted.
+        exchanged: by condition, what makes its slots in place of its own code, so that a fault
+            can be planted in a run; empty in a sound run.
     """
 
     receiver: Receiver
