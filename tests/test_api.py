@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import doctest
+import inspect
 import json
 import os
 import re
@@ -125,6 +126,16 @@ class TestRun:
     def test_saved_whole(self, passed, tmp_path):
         passed.save(tmp_path / "sub" / "run.json")
         assert json.loads((tmp_path / "sub" / "run.json").read_text()) == passed.evidence
+
+    def test_what_is_not_given_is_as_pytests(self, pytester):
+        Project(pytester)
+        theirs = vars(pytester.parseconfig("gates").option)
+        ours = inspect.signature(run_gate).parameters
+        shared = ours.keys() & theirs.keys()
+        assert shared >= {"receiver", "k", "device", "dtype", "batch_size"}
+        assert {name: ours[name].default for name in shared} == {
+            name: theirs[name] for name in shared
+        }
 
     def test_the_same_as_pytests(self, run, pytester, monkeypatch):
         monkeypatch.setenv("LPCA_CACHE", run[2])

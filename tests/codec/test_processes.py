@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 
 from lpca.codec.checkpoint import WEIGHTS, read_manifest
 from lpca.commands.cli import main
-from lpca.receivers.data_parallel import DataParallelReceiver
+from lpca.receivers.data_parallel import DataParallelReceiver, load_among_processes
+from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 
 # as each of several processes has it: sums over another number of threads round otherwise
@@ -124,6 +125,17 @@ def test_where_one_process_is_killed_all_go_on_from_the_snapshot(
     assert 10 <= manifest(tmp_path / "together")["trained"]["resumed_at_step"] < 600
     alone(tmp_path / "alone", recipe, monkeypatch)
     assert_same(tmp_path / "alone", tmp_path / "together")
+
+
+def test_a_process_alone_loads_as_if_there_were_no_others(
+    tiny_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    name = str(tiny_folders["llama"])
+    one, other = load_among_processes(name), load_receiver(name)
+    assert type(one) is Receiver
+    assert (one.dtype, one.device) == (other.dtype, other.device)
+    assert one.state_hash() == other.state_hash()
 
 
 @pytest.mark.parametrize(("index", "rows"), [(0, [0, 1]), (1, [2, 3]), (2, [4, 4])])

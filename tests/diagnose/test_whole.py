@@ -93,6 +93,16 @@ def test_a_part_that_fails_is_told_and_the_others_go_on(trained: Channel) -> Non
     )
 
 
+def test_the_nearest_tokens_stand_under_the_message_that_they_are_of() -> None:
+    near = {"token": " Oslo", "cosine": 0.912}
+    part = [{"message": f"A trip to {name}.", "latents": [[near], []]} for name in ("A", "B")]
+    found = {"reading": [], "failed": {}, "parts": {"nearest": part}}
+    title, *lines = list(reading.summary(found))[2:]
+    assert title == "nearest tokens of each latent, with cosine"
+    latents = ["    1: ' Oslo' 0.91", "    2: none: all zeros"]
+    assert lines == ["  'A trip to A.'", *latents, "  'A trip to B.'", *latents]
+
+
 def test_every_threshold_stands_on_the_page() -> None:
     page = (ROOT / "docs" / "diagnose.md").read_text(encoding="utf-8")
     for name in ("ALIKE", "PROBE_P", "SHORT", "LONG", "TOLD_NOISE", "ORACLE_PASSES"):

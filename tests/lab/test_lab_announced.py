@@ -59,3 +59,6 @@ def test_another_scale_is_one_of_those_declared():
     audit.ledger = replace(ledger, announced=1)
     with pytest.raises(CheckFailed, match="at another scale"):
         checkpoints_accounted(audit)
+    audit.ledger = GateLedger(Path(), NOW, [louder], 8)
+    with pytest.raises(CheckFailed, match="at another scale"):
+        checkpoints_accounted(audit)

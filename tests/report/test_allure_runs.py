@@ -6,7 +6,7 @@ import json
 from collections import Counter
 
 import pytest
-from allure_project import AllureProject
+from allure_project import GATES, AllureProject
 
 STATUSES = {
     "The verdict on base": "passed",
@@ -69,6 +69,18 @@ def test_two_runs_and_one_with_workers_are_one_history_without_duplicates(projec
     containers = [json.loads(p.read_text()) for p in project.files("workers", "-container.json")]
     shown = {one["name"] for c in containers for one in c.get("befores", [])}
     assert not shown & {"lpca_runner", "gate_evidence", "criterion_result", "leak_result"}
+
+
+def test_a_gate_shown_beside_another_keeps_its_own_verdict(project):
+    title = "    title: The task is valid\n"
+    project.write(GATES.replace(title, f"{title}    beside: [wrong]\n"))
+    assert project.report("results", "-m", "base").ret == 0
+    by_name = {one["name"]: one for one in project.results("results").values()}
+    assert by_name["The verdict on base"]["status"] == "passed"
+    wrong = by_name["The verdict on wrong"]
+    assert wrong["status"] == "failed"
+    assert wrong["statusDetails"]["message"].startswith("FAIL: ")
+    assert "shown beside the others; sets no exit code" in wrong["description"]
 
 
 def test_a_broken_fixture_is_broken_and_its_gate_not_measured(project):

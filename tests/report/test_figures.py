@@ -166,6 +166,21 @@ def test_criteria_are_drawn_as_the_evidence_has_them() -> None:
         assert stop == high or high is None
 
 
+def test_criteria_are_parted_from_their_names_to_their_verdicts() -> None:
+    figure = gate_figure(evidence())
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for axes in figure.axes[2:]:
+        names = [line for line in axes.lines if str(line.get_label()).startswith("estimate ")]
+        parting = [line for line in axes.lines if line.get_zorder() == 0]
+        assert len(parting) == max(0, len(names) - 1)
+        left = min((text.get_window_extent(renderer).x0 for text in axes.texts), default=0.0)
+        right = max((text.get_window_extent(renderer).x1 for text in axes.texts), default=0.0)
+        for line in parting:
+            drawn = line.get_tightbbox(renderer)
+            assert drawn.x0 <= left
+            assert drawn.x1 >= right
+
+
 def test_an_open_interval_ends_in_an_arrow_at_the_edge() -> None:
     found = evidence({"open_ended": CLAIMS["open_ended"]})
     (criterion,) = found["criteria"]

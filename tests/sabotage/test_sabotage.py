@@ -63,6 +63,12 @@ def test_the_sound_run_passes(parts: SoundParts) -> None:
     assert (result.verdict, result.details) == ("PASS", ())
 
 
+def test_a_sound_run_has_the_first_codec_unless_another_is_asked_for(parts: SoundParts) -> None:
+    for seed, arguments in ((0, ()), (1, (1,))):
+        with parts.run(*arguments) as run:
+            assert run.codec.identity.seed == seed
+
+
 def test_a_sabotage_leaves_nothing_behind(parts: SoundParts) -> None:
     for one in list(SABOTAGES.values())[:3]:
         decided(parts, one)

@@ -36,7 +36,8 @@ from lpca.receivers.model import Receiver
 from lpca.sabotage.spoilt import Wrapped, slots_of
 from lpca.tasks import Episode, EpisodeSet, Trip
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CHECKS, run_checks
+from lpca.validity.catalogue import CHECKS, CheckFailed, run_checks
+from lpca.validity.checks.outcomes import outcomes_traced
 
 K, N = 3, 24
 TRAINING_SEED = 0
@@ -372,6 +373,49 @@ class TestOutcomes:
         assert failing(replace(audit, outcomes={**audit.outcomes, condition: edited})) == {
             "outcomes_traced"
         }
+
+    @pytest.mark.parametrize(("gap", "is_accused"), [(1.2, True), (0.8, False)])
+    def test_an_outcome_turns_only_where_its_gap_is_within_the_tolerance(
+        self, run: Run, gap: float, is_accused: bool
+    ) -> None:
+        """No score differs by the tolerance; gap is in tolerances, of what is computed again."""
+        run.conditions = ("p0",)
+        audit = run.audit()
+        first, *rest = audit.outcomes["p0"]
+
+        def leading(record: Outcome, by: float) -> Outcome:
+            half = by * audit.tolerance / 2
+            scores = [half if i == record.answer else -half for i in range(len(record.scores))]
+            return replace(record, scores=tuple(scores))
+
+        def again(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
+            for job, records in run_block(receiver, jobs, batch_size):
+                yield (
+                    job,
+                    tuple(leading(r, gap) if r.seed == first.seed else r for r in records),
+                )
+
+        kept = {"p0": [leading(first, gap - 1.8), *rest]}
+        spoilt = replace(audit, outcomes=kept, run_block=again)
+        if is_accused:
+            with pytest.raises(CheckFailed, match="computed again: the outcome is another"):
+                outcomes_traced(spoilt)
+        else:
+            assert outcomes_traced(spoilt)
+
+    def test_what_is_computed_again_follows_from_the_scores(self, run: Run) -> None:
+        run.conditions = FEW
+        audit = run.audit()
+        first, *rest = audit.outcomes["p0"]
+
+        def drawn(record: Outcome) -> list[int]:
+            outcomes = {**audit.outcomes, "p0": [record, *rest]}
+            return replace(audit, outcomes=outcomes).sample_for("p1", N // 3)
+
+        other = replace(first, scores=first.scores[::-1])
+        rounded = replace(first, scores=tuple(score * (1 + 1e-9) for score in first.scores))
+        assert drawn(other) != drawn(first)
+        assert drawn(rounded) == drawn(first), "rounding draws no other sample"
 
     def test_outcomes_in_another_order(self, run: Run) -> None:
         audit = run.audit()

@@ -87,6 +87,15 @@ class TestLeaks:
         with pytest.raises(CheckFailed, match=r"can be guessed from .*: \d+ of 200, by luck about"):
             form_gives_no_answer(audit(llama, spoilt))
 
+    def test_an_answer_alone_before_the_slot_is_found_by_standing_there(
+        self, llama: Receiver
+    ) -> None:
+        """Nothing stands beside it, and nothing beside the options that are not there."""
+        sound = Trip().evaluation_set("test", "seen", N, 2)
+        spoilt = replace(sound, episodes=tuple(replace(e, before=e.right) for e in sound))
+        with pytest.raises(CheckFailed, match="from an option's number of times in the prompt"):
+            form_gives_no_answer(audit(llama, spoilt))
+
     def test_half_of_the_episodes_suffice(self, llama: Receiver) -> None:
         sound = Trip().evaluation_set("test", "seen", N, 2)
         leak = LEAKS["blanks before the question"]

@@ -86,6 +86,10 @@ def test_bytes_that_are_no_text(folder: Path) -> None:
 
 
 class TestPast:
+    def test_nobody_has_announced_anything_unless_told(self, folder: Path) -> None:
+        assert GateLedger(folder, NOW, [], 3).announced == 1
+        assert GateLedger.read(folder, NOW, 3) == GateLedger(folder, NOW, [], 3)
+
     def test_other_codecs_count_once_each(self, folder: Path) -> None:
         for look in (NOW, other(), replace(other(), n=50, episodes="fewer"), other(add=3.0)):
             add_entry(folder, look)
