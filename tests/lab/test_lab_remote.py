@@ -45,12 +45,39 @@ def order(here):
     return order_of(grid, spec, task_of(spec), "stub", "cpu", 32)
 
 
-def engine_for(order, keys):
+class Cluster:
+    """Ray, as far as the engine asks it: whatever is sent comes back, not measured."""
+
+    def __init__(self, gpus=0):
+        self.gpus, self.taken, self.sent = gpus, [], []
+
+    def cluster_resources(self):
+        return {"CPU": 4.0, "GPU": float(self.gpus)}
+
+    def remote(self, **taken):
+        self.taken.append(taken)
+        return lambda function: SimpleNamespace(remote=self.start)
+
+    def start(self, *arguments):
+        self.sent.append(arguments)
+        return len(self.sent)
+
+    def put(self, value):
+        return value
+
+    def wait(self, started, timeout):
+        return started[:1], started[1:]
+
+    def get(self, started):
+        return MeasuredThere("there", reason="the machine was lost")
+
+
+def engine_for(order, keys, ray=None):
     grid = read_grid("grid.yaml")
     spec = without_shown_with(sound_spec(grid.spec), grid.gate)
     out = grid.spec.resolve().parent / "out"
     job = Job("ray", grid, spec, out, "stub", "cpu", 32, Quiet())
-    return RayEngine(job, Results(grid, spec, out, keys), order, SimpleNamespace())
+    return RayEngine(job, Results(grid, spec, out, keys), order, ray or SimpleNamespace())
 
 
 def without_time(evidence):
@@ -103,6 +130,32 @@ def test_codecs_that_others_left_no_place_for_are_judged_anew(here, order):
     assert engine.is_overdrawn(MeasuredThere("there", "{}", ledger_entries=(entry,)))
     refused = replace(entry, verdict="INVALID")
     assert not engine.is_overdrawn(MeasuredThere("there", "{}", ledger_entries=(refused,)))
+
+
+def test_each_codec_is_sent_once_with_its_place_in_the_grid_and_its_key(here, order):
+    keys, cluster = keys_there(order), Cluster()
+    engine = engine_for(order, keys, cluster)
+    cells = list(engine.cells())
+    assert sorted(cluster.sent, key=lambda sent: sent[1]) == [
+        (order, index, keys.by_label[cell.label], {})
+        for index, cell in enumerate(engine.results.grid.cells())
+    ]
+    assert len(cells) == len(cluster.sent) == 4
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "taken"), [("cuda", 2, 1), ("auto", 2, 1), ("auto", 0, 0), ("cpu", 2, 0)]
+)
+def test_a_codec_takes_a_gpu_where_there_is_one_to_take(here, order, device, gpus, taken):
+    cluster = Cluster(gpus)
+    assert list(engine_for(replace(order, device=device), keys_there(order), cluster).cells())
+    assert [one["num_gpus"] for one in cluster.taken] == [taken]
+
+
+def test_a_cluster_without_the_gpu_that_was_asked_for_is_refused(here, order):
+    engine = engine_for(replace(order, device="cuda"), keys_there(order), Cluster())
+    with pytest.raises(RequestError, match="--device cuda: no machine of the cluster has a GPU"):
+        list(engine.cells())
 
 
 def test_engines_are_found_by_their_scheme():
