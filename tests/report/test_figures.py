@@ -170,9 +170,9 @@ def test_criteria_are_parted_from_their_names_to_their_verdicts() -> None:
     figure = gate_figure(evidence())
     renderer = FigureCanvasAgg(figure).get_renderer()
     for axes in figure.axes[2:]:
-        names = [line for line in axes.lines if str(line.get_label()).startswith("estimate ")]
+        rows = [line for line in axes.lines if str(line.get_label()).startswith("interval ")]
         parting = [line for line in axes.lines if line.get_zorder() == 0]
-        assert len(parting) == max(0, len(names) - 1)
+        assert len(parting) == max(0, len(rows) - 1)
         left = min((text.get_window_extent(renderer).x0 for text in axes.texts), default=0.0)
         right = max((text.get_window_extent(renderer).x1 for text in axes.texts), default=0.0)
         for line in parting:
