@@ -94,7 +94,7 @@ def evaluation(
 
 def training(receiver: Receiver, episodes: Sequence[Episode], k: int, size: Size) -> float:
     """Operations of the default recipe; where gradients flow, the layers work twice."""
-    recipe, total = Recipe.default(), 0.0
+    recipe, total = Recipe(), 0.0
     for episode in episodes:
         answer = len(receiver.option_ids(episode.right))
         once = len(receiver.prompt_start_ids(episode.before))

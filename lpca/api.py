@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lpca.base.arguments import parse_ks
+from lpca.base.arguments import RECEIVER, parse_ks
 from lpca.base.errors import RequestError
 from lpca.base.files import cache_dir
 from lpca.base.registry import suggestion
@@ -19,7 +19,6 @@ from lpca.gate.evidence import Origin
 from lpca.gate.plan import EVIDENCE, LEDGER, ks_of, label_of, needs_codec, sound_spec
 from lpca.gate.runner import Console, Options, Runner
 from lpca.gatespec.model import Spec
-from lpca.receivers.load import DEFAULT
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
 from lpca.report.notebook import gate_html
@@ -89,7 +88,7 @@ def run_gate(
     gate: str,
     *,
     codec: object = None,
-    receiver: str | Receiver = DEFAULT,
+    receiver: str | Receiver = RECEIVER,
     k: int | None = None,
     spec: str | os.PathLike[str] = "gate_specs.yaml",
     device: str = "auto",

@@ -327,7 +327,7 @@ def _preload() -> None:
     from lpca.tasks import Trip
 
     # what codecs and outcomes are named by: each process would read all of lpca's sources for it
-    training_code(Recipe.default(), Trip())
+    training_code(Recipe(), Trip())
     scoring_code(Trip().training_batch(0, 1, 0))
     gc.collect()
     gc.freeze()  # else each child's first collection would copy every page

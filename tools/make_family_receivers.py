@@ -58,22 +58,25 @@ class Plan:
 def _s1() -> Plan:
     values = [f"{v}={value}" for v in constraints.VARIABLES for value in constraints.DOMAIN]
     words = [f" {word}" for word in (*constraints.all_constraints(), *values)]
-    return Plan((constraints.LEAD, constraints.AFTER, *words), steps=6000)
+    return Plan((constraints.Constraints.lead, constraints.Constraints.after, *words), steps=6000)
 
 
 def _s2() -> Plan:
     numbers = [f" {o}={v}" for o in arithmetic.OPERANDS for v in arithmetic.VALUES]
     words = [*(f" {one}" for one in arithmetic.FORMULAS), *numbers]
-    results = [f" {result}" for result in arithmetic.all_results()]
-    return Plan((arithmetic.LEAD, arithmetic.AFTER, *words, *results), steps=6000)
+    low, high = arithmetic.VALUES[0], arithmetic.VALUES[-1]
+    # every result there can be, and some more
+    results = [f" {result}" for result in range(2 * low - 2 * high, high * high + high + 1)]
+    task = arithmetic.Arithmetic
+    return Plan((task.lead, task.after, *words, *results), steps=6000)
 
 
 def _s3() -> Plan:
     starts = [f" ({start}" for start in programs.STARTS]
     ends = [f"+{shift})%{programs.MODULUS}" for shift in programs.SHIFTS]
-    cases = [f" {case}" for case in programs.all_cases()]
+    cases = [f" f({x})={y}" for x in programs.INPUTS for y in range(programs.MODULUS)]
     words = [*cases, *starts, *(f"*{factor}" for factor in programs.FACTORS), *ends]
-    return Plan((programs.LEAD, programs.AFTER, *words), steps=1500)
+    return Plan((programs.Programs.lead, programs.Programs.after, *words), steps=1500)
 
 
 PLANS: Mapping[str, Callable[[], Plan]] = {"s1": _s1, "s2": _s2, "s3": _s3}

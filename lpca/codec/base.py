@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from lpca.base.errors import RunError
@@ -25,13 +27,21 @@ class Codec(Protocol):
     number of bits per message says so by an attribute `bits`.
     """
 
+    @abstractmethod
     def encode(self, messages: Sequence[str]) -> Tensor:
         """Return latents [batch, k, d] of a batch of messages."""
-        ...
 
+    @abstractmethod
     def decode(self, latents: Tensor) -> Tensor:
         """Return prefix embeddings [batch, k, d_model] for the receiver."""
-        ...
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw at random as after this seed, and leave the generator outside as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def bits_of(codec: object) -> float | None:
@@ -47,16 +57,8 @@ def bits_of(codec: object) -> float | None:
     return float(bits)
 
 
-class TrainableCodec(nn.Module, ABC):
+class TrainableCodec(nn.Module, Codec):
     """A codec with weights, which lpca trains and keeps in checkpoints."""
-
-    @abstractmethod
-    def encode(self, messages: Sequence[str]) -> Tensor:
-        """As in `Codec`."""
-
-    @abstractmethod
-    def decode(self, latents: Tensor) -> Tensor:
-        """As in `Codec`."""
 
     @property
     def bits(self) -> float | None:

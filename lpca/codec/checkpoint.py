@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,8 @@ def write_tensors(
 
     def write(part: Path) -> None:
         try:
-            save_file(dict(tensors), part, metadata=dict(metadata) if metadata else None)
+            whole = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+            save_file(whole, part, metadata=dict(metadata) if metadata else None)
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
@@ -117,26 +117,16 @@ def save_checkpoint(
 
     The folder appears whole: it is filled elsewhere and renamed, the manifest written last.
     """
-    with storage(folder), _scratch(folder.parent) as scratch:
-        made = scratch / "checkpoint"
-        made.mkdir()
-        state = {name: value.cpu().contiguous() for name, value in codec.state_dict().items()}
-        write_tensors(made / WEIGHTS, state)
-        manifest = {
-            "format": FORMAT,
-            "identity": asdict(identity),
-            "weights_sha256": hash_file(made / WEIGHTS),
-            **facts,
-        }
-        write_json(made / MANIFEST, manifest, indent=1)
-        _put_in_place(made, folder, scratch / "before")
-
-
-@contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=parent) as scratch:
-        yield Path(scratch)
+    with storage(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = Path(scratch, "checkpoint")
+            made.mkdir()
+            write_tensors(made / WEIGHTS, codec.state_dict())
+            about = {"format": FORMAT, "identity": asdict(identity)}
+            manifest = {**about, "weights_sha256": hash_file(made / WEIGHTS), **facts}
+            write_json(made / MANIFEST, manifest, indent=1)
+            _put_in_place(made, folder, Path(scratch, "before"))
 
 
 def _put_in_place(made: Path, folder: Path, before: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from lpca.base.errors import RequestError
 from lpca.base.registry import declared, suggestion
 from lpca.gatespec import kinds
-from lpca.gatespec.document import Items, Node, Scalar, Section, SpecError, read_document
+from lpca.gatespec.document import Items, Node, Section, SpecError, read_document
 from lpca.gatespec.model import Position
 
 TOKEN_POOLER, STATIC_PREFIX, ANSWER = "token_pooler", "static_prefix", "answer"
@@ -57,9 +57,8 @@ class Stage:
     def __post_init__(self) -> None:
         _whole(self.steps, "steps", 1, MAX_STEPS)
         if not isinstance(self.objective, Mapping) or not self.objective:
-            shown = _shown(self.objective)
-            raise RecipeError(
-                f"objective is {shown}; allowed: one or more of name: weight", ["objective"]
+            raise _refused(
+                "objective", self.objective, "one or more of name: weight", ["objective"]
             )
         weights = {name: _weight(name, value) for name, value in self.objective.items()}
         if not any(weights.values()):
@@ -72,6 +71,8 @@ class Stage:
 @dataclass(frozen=True)
 class Recipe:
     """How a codec is made and trained; raises RecipeError where it cannot be.
+
+    By default it is the training that gates use unless told otherwise.
 
     The learning rate warms up, then falls as a cosine to zero, over all stages together.
     `settings` are the architecture's own; those left out are at their defaults.
@@ -99,22 +100,12 @@ class Recipe:
         _whole(self.validation_every, "validation_every", 1, MAX_STEPS)
         rate = _number(self.learning_rate)
         if rate is None or rate <= 0:
-            raise RecipeError(
-                f"learning_rate is {_shown(self.learning_rate)}; allowed: a finite number above 0",
-                ["learning_rate"],
-            )
+            allowed = "a finite number above 0"
+            raise _refused("learning_rate", self.learning_rate, allowed, ["learning_rate"])
         object.__setattr__(self, "learning_rate", rate)
         if self.batch_size == 1 and (alone := COMPARING.intersection(self.objectives)):
-            raise RecipeError(
-                f"batch_size is 1; allowed: from 2 on with the objective {min(alone)}, which "
-                "compares episodes",
-                ["batch_size"],
-            )
-
-    @classmethod
-    def default(cls, architecture: str = TOKEN_POOLER) -> Recipe:
-        """Return the training that gates use unless told otherwise."""
-        return cls(architecture)
+            allowed = f"from 2 on with the objective {min(alone)}, which compares episodes"
+            raise _refused("batch_size", 1, allowed, ["batch_size"])
 
     @property
     def steps(self) -> int:
@@ -130,12 +121,8 @@ class Recipe:
     @property
     def budget(self) -> dict[str, float]:
         """What a control must have had too: steps, batch size and learning rate."""
-        return {
-            "steps": self.steps,
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-            "warmup_steps": self.warmup_steps,
-        }
+        spent = ("steps", "batch_size", "learning_rate", "warmup_steps")
+        return {name: getattr(self, name) for name in spent}
 
     def stage_at(self, step: int) -> Stage:
         """Return the stage of a step, counted from 0; past the end it is the last."""
@@ -147,28 +134,15 @@ class Recipe:
 
     def control(self) -> Recipe:
         """Return the recipe of the static prefix: the same budget, spent on the answer alone."""
-        return Recipe(
-            STATIC_PREFIX,
-            {},
-            (Stage(self.steps),),
-            self.batch_size,
-            self.learning_rate,
-            self.warmup_steps,
-            self.validation_every,
-        )
+        stages = (Stage(self.steps),)
+        return replace(self, architecture=STATIC_PREFIX, settings={}, stages=stages)
 
     def content(self) -> dict[str, Any]:
         """Return it as JSON-able values, in the form that `read_recipe` reads."""
-        stages = [
-            {"steps": stage.steps, "objective": dict(stage.objective)} for stage in self.stages
-        ]
         return {
             "architecture": {"name": self.architecture, **self.settings},
-            "curriculum": stages,
-            "batch_size": self.batch_size,
-            "learning_rate": self.learning_rate,
-            "warmup_steps": self.warmup_steps,
-            "validation_every": self.validation_every,
+            "curriculum": [asdict(stage) for stage in self.stages],
+            **{name: getattr(self, name) for name in _NUMBERS},
         }
 
 
@@ -218,7 +192,15 @@ def plain(node: Node) -> Any:
 
 def _read(mapping: object) -> Recipe:
     given = _mapping(mapping, "the recipe", _KEYS, ())
-    name, settings = _architecture(given.get("architecture", TOKEN_POOLER))
+    name, settings = given.get("architecture", TOKEN_POOLER), dict[str, Any]()
+    if isinstance(name, Mapping):
+        settings = dict(name)
+        if "name" not in settings:
+            raise RecipeError(
+                "architecture lacks its name; allowed: name, and settings of its own",
+                ["architecture"],
+            )
+        name = settings.pop("name")
     if "curriculum" not in given:
         stages = [_stage({key: given[key] for key in _STAGE_KEYS if key in given}, ())]
     elif both := [key for key in _STAGE_KEYS if key in given]:
@@ -228,28 +210,13 @@ def _read(mapping: object) -> Recipe:
             ["curriculum"],
         )
     else:
-        stages = _curriculum(given["curriculum"])
+        curriculum = given["curriculum"]
+        if not isinstance(curriculum, Sequence) or isinstance(curriculum, str):
+            allowed = "a list of steps and objective"
+            raise _refused("curriculum", curriculum, allowed, ["curriculum"])
+        stages = [_stage(one, ("curriculum", index)) for index, one in enumerate(curriculum)]
     numbers = {key: given[key] for key in _NUMBERS if key in given}
     return Recipe(name, settings, tuple(stages), **numbers)
-
-
-def _architecture(given: object) -> tuple[Any, dict[str, Any]]:
-    if not isinstance(given, Mapping):
-        return given, {}
-    if "name" not in given:
-        raise RecipeError(
-            "architecture lacks its name; allowed: name, and settings of its own", ["architecture"]
-        )
-    return given["name"], {key: value for key, value in given.items() if key != "name"}
-
-
-def _curriculum(given: object) -> list[Stage]:
-    if not isinstance(given, Sequence) or isinstance(given, str):
-        raise RecipeError(
-            f"curriculum is {_shown(given)}; allowed: a list of steps and objective",
-            ["curriculum"],
-        )
-    return [_stage(one, ("curriculum", index)) for index, one in enumerate(given)]
 
 
 def _stage(given: object, keys: tuple[str | int, ...]) -> Stage:
@@ -266,7 +233,7 @@ def _mapping(
     given: object, what: str, allowed: Sequence[str], keys: tuple[str | int, ...]
 ) -> dict[str, Any]:
     if not isinstance(given, Mapping):
-        raise RecipeError(f"{what} is {_shown(given)}; allowed: a mapping", keys)
+        raise _refused(what, given, "a mapping", keys)
     for key in given:
         if key not in allowed:
             hint = suggestion(str(key), allowed)
@@ -300,10 +267,8 @@ def _weight(name: object, value: object) -> float:
         raise RecipeError(f"objective {_shown(name)} is unknown; {hint}", ["objective", str(name)])
     weight = _number(value)
     if weight is None or weight < 0:
-        raise RecipeError(
-            f"objective {name}: its weight is {_shown(value)}; allowed: a finite number from 0 on",
-            ["objective", name],
-        )
+        what, allowed = f"objective {name}: its weight", "a finite number from 0 on"
+        raise _refused(what, value, allowed, ["objective", name])
     return weight
 
 
@@ -311,9 +276,7 @@ def _whole(
     value: object, name: str, low: int, high: int, keys: tuple[str | int, ...] | None = None
 ) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise RecipeError(
-            f"{name} is {_shown(value)}; allowed: {low} to {high}", keys if keys else [name]
-        )
+        raise _refused(name, value, f"{low} to {high}", keys or [name])
 
 
 def _number(value: object) -> float | None:
@@ -322,6 +285,10 @@ def _number(value: object) -> float | None:
         return None
     # nan, infinity, and a whole number too large for a float
     return float(value) if abs(value) <= sys.float_info.max else None
+
+
+def _refused(what: str, value: object, allowed: str, keys: Sequence[str | int]) -> RecipeError:
+    return RecipeError(f"{what} is {_shown(value)}; allowed: {allowed}", keys)
 
 
 def _shown(value: object) -> str:
@@ -335,6 +302,4 @@ def _position(node: Node, keys: tuple[str | int, ...]) -> Position:
             node = node.entries[str(key)].value
         elif isinstance(node, Items) and isinstance(key, int):
             node = node.nodes[key]
-        elif isinstance(node, Scalar):
-            break
     return node.position

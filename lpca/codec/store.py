@@ -68,7 +68,7 @@ class Request:
     seed: int | None = None
     checkpoint: Path | None = None
     retrain: bool = False
-    recipe: Recipe = field(default_factory=Recipe.default)
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 def obtain_codec(
@@ -85,27 +85,18 @@ def obtain_codec(
     A given checkpoint that does not fit is a RequestError. A shipped or cached one that does not is
     named through `tell` with its mismatch, and the codec is trained anew.
     """
-    wanted = identify(
-        receiver,
-        task,
-        request.k,
-        DEFAULT_SEED if request.seed is None else request.seed,
-        request.recipe,
-    )
     if request.checkpoint is not None:
         return _given(request.checkpoint, receiver, task, request)
-    if not request.retrain:
-        shipped = _shipped(receiver, request)
-        if shipped is not None and (found := _fitting(shipped, receiver, wanted, "shipped", tell)):
+    seed = DEFAULT_SEED if request.seed is None else request.seed
+    wanted = identify(receiver, task, request.k, seed, request.recipe)
+    if not request.retrain and receiver.name == "smollm2-135m":
+        shipped = shipped_folder(request.k, request.recipe.architecture)
+        if found := _fitting(shipped, receiver, wanted, "shipped", tell):
             return found
     folder = cache / "codecs" / wanted.hash()
     waiting = partial(tell, "another process trains this codec; waiting for it")
     with Processes(receiver).locked(folder, waiting):
-        if (
-            not request.retrain
-            and folder.exists()
-            and (found := _fitting(folder, receiver, wanted, "cached", tell))
-        ):
+        if not request.retrain and (found := _fitting(folder, receiver, wanted, "cached", tell)):
             return found
         return _train(receiver, task, wanted, request, folder, report, tell)
 
@@ -114,11 +105,6 @@ def shipped_folder(k: int, architecture: str = TOKEN_POOLER) -> Path:
     """Where the repository keeps the default receiver's checkpoint of an architecture for k."""
     name = f"smollm2-135m-{architecture}-k{k}"
     return Path(str(files("lpca.codec").joinpath("shipped", name)))
-
-
-def _shipped(receiver: Receiver, request: Request) -> Path | None:
-    folder = shipped_folder(request.k, request.recipe.architecture)
-    return folder if receiver.name == "smollm2-135m" and folder.exists() else None
 
 
 def _given(folder: Path, receiver: Receiver, task: Task, request: Request) -> Obtained:
@@ -139,6 +125,8 @@ def _given(folder: Path, receiver: Receiver, task: Task, request: Request) -> Ob
 def _fitting(
     folder: Path, receiver: Receiver, wanted: Identity, origin: str, tell: Callable[[str], None]
 ) -> Obtained | None:
+    if not folder.exists():
+        return None
     try:
         found = read_identity(folder)
         mismatches = wanted.mismatches(found)
@@ -210,8 +198,7 @@ def _save_snapshot(training: Training, path: Path) -> None:
     for index, moments in training.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
     history = json.dumps([asdict(progress) for progress in training.history])
-    whole = {name: value.cpu().contiguous() for name, value in tensors.items()}
-    write_tensors(path, whole, {"history": history, "name": path.name})
+    write_tensors(path, tensors, {"history": history, "name": path.name})
 
 
 def _resume(training: Training, path: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lpca.base.errors import RunError
 from lpca.base.files import locked
 from lpca.base.hashing import named_seed
-from lpca.codec.base import TrainableCodec
+from lpca.codec.base import TrainableCodec, seeded
 from lpca.codec.objectives import OBJECTIVES, Batch
 from lpca.codec.objectives.answer import cross_entropy
 from lpca.codec.recipe import Recipe
@@ -110,7 +110,7 @@ class Training:
         recipe: Recipe,
     ) -> None:
         self.receiver, self.task, self.seed, self.recipe = receiver, task, seed, recipe
-        with _seeded(seed):
+        with seeded(seed):
             self.codec = make()
         self.optimiser = torch.optim.AdamW(self.codec.parameters(), lr=recipe.learning_rate)
         self.history: list[Progress] = []
@@ -131,7 +131,7 @@ class Training:
         episodes = self.task.training_batch(step, recipe.batch_size, self.seed)
         self.codec.train()
         # by its own step, so that a training that goes on from a snapshot draws the same
-        with _seeded(named_seed("step", self.seed, step)):
+        with seeded(named_seed("step", self.seed, step)):
             loss, parts = self._loss(episodes, step)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -171,13 +171,6 @@ class Training:
 
     def _prefixes(self, senders: Sequence[Episode]) -> Tensor:
         return self.codec.decode(self.codec.encode([e.message for e in senders]))
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def _schedule(step: int, recipe: Recipe) -> float:

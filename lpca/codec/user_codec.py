@@ -12,7 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lpca.base import PACKAGE
@@ -21,7 +20,7 @@ from lpca.base.code_identity import code_hash_anew, symbol_of
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data, hash_tensors
 from lpca.base.registry import suggestion
-from lpca.codec.base import Codec, CodecError, bits_of
+from lpca.codec.base import Codec, CodecError, bits_of, seeded
 from lpca.codec.store import DEFAULT_SEED
 from lpca.receivers.model import Receiver
 
@@ -93,12 +92,11 @@ def codec_named(text: str, folders: Sequence[Path]) -> Source:
 
 def codec_given(what: object) -> Source:
     """Return the source of a ready codec, or of a factory, at hand in Python."""
-    is_ready = not isinstance(what, type) and not _lacking(what)
     of = what if isinstance(what, type) or inspect.isroutine(what) else type(what)
     name = f"{of.__module__}:{of.__qualname__}"
 
     def find() -> Factory:
-        if is_ready:
+        if _is_codec(what):
             return lambda receiver, k: what
         return _callable(what, name)
 
@@ -112,8 +110,7 @@ def obtain_own(source: Source, receiver: Receiver, k: int) -> OwnCodec:
     """
     factory = source.find()
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(DEFAULT_SEED)
+        with seeded(DEFAULT_SEED):
             made = factory(receiver, k)
     except Exception as error:
         raise RequestError(f"codec {source.name}: making it raised {_reason(error)}") from error
@@ -122,12 +119,16 @@ def obtain_own(source: Source, receiver: Receiver, k: int) -> OwnCodec:
             f"codec {source.name}: what it made is {_kind(made)}, without {' and '.join(lacking)}; "
             "allowed: an object with encode(messages) and decode(latents)"
         )
+    try:
+        bits, trained_on = bits_of(made), _declared(made)
+    except CodecError as error:
+        raise RequestError(f"codec {source.name}: {error}") from None
     return OwnCodec(
-        codec=_Guarded(source.name, made, k, _bits(source.name, made)),
+        codec=_Guarded(source.name, made, k, bits),
         name=source.name,
         receiver=receiver.weights_hash,
         k=k,
-        trained_on=_declared(source.name, made),
+        trained_on=trained_on,
         weights_hash=_weights_hash(made),
         code_hash=own_code(factory, made),
     )
@@ -164,40 +165,30 @@ class _Guarded:
 
 
 def _imported(text: str, module: str, attribute: str, folders: Sequence[Path]) -> Factory:
-    _make_importable(folders)
+    places = dict.fromkeys(map(str, folders))
+    sys.path[:0] = [place for place in places if place not in sys.path]
     try:
         found: Any = import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module + ".").startswith(error.name + "."):
-            raise RequestError(f"--codec {text}: importing it raised {_reason(error)}") from error
-        where = ", ".join(dict.fromkeys(map(str, folders)))
-        raise RequestError(
-            f"--codec {text}: there is no module {error.name}; allowed: a module in {where}, or "
-            "one that is installed"
-        ) from error
     except (Exception, SystemExit) as error:
-        raise RequestError(f"--codec {text}: importing it raised {_reason(error)}") from error
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None or not (module + ".").startswith(missing + "."):
+            raise RequestError(f"--codec {text}: importing it raised {_reason(error)}") from error
+        raise RequestError(
+            f"--codec {text}: there is no module {missing}; allowed: a module in "
+            f"{', '.join(places)}, or one that is installed"
+        ) from error
     for part in attribute.split("."):
         if not hasattr(found, part):
-            names = [name for name, one in vars(found).items() if _is_of(one, module)]
+            own = {n: one for n, one in vars(found).items() if callable(one)}
+            names = [n for n, one in own.items() if getattr(one, "__module__", None) == module]
             raise RequestError(f"--codec {text}: it has no {part!r}; {suggestion(part, names)}")
         found = getattr(found, part)
     return _callable(found, text)
 
 
-def _is_of(what: object, module: str) -> bool:
-    return callable(what) and getattr(what, "__module__", None) == module
-
-
-def _make_importable(folders: Sequence[Path]) -> None:
-    new = [str(folder) for folder in folders if str(folder) not in sys.path]
-    sys.path[:0] = dict.fromkeys(new)
-
-
 def _callable(what: Any, name: str) -> Factory:
-    is_codec = not isinstance(what, type) and not _lacking(what)
-    if is_codec or not callable(what):
-        kind = "a codec already" if is_codec else _kind(what)
+    if _is_codec(what) or not callable(what):
+        kind = "a codec already" if _is_codec(what) else _kind(what)
         raise RequestError(
             f"codec {name}: it is {kind}; allowed: a function factory(receiver, k) that returns a "
             "codec"
@@ -210,26 +201,19 @@ def _lacking(what: object) -> list[str]:
     return [name for name in ("encode", "decode") if not callable(getattr(what, name, None))]
 
 
-def _declared(name: str, codec: object) -> tuple[str, ...] | None:
+def _is_codec(what: object) -> bool:
+    return not isinstance(what, type) and not _lacking(what)
+
+
+def _declared(codec: object) -> tuple[str, ...] | None:
     declared = getattr(codec, "trained_on", None)
     if declared is None:
         return None
     if isinstance(declared, str) or not isinstance(declared, Sequence):
-        raise RequestError(
-            f"codec {name}: trained_on is {_kind(declared)}; allowed: a sequence of messages"
-        )
+        raise CodecError(f"trained_on is {_kind(declared)}; allowed: a sequence of messages")
     if strays := [one for one in declared if not isinstance(one, str)]:
-        raise RequestError(
-            f"codec {name}: trained_on holds {_kind(strays[0])}; allowed: messages, each a str"
-        )
+        raise CodecError(f"trained_on holds {_kind(strays[0])}; allowed: messages, each a str")
     return tuple(declared)
-
-
-def _bits(name: str, codec: object) -> float | None:
-    try:
-        return bits_of(codec)
-    except CodecError as error:
-        raise RequestError(f"codec {name}: {error}") from None
 
 
 def _weights_hash(codec: object) -> str | None:
@@ -251,11 +235,8 @@ def own_code(factory: object, codec: object) -> str | None:
         # whole: what makes the codec stands in them, be it a lambda
         return code_hash_anew(*modules) if modules else None
     except (LookupError, ValueError, OSError, SyntaxError):
-        return _shown_code(codec)
-
-
-def _shown_code(codec: object) -> str | None:
-    """For what was typed into a notebook: as far as Python can still show it."""
+        pass
+    # what was typed into a notebook: as far as Python can still show it
     try:
         return hash_data(inspect.getsource(type(codec)))
     except (OSError, TypeError):

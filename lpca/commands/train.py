@@ -78,7 +78,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
     from lpca.codec.recipe import load_recipe
 
     if arguments.recipe is None:
-        return Recipe.default(arguments.architecture or TOKEN_POOLER)
+        return Recipe(arguments.architecture or TOKEN_POOLER)
     if arguments.architecture is not None:
         raise UsageError("--architecture and --recipe: both given; allowed: one of them")
     return load_recipe(arguments.recipe)

@@ -72,9 +72,7 @@ def evaluate(
         CodecError: the codec gives what no prefix can be.
         StorageError: the cache cannot be written.
     """
-    keys: dict[str, list[str]] = {condition: [] for condition in conditions}
-    outcomes: dict[str, list[Outcome]] = {condition: [] for condition in conditions}
-    cached: set[str] = set()
+    evaluated = Evaluated.nothing(conditions)
     done, shown, total = 0, -1, len(setting.episodes) * len(conditions)
 
     def show() -> None:
@@ -90,8 +88,8 @@ def evaluate(
             make_job(block.receiver, c, block.episodes.episodes, build_slots(c, block))
             for c in conditions
         ]
-        found = _kept(cache, jobs)
-        cached |= found.keys()
+        found = {job.key: own for job in jobs if (own := load_block(cache, job)) is not None}
+        cached = frozenset(found)
         done += sum(len(found[job.key]) for job in jobs if job.key in found)
         # conditions that give B the same have one key, and are computed once
         missing = {job.key: job for job in jobs if job.key not in found}
@@ -102,21 +100,16 @@ def evaluate(
                 found[job.key] = computed
                 done += len(computed) * sum(other.key == job.key for other in jobs)
                 show()
-        for condition, job in zip(conditions, jobs, strict=True):
-            keys[condition].append(job.key)
-            outcomes[condition] += found[job.key]
+        keys = {condition: job.key for condition, job in zip(conditions, jobs, strict=True)}
+        evaluated = evaluated.then(
+            Evaluated(
+                {condition: found[key] for condition, key in keys.items()},
+                {condition: (key,) for condition, key in keys.items()},
+                cached,
+            )
+        )
     show()
-    return Evaluated(
-        {condition: tuple(own) for condition, own in outcomes.items()},
-        {condition: tuple(own) for condition, own in keys.items()},
-        frozenset(cached),
-    )
-
-
-def _kept(cache: Path, jobs: Sequence[Job]) -> dict[str, tuple[Outcome, ...]]:
-    """What the cache has of some jobs, by key."""
-    found = {job.key: load_block(cache, job) for job in jobs}
-    return {key: outcomes for key, outcomes in found.items() if outcomes is not None}
+    return evaluated
 
 
 def load_block(cache: Path, job: Job) -> tuple[Outcome, ...] | None:

@@ -89,7 +89,7 @@ class Options:
     ledger: Path
     codec: Source | None = None
     announced: int = 1
-    recipe: Recipe = field(default_factory=Recipe.default)
+    recipe: Recipe = field(default_factory=Recipe)
 
 
 @dataclass(eq=False)
@@ -260,7 +260,7 @@ class Runner:
             return subject
         # trained as long as the codec was, with a seed of its own; how long a user's own codec
         # was trained is not known: by default then
-        recipe = recipe_of(codec.identity) if isinstance(codec, Obtained) else Recipe.default()
+        recipe = recipe_of(codec.identity) if isinstance(codec, Obtained) else Recipe()
         control = self._obtained("control", Request(k, recipe=recipe.control()))
         return replace(subject, static=Channel(receiver, control.codec, k), control=control)
 

@@ -137,7 +137,7 @@ def deciding_code(spec: Spec, gate: str, task: Task) -> str:
     A codec's own code is named by its identity; that of the control, which is trained beside it,
     counts here.
     """
-    control = Recipe.default().control() if needs_control(spec, gate) else None
+    control = Recipe().control() if needs_control(spec, gate) else None
     return code_hash(
         Runner,
         Bench,

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
@@ -36,7 +37,7 @@ class Slot:
 @torch.no_grad()
 def read_context(receiver: Receiver, befores: Sequence[Sequence[int]]) -> Context:
     """Read a batch of prompts up to their slots; rows may differ in length."""
-    ids, visible = left_padded([list(b) for b in befores], receiver.pad_id, receiver.device)
+    ids, visible = left_padded(befores, receiver.pad_id, receiver.device)
     cache = DynamicCache()
     forward(receiver, cache, visible, {"input_ids": ids}, keep=1)
     return Context(receiver, cache, visible)
@@ -310,14 +311,12 @@ def _side_by_side(trees: Sequence[OptionTree], pad: int) -> tuple[Tensor, Tensor
         ids [batch, width], filled up with `pad`; depths [batch, width], 0 where none is; and bool
         [batch, width, width]: whether a column's node stands behind another's, or is it.
     """
-    width = max(map(len, trees))
-    ids = torch.full((len(trees), width), pad, dtype=torch.long)
-    depths = torch.zeros((len(trees), width), dtype=torch.long)
-    behind = torch.eye(width, dtype=torch.bool).repeat(len(trees), 1, 1)
+    tokens = [torch.tensor(tree.tokens, dtype=torch.long) for tree in trees]
+    ids = pad_sequence(tokens, batch_first=True, padding_value=pad)
+    own_depths = [torch.tensor(tree.depths(), dtype=torch.long) for tree in trees]
+    depths = pad_sequence(own_depths, batch_first=True)
+    behind = torch.eye(ids.shape[1], dtype=torch.bool).repeat(len(trees), 1, 1)
     for i, tree in enumerate(trees):
-        if len(tree):
-            ids[i, : len(tree)] = torch.tensor(tree.tokens)
-            depths[i, : len(tree)] = torch.tensor(tree.depths())
         for column, parent in enumerate(tree.parents):
             if parent != ROOT:
                 behind[i, column] |= behind[i, parent - 1]
@@ -373,13 +372,11 @@ def part_of_cache(
     return fresh
 
 
-def left_padded(rows: list[list[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def left_padded(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Return ids [batch, longest] padded on the left with `pad`, and which are real (bool)."""
-    width = max(map(len, rows))
-    ids = torch.full((len(rows), width), pad, dtype=torch.long)
-    real = torch.zeros((len(rows), width), dtype=torch.bool)
-    for i, row in enumerate(rows):
-        if row:
-            ids[i, width - len(row) :] = torch.tensor(row)
-            real[i, width - len(row) :] = True
-    return ids.to(device), real.to(device)
+    ids = [torch.tensor(row, dtype=torch.long) for row in rows]
+    real = [torch.ones(len(row), dtype=torch.bool) for row in rows]
+    padded = partial(pad_sequence, batch_first=True, padding_side="left")
+    return padded(ids, padding_value=pad).to(device), padded(real).to(device)

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from lpca.base.arguments import DEVICES, DTYPES, RECEIVER
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_tensors
 from lpca.receivers.model import Receiver, freeze
 from lpca.receivers.smollm2 import read_gguf, smollm2_folder
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
-    {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-)
-DEFAULT = "smollm2-135m"
 STUB = "stub"
 SHIPPED = (STUB, "s1", "s2", "s3")
 """Small receivers in the package: one that reads `trip`, and one for each family of problems."""
@@ -34,13 +29,13 @@ _ALLOCATOR = ((-3, 2**31 - 1), (-1, 2**31 - 1))
 """glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, both at their largest."""
 
 
-def load_receiver(name: str = DEFAULT, device: str = "auto", dtype: str = "auto") -> Receiver:
+def load_receiver(name: str = RECEIVER, device: str = "auto", dtype: str = "auto") -> Receiver:
     """Load a frozen receiver.
 
     Args:
         name: `smollm2-135m`, one of SHIPPED, a local folder, a `.gguf` file, or a Hugging Face id.
         device: one of DEVICES; `auto` takes CUDA, then MPS, then the CPU.
-        dtype: one of DTYPES, or `auto`: bfloat16 on CUDA, else float32.
+        dtype: one of DTYPES; `auto` takes bfloat16 on CUDA, else float32.
 
     Returns:
         The receiver on its device, every parameter frozen.
@@ -68,7 +63,11 @@ def load_receiver(name: str = DEFAULT, device: str = "auto", dtype: str = "auto"
 
 
 def _device(name: str) -> torch.device:
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": _mps()}
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
     if name not in present:
@@ -79,21 +78,18 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _mps() -> bool:
-    return bool(torch.backends.mps.is_available())
-
-
 def _dtype(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     if name not in DTYPES:
-        raise RequestError(f"unknown dtype {name!r}; allowed: auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
+        raise RequestError(f"unknown dtype {name!r}; allowed: {', '.join(DTYPES)}")
+    found: torch.dtype = getattr(torch, name)
+    return found
 
 
 def _source(name: str) -> str:
     """Where a receiver is: a folder, a file, or an identifier of Hugging Face's."""
-    if name == DEFAULT:
+    if name == RECEIVER:
         return str(smollm2_folder())
     if name in SHIPPED:
         return str(files("lpca.receivers").joinpath(name))
@@ -118,7 +114,7 @@ def _load(name: str, source: str) -> tuple[Any, Any]:
         # somebody's file, read by somebody's parser: it may raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise RequestError(
-            f"receiver {name}: cannot be loaded: {reason}; allowed: {DEFAULT}, "
+            f"receiver {name}: cannot be loaded: {reason}; allowed: {RECEIVER}, "
             f"{', '.join(SHIPPED)}, a folder or Hugging Face id of a causal language model with "
             "safetensors weights, a .gguf file"
         ) from error

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -196,12 +197,9 @@ def hidden_states(
     Rows are padded on the right and masked, so a row's states do not depend on its neighbours
     but for rounding.
     """
-    width = max(map(len, rows))
-    ids = torch.full((len(rows), width), receiver.pad_id, dtype=torch.long)
-    mask = torch.zeros((len(rows), width), dtype=torch.long)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(list(row))
-        mask[i, : len(row)] = 1
+    tokens = [torch.tensor(list(row), dtype=torch.long) for row in rows]
+    ids = pad_sequence(tokens, batch_first=True, padding_value=receiver.pad_id)
+    mask = pad_sequence([torch.ones_like(own) for own in tokens], batch_first=True)
     with _stop_after(receiver, layer) as caught, torch.no_grad(), suppress(_LayerReached):
         receiver.model(
             input_ids=receiver.own_rows(ids.to(receiver.device)),

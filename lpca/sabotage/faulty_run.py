@@ -217,7 +217,7 @@ class SoundParts:
         """A sound run, with caches and a ledger of its own."""
         task = task_of(self.spec)
         codec = obtain(self.receiver, task, Request(K, train_seed), self.cache)
-        static = Request(K, recipe=Recipe.default().control())
+        static = Request(K, recipe=Recipe().control())
         control = obtain(self.receiver, task, static, self.cache)
         with TemporaryDirectory() as scratch:
             own, kept = Path(scratch) / "cache", self.cache / "outcomes"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Self
 
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data
@@ -151,58 +153,59 @@ class EpisodeSet:
         return hash_data([[asdict(episode) for episode in self.episodes], list(self.donors)])
 
 
-class Task(Protocol):
+class Task(ABC):
     """A source of episodes. Training, validation and test seeds never meet."""
 
-    @property
-    def name(self) -> str:
-        """What a spec calls it."""
-        ...
+    name: ClassVar[str]
+    """What a spec calls it."""
+    writes_prompts = False
+    """Whether B's prompts are the task's own: one list of options, their places balanced.
 
-    @property
-    def writes_prompts(self) -> bool:
-        """Whether B's prompts are the task's own: one list of options, their places balanced.
+    Where they are somebody's own text, the validity checks ask of them what may be asked.
+    """
+    tells_facts = False
+    """Whether its episodes are ToldEpisodes, as the condition p5 needs."""
+    may_run_out = False
+    """Whether its episodes are a store that can be too small for what a spec asks."""
 
-        Where they are somebody's own text, the validity checks ask of them what may be asked.
-        """
-        ...
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: Settings, folder: Path) -> Self:
+        """Build the task of a spec that stands in `folder`; TaskError on a wrong setting."""
 
+    @abstractmethod
     def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
         """Return n episodes with donors; raises TaskError when they cannot be made."""
-        ...
 
+    @abstractmethod
     def training_batch(self, step: int, size: int, seed: int) -> Sequence[Episode]:
         """Return the fresh training episodes of one step."""
-        ...
 
+    @abstractmethod
     def training_hash(self) -> str:
         """Return a hash of everything that shapes training episodes, but for the seed."""
-        ...
 
     def contents(self) -> Mapping[str, str]:
         """By setting that names a file: a hash of the test episodes that are in it."""
-        ...
+        return {}
 
     def outside(self, episode: Episode) -> tuple[str, ...]:
-        """Return the texts that B sees around the list of options."""
-        ...
+        """Return the texts that B sees around the list of options; here there is none."""
+        return episode.before, episode.after
 
 
-class TaskMaker(Protocol):
-    """What a registered task is made by: a class of tasks."""
-
-    tells_facts: bool
-    """Whether its episodes are ToldEpisodes, as the condition p5 needs."""
-    may_run_out: bool
-    """Whether its episodes are a store that can be too small for what a spec asks."""
-
-    def from_settings(self, settings: Settings, folder: Path) -> Task:
-        """Build the task of a spec that stands in `folder`; TaskError on a wrong setting."""
-        ...
-
-
-TASKS: Registry[TaskMaker] = Registry("task", package="lpca.tasks.kinds")
+TASKS: Registry[type[Task]] = Registry("task", package="lpca.tasks.kinds")
 """By the name that a spec's `task:` gives: each module of `lpca.tasks.kinds` registers its own."""
+
+
+def balanced_places(n: int, options: int, rng: random.Random, first: int = 0) -> list[int]:
+    """Return n places of right options in random order, each as often as the others or once more.
+
+    `first` is the place at which counting them begins.
+    """
+    places = [(first + i) % options for i in range(n)]
+    rng.shuffle(places)
+    return places
 
 
 def in_turn(seen: EpisodeSet, unseen: EpisodeSet) -> EpisodeSet:

@@ -148,7 +148,9 @@ def _edges(rows: Sequence[Row], silent: bool, loosely: bool) -> list[list[int]]:
     """By row the rows that may be its donors; with `silent` only such as do not name its answer."""
     folded = [row.message.casefold() for row in rows]
     keys = [message_key(row.message) for row in rows]
-    by_answer = _by_answer(rows)
+    by_answer: dict[str, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_answer[row.answer].append(index)
     fits = _other_answer if loosely else contradicts
     return [
         [
@@ -160,13 +162,6 @@ def _edges(rows: Sequence[Row], silent: bool, loosely: bool) -> list[list[int]]:
         ]
         for index, row in enumerate(rows)
     ]
-
-
-def _by_answer(rows: Sequence[Row]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
-    for index, row in enumerate(rows):
-        found[row.answer].append(index)
-    return found
 
 
 def _near(rows: Sequence[Row], index: int, by_answer: dict[str, list[int]] | None) -> Iterator[int]:

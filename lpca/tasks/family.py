@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from lpca.base.hashing import hash_data, named_rng
 from lpca.gatespec.model import Answers
@@ -16,7 +16,9 @@ from lpca.tasks.base import (
     EpisodeSet,
     Settings,
     Split,
+    Task,
     TaskError,
+    balanced_places,
     checked_settings,
     episode_seed,
     refuse_fewer_than_two,
@@ -85,13 +87,13 @@ class FreeEpisode(Episode):
         return family_named(self.family)
 
 
-class Family(ABC):
+class Family(Task):
     """A source of puzzles with a verifier; as a task, it has one stratum of answers."""
 
-    name: str
-    writes_prompts = False
-    tells_facts = False
-    may_run_out = False
+    lead: ClassVar[str]
+    """What B reads before its own half of a puzzle."""
+    after: ClassVar[str]
+    """What stands behind the slot, and asks for the answer."""
 
     @abstractmethod
     def draw(self, rng: random.Random) -> Puzzle:
@@ -105,13 +107,13 @@ class Family(ABC):
         """Whether an answer is wrong where what A tells is true."""
         return self.credit(told, own, answer) < 1.0
 
-    @abstractmethod
     def message(self, told: Sequence[str]) -> str:
-        """Return A's half in words."""
+        """Return A's half, one word for each thing that it tells."""
+        return " ".join(told)
 
-    @abstractmethod
     def prompt(self, own: Sequence[str]) -> tuple[str, str]:
-        """Return B's text before the slot, and behind it."""
+        """Return B's text before the slot, its own half at the end, and behind it."""
+        return f"{self.lead} {' '.join(own)}", self.after
 
     @classmethod
     def from_settings(cls, settings: Settings, folder: object = None) -> Self:
@@ -131,8 +133,7 @@ class Family(ABC):
             )
         refuse_fewer_than_two(n)
         rng = named_rng(self.name, split, seed, n)
-        places = [i % OPTIONS for i in range(n)]
-        rng.shuffle(places)
+        places = balanced_places(n, OPTIONS, rng)
         puzzles = self.puzzles(split, rng)
         for _ in range(TRIES):
             chosen = _first(n, puzzles, self.name)
@@ -164,14 +165,6 @@ class Family(ABC):
         sample = [next(puzzles) for _ in range(32)]
         texts = [[self.message(one.told), *self.prompt(one.own), one.right] for one in sample]
         return hash_data([self.name, texts])
-
-    def contents(self) -> Mapping[str, str]:
-        """No setting names a file."""
-        return {}
-
-    def outside(self, episode: Episode) -> tuple[str, ...]:
-        """Return B's texts before and behind the slot: no options stand there."""
-        return episode.before, episode.after
 
     def puzzles(self, split: Split, rng: random.Random) -> Iterator[Puzzle]:
         """Yield puzzles of a split, whose messages tell what no other split's do."""
@@ -207,7 +200,7 @@ class Family(ABC):
 def family_named(name: str) -> Family:
     """Return the family of a name; KeyError where no family has it."""
     found = TASKS[name]
-    if not (isinstance(found, type) and issubclass(found, Family)):
+    if not issubclass(found, Family):
         raise KeyError(f"task {name} is no family of free answers")
     return found()
 

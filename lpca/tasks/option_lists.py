@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import random
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from types import MappingProxyType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 from lpca.base.hashing import named_rng
 from lpca.gatespec.model import Answers
@@ -20,7 +19,9 @@ from lpca.tasks.base import (
     Settings,
     Split,
     Stratum,
+    Task,
     TaskError,
+    balanced_places,
     checked_settings,
     episode_seed,
     in_turn,
@@ -28,18 +29,15 @@ from lpca.tasks.base import (
     whole_options,
 )
 
-_T = TypeVar("_T")
 Told = Mapping[str, str]
 """What one message tells: the value of each fact by the fact's name."""
 
-SHARES: Mapping[Split, tuple[int, ...]] = MappingProxyType(
-    {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
-)
+SHARES: Mapping[Split, tuple[int, ...]] = {"train": (0, 1, 2), "validation": (3,), "test": (4,)}
 """Each split's share of the pairs of seen facts and a training wording, in fifths."""
 
 
 @dataclass(frozen=True)
-class OptionListTask(ABC):
+class OptionListTask(Task):
     """Facts in each message; `options` values of the asked one are listed in B's prompt.
 
     Seen values are those that training messages tell. Unseen ones are held out: for validation
@@ -49,7 +47,6 @@ class OptionListTask(ABC):
     """
 
     options: int = 4
-    name: ClassVar[str]
     leads: ClassVar[Mapping[str, str]]
     """By fact, in the order in which they take turns to be asked: what stands before its list."""
     afters: ClassVar[Mapping[str, str]]
@@ -57,8 +54,6 @@ class OptionListTask(ABC):
     wordings: ClassVar[Mapping[Split, tuple[str, ...]]]
     """Training's wordings, and those that only validation or only test has besides."""
     writes_prompts = True
-    tells_facts = False
-    may_run_out = False
 
     def __post_init__(self) -> None:
         whole_options(self.name, self.options)
@@ -111,7 +106,7 @@ class OptionListTask(ABC):
             group = range(turn, n, len(turns))
             count, first = len(group), len(positions)
             columns = {f: cycle_of(self.values(f, split, stratum), count, rng) for f in facts}
-            places = balanced([(first + i) % self.options for i in range(count)], count, rng)
+            places = balanced_places(count, self.options, rng, first)
             for i, index in enumerate(group):
                 told[index] = {fact: columns[fact][i] for fact in facts}
                 positions[index] = places[i]
@@ -148,14 +143,6 @@ class OptionListTask(ABC):
                 self._episode(own_seed, "train", "seen", wording, told, asked, wrong, position)
             )
         return batch
-
-    @abstractmethod
-    def training_hash(self) -> str:
-        """Return a hash of values, wordings, prompts and number of options as training has them."""
-
-    def contents(self) -> Mapping[str, str]:
-        """No setting names a file."""
-        return {}
 
     def outside(self, episode: Episode) -> tuple[str, ...]:
         """Return the texts before the options list, behind it, and behind the slot."""
@@ -257,10 +244,3 @@ def cycle_of(names: Sequence[str], n: int, rng: random.Random) -> list[str]:
 def others(names: Sequence[str], taken: set[str], count: int, rng: random.Random) -> list[str]:
     """Return `count` different names, none of those that are taken."""
     return rng.sample([name for name in names if name not in taken], count)
-
-
-def balanced(values: Sequence[_T], n: int, rng: random.Random) -> list[_T]:
-    """Return n values in random order, each as often as the others or once oftener."""
-    items = [values[i % len(values)] for i in range(n)]
-    rng.shuffle(items)
-    return items

@@ -5,14 +5,23 @@ It is started by `lpca.tasks.sandbox` as a program of its own and imports nothin
 
 import ast
 import json
+import operator
 import resource
 import sys
+from collections.abc import Callable
 
 CPU_SECONDS = 2
 MEMORY = 256 * 2**20
 LARGEST = 10**12
 """Beyond this a value fails: nothing that the language can say grows without bound."""
 DEEPEST = 40
+OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
 
 
 def confine() -> None:
@@ -57,29 +66,14 @@ def _value(node: ast.AST, x: int, depth: int) -> int:
             return x
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -value_at(operand, x, depth)
-        case ast.BinOp(left=left, op=op, right=right):
-            return _binary(op, value_at(left, x, depth), value_at(right, x, depth))
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
+            return OPERATORS[type(op)](value_at(left, x, depth), value_at(right, x, depth))
         case ast.Call(func=ast.Name(id="abs"), args=[one], keywords=[]):
             return abs(value_at(one, x, depth))
-        case ast.Call(func=ast.Name(id="max"), args=[_, _, *_] as args, keywords=[]):
-            return max(value_at(arg, x, depth) for arg in args)
-        case ast.Call(func=ast.Name(id="min"), args=[_, _, *_] as args, keywords=[]):
-            return min(value_at(arg, x, depth) for arg in args)
-    raise ValueError("not in the language")
-
-
-def _binary(op: ast.operator, left: int, right: int) -> int:
-    match op:
-        case ast.Add():
-            return left + right
-        case ast.Sub():
-            return left - right
-        case ast.Mult():
-            return left * right
-        case ast.FloorDiv():
-            return left // right
-        case ast.Mod():
-            return left % right
+        case ast.Call(
+            func=ast.Name(id="max" | "min" as name), args=[_, _, *_] as args, keywords=[]
+        ):
+            return (max if name == "max" else min)(value_at(arg, x, depth) for arg in args)
     raise ValueError("not in the language")
 
 

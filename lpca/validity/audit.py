@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -204,6 +204,11 @@ class Audit:
         """The evaluated conditions that inject k vectors."""
         return [condition for condition in LATENT if condition in self.outcomes]
 
+    def outcomes_of(self, condition: str) -> Iterator[tuple[str, Episode, Outcome]]:
+        """What messages call each outcome of a condition, its episode, and the outcome itself."""
+        for episode, record in zip(self.episodes, self.outcomes[condition], strict=True):
+            yield f"{condition}, episode {episode.seed}", episode, record
+
     def prompt(self, episode: Episode) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return p0's prompt of an episode, before and after the slot, as B received it."""
         receiver = self.receiver
@@ -213,10 +218,6 @@ class Audit:
     def slot_ids(self, text: str) -> tuple[int, ...]:
         """The ids of a text in the slot, as `ReceivedPrompt` has them."""
         return canonical_ids(self.receiver, self.receiver.message_ids(text))
-
-    def outside(self, episode: Episode) -> tuple[str, ...]:
-        """The texts B sees around the options list."""
-        return self.task.outside(episode)
 
 
 def _best(scores: Sequence[float]) -> int | None:

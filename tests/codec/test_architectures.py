@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from lpca.base.errors import RequestError
 from lpca.codec.architectures import CODECS, make_codec
 from lpca.codec.architectures.baselines import PooledMLP
-from lpca.codec.architectures.memory_tokens import MemoryTokens
-from lpca.codec.architectures.vector_quantised import VectorQuantised
+from lpca.codec.architectures.learned_queries import MemoryTokens
+from lpca.codec.architectures.token_pooler import VectorQuantised
 from lpca.codec.base import Codec, TrainableCodec
 from lpca.codec.checkpoint import identify, load_codec, save_checkpoint
 from lpca.codec.recipe import Recipe

@@ -37,7 +37,7 @@ MESSAGES = ["I am off to Rome.", "Hi."]
 
 @pytest.fixture
 def identity(llama: Receiver) -> Identity:
-    return identify(llama, Trip(), K, 0, Recipe.default())
+    return identify(llama, Trip(), K, 0, Recipe())
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ class TestIdentity:
         ("field", "change"),
         [
             ("k", {"k": 3}),
-            ("architecture", {"recipe": Recipe.default(STATIC_PREFIX)}),
+            ("architecture", {"recipe": Recipe(STATIC_PREFIX)}),
             ("seed", {"seed": 1}),
             ("task", {"task": Trip(5)}),
             ("curriculum", {"recipe": Recipe(stages=(Stage(7),))}),
@@ -146,7 +146,7 @@ class TestIdentity:
             "task": Trip(),
             "k": K,
             "seed": 0,
-            "recipe": Recipe.default(),
+            "recipe": Recipe(),
         } | change
         other = identify(llama, **arguments)
         # Another seed draws other training episodes: the data differ too.
@@ -158,7 +158,7 @@ class TestIdentity:
     def test_another_receiver_is_named(
         self, tiny_receivers: dict[str, Receiver], identity: Identity
     ) -> None:
-        other = identify(tiny_receivers["qwen2"], Trip(), K, 0, Recipe.default())
+        other = identify(tiny_receivers["qwen2"], Trip(), K, 0, Recipe())
         [mismatch] = identity.mismatches(other)
         assert mismatch.startswith(f"receiver is {other.receiver[:12]}, wanted ")
 
@@ -166,7 +166,7 @@ class TestIdentity:
         self, llama: Receiver, identity: Identity, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(checkpoint, "training_code", lambda recipe, task: "0" * 64)
-        other = identify(llama, Trip(), K, 0, Recipe.default())
+        other = identify(llama, Trip(), K, 0, Recipe())
         [mismatch] = identity.mismatches(other)
         assert mismatch.startswith("code is ")
 

@@ -91,7 +91,7 @@ def test_an_interrupted_training_goes_on_to_the_same_codec(
 ) -> None:
     monkeypatch.setattr(store, "SNAPSHOT_EVERY", 2)
     # codes are then put back, which draws at random, from the second step on
-    monkeypatch.setattr("lpca.codec.architectures.vector_quantised.DEAD", 0.9)
+    monkeypatch.setattr("lpca.codec.architectures.token_pooler.DEAD", 0.9)
     told: list[str] = []
 
     def ask(cache: str, stop: int | None) -> Obtained:

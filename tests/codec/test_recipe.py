@@ -34,8 +34,8 @@ CURRICULUM = [
 
 
 def test_the_default_is_the_training_of_the_shipped_codecs() -> None:
-    assert Recipe.default().content() == DEFAULT
-    assert read_recipe({}, "here") == Recipe.default()
+    assert Recipe().content() == DEFAULT
+    assert read_recipe({}, "here") == Recipe()
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def task():
 def test_it_fits_the_code_the_task_and_the_configuration(task, architecture):
     found = read_identity(shipped_folder(4, architecture))
     receiver = SimpleNamespace(weights_hash=SMOLLM2)
-    wanted = identify(receiver, task, 4, DEFAULT_SEED, Recipe.default(architecture))
+    wanted = identify(receiver, task, 4, DEFAULT_SEED, Recipe(architecture))
     assert wanted.mismatches(found) == []
 
 
@@ -44,7 +44,7 @@ def test_it_is_small_and_says_how_it_was_trained(architecture):
     folder = shipped_folder(4, architecture)
     assert sum(file.stat().st_size for file in folder.iterdir()) <= 5_000_000
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert len(manifest["history"]) == Recipe.default().steps
+    assert len(manifest["history"]) == Recipe().steps
     assert manifest["history"][-1]["gap"] is not None
 
 
@@ -54,6 +54,6 @@ def test_the_default_receiver_takes_it(task, tmp_path, architecture):
     told = []
     receiver = load_receiver()
     assert receiver.weights_hash == SMOLLM2
-    request = Request(4, recipe=Recipe.default(architecture))
+    request = Request(4, recipe=Recipe(architecture))
     obtained = obtain_codec(receiver, task, request, tmp_path, pytest.fail, told.append)
     assert (obtained.origin, told) == ("shipped", [])

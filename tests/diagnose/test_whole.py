@@ -113,7 +113,7 @@ def test_the_command_fills_a_folder_from_validation_episodes_only(
     stub: Receiver, static: Channel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task = task_of(load_spec(SPEC))
-    identity = identify(stub, task, K, 0, Recipe.default().control())
+    identity = identify(stub, task, K, 0, Recipe().control())
     save_checkpoint(tmp_path / "magic", static.codec, identity, {"history": []})  # type: ignore[arg-type]
     out = tmp_path / "out"
     command = ["diagnose", str(tmp_path / "magic"), "--spec", SPEC, "--receiver", "stub"]

@@ -34,7 +34,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     receiver, task = load_receiver("stub", "cpu"), task_of(load_spec(SPEC))
     folder = tmp_path_factory.mktemp("codec") / "untrained"
     codec = StaticPrefix(receiver, K)
-    identity = identify(receiver, task, K, 0, Recipe.default().control())
+    identity = identify(receiver, task, K, 0, Recipe().control())
     save_checkpoint(folder, codec, identity, {"history": []})
     return folder
 

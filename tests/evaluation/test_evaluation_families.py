@@ -37,7 +37,7 @@ def audit_of(receiver: Receiver, family: Family, episodes: EpisodeSet, cache: Pa
     setting = Setting(receiver, channel, episodes, static, training_messages)
     conditions = [name for name in CONDITIONS if name != "p5"]  # no facts to tell by name
     records = evaluate(setting, conditions, cache).outcomes
-    trained = identify(receiver, family, K, 0, Recipe.default())
+    trained = identify(receiver, family, K, 0, Recipe())
     return Audit(
         setting,
         family,

@@ -74,7 +74,7 @@ def test_the_evidence_is_the_one_of_every_engine(app, evidence):
 def test_ten_epochs_are_the_default_recipe(app):
     from lpca.codec.recipe import Recipe
 
-    assert app._recipe(10) == Recipe.default()
+    assert app._recipe(10) == Recipe()
 
 
 def test_what_the_command_line_takes(app):

@@ -47,7 +47,7 @@ def own(project, monkeypatch):
     recipe = Recipe(stages=(Stage(30),), batch_size=16)
 
     def short(receiver, task, request, *rest):
-        if request.recipe == Recipe.default():
+        if request.recipe == Recipe():
             request = replace(request, recipe=recipe)
         return STEPS.obtain_codec(receiver, task, request, *rest)
 

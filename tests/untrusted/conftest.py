@@ -41,7 +41,7 @@ recipe = Recipe(stages=(Stage(12),), batch_size=4, validation_every=6)
 sound = lpca.gate.runner.STEPS
 
 def short(receiver, task, request, *rest):
-    if request.recipe == Recipe.default():
+    if request.recipe == Recipe():
         request = replace(request, recipe=recipe)
     return sound.obtain_codec(receiver, task, request, *rest)
 

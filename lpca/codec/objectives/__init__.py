@@ -6,11 +6,10 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lpca.base.registry import Registry
-from lpca.receivers.forward import Context, Slot, read_context
+from lpca.receivers.forward import Context, Slot, left_padded, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 
@@ -58,11 +57,7 @@ class Batch:
     @cached_property
     def targets(self) -> Tensor:
         """The answers' tokens [batch, longest], at the right; `IGNORED` before them."""
-        longest = max(map(len, self.answers))
-        targets = torch.full((len(self.answers), longest), IGNORED)
-        for i, ids in enumerate(self.answers):
-            targets[i, longest - len(ids) :] = torch.tensor(ids)
-        return targets.to(self.receiver.device)
+        return left_padded(self.answers, IGNORED, self.receiver.device)[0]
 
     def logits(self, slots: Sequence[Slot]) -> Tensor:
         """Logits [batch, longest, vocabulary] from which `targets` are said, the answer given."""

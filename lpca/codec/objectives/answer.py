@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lpca.codec.objectives import IGNORED, OBJECTIVES, Batch
-from lpca.receivers.forward import Slot, read_context
+from lpca.receivers.forward import Slot, left_padded, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 
@@ -131,7 +131,7 @@ def message_reconstruction(batch: Batch) -> Tensor:
     context = read_context(receiver, [receiver.prompt_start_ids(LEAD)] * len(messages))
     request = receiver.segment_ids(REQUEST)
     slots = [Slot(vectors=prefix) for prefix in batch.prefixes]
-    longest = max(map(len, messages))
-    logits = context.continuation_logits(slots, [[*request, *m[:-1]] for m in messages], longest)
-    targets = [torch.tensor([IGNORED] * (longest - len(ids)) + ids) for ids in messages]
-    return nn.functional.cross_entropy(logits.flatten(0, 1), torch.cat(targets).to(logits.device))
+    targets, _ = left_padded(messages, IGNORED, receiver.device)
+    afters = [[*request, *ids[:-1]] for ids in messages]
+    logits = context.continuation_logits(slots, afters, targets.shape[1])
+    return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())

@@ -11,6 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from lpca.codec.architectures import reading_layer
+from lpca.codec.base import seeded
+from lpca.codec.objectives import Batch
+from lpca.codec.objectives.comparing import mse
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import Outcome
 from lpca.receivers.forward import Reading, forward
@@ -179,8 +183,7 @@ class Dropped(nn.Module):
 
 
 WIDTH, STEPS, BATCH, RATE = 128, 300, 24, 1e-3
-LAYER_FRACTION = 0.4
-"""The historic codec's settings; the layer whose states it took, as a fraction of all."""
+"""The historic codec's settings."""
 
 
 class PooledAutoencoder(nn.Module):
@@ -189,7 +192,7 @@ class PooledAutoencoder(nn.Module):
     def __init__(self, receiver: Receiver, k: int) -> None:
         super().__init__()
         self.receiver, self.k = receiver, k
-        self.layer = max(1, round(LAYER_FRACTION * receiver.layers))
+        self.layer = reading_layer(receiver)
         width = receiver.d_model
         self.norm = nn.LayerNorm(width)
         self.squeeze = nn.Linear(width, k * WIDTH)
@@ -217,15 +220,13 @@ class PooledAutoencoder(nn.Module):
 
 def train_pooled(receiver: Receiver, task: Task, k: int, seed: int) -> PooledAutoencoder:
     """Train by mean squared error between the prefix's mean and the message's mean embedding."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         codec = PooledAutoencoder(receiver, k)
     optimiser = torch.optim.AdamW(codec.parameters(), lr=RATE)
     for step in range(STEPS):
-        messages = [episode.message for episode in task.training_batch(step, BATCH, seed)]
-        means = [receiver.embed(receiver.message_ids(m)).float().mean(0) for m in messages]
-        rebuilt = codec.decode(codec.encode(messages)).mean(1)
-        loss = nn.functional.mse_loss(rebuilt, torch.stack(means))
+        episodes = task.training_batch(step, BATCH, seed)
+        prefixes = codec.decode(codec.encode([episode.message for episode in episodes]))
+        loss = mse(Batch(receiver, episodes, prefixes))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

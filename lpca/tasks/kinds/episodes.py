@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 from lpca.base.hashing import hash_data, named_rng
 from lpca.gatespec.model import Answers
@@ -18,7 +19,9 @@ from lpca.tasks.base import (
     Settings,
     Split,
     Stratum,
+    Task,
     TaskError,
+    balanced_places,
     checked_settings,
     episode_seed,
     refuse_fewer_than_two,
@@ -31,7 +34,7 @@ from lpca.tasks.rows import Row, places_of, read_rows, shown_path, without_lists
 
 @TASKS.register("episodes")
 @dataclass(frozen=True)
-class Episodes:
+class Episodes(Task):
     """Rows of a file, split by group; `options` are made for a row that names none.
 
     The split follows from the group's name alone, so that a file may grow and every row stays
@@ -42,12 +45,10 @@ class Episodes:
     rows: tuple[Row, ...]
     options: int = 4
     name = "episodes"
-    writes_prompts = False
-    tells_facts = False
     may_run_out = True
 
     @classmethod
-    def from_settings(cls, settings: Settings, folder: Path) -> Episodes:
+    def from_settings(cls, settings: Settings, folder: Path) -> Self:
         """Build from a spec's `task:` entries; `file` is a path from `folder`.
 
         Raises TaskError on a setting or a row that is not as it must be.
@@ -77,16 +78,17 @@ class Episodes:
         rows = self._rows(split, answers)
         rng = named_rng("episodes", split, answers, seed, self.options, n)
         order = rng.sample(rows, len(rows))
-        if split == "validation":
-            order = self._repeated(order, n, rng)
+        if split == "validation" and len(order) < n:
+            whole = self._splits[split]
+            order = rng.sample(whole, len(whole)) * -(-n // max(1, len(whole)))
         if len(order) < n:
             raise TaskError(self._too_few(split, answers, len(order), n))
         try:
             chosen, donors = drawn(order, n, loosely=split == "validation")
         except TaskError as error:
             raise TaskError(f"{self._part(split, answers)}: {error}") from None
-        places = self._places(n, rng)
-        pool = [row.answer for row in self._pool(split, answers)]
+        places = balanced_places(n, self.options, rng)
+        pool = [row.answer for row in (self._splits["train"] if split == "validation" else rows)]
         episodes = [
             self._episode(split, seed, i, row, chosen[donor], pool, places[i], rng)
             for i, (row, donor) in enumerate(zip(chosen, donors, strict=True))
@@ -145,16 +147,6 @@ class Episodes:
             return rows
         return [row for row in rows if self._stratum(row) == answers]
 
-    def _pool(self, split: Split, answers: Answers) -> list[Row]:
-        """Rows whose answers may be wrong options; for validation those of training will do."""
-        return self._splits["train"] if split == "validation" else self._rows(split, answers)
-
-    def _repeated(self, order: list[Row], n: int, rng: random.Random) -> list[Row]:
-        if len(order) >= n:
-            return order
-        whole = self._splits["validation"]
-        return rng.sample(whole, len(whole)) * -(-n // max(1, len(whole)))
-
     def _part(self, split: Split, answers: Answers) -> str:
         which = "" if answers == "all" else f" with {answers} answers"
         return f"{shown_path(self.file)}: the {split} split{which}"
@@ -167,11 +159,6 @@ class Episodes:
             f"{len(self._splits[split])} of {len(self.rows)} rows, {groups} groups), {n} are asked "
             f"for; allowed: {allowed}"
         )
-
-    def _places(self, n: int, rng: random.Random) -> list[int]:
-        places = [i % self.options for i in range(n)]
-        rng.shuffle(places)
-        return places
 
     def _episode(
         self,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 from lpca.base.hashing import hash_data
@@ -33,29 +32,14 @@ TEST_WORDINGS = (
     "Write it down: {when}, the lecture hall in {where}, and the speaker is {who}.",
     "My cousin {who} signs the contract for the house in {where} on {when}.",
 )
-LIST_LEADS: Mapping[str, str] = MappingProxyType(
-    {
-        "who": "Candidate people: ",
-        "where": "Candidate cities: ",
-        "when": "Candidate dates: ",
-    }
-)
-AFTERS: Mapping[str, str] = MappingProxyType(
-    {
-        "who": "\nQuestion: Who is it about?\nAnswer: It is about",
-        "where": "\nQuestion: In which city is it?\nAnswer: It is in",
-        "when": "\nQuestion: On which date is it?\nAnswer: It is on",
-    }
-)
-FACTS = tuple(LIST_LEADS)
 MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July"),
     *("August", "September", "October", "November", "December"),
 )
 DAYS = range(10, 29)
 """Of two digits and in every month: no date contains another."""
-SEEN: Mapping[str, int] = MappingProxyType({"who": 150, "when": 150})
-HELD_OUT_FOR_VALIDATION = 20
+SEEN, HELD_OUT_FOR_VALIDATION = 150, 20
+"""Of people, and of dates."""
 
 
 @TASKS.register("relay")
@@ -67,20 +51,32 @@ class Relay(OptionListTask):
     """
 
     name = "relay"
-    leads = LIST_LEADS
-    afters = AFTERS
-    wordings: ClassVar[Mapping[Split, tuple[str, ...]]] = MappingProxyType(
-        {"train": TRAIN_WORDINGS, "validation": VALIDATION_WORDINGS, "test": TEST_WORDINGS}
-    )
+    leads: ClassVar[Mapping[str, str]] = {
+        "who": "Candidate people: ",
+        "where": "Candidate cities: ",
+        "when": "Candidate dates: ",
+    }
+    afters: ClassVar[Mapping[str, str]] = {
+        "who": "\nQuestion: Who is it about?\nAnswer: It is about",
+        "where": "\nQuestion: In which city is it?\nAnswer: It is in",
+        "when": "\nQuestion: On which date is it?\nAnswer: It is on",
+    }
+    wordings: ClassVar[Mapping[Split, tuple[str, ...]]] = {
+        "train": TRAIN_WORDINGS,
+        "validation": VALIDATION_WORDINGS,
+        "test": TEST_WORDINGS,
+    }
     tells_facts = True
 
     def values(self, fact: str, split: Split, stratum: Stratum) -> tuple[str, ...]:
-        """Return the people, cities or dates that a stratum has."""
-        return fact_names(fact, split, stratum)
+        """Return the people, cities or dates that a stratum has; none of training's are unseen."""
+        if fact == "where":
+            return city_names(split, stratum)
+        return part_of(_shuffled(fact), SEEN, HELD_OUT_FOR_VALIDATION, split, stratum)
 
     def shift(self, told: Told) -> int:
         """Return a byte of the facts' SHA-256."""
-        return hashlib.sha256("\n".join(told[fact] for fact in FACTS).encode()).digest()[0]
+        return hashlib.sha256("\n".join(told[fact] for fact in self.leads).encode()).digest()[0]
 
     def make(self, told: Told, **fields: Any) -> ToldEpisode:
         """Return an episode that knows what its message tells."""
@@ -88,16 +84,9 @@ class Relay(OptionListTask):
 
     def training_hash(self) -> str:
         """Return a hash of names, wordings, prompts and number of options as training uses them."""
-        names = [fact_names(fact, "train", "seen") for fact in FACTS]
+        names = [self.values(fact, "train", "seen") for fact in self.leads]
         prompts = [dict(self.leads), dict(self.afters)]
         return hash_data([names, self.wordings["train"], SHARES["train"], prompts, self.options])
-
-
-def fact_names(fact: str, split: Split, stratum: Stratum) -> tuple[str, ...]:
-    """Return what a fact may be; training has no unseen ones (TaskError)."""
-    if fact == "where":
-        return city_names(split, stratum)
-    return part_of(_shuffled(fact), SEEN[fact], HELD_OUT_FOR_VALIDATION, split, stratum)
 
 
 @cache

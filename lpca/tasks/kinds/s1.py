@@ -17,12 +17,6 @@ PER_AGENT = 4
 LEAST_OPEN = OPTIONS
 """How many assignments each agent's half leaves open, at least."""
 
-LEAD = (
-    "Each of w, x, y, z is 0, 1 or 2. Find the values that meet all constraints; answer in the "
-    "form w=? x=? y=? z=?\nConstraints:"
-)
-AFTER = "\nAnswer:"
-
 Assignment = tuple[int, ...]
 ASSIGNMENTS: tuple[Assignment, ...] = tuple(product(DOMAIN, repeat=len(VARIABLES)))
 _CONSTRAINT = re.compile(r"([w-z])(!=|=|<|>)([w-z0-2])")
@@ -37,6 +31,11 @@ class Constraints(Family):
     """
 
     name = "s1"
+    lead = (
+        "Each of w, x, y, z is 0, 1 or 2. Find the values that meet all constraints; answer in the "
+        "form w=? x=? y=? z=?\nConstraints:"
+    )
+    after = "\nAnswer:"
 
     def draw(self, rng: random.Random) -> Puzzle:
         """Return a puzzle: true constraints of a random assignment, rejected until they fit."""
@@ -52,9 +51,8 @@ class Constraints(Family):
                 break
         wrong = [i for i in range(len(ASSIGNMENTS)) if i != place and mine >> i & 1]
         near = rng.sample(wrong, OPTIONS - 1)
-        return Puzzle(
-            tuple(told), tuple(own), as_text(ASSIGNMENTS[place]), tuple(map(_text_at, near))
-        )
+        right, *others = (as_text(ASSIGNMENTS[i]) for i in (place, *near))
+        return Puzzle(tuple(told), tuple(own), right, tuple(others))
 
     def credit(self, told: Sequence[str], own: Sequence[str], said: str) -> float:
         """Return the share of constraints met; one whose variable has no value is not met.
@@ -68,14 +66,6 @@ class Constraints(Family):
                 return 0.0
         constraints = (*told, *own)
         return sum(holds(constraint, values) for constraint in constraints) / len(constraints)
-
-    def message(self, told: Sequence[str]) -> str:
-        """Return the constraints, one word each."""
-        return " ".join(told)
-
-    def prompt(self, own: Sequence[str]) -> tuple[str, str]:
-        """Return the question with B's own constraints, and what asks for the values."""
-        return f"{LEAD} {' '.join(own)}", AFTER
 
 
 def holds(constraint: str, values: Mapping[str, int]) -> bool:
@@ -102,19 +92,14 @@ def all_constraints() -> tuple[str, ...]:
     return (*single, *pairs)
 
 
-def _text_at(place: int) -> str:
-    return as_text(ASSIGNMENTS[place])
-
-
 @cache
 def _masks() -> Mapping[str, int]:
     """By constraint the assignments of which it holds, as bits."""
-    return {all_constraint: _mask(all_constraint) for all_constraint in all_constraints()}
-
-
-def _mask(constraint: str) -> int:
-    pairs = (dict(zip(VARIABLES, assignment, strict=True)) for assignment in ASSIGNMENTS)
-    return sum(1 << i for i, values in enumerate(pairs) if holds(constraint, values))
+    every = [dict(zip(VARIABLES, assignment, strict=True)) for assignment in ASSIGNMENTS]
+    return {
+        constraint: sum(1 << i for i, values in enumerate(every) if holds(constraint, values))
+        for constraint in all_constraints()
+    }
 
 
 @cache

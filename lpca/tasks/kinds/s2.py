@@ -16,8 +16,6 @@ FORMULAS = (
     *("a*b+c-d", "a*b-c+d", "a+b*c-d", "a-b+c*d"),
 )
 
-LEAD = "Work out the formula with the numbers given; answer with the result alone.\nFormula:"
-AFTER = "\nResult:"
 _ANSWER = re.compile(r"(-?\d{1,6})(?![\w.])")
 _TERM = re.compile(r"([+-]?)([a-d])(?:\*([a-d]))?")
 
@@ -27,6 +25,8 @@ class Arithmetic(Family):
     """A formula of four numbers from 1 to 9; three of them are A's."""
 
     name = "s2"
+    lead = "Work out the formula with the numbers given; answer with the result alone.\nFormula:"
+    after = "\nResult:"
 
     def draw(self, rng: random.Random) -> Puzzle:
         """Return a puzzle whose result is no number that B sees."""
@@ -60,14 +60,6 @@ class Arithmetic(Family):
         numbers = _numbers(told, own)
         return len(numbers) == len(OPERANDS) and value_of(own[0], numbers) != int(answer)
 
-    def message(self, told: Sequence[str]) -> str:
-        """Return the numbers, one word each."""
-        return " ".join(told)
-
-    def prompt(self, own: Sequence[str]) -> tuple[str, str]:
-        """Return the question with the formula and B's own number, and what asks for the result."""
-        return f"{LEAD} {' '.join(own)}", AFTER
-
 
 def value_of(formula: str, numbers: Mapping[str, int]) -> int:
     """The value of a sum of operands and products of two."""
@@ -76,12 +68,6 @@ def value_of(formula: str, numbers: Mapping[str, int]) -> int:
         term = numbers[one] * (numbers[other] if other else 1)
         total += -term if sign == "-" else term
     return total
-
-
-def all_results() -> range:
-    """Every result there can be, and some more."""
-    low, high = VALUES[0], VALUES[-1]
-    return range(2 * low - 2 * high, high * high + high + 1)
 
 
 def _numbers(told: Sequence[str], own: Sequence[str]) -> dict[str, int]:

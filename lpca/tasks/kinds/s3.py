@@ -18,11 +18,6 @@ LEAST_OPEN = 4
 STARTS = ("x", "x*x", *(f"{name}(x,{c})" for name in ("max", "min") for c in (3, 6)))
 FACTORS, SHIFTS, MODULUS = (1, 2, 3, 4), (0, 1, 2, 3, 4), 5
 
-LEAD = (
-    "f(x) is an expression of x, whole numbers, + - * // %, max, min and abs. Find one that gives "
-    "all cases; answer with it alone.\nCases:"
-)
-AFTER = "\nf(x) ="
 _CASE = re.compile(r"f\((\d+)\)=(\d+)")
 
 Values = tuple[int, ...]
@@ -36,6 +31,11 @@ class Programs(Family):
     """
 
     name = "s3"
+    lead = (
+        "f(x) is an expression of x, whole numbers, + - * // %, max, min and abs. Find one that "
+        "gives all cases; answer with it alone.\nCases:"
+    )
+    after = "\nf(x) ="
 
     def draw(self, rng: random.Random) -> Puzzle:
         """Return a puzzle: cases of a random function, rejected until they fit."""
@@ -63,19 +63,6 @@ class Programs(Family):
         """Whether the function of a drawn expression misses one of A's cases."""
         values = _by_text()[answer]
         return any(values[x] != y for x, y in map(_read, told))
-
-    def message(self, told: Sequence[str]) -> str:
-        """Return the cases, one word each."""
-        return " ".join(told)
-
-    def prompt(self, own: Sequence[str]) -> tuple[str, str]:
-        """Return the question with B's own cases, and what asks for the expression."""
-        return f"{LEAD} {' '.join(own)}", AFTER
-
-
-def all_cases() -> tuple[str, ...]:
-    """Every case that a problem may hold."""
-    return tuple(f"f({x})={y}" for x in INPUTS for y in range(MODULUS))
 
 
 def _read(case: str) -> tuple[int, int]:

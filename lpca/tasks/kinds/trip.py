@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from types import MappingProxyType
 from typing import ClassVar
 
 from lpca.base.hashing import hash_data
@@ -46,11 +45,13 @@ class Trip(OptionListTask):
     """
 
     name = "trip"
-    leads: ClassVar[Mapping[str, str]] = MappingProxyType({"city": LIST_LEAD})
-    afters: ClassVar[Mapping[str, str]] = MappingProxyType({"city": AFTER})
-    wordings: ClassVar[Mapping[Split, tuple[str, ...]]] = MappingProxyType(
-        {"train": TRAIN_WORDINGS, "validation": VALIDATION_WORDINGS, "test": TEST_WORDINGS}
-    )
+    leads: ClassVar[Mapping[str, str]] = {"city": LIST_LEAD}
+    afters: ClassVar[Mapping[str, str]] = {"city": AFTER}
+    wordings: ClassVar[Mapping[Split, tuple[str, ...]]] = {
+        "train": TRAIN_WORDINGS,
+        "validation": VALIDATION_WORDINGS,
+        "test": TEST_WORDINGS,
+    }
 
     def values(self, fact: str, split: Split, stratum: Stratum) -> tuple[str, ...]:
         """Return the cities that may be answers."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lpca.base.hashing import named_rng
@@ -40,7 +39,7 @@ def form_gives_no_answer(audit: Audit) -> str:
     length, the options' order, or a mark beside one of them. Tolerance: `LEAST_PROBABILITY`.
     """
     episodes = audit.setting.episodes.whole.episodes
-    outsides = [audit.outside(episode) for episode in episodes]
+    outsides = [audit.task.outside(episode) for episode in episodes]
     for name, trait in _PROMPT_TRAITS.items():
         seen = [trait(e, outside) for e, outside in zip(episodes, outsides, strict=True)]
         _judge(f"from {name}", _hits_by_place(episodes, seen), episodes)
@@ -143,33 +142,27 @@ def _neighbours(episode: Episode, index: int) -> tuple[str, str]:
     return episode.before[max(0, start - 2) : start], episode.before[stop : stop + 2]
 
 
-_PROMPT_TRAITS: Mapping[str, Callable[[Episode, Outside], Hashable]] = MappingProxyType(
-    {
-        "the text around the options": lambda e, outside: outside,
-        "that text's length": lambda e, outside: sum(map(len, outside)),
-        "the number of its words": lambda e, outside: len(" ".join(outside).split()),
-        "the prompt's length": lambda e, outside: _length(e),
-        "the remainder of the prompt's length": lambda e, outside: _length(e) % len(e.options),
-        "the slot's place": lambda e, outside: len(e.before) % len(e.options),
-        "the marks between the options": lambda e, outside: _skeleton(e),
-        "the options' alphabetical order": lambda e, outside: _ranks(e.options),
-        "which option is first by the alphabet": lambda e, outside: _ranks(e.options).index(0),
-        "which is last by the alphabet": lambda e, outside: e.options.index(max(e.options)),
-        "the order of the options' lengths": lambda e, outside: _ranks([len(o) for o in e.options]),
-    }
-)
-_OPTION_TRAITS: Mapping[str, Callable[[Episode, Outside, int], Hashable]] = MappingProxyType(
-    {
-        "place in the alphabet": lambda e, outside, i: _ranks(e.options)[i],
-        "length": lambda e, outside, i: len(e.options[i]),
-        "rank by length": lambda e, outside, i: _ranks([len(o) for o in e.options])[i],
-        "marks beside it": lambda e, outside, i: _neighbours(e, i),
-        "capitals": lambda e, outside, i: tuple(c.isupper() for c in e.options[i][:3]),
-        "number of times in the prompt": lambda e, outside, i: (e.before + e.after).count(
-            e.options[i]
-        ),
-        "presence in disguise": lambda e, outside, i: bool(
-            hidden_option(" ".join(outside), e.options[i : i + 1])
-        ),
-    }
-)
+_PROMPT_TRAITS: Mapping[str, Callable[[Episode, Outside], Hashable]] = {
+    "the text around the options": lambda e, outside: outside,
+    "that text's length": lambda e, outside: sum(map(len, outside)),
+    "the number of its words": lambda e, outside: len(" ".join(outside).split()),
+    "the prompt's length": lambda e, outside: _length(e),
+    "the remainder of the prompt's length": lambda e, outside: _length(e) % len(e.options),
+    "the slot's place": lambda e, outside: len(e.before) % len(e.options),
+    "the marks between the options": lambda e, outside: _skeleton(e),
+    "the options' alphabetical order": lambda e, outside: _ranks(e.options),
+    "which option is first by the alphabet": lambda e, outside: _ranks(e.options).index(0),
+    "which is last by the alphabet": lambda e, outside: e.options.index(max(e.options)),
+    "the order of the options' lengths": lambda e, outside: _ranks([len(o) for o in e.options]),
+}
+_OPTION_TRAITS: Mapping[str, Callable[[Episode, Outside, int], Hashable]] = {
+    "place in the alphabet": lambda e, outside, i: _ranks(e.options)[i],
+    "length": lambda e, outside, i: len(e.options[i]),
+    "rank by length": lambda e, outside, i: _ranks([len(o) for o in e.options])[i],
+    "marks beside it": lambda e, outside, i: _neighbours(e, i),
+    "capitals": lambda e, outside, i: tuple(c.isupper() for c in e.options[i][:3]),
+    "number of times in the prompt": lambda e, outside, i: (e.before + e.after).count(e.options[i]),
+    "presence in disguise": lambda e, outside, i: bool(
+        hidden_option(" ".join(outside), e.options[i : i + 1])
+    ),
+}

@@ -44,7 +44,7 @@ def no_answer_outside_options(audit: Audit) -> str:
     """
     if not audit.task.writes_prompts:
         return _none_in_own_prompts(audit)
-    outsides = [audit.outside(episode) for episode in audit.episodes]
+    outsides = [audit.task.outside(episode) for episode in audit.episodes]
     for episode, outside in zip(audit.episodes, outsides, strict=True):
         where = f"episode {episode.seed}"
         for option in episode.options:
@@ -96,7 +96,7 @@ def _none_in_own_prompts(audit: Audit) -> str:
     """
     labels = _labels(audit.setting.episodes.whole.episodes)
     for episode in audit.episodes:
-        for text in audit.outside(episode):
+        for text in audit.task.outside(episode):
             if isinstance(episode, FreeEpisode) and (fact := _fact_of_message(episode, text)):
                 raise CheckFailed(f"episode {episode.seed}: {fact!r} of A's half is in B's prompt")
             if episode.right not in labels and (places := places_of([episode.right], text)):
@@ -106,7 +106,7 @@ def _none_in_own_prompts(audit: Audit) -> str:
                     f"episode {episode.seed}: a sentence of the message is in B's prompt: "
                     f"{sentence!r:.100}; take it out of the context, or out of the message"
                 )
-    lists = sum(audit.outside(e) != (e.before, e.after) for e in audit.episodes)
+    lists = sum(audit.task.outside(e) != (e.before, e.after) for e in audit.episodes)
     return (
         f"{len(audit.episodes)} prompts, {lists} with a list of the options: outside of it none "
         "holds its right answer or a sentence of its message"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lpca.gatespec.model import TRUNCATED
@@ -28,12 +29,9 @@ def prompt_is_p0s(audit: Audit) -> str:
     for condition in audit.injected():
         lengths[condition] = audit.k
     for condition, length in lengths.items():
-        for episode, record in zip(audit.episodes, audit.outcomes[condition], strict=True):
-            given, where = record.given, f"{condition}, episode {episode.seed}"
-            if _around(given) != audit.prompt(episode):
-                raise CheckFailed(f"{where}: B's prompt is not that of p0")
-            if (found := given.stop - given.start) != length:
-                raise CheckFailed(f"{where}: {found} positions, not {length}")
+        for where, _, slot in _slots(audit, condition):
+            if len(slot) != length:
+                raise CheckFailed(f"{where}: {len(slot)} positions, not {length}")
     return f"{len(audit.episodes)} episodes under {', '.join(lengths)}: byte for byte"
 
 
@@ -49,12 +47,9 @@ def text_is_message(audit: Audit) -> str:
     if not evaluated:
         raise CannotTell(f"not evaluated: {', '.join(_TEXTS)}")
     for condition in evaluated:
-        for episode, record in zip(audit.episodes, audit.outcomes[condition], strict=True):
-            given, where = record.given, f"{condition}, episode {episode.seed}"
-            if _around(given) != audit.prompt(episode):
-                raise CheckFailed(f"{where}: B's prompt is not that of p0")
+        for where, episode, slot in _slots(audit, condition):
             text = _text_of(condition, episode)
-            if given.ids[given.start : given.stop] != audit.slot_ids(text):
+            if slot != audit.slot_ids(text):
                 what = "the message's text" if condition == "p1" else f"{text!r}"
                 raise CheckFailed(f"{where}: the slot does not hold {what}")
     return f"{len(audit.episodes)} slots hold the message's tokens, in p0's prompt"
@@ -93,6 +88,15 @@ def prompt_ignores_message(audit: Audit) -> str:
         if list(map(_around, was)) != list(map(_around, now)):
             raise CheckFailed(f"{condition}: another message changes B's prompt around the slot")
     return f"{len(donors)} episodes with another message: only the slot changes"
+
+
+def _slots(audit: Audit, condition: str) -> Iterator[tuple[str, Episode, tuple[int, ...]]]:
+    """The ids in each episode's slot; CheckFailed where the prompt around it is not p0's."""
+    for where, episode, record in audit.outcomes_of(condition):
+        given = record.given
+        if _around(given) != audit.prompt(episode):
+            raise CheckFailed(f"{where}: B's prompt is not that of p0")
+        yield where, episode, given.ids[given.start : given.stop]
 
 
 def _around(given: ReceivedPrompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
