@@ -22,7 +22,8 @@ from lpca.evidence import read_evidence
 from lpca.receivers.forward import OptionTree
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import Episode, Trip
+from lpca.tasks import Episode
+from lpca.tasks.kinds.trip import Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle", "static")
 TEXTS, NOTHING = ("p1", "embed"), ("p0",)

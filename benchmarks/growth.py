@@ -97,7 +97,7 @@ def measure(n: int, k: int, options: int) -> dict[str, float]:
     from lpca.evaluation.conditions import Setting
     from lpca.evaluation.evaluate import evaluate
     from lpca.receivers.load import load_receiver
-    from lpca.tasks import Trip
+    from lpca.tasks.kinds.trip import Trip
 
     receiver = load_receiver("stub", "cpu", "float32")
     episodes = Trip(options).evaluation_set("validation", "seen", n, seed=1)

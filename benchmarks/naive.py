@@ -21,7 +21,8 @@ from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome, named_option
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
-from lpca.tasks import Episode, Trip
+from lpca.tasks import Episode
+from lpca.tasks.kinds.trip import Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
 FEW, MANY, K, BATCH = 8, 96, 4, 32

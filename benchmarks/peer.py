@@ -36,8 +36,8 @@ from lpca.evaluation.outcome import NEAR_TIE, Outcome
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import Episode, EpisodeSet, Trip
-from lpca.tasks.kinds.trip import AFTER, LIST_LEAD, TRAIN_WORDINGS, city_names
+from lpca.tasks import Episode, EpisodeSet
+from lpca.tasks.kinds.trip import AFTER, LIST_LEAD, TRAIN_WORDINGS, Trip, city_names
 
 TEXT = ("p1",)
 SEVEN = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")

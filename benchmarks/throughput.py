@@ -26,7 +26,8 @@ from lpca.evaluation.outcome import Outcome
 from lpca.receivers.forward import OptionTree
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import Episode, Trip
+from lpca.tasks import Episode
+from lpca.tasks.kinds.trip import Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
 EPISODES, BATCH, K = 100, 32, 4

@@ -324,7 +324,7 @@ def _preload() -> None:
     from lpca.codec.checkpoint import training_code
     from lpca.codec.recipe import Recipe
     from lpca.evaluation.block import scoring_code
-    from lpca.tasks import Trip
+    from lpca.tasks.kinds.trip import Trip
 
     # what codecs and outcomes are named by: each process would read all of lpca's sources for it
     training_code(Recipe(), Trip())

@@ -27,7 +27,8 @@ from lpca.evaluation.conditions import Setting
 from lpca.evaluation.conditions.builtin import beginning, structured
 from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.load import load_receiver
-from lpca.tasks import Episode, Relay
+from lpca.tasks import Episode
+from lpca.tasks.kinds.relay import Relay
 
 ROOT = Path(__file__).parents[1]
 STUB, TARGET = ROOT / "lpca" / "receivers" / "stub", ROOT / "examples" / "relay" / "reader"

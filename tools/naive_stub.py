@@ -20,7 +20,8 @@ from lpca.diagnose.episodes import Outcomes
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.load import load_receiver
 from lpca.stats.screening import screen
-from lpca.tasks import Episode, EpisodeSet, Trip
+from lpca.tasks import Episode, EpisodeSet
+from lpca.tasks.kinds.trip import Trip
 
 EPISODES, SEED = 2000, 5
 

@@ -20,7 +20,8 @@ from lpca.codec.checkpoint import MANIFEST, identify, read_identity, read_manife
 from lpca.codec.training import Progress, Training
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import Task, Trip
+from lpca.tasks import Task
+from lpca.tasks.kinds.trip import Trip
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "lpca" / "codec" / "shipped"

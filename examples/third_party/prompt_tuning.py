@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lpca.codec.objectives.answer import answer_loss
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 STEPS, BATCH, LEARNING_RATE = 60, 16, 0.03
 

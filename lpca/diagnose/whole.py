@@ -19,8 +19,7 @@ from lpca.diagnose.sweeps import confirm_scale, noise_sweep
 from lpca.evaluation.conditions import Setting
 from lpca.evidence import to_data
 from lpca.gatespec.model import Answers
-from lpca.tasks import EpisodeSet, Task
-from lpca.tasks.base import MAX_TASK_SEED
+from lpca.tasks import MAX_TASK_SEED, EpisodeSet, Task
 
 SHOWN, NEAREST = 4, 3
 """Of how many episodes latents are shown, each with how many tokens."""

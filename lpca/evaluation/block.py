@@ -22,7 +22,8 @@ from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt, name
 from lpca.receivers import ReceiverError
 from lpca.receivers.forward import Reading, Slot, read_context
 from lpca.receivers.model import Receiver
-from lpca.tasks import TASKS, Episode, FreeEpisode
+from lpca.tasks import TASKS, Episode
+from lpca.tasks.family import FreeEpisode
 
 FREE_FACTOR, FREE_TOKENS = 2, 8
 """A free answer may take that many times the longest option's tokens, and so many more."""

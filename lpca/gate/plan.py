@@ -10,8 +10,7 @@ from lpca.base.errors import RequestError
 from lpca.checker.check import check_spec, has_errors
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import LATENT, Gate, Spec
-from lpca.tasks import TASKS, EpisodeSet, Task, TaskError, make_task
-from lpca.tasks.base import MAX_TASK_SEED
+from lpca.tasks import MAX_TASK_SEED, TASKS, EpisodeSet, Task, TaskError, make_task
 
 EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
 """Where a project keeps them, unless the run says otherwise."""

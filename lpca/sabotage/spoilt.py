@@ -19,7 +19,8 @@ from lpca.gatespec.model import Answers
 from lpca.receivers.forward import Reading, Slot
 from lpca.receivers.model import Receiver
 from lpca.sabotage.faulty_run import FaultyRun
-from lpca.tasks import Episode, EpisodeSet, Split, Trip
+from lpca.tasks import Episode, EpisodeSet, Split
+from lpca.tasks.kinds.trip import Trip
 
 EVERY = 10
 """One episode in so many is spoilt where only some are."""

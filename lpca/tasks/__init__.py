@@ -2,39 +2,200 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
-from lpca.tasks.base import (
-    TASKS,
-    Episode,
-    EpisodeSet,
-    Settings,
-    Split,
-    Task,
-    TaskError,
-    ToldEpisode,
-)
-from lpca.tasks.family import Family, FreeEpisode, family_named
-from lpca.tasks.kinds.episodes import Episodes
-from lpca.tasks.kinds.relay import Relay
-from lpca.tasks.kinds.trip import Trip
+from lpca.base.errors import RequestError
+from lpca.base.hashing import hash_data
+from lpca.base.registry import Registry
+from lpca.gatespec.model import Answers
 
-__all__ = [
-    "TASKS",
-    "Episode",
-    "EpisodeSet",
-    "Episodes",
-    "Family",
-    "FreeEpisode",
-    "Relay",
-    "Split",
-    "Task",
-    "TaskError",
-    "ToldEpisode",
-    "Trip",
-    "family_named",
-    "make_task",
-]
+Split = Literal["train", "validation", "test"]
+Stratum = Literal["seen", "unseen"]
+Settings = Mapping[str, int | float | str | bool]
+"""What a spec's `task:` says besides name and seed."""
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+MAX_TASK_SEED = 10**8 - 1
+MIN_OPTIONS, MAX_OPTIONS = 2, 16
+_SEEDS_PER_STRATUM = 5_000_000
+
+
+class TaskError(RequestError):
+    """A task cannot be built, or cannot give the episodes it is asked for.
+
+    `setting` is the key of the spec's `task:` entry at fault, where one is.
+    """
+
+    def __init__(self, message: str, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.setting = setting
+
+
+def checked_settings(task: str, settings: Settings, allowed: Sequence[str]) -> dict[str, Any]:
+    """Return a task's settings; TaskError on one that it does not have."""
+    for key in sorted(set(settings) - set(allowed)):
+        names = ", ".join(allowed) or "none"
+        raise TaskError(f"task {task}: unknown setting {key!r:.62}; allowed: {names}", key)
+    return dict(settings)
+
+
+def whole_options(task: str, options: object) -> None:
+    """Refuse, as a TaskError, a number of options that is none."""
+    whole = isinstance(options, int) and not isinstance(options, bool)
+    if not whole or not MIN_OPTIONS <= options <= MAX_OPTIONS:  # type: ignore[operator]
+        raise TaskError(
+            f"task {task}: options is {options!r}; allowed: a whole number from {MIN_OPTIONS} to "
+            f"{MAX_OPTIONS}",
+            "options",
+        )
+
+
+def refuse_fewer_than_two(n: int) -> None:
+    """Raise TaskError where there are too few episodes for `shuffle`."""
+    if n < 2:
+        raise TaskError(f"{n} episode cannot be shuffled: a derangement needs at least 2")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One seed's problem.
+
+    A sees `message`. B sees `before`, then the slot (nothing, text or injected vectors), then
+    `after`, and goes on with one of `options`; `answer` is the index of the right one.
+    `paraphrase` is another message with the same answer in other words; empty where the task has
+    none.
+    """
+
+    seed: int
+    stratum: Stratum
+    wording: str
+    message: str
+    before: str
+    after: str
+    options: tuple[str, ...]
+    answer: int
+    paraphrase: str = ""
+
+    free = False
+    """Whether B answers in words of its own, which a verifier reads."""
+
+    @property
+    def problem(self) -> list[object]:
+        """Plain data by which a free answer is verified; empty where an option is to be named."""
+        return []
+
+    def credit(self, said: str) -> float | None:
+        """How far an answer in words solves the problem; None where an option is to be named."""
+        return None
+
+    def contradicted_by(self, donor: Episode) -> bool:
+        """Whether the donor's message, believed, makes this episode's right answer wrong."""
+        return donor.right in self.options and donor.right != self.right
+
+    @property
+    def right(self) -> str:
+        """The right option's text."""
+        return self.options[self.answer]
+
+
+@dataclass(frozen=True)
+class ToldEpisode(Episode):
+    """An episode whose task knows what its message tells: `facts`, by name."""
+
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def structured(self) -> str:
+        """The facts alone, such as `who: Hugo, where: Lima, when: May 12`."""
+        return ", ".join(f"{name}: {value}" for name, value in self.facts)
+
+
+@dataclass(frozen=True)
+class EpisodeSet:
+    """Episodes evaluated together, with the donor of each: `donors[i]` is an index into `whole`.
+
+    A part of a set (`of`) keeps its donors, which may lie outside the part.
+    """
+
+    episodes: tuple[Episode, ...]
+    donors: tuple[int, ...]
+    of: EpisodeSet | None = None
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    def __iter__(self) -> Iterator[Episode]:
+        return iter(self.episodes)
+
+    @property
+    def whole(self) -> EpisodeSet:
+        """The set that this one is a part of; itself when it is none."""
+        return self if self.of is None else self.of
+
+    def part(self, start: int, stop: int) -> EpisodeSet:
+        """The episodes from `start` up to, not including, `stop`."""
+        if (start, stop) == (0, len(self)):
+            return self
+        return EpisodeSet(self.episodes[start:stop], self.donors[start:stop], self.whole)
+
+    def donor(self, index: int) -> Episode:
+        """The episode whose message episode `index` gets under `shuffle`."""
+        return self.whole.episodes[self.donors[index]]
+
+    def hash(self) -> str:
+        """SHA-256 of every field of every episode of this set, and of its donors' indices."""
+        return hash_data([[asdict(episode) for episode in self.episodes], list(self.donors)])
+
+
+class Task(ABC):
+    """A source of episodes. Training, validation and test seeds never meet."""
+
+    name: ClassVar[str]
+    """What a spec calls it."""
+    writes_prompts = False
+    """Whether B's prompts are the task's own: one list of options, their places balanced.
+
+    Where they are somebody's own text, the validity checks ask of them what may be asked.
+    """
+    tells_facts = False
+    """Whether its episodes are ToldEpisodes, as the condition p5 needs."""
+    may_run_out = False
+    """Whether its episodes are a store that can be too small for what a spec asks."""
+
+    @classmethod
+    @abstractmethod
+    def from_settings(cls, settings: Settings, folder: Path) -> Self:
+        """Build the task of a spec that stands in `folder`; TaskError on a wrong setting."""
+
+    @abstractmethod
+    def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
+        """Return n episodes with donors; raises TaskError when they cannot be made."""
+
+    @abstractmethod
+    def training_batch(self, step: int, size: int, seed: int) -> Sequence[Episode]:
+        """Return the fresh training episodes of one step."""
+
+    @abstractmethod
+    def training_hash(self) -> str:
+        """Return a hash of everything that shapes training episodes, but for the seed."""
+
+    def contents(self) -> Mapping[str, str]:
+        """By setting that names a file: a hash of the test episodes that are in it."""
+        return {}
+
+    def outside(self, episode: Episode) -> tuple[str, ...]:
+        """Return the texts that B sees around the list of options; here there is none."""
+        return episode.before, episode.after
+
+
+TASKS: Registry[type[Task]] = Registry("task", package="lpca.tasks.kinds")
+"""By the name that a spec's `task:` gives: each module of `lpca.tasks.kinds` registers its own."""
 
 
 def make_task(name: str, settings: Settings, folder: Path = Path()) -> Task:
@@ -44,3 +205,61 @@ def make_task(name: str, settings: Settings, folder: Path = Path()) -> Task:
     except KeyError as error:
         raise TaskError(str(error), "name") from None
     return kind.from_settings(settings, folder)
+
+
+def balanced_places(n: int, options: int, rng: random.Random, first: int = 0) -> list[int]:
+    """Return n places of right options in random order, each as often as the others or once more.
+
+    `first` is the place at which counting them begins.
+    """
+    places = [(first + i) % options for i in range(n)]
+    rng.shuffle(places)
+    return places
+
+
+def in_turn(seen: EpisodeSet, unseen: EpisodeSet) -> EpisodeSet:
+    """Compose two strata, equally long or the first longer by one; donors never across.
+
+    A gate that stops early has then read both.
+    """
+    n = len(seen) + len(unseen)
+    places = [(one, index) for index in range(len(seen)) for one in (seen, unseen)][:n]
+    donors = (2 * one.donors[index] + (one is unseen) for one, index in places)
+    return EpisodeSet(tuple(one.episodes[index] for one, index in places), tuple(donors))
+
+
+def episode_seed(split: Split, stratum: Stratum, task_seed: int, index: int) -> int:
+    """Return an episode's own seed; split and stratum can be read off it, so none is shared.
+
+    The split is the remainder modulo 3, the rest counts episodes of one task seed and stratum.
+    Raises TaskError when the task seed or the index is out of range.
+    """
+    if not 0 <= task_seed <= MAX_TASK_SEED:
+        raise TaskError(
+            f"task seed {task_seed} is out of range; allowed: 0 to {MAX_TASK_SEED}", "seed"
+        )
+    if not 0 <= index < _SEEDS_PER_STRATUM:
+        raise TaskError(
+            f"episode index {index} is out of range; allowed: below {_SEEDS_PER_STRATUM}"
+        )
+    half = 0 if stratum == "seen" else _SEEDS_PER_STRATUM
+    return (task_seed * 2 * _SEEDS_PER_STRATUM + half + index) * len(SPLITS) + SPLITS.index(split)
+
+
+TENTHS: Mapping[Split, range] = {
+    "train": range(6),
+    "validation": range(6, 7),
+    "test": range(7, 10),
+}
+"""Each split's tenths of what is split by the hash of a text."""
+
+
+def split_by_hash(text: str) -> Split:
+    """Return the split of a text: the same one for ever, whatever other texts there are."""
+    tenth = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10
+    return next(split for split, share in TENTHS.items() if tenth in share)
+
+
+def split_of(seed: int) -> Split:
+    """Return the split an episode's seed belongs to."""
+    return SPLITS[seed % len(SPLITS)]

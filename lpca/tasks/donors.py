@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
-from lpca.tasks.base import TaskError
+from lpca.tasks import TaskError
 from lpca.tasks.rows import Row, clash, message_key, stands_in
 
 if TYPE_CHECKING:

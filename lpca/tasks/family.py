@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from lpca.base.hashing import hash_data, named_rng
 from lpca.gatespec.model import Answers
-from lpca.tasks.base import (
+from lpca.tasks import (
     TASKS,
     Episode,
     EpisodeSet,

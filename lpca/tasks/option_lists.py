@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from lpca.base.hashing import named_rng
 from lpca.gatespec.model import Answers
-from lpca.tasks.base import (
+from lpca.tasks import (
     Episode,
     EpisodeSet,
     Settings,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lpca.base.registry import suggestion
-from lpca.tasks.base import MAX_OPTIONS, MIN_OPTIONS, TaskError
+from lpca.tasks import MAX_OPTIONS, MIN_OPTIONS, TaskError
 
 MARK = "{message}"
 MAX_BYTES, MAX_LINE, MAX_ROWS = 64 * 2**20, 256 * 2**10, 100_000

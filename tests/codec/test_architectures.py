@@ -20,7 +20,7 @@ from lpca.codec.checkpoint import identify, load_codec, save_checkpoint
 from lpca.codec.recipe import Recipe
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 K = 3
 MESSAGES = ("I am off to Rome.", "Hi.", "They offered me a job in Santiago, so I am moving there.")

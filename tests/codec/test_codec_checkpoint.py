@@ -28,7 +28,7 @@ from lpca.codec.checkpoint import (
 )
 from lpca.codec.recipe import STATIC_PREFIX, Recipe, Stage
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 K = 2
 FACTS = {"history": [{"step": 1, "loss": 2.5, "gap": None}], "trained": {"seconds": 1.5}}

@@ -10,7 +10,7 @@ from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import COMPARED, Channel, similarity
 from lpca.evidence import Similarity, from_data, to_data
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 K = 3
 

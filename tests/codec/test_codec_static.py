@@ -10,7 +10,7 @@ from lpca.codec.channel import Channel
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.training import Training
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 K = 3
 RECIPE = Recipe(stages=(Stage(12),), batch_size=6, warmup_steps=2, validation_every=6)

@@ -20,7 +20,8 @@ from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress, Training
 from lpca.receivers.model import Receiver
-from lpca.tasks import Task, Trip
+from lpca.tasks import Task
+from lpca.tasks.kinds.trip import Trip
 
 RECIPE = Recipe(stages=(Stage(5),), batch_size=2, warmup_steps=2, validation_every=3)
 REQUEST = Request(2, seed=0, recipe=RECIPE)

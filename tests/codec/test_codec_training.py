@@ -13,7 +13,7 @@ from lpca.codec.objectives.answer import answer_loss
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.training import Progress, Training
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 SHORT = Recipe(stages=(Stage(4),), batch_size=3, warmup_steps=2, validation_every=2)
 

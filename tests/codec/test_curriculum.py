@@ -15,7 +15,7 @@ from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress, Training
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 NUMBERS = {"batch_size": 4, "warmup_steps": 1, "validation_every": 2}
 STAGES = (

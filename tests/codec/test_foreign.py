@@ -18,7 +18,7 @@ from lpca.codec.channel import Channel
 from lpca.codec.user_codec import codec_given, codec_named, obtain_own
 from lpca.gate.measure import Subject, measure
 from lpca.gatespec.load import load_spec
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 K = 3
 EIGHT = """

@@ -14,7 +14,8 @@ from lpca.codec.objectives.answer import CONTENT_WEIGHT, LEAD, REQUEST
 from lpca.codec.objectives.comparing import MARGIN, NEGATIVES
 from lpca.codec.recipe import OBJECTIVES as NAMES
 from lpca.receivers.model import Receiver
-from lpca.tasks import Episode, Trip
+from lpca.tasks import Episode
+from lpca.tasks.kinds.trip import Trip
 
 K = 3
 

@@ -13,7 +13,8 @@ from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.training import Training
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import EpisodeSet, Trip
+from lpca.tasks import EpisodeSet
+from lpca.tasks.kinds.trip import Trip
 
 
 @pytest.fixture(scope="session")

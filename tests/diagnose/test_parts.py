@@ -21,7 +21,8 @@ from lpca.diagnose.whole import nearest_tokens, norm_ratios
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import EpisodeSet, Trip
+from lpca.tasks import EpisodeSet
+from lpca.tasks.kinds.trip import Trip
 
 
 def test_a_static_prefix_ties_everywhere_and_a_trained_codec_does_not(

@@ -12,7 +12,8 @@ from lpca.codec.channel import Channel
 from lpca.diagnose import probe as module
 from lpca.diagnose.probe import ProbeError, probe
 from lpca.receivers.model import Receiver
-from lpca.tasks import EpisodeSet, Trip
+from lpca.tasks import EpisodeSet
+from lpca.tasks.kinds.trip import Trip
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,8 @@ from lpca.diagnose.whole import Diagnosed, diagnose
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
-from lpca.tasks.base import split_of
+from lpca.tasks import split_of
+from lpca.tasks.kinds.trip import Trip
 
 ROOT = Path(__file__).parents[2]
 SPEC = str(ROOT / "gate_specs.yaml")

@@ -21,8 +21,8 @@ from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
-from lpca.tasks.base import split_of
+from lpca.tasks import split_of
+from lpca.tasks.kinds.trip import Trip
 
 K, N = 2, 12
 SPEC = str(Path(__file__).parents[2] / "gate_specs.yaml")

@@ -12,7 +12,8 @@ from lpca.codec.channel import Channel
 from lpca.evaluation.conditions import CONDITIONS, Setting, build_slots
 from lpca.gatespec import model as gatespec
 from lpca.receivers.model import Receiver
-from lpca.tasks import EpisodeSet, TaskError, Trip
+from lpca.tasks import EpisodeSet, TaskError
+from lpca.tasks.kinds.trip import Trip
 
 K = 3
 TYPICAL = tuple(e.message for e in Trip().training_batch(0, 70, 0))

@@ -23,7 +23,8 @@ from lpca.receivers import ReceiverError
 from lpca.receivers.forward import read_context
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks import EpisodeSet, Trip
+from lpca.tasks import EpisodeSet
+from lpca.tasks.kinds.trip import Trip
 
 K, N = 3, 10
 CONDITIONS = tuple(c for c in gatespec.CONDITIONS if c not in (*gatespec.TRUNCATED, "p5"))

@@ -20,8 +20,8 @@ from lpca.evaluation.conditions import CONDITIONS, Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome
 from lpca.receivers.model import Receiver
-from lpca.tasks import EpisodeSet, FreeEpisode
-from lpca.tasks.family import Family, family_named
+from lpca.tasks import EpisodeSet
+from lpca.tasks.family import Family, FreeEpisode, family_named
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CHECKS, run_checks
 

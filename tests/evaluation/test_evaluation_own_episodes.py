@@ -20,7 +20,7 @@ from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import CONDITIONS, Setting
 from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.model import Receiver, refuse_too_long
-from lpca.tasks import Episodes
+from lpca.tasks.kinds.episodes import Episodes
 from lpca.tasks.kinds.trip import city_names
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CHECKS, CheckFailed, run_checks

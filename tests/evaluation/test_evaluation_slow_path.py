@@ -13,7 +13,7 @@ from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.slow_path import next_token_scores, option_score
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 CONDITIONS = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
 

@@ -25,7 +25,8 @@ from lpca.codec.user_codec import own_code
 from lpca.evaluation.block import scoring_code
 from lpca.gate.plan import sound_spec
 from lpca.lab.results import deciding_code
-from lpca.tasks import Trip, make_task
+from lpca.tasks import make_task
+from lpca.tasks.kinds.trip import Trip
 
 ROOT = Path(__file__).parents[2]
 BREAKS = 100
@@ -362,7 +363,7 @@ def test_words_local_names_and_annotations_change(tree: Path, before: Any) -> No
         ("architecture", "lpca.codec.architectures", "lpca.codec.architectures.CODECS"),
         ("objective", "lpca.codec.objectives", "lpca.codec.objectives.OBJECTIVES"),
         ("condition", "lpca.evaluation.conditions", "lpca.evaluation.conditions.CONDITIONS"),
-        ("task", "lpca.tasks.kinds", "lpca.tasks.base.TASKS"),
+        ("task", "lpca.tasks.kinds", "lpca.tasks.TASKS"),
     ],
 )
 def test_a_new_entry_in_a_new_file_leaves_the_others(

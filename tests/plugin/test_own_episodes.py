@@ -11,7 +11,7 @@ from gate_project import ROOT
 from lpca.base.errors import ExitCode
 from lpca.codec.recipe import Recipe, Stage
 from lpca.gate.measure import STEPS
-from lpca.tasks.base import split_by_hash
+from lpca.tasks import split_by_hash
 from lpca.tasks.rows import message_key
 
 EXAMPLES = ROOT / "examples" / "own_episodes"

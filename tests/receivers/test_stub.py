@@ -13,7 +13,7 @@ from lpca.evaluation.conditions import Setting
 from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.tasks.base import Stratum
+from lpca.tasks import Stratum
 from lpca.tasks.kinds.trip import TEST_WORDINGS, VALIDATION_WORDINGS, Trip, city_names
 
 FOLDER = Path(str(files("lpca.receivers").joinpath("stub")))

@@ -16,8 +16,8 @@ import pytest
 
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.tasks import Episodes, EpisodeSet, TaskError
-from lpca.tasks.base import SPLITS, split_by_hash, split_of
+from lpca.tasks import SPLITS, EpisodeSet, TaskError, split_by_hash, split_of
+from lpca.tasks.kinds.episodes import Episodes
 from lpca.tasks.rows import without_lists
 
 ROOT = Path(__file__).parents[2]
@@ -300,7 +300,7 @@ class TestContent:
 
     def test_another_process_with_another_hash_seed_makes_the_same(self) -> None:
         code = (
-            "from pathlib import Path; from lpca.tasks import Episodes;"
+            "from pathlib import Path; from lpca.tasks.kinds.episodes import Episodes;"
             f"t = Episodes.from_settings({{'file': 'countries.jsonl'}}, Path({str(EXAMPLES)!r}));"
             "print(t.evaluation_set('test', 'all', 90, 5).hash(), t.training_hash(),"
             "t.training_batch(2, 8, 1)[3])"

@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpca.base.hashing import named_rng
-from lpca.tasks import Family, FreeEpisode, TaskError, family_named, make_task
-from lpca.tasks.base import SPLITS
-from lpca.tasks.family import OPTIONS, split_of_message
+from lpca.tasks import SPLITS, TaskError, make_task
+from lpca.tasks.family import OPTIONS, Family, FreeEpisode, family_named, split_of_message
 from lpca.tasks.kinds import s1 as constraints
 from lpca.tasks.kinds import s2 as arithmetic
 from lpca.tasks.kinds import s3 as programs

@@ -9,8 +9,17 @@ from types import MappingProxyType
 import pytest
 
 from lpca.gatespec.model import Answers
-from lpca.tasks import Episode, EpisodeSet, Relay, Split, TaskError, ToldEpisode, make_task
-from lpca.tasks.base import MAX_OPTIONS, Stratum, split_of
+from lpca.tasks import (
+    MAX_OPTIONS,
+    Episode,
+    EpisodeSet,
+    Split,
+    Stratum,
+    TaskError,
+    ToldEpisode,
+    make_task,
+    split_of,
+)
 from lpca.tasks.kinds.relay import (
     AFTERS,
     FACTS,
@@ -18,6 +27,7 @@ from lpca.tasks.kinds.relay import (
     TEST_WORDINGS,
     TRAIN_WORDINGS,
     VALIDATION_WORDINGS,
+    Relay,
     fact_names,
 )
 

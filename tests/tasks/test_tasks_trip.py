@@ -10,9 +10,20 @@ from types import MappingProxyType
 
 import pytest
 
-from lpca.tasks import Episode, EpisodeSet, Split, TaskError, Trip, make_task
-from lpca.tasks.base import MAX_OPTIONS, MAX_TASK_SEED, SPLITS, Stratum, episode_seed, split_of
-from lpca.tasks.kinds.trip import TEST_WORDINGS, TRAIN_WORDINGS, city_names
+from lpca.tasks import (
+    MAX_OPTIONS,
+    MAX_TASK_SEED,
+    SPLITS,
+    Episode,
+    EpisodeSet,
+    Split,
+    Stratum,
+    TaskError,
+    episode_seed,
+    make_task,
+    split_of,
+)
+from lpca.tasks.kinds.trip import TEST_WORDINGS, TRAIN_WORDINGS, Trip, city_names
 
 STRATA: tuple[Stratum, ...] = ("seen", "unseen")
 SETS: list[tuple[Split, Stratum]] = [
@@ -265,7 +276,7 @@ class TestDeterminism:
 
     def test_another_process_with_another_hash_seed_makes_the_same(self) -> None:
         code = (
-            "from lpca.tasks import Trip; t = Trip();"
+            "from lpca.tasks.kinds.trip import Trip; t = Trip();"
             "print(t.evaluation_set('test', 'unseen', 450, 5).hash(), t.training_hash(),"
             "hash(t.training_batch(2, 8, 1)[3].seed), t.training_batch(2, 8, 1)[3].message)"
         )

@@ -33,7 +33,7 @@ from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.store import Request, obtain_codec
 from lpca.commands.cli import main
 from lpca.receivers.model import Receiver
-from lpca.tasks import Trip
+from lpca.tasks.kinds.trip import Trip
 
 RECIPE = Recipe(stages=(Stage(4),), batch_size=2, warmup_steps=2, validation_every=3)
 ROOT = Path(__file__).parents[2]

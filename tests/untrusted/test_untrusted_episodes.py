@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from lpca.commands.cli import main
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.tasks import Episodes, TaskError
+from lpca.tasks import TaskError
+from lpca.tasks.kinds.episodes import Episodes
 from lpca.tasks.rows import FIELDS, OPTIONAL, RECEIVED_FIELDS, Row, read_rows
 
 LONGEST_MESSAGE = 700

@@ -34,7 +34,8 @@ from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.sabotage.spoilt import Wrapped, slots_of
-from lpca.tasks import Episode, EpisodeSet, Trip
+from lpca.tasks import Episode, EpisodeSet
+from lpca.tasks.kinds.trip import Trip
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CHECKS, CheckFailed, run_checks
 from lpca.validity.checks.outcomes import outcomes_traced

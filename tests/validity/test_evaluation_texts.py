@@ -27,7 +27,9 @@ from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.stats import Interval
-from lpca.tasks import Relay, TaskError, Trip
+from lpca.tasks import TaskError
+from lpca.tasks.kinds.relay import Relay
+from lpca.tasks.kinds.trip import Trip
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import run_checks
 

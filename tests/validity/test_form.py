@@ -12,7 +12,8 @@ import pytest
 from lpca.evaluation.conditions import Setting
 from lpca.receivers.model import Receiver
 from lpca.sabotage.spoilt import reordered
-from lpca.tasks import Episode, EpisodeSet, Trip
+from lpca.tasks import Episode, EpisodeSet
+from lpca.tasks.kinds.trip import Trip
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CheckFailed
 from lpca.validity.checks.form import form_gives_no_answer

@@ -1,4 +1,4 @@
-"""The default codec, whose latents are soft selections of the message's own tokens; and quantised."""
+"""Soft selections of a message's own tokens: the default codec; and such out of a codebook."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ from lpca.receivers.model import Receiver
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun
 from lpca.sabotage.spoilt import noise, read_by, record_by, spoil_codec, spoil_records
-from lpca.tasks import Episode, Trip
+from lpca.tasks import Episode
+from lpca.tasks.kinds.trip import Trip
 
 
 @sabotage("field", "the receiver was tuned while the codec was trained", "receiver_frozen")

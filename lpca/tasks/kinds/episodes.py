@@ -11,7 +11,7 @@ from typing import Self
 
 from lpca.base.hashing import hash_data, named_rng
 from lpca.gatespec.model import Answers
-from lpca.tasks.base import (
+from lpca.tasks import (
     SPLITS,
     TASKS,
     Episode,

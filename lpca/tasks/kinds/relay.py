@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from lpca.base.hashing import hash_data
-from lpca.tasks.base import TASKS, Split, Stratum, ToldEpisode
+from lpca.tasks import TASKS, Split, Stratum, ToldEpisode
 from lpca.tasks.kinds.trip import city_names
 from lpca.tasks.option_lists import SHARES, OptionListTask, Told, hash_order, listed, part_of
 

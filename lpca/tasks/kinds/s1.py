@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import combinations, product
 
-from lpca.tasks.base import TASKS
+from lpca.tasks import TASKS
 from lpca.tasks.family import OPTIONS, Family, Puzzle
 
 VARIABLES = ("w", "x", "y", "z")

@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from lpca.tasks.base import TASKS
+from lpca.tasks import TASKS
 from lpca.tasks.family import OPTIONS, Family, Puzzle
 
 OPERANDS = ("a", "b", "c", "d")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 
-from lpca.tasks.base import TASKS
+from lpca.tasks import TASKS
 from lpca.tasks.family import OPTIONS, Family, Puzzle
 from lpca.tasks.sandbox import run_expression
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import ClassVar
 
 from lpca.base.hashing import hash_data
-from lpca.tasks.base import TASKS, Split, Stratum
+from lpca.tasks import TASKS, Split, Stratum
 from lpca.tasks.option_lists import SHARES, OptionListTask, Told, hash_order, listed, part_of
 
 TRAIN_NAMES, VALIDATION_NAMES = 560, 40

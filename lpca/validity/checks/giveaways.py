@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from lpca.tasks import Episode, FreeEpisode
+from lpca.tasks import Episode
+from lpca.tasks.family import FreeEpisode
 from lpca.tasks.rows import places_of, stands_in
 from lpca.validity.catalogue import CHECKS, CheckFailed, check
 
