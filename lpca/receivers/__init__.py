@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lpca.base.errors import RunError
+
+TokenRows = Sequence[Sequence[int]]
+"""Token ids, row by row; rows may differ in length."""
 
 
 class ReceiverError(RunError):

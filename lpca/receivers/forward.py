@@ -17,8 +17,11 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from lpca.receivers import TokenRows
 from lpca.receivers.model import Receiver
 
+Decided = Callable[[int, list[int]], bool]
+"""Whether a row, of which so much is said, need not go on."""
 ROOT = 0
 """The node where a prompt ends, of the tree of its options."""
 
@@ -35,7 +38,7 @@ class Slot:
 
 
 @torch.no_grad()
-def read_context(receiver: Receiver, befores: Sequence[Sequence[int]]) -> Context:
+def read_context(receiver: Receiver, befores: TokenRows) -> Context:
     """Read a batch of prompts up to their slots; rows may differ in length."""
     ids, visible = left_padded(befores, receiver.pad_id, receiver.device)
     cache = DynamicCache()
@@ -53,10 +56,7 @@ class Context:
 
     @torch.no_grad()
     def read(
-        self,
-        slots: Sequence[Slot],
-        afters: Sequence[Sequence[int]],
-        options: Sequence[Sequence[Sequence[int]]] | None = None,
+        self, slots: Sequence[Slot], afters: TokenRows, options: Sequence[TokenRows] | None = None
     ) -> Reading:
         """Read on through each row's slot, the text after it and its options.
 
@@ -76,9 +76,7 @@ class Context:
         logits = forward(self.receiver, cache, visible, inputs, keep=1, trees=trees)
         return Reading(self.receiver, cache, visible, logits, trees)
 
-    def continuation_logits(
-        self, slots: Sequence[Slot], afters: Sequence[Sequence[int]], keep: int
-    ) -> Tensor:
+    def continuation_logits(self, slots: Sequence[Slot], afters: TokenRows, keep: int) -> Tensor:
         """Float32 logits [batch, keep, vocabulary] at the last `keep` positions of each row.
 
         Gradients reach the slots' vectors.
@@ -86,9 +84,7 @@ class Context:
         visible, inputs = self._behind(slots, afters)
         return forward(self.receiver, part_of_cache(self.cache), visible, inputs, keep)
 
-    def _behind(
-        self, slots: Sequence[Slot], afters: Sequence[Sequence[int]]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def _behind(self, slots: Sequence[Slot], afters: TokenRows) -> tuple[Tensor, dict[str, Tensor]]:
         """Which positions are visible with slots and texts, and the model's inputs of these."""
         if len({slot.vectors is None for slot in slots}) != 1:
             raise ValueError("a batch holds slots of tokens or slots of vectors, not both")
@@ -123,7 +119,7 @@ class Reading:
         return self.at[:, ROOT]
 
     @torch.no_grad()
-    def option_scores(self, options: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+    def option_scores(self, options: Sequence[TokenRows]) -> list[list[float]]:
         """Sum of log-probabilities of each row's options, each a sequence of token ids.
 
         They are those that were read, or their beginnings; another one is a KeyError.
@@ -144,9 +140,7 @@ class Reading:
         return self.at.logsumexp(-1)
 
     @torch.no_grad()
-    def greedy(
-        self, limit: int, decided: Callable[[int, list[int]], bool] | None = None
-    ) -> list[list[int]]:
+    def greedy(self, limit: int, decided: Decided | None = None) -> list[list[int]]:
         """Most probable tokens one by one, up to an end token (not kept) or `limit`.
 
         A row also stops where `decided(row, ids so far)` holds; what it would have said after
@@ -209,7 +203,7 @@ class OptionTree:
     _children: dict[tuple[int, int], int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, options: Sequence[Sequence[int]]) -> OptionTree:
+    def of(cls, options: TokenRows) -> OptionTree:
         """Return the tree of one prompt's options, each a sequence of token ids."""
         tree = cls()
         for option in options:
@@ -372,9 +366,7 @@ def part_of_cache(
     return fresh
 
 
-def left_padded(
-    rows: Sequence[Sequence[int]], pad: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def left_padded(rows: TokenRows, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return ids [batch, longest] padded on the left with `pad`, and which are real (bool)."""
     ids = [torch.tensor(row, dtype=torch.long) for row in rows]
     real = [torch.ones(len(row), dtype=torch.bool) for row in rows]

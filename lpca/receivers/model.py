@@ -16,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data, hash_tensors
-from lpca.receivers import ReceiverError
+from lpca.receivers import ReceiverError, TokenRows
 from lpca.tasks import Episode
 
 
@@ -189,9 +189,7 @@ class _LayerReached(Exception):  # noqa: N818 - a signal, not an error
     pass
 
 
-def hidden_states(
-    receiver: Receiver, rows: Sequence[Sequence[int]], layer: int
-) -> Iterator[Tensor]:
+def hidden_states(receiver: Receiver, rows: TokenRows, layer: int) -> Iterator[Tensor]:
     """Yield per row the states [length, d_model] after `layer` layers; later layers are not run.
 
     Rows are padded on the right and masked, so a row's states do not depend on its neighbours

@@ -16,7 +16,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -187,21 +187,15 @@ def _download(address: str, part: Path, label: str) -> None:
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             resumed = getattr(answer, "status", None) == 206
-            left = int(answer.headers.get("Content-Length") or 0)
             start = have if resumed else 0
-            with part.open("ab" if resumed else "wb") as stream:
-                _copy(answer, stream, label, start, start + left)
+            total = start + int(answer.headers.get("Content-Length") or 0)
+            stream = part.open("ab" if resumed else "wb")
+            bar = tqdm.wrapattr(stream, "write", total or None, initial=start, desc=label)
+            with stream, bar as counted:
+                shutil.copyfileobj(answer, counted, CHUNK)
+        if (size := part.stat().st_size) < total:
+            raise ConnectionError(f"the connection broke after {size} of {total} bytes")
     except urllib.error.HTTPError as error:
         if error.code != 416:
             raise
         # nothing lies beyond what we have: the file is whole, or not the one we want
-
-
-def _copy(source: BinaryIO, stream: BinaryIO, label: str, start: int, total: int) -> None:
-    bar = tqdm(total=total or None, initial=start, unit="B", unit_scale=True, desc=label)
-    with bar:
-        while chunk := source.read(CHUNK):
-            stream.write(chunk)
-            bar.update(len(chunk))
-        if total and bar.n < total:
-            raise ConnectionError(f"the connection broke after {bar.n} of {total} bytes")

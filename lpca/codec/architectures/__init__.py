@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lpca.base.registry import Registry
 from lpca.codec.base import TrainableCodec
 from lpca.codec.recipe import Recipe
+from lpca.receivers import TokenRows
 from lpca.receivers.model import Receiver, hidden_states
 
 LAYER_FRACTION = 0.4
@@ -31,9 +32,7 @@ def reading_layer(receiver: Receiver) -> int:
     return max(1, round(LAYER_FRACTION * receiver.layers))
 
 
-def padded_states(
-    receiver: Receiver, rows: Sequence[Sequence[int]], layer: int
-) -> tuple[Tensor, Tensor]:
+def padded_states(receiver: Receiver, rows: TokenRows, layer: int) -> tuple[Tensor, Tensor]:
     """Return states [batch, longest, d_model], float32, and which of them are real (bool)."""
     states = [state.float() for state in hidden_states(receiver, rows, layer)]
     real = pad_sequence([torch.ones(len(r), dtype=torch.bool) for r in rows], batch_first=True)

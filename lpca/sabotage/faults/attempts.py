@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -17,7 +17,7 @@ from lpca.codec.objectives import Batch
 from lpca.codec.objectives.comparing import mse
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import Outcome
-from lpca.receivers.forward import Reading, forward
+from lpca.receivers.forward import Decided, Reading, forward
 from lpca.receivers.model import Receiver, hidden_states
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun
@@ -115,9 +115,7 @@ def generation_forgets(run: FaultyRun) -> None:
         return int(logits[0, -1].argmax())
 
     class Forgetful(Reading):
-        def greedy(
-            self, limit: int, decided: Callable[[int, list[int]], bool] | None = None
-        ) -> list[list[int]]:
+        def greedy(self, limit: int, decided: Decided | None = None) -> list[list[int]]:
             said: list[list[int]] = []
             for row, token in enumerate(self.logits.argmax(-1).tolist()):
                 said.append([])

@@ -15,6 +15,7 @@ from lpca.codec.store import Request
 from lpca.evaluation.block import Job, read_outcomes
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, named_option
 from lpca.evidence import ConditionNumbers
+from lpca.receivers import TokenRows
 from lpca.receivers.forward import Reading
 from lpca.receivers.model import Receiver
 from lpca.sabotage.catalogue import sabotage
@@ -88,7 +89,7 @@ def first_token_scores(run: FaultyRun) -> None:
     """Two options that begin alike are then told apart by nothing."""
 
     class FirstToken(Reading):
-        def option_scores(self, options: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+        def option_scores(self, options: Sequence[TokenRows]) -> list[list[float]]:
             return super().option_scores([[ids[:1] for ids in row] for row in options])
 
     read_by(run, FirstToken)
@@ -99,7 +100,7 @@ def batch_noise(run: FaultyRun) -> None:
     """Scores move by a hundredth of a nat with a row's place in the batch."""
 
     class Noisy(Reading):
-        def option_scores(self, options: Sequence[Sequence[Sequence[int]]]) -> list[list[float]]:
+        def option_scores(self, options: Sequence[TokenRows]) -> list[list[float]]:
             return [
                 [score + 0.01 * (i + 1) * (1 if j % 2 else -1) for j, score in enumerate(row)]
                 for i, row in enumerate(super().option_scores(options))
