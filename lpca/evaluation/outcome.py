@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -104,12 +104,11 @@ class Outcome:
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
         """Rebuild an outcome; KeyError or TypeError when the data is not one."""
         given, own = (
-            {
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in held.items()
-            }
-            for held in (data["given"], data)
+            {one.name: held[one.name] for one in fields(kind)}
+            for kind, held in ((ReceivedPrompt, data["given"]), (cls, data))
         )
+        given |= {name: tuple(given[name]) for name in ("ids", "norms")}
+        own |= {name: tuple(own[name]) for name in ("scores", "said_ids")}
         return cls(**{**own, "given": ReceivedPrompt(**given)})
 
 

@@ -20,17 +20,10 @@ from lpca.tasks import (
     make_task,
     split_of,
 )
-from lpca.tasks.kinds.relay import (
-    AFTERS,
-    FACTS,
-    LIST_LEADS,
-    TEST_WORDINGS,
-    TRAIN_WORDINGS,
-    VALIDATION_WORDINGS,
-    Relay,
-    fact_names,
-)
+from lpca.tasks.kinds.relay import TEST_WORDINGS, TRAIN_WORDINGS, VALIDATION_WORDINGS, Relay
 
+LIST_LEADS, AFTERS, FACTS = Relay.leads, Relay.afters, tuple(Relay.leads)
+fact_names = Relay().values
 STRATA: tuple[Stratum, ...] = ("seen", "unseen")
 SETS: list[tuple[Split, Stratum]] = [
     ("validation", "seen"),
