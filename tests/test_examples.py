@@ -21,7 +21,6 @@ CALLED = {
         *("tango_test", "wilson", "wilson_threshold"),
     ),
     "lpca.stats.scores": ("mean_difference",),
-    "lpca.stats.screening": ("screen",),
     "lpca.stats.sequential": ("evalues", "log_betting_evalue", "obrien_fleming"),
     "lpca.stats.tables": ("PairedTable",),
     "lpca.stats.truth": ("Truth",),

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from naive_subset import show
+from screening import screen
 
 from lpca.base.hashing import named_rng
 from lpca.codec.channel import Channel
@@ -19,7 +20,6 @@ from lpca.codec.checkpoint import load_codec, read_identity
 from lpca.diagnose.episodes import Outcomes
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.load import load_receiver
-from lpca.stats.screening import screen
 from lpca.tasks import Episode, EpisodeSet
 from lpca.tasks.kinds.trip import Trip
 

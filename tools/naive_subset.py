@@ -7,9 +7,10 @@ runs with that same rate stand for a random prefix, for null, and for a second r
 from __future__ import annotations
 
 import numpy as np
+from screening import Screened, screen
 
-from lpca.stats import PairedTable, tango
-from lpca.stats.screening import Screened, screen
+from lpca.stats.proportions import tango
+from lpca.stats.tables import PairedTable
 
 SEED, EPISODES, HIGHEST_RATE = 5, 4000, 0.5
 

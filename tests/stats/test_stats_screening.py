@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import doctest
+import sys
+from importlib import import_module
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from lpca.stats import PairedTable, tango
-from lpca.stats.screening import screen
+from lpca.stats.proportions import tango
+from lpca.stats.tables import PairedTable
+
+sys.path.append(str(Path(__file__).parents[2] / "tools"))
+screening = import_module("screening")
+screen = screening.screen
+sys.path.pop()
 
 
 def _runs(seed: int, n: int, gain: float = 0.0) -> tuple[list[bool], list[bool], list[bool]]:
@@ -57,3 +67,9 @@ def test_nothing_chosen_is_no_table() -> None:
 def test_runs_of_other_sizes_are_refused(sizes: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="same episodes in each run"):
         screen(*([True] * size for size in sizes))
+
+
+def test_its_example_is_true() -> None:
+    found = doctest.testmod(screening)
+    assert found.attempted > 0
+    assert found.failed == 0
