@@ -127,7 +127,7 @@ def main(
     spec: str = "gate_specs.yaml",
 ) -> None:
     """Train, evaluate and gate; the evidence is written below `.lpca/evidence` of this machine."""
-    from lpca.evidence import parse_evidence, write_evidence
+    from lpca.evidence.files import parse_evidence, write_evidence
     from lpca.gate.plan import EVIDENCE, evidence_path
     from lpca.report.terminal import gate_lines
 

@@ -18,7 +18,7 @@ from typing import Any
 from measured import parser, publish
 
 from lpca.codec.recipe import Recipe
-from lpca.evidence import read_evidence
+from lpca.evidence.files import read_evidence
 from lpca.receivers.forward import OptionTree
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver

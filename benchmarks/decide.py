@@ -19,8 +19,9 @@ from measured import ENVIRONMENT, ROOT, Spread, interleaved, parser, publish
 
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Spec
-from lpca.judge import OutcomeTable, judge
-from lpca.stats import Verdict
+from lpca.judge.decide import judge
+from lpca.judge.outcomes import OutcomeTable
+from lpca.stats.verdicts import Verdict
 
 SIZES = (1_000, 10_000, 50_000, 100_000, 1_000_000)
 GATE, SEED = "gate1", 20260122

@@ -20,11 +20,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from measured import ROOT, parser, publish
 
+from lpca.evidence.model import CriterionResult
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Gate, Sequential, Spec
-from lpca.judge import CriterionResult, OutcomeTable, is_decided, judge, judge_gate, look_sizes
-from lpca.stats import Equivalence, Truth, Verdict, wilson
-from lpca.stats.truth import joint, ties_of
+from lpca.judge.decide import is_decided, judge, judge_gate, look_sizes
+from lpca.judge.outcomes import OutcomeTable
+from lpca.stats.claims import Equivalence
+from lpca.stats.proportions import wilson
+from lpca.stats.truth import Truth, joint, ties_of
+from lpca.stats.verdicts import Verdict
 
 RULES = (Sequential("obrien-fleming", looks=4), Sequential("e-process", block=50))
 GATES = ("gate0", "gate1", "gate1_open", "gate2")

@@ -14,7 +14,8 @@ from lpca.base.errors import RequestError
 from lpca.base.files import cache_dir
 from lpca.base.registry import suggestion
 from lpca.codec.user_codec import Source, codec_given, codec_named
-from lpca.evidence import CheckResult, CriterionResult, Evidence, write_evidence
+from lpca.evidence.files import write_evidence
+from lpca.evidence.model import CheckResult, CriterionResult, Evidence
 from lpca.gate.evidence import Origin
 from lpca.gate.plan import EVIDENCE, LEDGER, ks_of, label_of, needs_codec, sound_spec
 from lpca.gate.runner import Console, Options, Runner
@@ -23,7 +24,7 @@ from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
 from lpca.report.notebook import gate_html
 from lpca.report.terminal import gate_lines
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 
 @dataclass(frozen=True, eq=False)

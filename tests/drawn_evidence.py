@@ -7,12 +7,12 @@ from typing import Any
 
 from whole_evidence import complete
 
-from lpca.evidence import to_data
+from lpca.evidence.json_form import to_data
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Position
-from lpca.judge import OutcomeTable, judge_gate
-from lpca.judge.decide import not_measured
-from lpca.stats import wilson
+from lpca.judge.decide import judge_gate, not_measured
+from lpca.judge.outcomes import OutcomeTable
+from lpca.stats.proportions import wilson
 
 N = 200
 RATES = {"p0": 50, "p1": 196, "normal": 120, "null": 52, "shuffle": 48, "static": 0}

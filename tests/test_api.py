@@ -18,10 +18,10 @@ from own_codec import CUT, OPEN
 import lpca.api
 from lpca.api import GateRun, run_gate
 from lpca.base.errors import RequestError
-from lpca.evidence import parse_evidence
+from lpca.evidence.files import parse_evidence
 from lpca.gatespec.load import SpecError
 from lpca.report.notebook import COLOURS
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 from lpca.validity.catalogue import CHECKS
 
 K = 16

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from lpca.evidence import Evidence, parse_evidence
+from lpca.evidence.files import parse_evidence
+from lpca.evidence.model import Evidence
 
 CRITERION = {
     "claim": "normal - p0 > 0",

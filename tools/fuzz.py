@@ -58,7 +58,7 @@ def spec_harness(folder: Path) -> Harness:
 
 def outcomes_harness(folder: Path) -> Harness:
     """An outcomes file: the first byte says which kind, the others are its content."""
-    from lpca.judge import OutcomeError
+    from lpca.judge.outcomes import OutcomeError
     from lpca.judge.reader import read_outcomes
 
     def run(data: bytes) -> None:

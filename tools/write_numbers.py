@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lpca.commands.cli import main
-from lpca.evidence import read_evidence
+from lpca.evidence.files import read_evidence
 from lpca.report.terminal import gate_lines
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,8 @@ from lpca.base.numbers import percent, points
 from lpca.checker.rule import Fault, criteria, rule
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
-from lpca.stats import (
+from lpca.stats.assessment import Sample, assess_counts
+from lpca.stats.claims import (
     Approximate,
     Band,
     BoundsComparison,
@@ -17,20 +18,14 @@ from lpca.stats import (
     Difference,
     Equivalence,
     Gain,
-    PairedTable,
-    Proportion,
     Rate,
     Ratio,
-    Sample,
-    Truth,
-    assess_counts,
-    gain_counts,
-    min_n_equivalence,
-    power,
-    wilson,
-    wilson_threshold,
 )
-from lpca.stats.planning import TARGET, enough_n
+from lpca.stats.gain import gain_counts
+from lpca.stats.planning import TARGET, enough_n, power
+from lpca.stats.proportions import min_n_equivalence, wilson, wilson_threshold
+from lpca.stats.tables import PairedTable, Proportion
+from lpca.stats.truth import Truth
 
 NEAR_ZERO = 0.05
 """Below this expected rate of p0 a message that misleads has next to nothing to take away."""

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Set
 from lpca.base.numbers import percent
 from lpca.checker.rule import Fault, criteria, place, rule, with_required
 from lpca.gatespec.model import TEXTS, Gate, Spec
-from lpca.stats import BoundsComparison, Claim, Difference, Equivalence, Gain, Rate, Ratio, Truth
+from lpca.stats.claims import BoundsComparison, Claim, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.stats.truth import Truth
 
 CARRIERS = frozenset({"normal", "same_answer"})
 """Conditions whose prefix comes from a message with the episode's answer."""

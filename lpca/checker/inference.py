@@ -9,17 +9,11 @@ from lpca.base.numbers import percent, points
 from lpca.checker.rule import Fault, criteria, place, place_in, rule
 from lpca.gatespec.model import Criterion, Gate, Spec
 from lpca.gatespec.values import NO_METHOD, is_unpaired
-from lpca.stats import (
-    Approximate,
-    BoundsComparison,
-    Equivalence,
-    PairedTable,
-    Truth,
-    min_n_equivalence,
-    tango,
-    wilson,
-)
+from lpca.stats.claims import Approximate, BoundsComparison, Equivalence
 from lpca.stats.planning import enough_n
+from lpca.stats.proportions import min_n_equivalence, tango, wilson
+from lpca.stats.tables import PairedTable
+from lpca.stats.truth import Truth
 
 _STANDARD = "confidence: 0.95 and equivalence_confidence: 0.90"
 

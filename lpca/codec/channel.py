@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lpca.base.hashing import named_seed
 from lpca.codec.base import Codec, CodecError
-from lpca.evidence import Similarity
+from lpca.evidence.model import Similarity
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet
 

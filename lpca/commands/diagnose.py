@@ -173,7 +173,8 @@ def _subject(
 
 
 def _figures(found: Mapping[str, Any], sweep: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
-    from lpca.evidence import Similarity, from_data
+    from lpca.evidence.json_form import from_data
+    from lpca.evidence.model import Similarity
     from lpca.report.figures import noise_figure, reversals_figure, similarity_figure
 
     name, parts = f"{sweep['checkpoint']}, k = {sweep['k']}", found["parts"]

@@ -10,16 +10,17 @@ from dataclasses import replace
 from lpca.base.errors import ExitCode, worst
 from lpca.checker.check import check_spec
 from lpca.commands.cli import UsageError
+from lpca.evidence.model import GateResult
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import Gate, Spec
-from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_family
-from lpca.judge.decide import not_measured
+from lpca.judge.decide import judge, judge_family, not_measured
 from lpca.judge.marginals import Attempt, Marginals, pairing_range
+from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.judge.reader import Measured, read_outcomes
 from lpca.report.layout import fitting, wrapped
 from lpca.report.sentences import closing, standing
 from lpca.report.terminal import criteria_lines, success_table
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

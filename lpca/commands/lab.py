@@ -54,7 +54,7 @@ def _measure(arguments: argparse.Namespace, grid: Grid, spec: Spec) -> ExitCode:
     from lpca.lab.results import without_shown_with
     from lpca.lab.table import FILES, table_of, text, write_table
     from lpca.report.console import StderrConsole
-    from lpca.stats import Verdict
+    from lpca.stats.verdicts import Verdict
 
     out = arguments.out or Path(OUT) / grid.name
     with StderrConsole() as console:

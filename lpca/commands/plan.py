@@ -9,7 +9,7 @@ from lpca.base.errors import ExitCode
 from lpca.commands.cli import UsageError
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
-from lpca.stats import gate_power, power, required_n
+from lpca.stats.planning import gate_power, power, required_n
 
 SIZES = (50, 100, 200, 400, 800, 1600)
 

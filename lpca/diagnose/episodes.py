@@ -11,7 +11,8 @@ from lpca.evaluation.evaluate import BLOCK
 from lpca.evaluation.outcome import NEAR_TIE, Outcome
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
-from lpca.stats import PairedTable, tango, wilson
+from lpca.stats.proportions import tango, wilson
+from lpca.stats.tables import PairedTable
 from lpca.tasks import Episode
 
 Report = Callable[[int, int], None]

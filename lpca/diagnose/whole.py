@@ -17,7 +17,7 @@ from lpca.diagnose.probe import probe
 from lpca.diagnose.sentences import sentences
 from lpca.diagnose.sweeps import confirm_scale, noise_sweep
 from lpca.evaluation.conditions import Setting
-from lpca.evidence import to_data
+from lpca.evidence.json_form import to_data
 from lpca.gatespec.model import Answers
 from lpca.tasks import MAX_TASK_SEED, EpisodeSet, Task
 

@@ -18,9 +18,9 @@ import torch
 from lpca.codec.base import bits_of
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import INJECTED, Outcome
-from lpca.evidence import ConditionNumbers, Successes
+from lpca.evidence.model import ConditionNumbers, Successes
 from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS, Score
-from lpca.stats import wilson
+from lpca.stats.proportions import wilson
 
 SCORES: tuple[Score, ...] = ("likelihood", "greedy")
 COSTS = ("bits", "tokens", "seconds")

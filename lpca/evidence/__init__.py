@@ -1,55 +1,6 @@
 """What a verdict rests on: one typed object, written once and read by one reader. No torch."""
 
-from lpca.evidence.files import (
-    is_evidence,
-    parse_evidence,
-    read_evidence,
-    write_evidence,
-)
-from lpca.evidence.json_form import EvidenceError, from_data, to_data
-from lpca.evidence.model import (
-    CheckResult,
-    CodecFacts,
-    ConditionNumbers,
-    CriterionResult,
-    EpisodeOutcome,
-    EpisodesUsed,
-    Evidence,
-    GateResult,
-    Hashes,
-    KeptBlock,
-    KeptEpisode,
-    ReceiverFacts,
-    ShownPrompt,
-    Similarity,
-    Successes,
-    TrainingStep,
-    exit_code,
-)
+from lpca.evidence.files import read_evidence
+from lpca.evidence.model import Evidence
 
-__all__ = [
-    "CheckResult",
-    "CodecFacts",
-    "ConditionNumbers",
-    "CriterionResult",
-    "EpisodeOutcome",
-    "EpisodesUsed",
-    "Evidence",
-    "EvidenceError",
-    "GateResult",
-    "Hashes",
-    "KeptBlock",
-    "KeptEpisode",
-    "ReceiverFacts",
-    "ShownPrompt",
-    "Similarity",
-    "Successes",
-    "TrainingStep",
-    "exit_code",
-    "from_data",
-    "is_evidence",
-    "parse_evidence",
-    "read_evidence",
-    "to_data",
-    "write_evidence",
-]
+__all__ = ["Evidence", "read_evidence"]

@@ -25,7 +25,8 @@ from typing import (
 )
 
 from lpca.base.errors import RunError
-from lpca.stats import Claim, Interval
+from lpca.stats.claims import Claim
+from lpca.stats.tables import Interval
 
 T = TypeVar("T")
 Reader = Callable[[Any, str], Any]

@@ -10,7 +10,9 @@ from typing import Annotated, Any
 from lpca.base.errors import ExitCode
 from lpca.evidence.json_form import Key, Omitted, Spread, to_data
 from lpca.gatespec.model import Position, Score, SequentialRule
-from lpca.stats import Claim, Interval, PairedTable, Verdict
+from lpca.stats.claims import Claim
+from lpca.stats.tables import Interval, PairedTable
+from lpca.stats.verdicts import Verdict
 
 SCHEMA = 2
 """The form in which evidence is written; `lpca.evidence.files` also reads the one before it."""
@@ -293,7 +295,7 @@ class Evidence:
 
     Example:
         >>> from pathlib import Path
-        >>> from lpca.evidence import read_evidence
+        >>> from lpca.evidence.files import read_evidence
         >>> evidence = read_evidence(Path("docs/experiments/gate1-attempt-04.json"))
         >>> evidence.verdict, evidence.conditions["normal"].likelihood.successes
         (<Verdict.PASS: 'PASS'>, 374)

@@ -15,7 +15,8 @@ from lpca.base import __version__
 from lpca.base.hashing import hash_data, hash_file
 from lpca.codec.channel import similarity
 from lpca.evaluation.outcome import Outcome, as_text
-from lpca.evidence import (
+from lpca.evidence.json_form import from_data
+from lpca.evidence.model import (
     CodecFacts,
     EpisodeOutcome,
     EpisodesUsed,
@@ -26,11 +27,10 @@ from lpca.evidence import (
     KeptEpisode,
     ReceiverFacts,
     ShownPrompt,
-    from_data,
 )
 from lpca.gate.measure import Measurement, Subject
 from lpca.gatespec.model import Gate, Spec
-from lpca.judge import look_sizes
+from lpca.judge.decide import look_sizes
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 

@@ -18,10 +18,11 @@ from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, SlotMaker, encode_messages
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import Outcome
-from lpca.evidence import CheckResult, ConditionNumbers
+from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes
 from lpca.gatespec.model import Spec, levels_of
-from lpca.judge import OutcomeTable, is_decided, look_sizes, passes
+from lpca.judge.decide import is_decided, look_sizes, passes
+from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity.audit import Audit

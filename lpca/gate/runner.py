@@ -19,7 +19,9 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request
 from lpca.codec.training import Progress
 from lpca.codec.user_codec import OwnCodec, Source, obtain_own
-from lpca.evidence import Evidence, EvidenceError, read_evidence, write_evidence
+from lpca.evidence.files import read_evidence, write_evidence
+from lpca.evidence.json_form import EvidenceError
+from lpca.evidence.model import Evidence
 from lpca.gate.evidence import Origin, compose
 from lpca.gate.measure import STEPS, Steps, Subject, measure
 from lpca.gate.plan import (
@@ -33,7 +35,7 @@ from lpca.gate.plan import (
     task_of,
 )
 from lpca.gatespec.model import CODEC_LATENTS, Spec
-from lpca.judge import judge
+from lpca.judge.decide import judge
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver, refuse_too_long
 from lpca.tasks import EpisodeSet, Task

@@ -21,7 +21,7 @@ from lpca.gatespec.claim_parser import (
     parse_comparison,
 )
 from lpca.gatespec.model import CONDITIONS
-from lpca.stats import (
+from lpca.stats.claims import (
     Approximate,
     Band,
     BoundsComparison,
@@ -288,7 +288,7 @@ def in_words(claim: Claim, *, holds: bool = True, named: Callable[[str], str] = 
         The sentence, without a full stop.
 
     Example:
-        >>> from lpca.stats import Difference
+        >>> from lpca.stats.claims import Difference
         >>> in_words(Difference("normal", "p0", ">", 0.1))
         'normal is more than 10 points above p0'
     """

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from lpca.base.registry import declared
-from lpca.stats import Claim, Truth
+from lpca.stats.claims import Claim
+from lpca.stats.truth import Truth
 
 Answers = Literal["seen", "unseen", "all"]
 Score = Literal["likelihood", "greedy"]
@@ -102,7 +103,7 @@ class Gate:
     """Criteria that must all hold, and the conditions their episodes are run under.
 
     `expect` holds supposed rates by condition and `correlation` how alike outcomes of an episode
-    are (as in `lpca.stats.Truth`); `n` replaces that of the evaluation. `looks` are the numbers
+    are (as in `lpca.stats.truth`); `n` replaces that of the evaluation. `looks` are the numbers
     of episodes after which the data are read. `family` holds every k that is tried; with `any_k`
     one of them suffices. `controls` says how a control condition is made, where declared.
     `reported` are the conditions that are run for their numbers alone.

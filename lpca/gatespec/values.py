@@ -10,7 +10,7 @@ from lpca.gatespec.claims import ClaimError, parse_claim
 from lpca.gatespec.document import Items, Node, Scalar, SpecError, as_scalar, refuse
 from lpca.gatespec.kinds import NOT_BLANK, NOTHING, Integer, Kind, Known, Schema
 from lpca.gatespec.model import CONDITIONS, Filter
-from lpca.stats import Band, Claim, Difference, Gain, Rate, Ratio
+from lpca.stats.claims import Band, Claim, Difference, Gain, Rate, Ratio
 
 SEED = Integer(0)
 SEED_RANGE = r"([0-9]{1,12}) ?\.\. ?([0-9]{1,12})"

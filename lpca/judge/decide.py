@@ -6,31 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from lpca.base.numbers import level, number, percent, span
-from lpca.evidence import CriterionResult, GateResult
+from lpca.evidence.model import CriterionResult, GateResult
 from lpca.gatespec.claims import in_words, unit_of
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Sequential, Spec, levels_of
 from lpca.judge.outcomes import OutcomeTable
-from lpca.stats import (
-    AnyOf,
-    Assessment,
-    Band,
-    Claim,
-    Equivalence,
-    Gain,
-    PairedTable,
-    Rate,
-    Ratio,
-    Truth,
-    Verdict,
-    any_of,
-    assess,
-    decide,
-    decide_anytime,
-    evalues,
-    gate_verdict,
-    obrien_fleming,
-)
+from lpca.stats.assessment import Assessment, assess
+from lpca.stats.claims import Band, Claim, Equivalence, Gain, Rate, Ratio
 from lpca.stats.planning import enough_n
+from lpca.stats.sequential import decide_anytime, evalues, obrien_fleming
+from lpca.stats.tables import PairedTable
+from lpca.stats.truth import Truth
+from lpca.stats.verdicts import AnyOf, Verdict, any_of, decide, gate_verdict
 
 _WHAT: Mapping[type, str] = {Ratio: "ratio", Gain: "gain kept less the share asked for"}
 """What is estimated, where it is no difference."""
@@ -304,7 +290,7 @@ def judge_gate(
 def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Evaluation) -> AnyOf:
     """Decide a gate of which any k of its declared family suffices, from one table per k run.
 
-    Holm covers the whole family, also what was not run (`lpca.stats.any_of`).
+    Holm covers the whole family, also what was not run (`lpca.stats.verdicts.any_of`).
 
     Raises:
         ValueError: a k is not in the gate's `family`, or no k was run.

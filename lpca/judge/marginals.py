@@ -15,16 +15,10 @@ from lpca.base.numbers import span
 from lpca.gatespec.claims import unit_of
 from lpca.gatespec.model import CONDITIONS, Criterion, Evaluation, levels_of
 from lpca.judge.outcomes import OutcomeError, clipped, printable
-from lpca.stats import (
-    Assessment,
-    Gain,
-    Interval,
-    PairedTable,
-    Proportion,
-    Verdict,
-    assess_counts,
-    decide,
-)
+from lpca.stats.assessment import Assessment, assess_counts
+from lpca.stats.claims import Gain
+from lpca.stats.tables import Interval, PairedTable, Proportion
+from lpca.stats.verdicts import Verdict, decide
 
 MAX_COUNTED = 100_000
 """Episodes whose pairings are gone through in a minute or so."""

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from lpca.base.registry import suggestion
-from lpca.evidence import Evidence, EvidenceError, is_evidence, parse_evidence
+from lpca.evidence.files import is_evidence, parse_evidence
+from lpca.evidence.json_form import EvidenceError
+from lpca.evidence.model import Evidence
 from lpca.gatespec.keys import EPISODES
 from lpca.gatespec.model import CONDITIONS
 from lpca.judge.marginals import Attempt, Marginals, attempts_of, is_counts, marginals_of

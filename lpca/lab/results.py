@@ -22,7 +22,9 @@ from lpca.codec.checkpoint import identify
 from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.recipe import Recipe
 from lpca.evaluation.conditions import CONDITIONS
-from lpca.evidence import Evidence, EvidenceError, read_evidence
+from lpca.evidence.files import read_evidence
+from lpca.evidence.json_form import EvidenceError
+from lpca.evidence.model import Evidence
 from lpca.gate.evidence import Origin, command_line
 from lpca.gate.plan import evidence_path, gate_conditions, needs_control, sound_spec, task_of
 from lpca.gate.runner import Console, Options, Runner

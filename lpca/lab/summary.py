@@ -21,9 +21,12 @@ from itertools import accumulate
 from statistics import variance
 from typing import Any, TypeVar
 
-from lpca.evidence import CodecFacts, Evidence
+from lpca.evidence.model import CodecFacts, Evidence
 from lpca.gatespec.model import CODEC_LATENTS
-from lpca.stats import Interval, PairedTable, Verdict, mean_difference, tango
+from lpca.stats.proportions import tango
+from lpca.stats.scores import mean_difference
+from lpca.stats.tables import Interval, PairedTable
+from lpca.stats.verdicts import Verdict
 
 TRANSMITS, PARTLY = "transmits", "partly transmits"
 MAGIC_PROMPT, NOTHING = "magic prompt", "nothing learned"

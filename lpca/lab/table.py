@@ -20,7 +20,7 @@ from lpca.gatespec.model import CODEC_LATENTS
 from lpca.lab.results import Results
 from lpca.lab.summary import CodecSummary, Effect, Rate
 from lpca.report.markdown import code, plain, table
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 FORMAT = 1
 FILES = ("table.md", "table.csv", "forest.svg", "table.json")

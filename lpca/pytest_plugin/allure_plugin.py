@@ -14,7 +14,7 @@ from allure_commons.model2 import Attachment, Status, TestResult, TestResultCont
 
 from lpca.base import __version__
 from lpca.base.files import write_file, write_json
-from lpca.evidence import Evidence
+from lpca.evidence.model import Evidence
 from lpca.gate.plan import evidence_path, label_of
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin.allure_results import (
@@ -29,7 +29,7 @@ from lpca.pytest_plugin.allure_results import (
 )
 from lpca.pytest_plugin.cases import Case, case_of
 from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter, evidence_of
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 OWN_FIXTURES = ("lpca_runner", "gate_evidence", "criterion_result", "leak_result")
 """They are shown as steps with their true times, not as fixtures of whichever test came first."""

@@ -26,12 +26,12 @@ from allure_commons.model2 import (
 from allure_commons.types import AttachmentType, LabelType
 
 from lpca.base.numbers import counted
-from lpca.evidence import Evidence
+from lpca.evidence.model import Evidence
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import Criterion, Gate
 from lpca.pytest_plugin.cases import Case
 from lpca.report.markdown import criterion_numbers as shown_numbers
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 from lpca.validity.catalogue import CHECKS
 
 LEAST_FOR_A_CURVE = 2

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from lpca.evidence import Evidence, GateResult
+from lpca.evidence.model import Evidence, GateResult
 from lpca.gate.plan import label_of
 from lpca.gatespec.model import Position
 from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
 from lpca.report.layout import Level, annotation
 from lpca.report.markdown import conditions_table, criteria_table, plain, validity_line
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 LEVELS: Mapping[Verdict, Level] = {
     Verdict.FAIL: "error",

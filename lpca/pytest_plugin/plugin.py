@@ -14,7 +14,8 @@ import pytest
 
 from lpca.base.arguments import DEVICES, DTYPES, RECEIVER, parse_codec, parse_ks, parse_seed
 from lpca.base.errors import RequestError, RunError
-from lpca.evidence import Evidence, to_data
+from lpca.evidence.json_form import to_data
+from lpca.evidence.model import Evidence
 from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
 from lpca.gatespec.load import SpecError
 from lpca.gatespec.model import Spec
@@ -27,7 +28,7 @@ from lpca.pytest_plugin.verdicts import (
     criterion_properties,
     family_verdict,
 )
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 if TYPE_CHECKING:
     from lpca.gate.runner import Runner

@@ -14,15 +14,16 @@ import pytest
 
 from lpca.base.errors import ExitCode, RunError, worst
 from lpca.base.files import write_file
-from lpca.evidence import Evidence, exit_code, read_evidence
+from lpca.evidence.files import read_evidence
+from lpca.evidence.model import Evidence, exit_code
 from lpca.gate.plan import evidence_path, label_of, shown_with
 from lpca.gatespec.model import Gate, Spec
-from lpca.judge import judge_family
+from lpca.judge.decide import judge_family
 from lpca.judge.reader import table_of_evidence
 from lpca.pytest_plugin.cases import PROPERTY, key_of
 from lpca.report.layout import WIDTH, fitting, wrapped
 from lpca.report.terminal import coloured, gate_lines
-from lpca.stats import AnyOf, Verdict
+from lpca.stats.verdicts import AnyOf, Verdict
 
 Properties = list[tuple[str, str]]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from lpca.base.numbers import PERCENT, POINTS, amount, counted, level, number, span
-from lpca.evidence import CriterionResult, Evidence
+from lpca.evidence.model import CriterionResult, Evidence
 from lpca.gatespec.claims import unit_of
 
 _MARKS = re.compile(r"([\\|*_`\[\]{}<>#~])")

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from lpca.base.numbers import PERCENT, amount, level, span
-from lpca.evidence import CheckResult, CriterionResult, Evidence, GateResult
+from lpca.evidence.model import CheckResult, CriterionResult, Evidence, GateResult
 from lpca.report.markdown import criterion_numbers
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 COLOURS = {
     Verdict.PASS: "#1a7f37",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lpca.base.numbers import percent, points
-from lpca.evidence import CriterionResult
+from lpca.evidence.model import CriterionResult
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import TRUNCATED
 from lpca.judge.decide import advice
-from lpca.stats import Band, Claim, Difference, Equivalence, Truth, Verdict
+from lpca.stats.claims import Band, Claim, Difference, Equivalence
+from lpca.stats.truth import Truth
+from lpca.stats.verdicts import Verdict
 
 NOUNS = {
     "p0": "no message",

@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from lpca.base.numbers import PERCENT, amount, level, number, span
-from lpca.evidence import CodecFacts, CriterionResult, Evidence, Successes, to_data
+from lpca.evidence.json_form import to_data
+from lpca.evidence.model import CodecFacts, CriterionResult, Evidence, Successes
 from lpca.gatespec.claims import unit_of
 from lpca.report.layout import WIDTH, table, wrapped
 from lpca.report.sentences import closing, sentence, standing
-from lpca.stats import Verdict, wilson
+from lpca.stats.proportions import wilson
+from lpca.stats.verdicts import Verdict
 
 _VERDICTS = re.compile(f"({'|'.join(Verdict)}|FAILED)")
 COLOURS: Mapping[str, Mapping[str, bool]] = {

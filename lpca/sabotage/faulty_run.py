@@ -24,9 +24,9 @@ from lpca.gate.measure import STEPS, Steps, Subject, gate_ledger, measure
 from lpca.gate.plan import gate_episodes, task_of
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec
-from lpca.judge import judge
+from lpca.judge.decide import judge
 from lpca.receivers.model import Receiver
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity.ledger import GateLedger
 

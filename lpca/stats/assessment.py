@@ -71,7 +71,7 @@ def assess(
         TypeError: a claim that no sound method decides.
 
     Example:
-        >>> from lpca.stats import Difference
+        >>> from lpca.stats.claims import Difference
         >>> outcomes = {"normal": [1] * 40 + [0] * 10, "p0": [1] * 12 + [0] * 38}
         >>> seen = assess(Difference("normal", "p0", ">", 0.1), outcomes)
         >>> round(seen.estimate, 2), seen.holds
@@ -110,7 +110,7 @@ def assess_counts(
         TypeError: a claim that no sound method decides.
 
     Example:
-        >>> from lpca.stats import Equivalence
+        >>> from lpca.stats.claims import Equivalence
         >>> seen = assess_counts(Equivalence("embed", "p1", 0.05), PairedTable(200, 5, 5, 190))
         >>> seen.method, seen.holds
         ('two one-sided Tango score', True)

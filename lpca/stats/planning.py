@@ -68,7 +68,7 @@ def power(
         TypeError: a claim that no sound method decides.
 
     Example:
-        >>> from lpca.stats import Difference
+        >>> from lpca.stats.claims import Difference
         >>> above = Difference("normal", "p0", ">", 0.1)
         >>> round(power(above, Truth({"normal": 0.5, "p0": 0.25}), 200), 3)
         0.882
@@ -105,7 +105,7 @@ def required_n(
         TypeError: a claim that no sound method decides.
 
     Example:
-        >>> from lpca.stats import Equivalence
+        >>> from lpca.stats.claims import Equivalence
         >>> same = Truth({"embed": 0.8, "p1": 0.8}, discordant=0.0)
         >>> required_n(Equivalence("embed", "p1", 0.02), same)
         133
@@ -206,7 +206,7 @@ def gate_power(
         TypeError: a claim that no sound method decides.
 
     Example:
-        >>> from lpca.stats import Difference
+        >>> from lpca.stats.claims import Difference
         >>> truth = Truth({"normal": 0.5, "p0": 0.25, "shuffle": 0.1})
         >>> above = Difference("normal", "p0", ">", 0.1)
         >>> kept = Difference("normal", "shuffle", ">", 0.0)

@@ -62,7 +62,7 @@ def evalues(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> EValues:
         KeyError: a condition has no outcomes.
 
     Example:
-        >>> from lpca.stats import Difference
+        >>> from lpca.stats.claims import Difference
         >>> outcomes = {"normal": [1] * 40 + [0] * 10, "p0": [1] * 12 + [0] * 38}
         >>> decide_anytime([evalues(Difference("normal", "p0", ">", 0.1), outcomes)])
         [<Verdict.PASS: 'PASS'>]

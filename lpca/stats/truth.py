@@ -30,7 +30,7 @@ class Truth:
         ValueError: a number outside [0, 1].
 
     Example:
-        >>> from lpca.stats import Difference
+        >>> from lpca.stats.claims import Difference
         >>> Truth({"normal": 0.5, "p0": 0.25}).satisfies(Difference("normal", "p0", ">", 0.1))
         True
     """

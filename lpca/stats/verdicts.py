@@ -63,7 +63,9 @@ def decide(assessments: Sequence[Assessment]) -> list[Verdict]:
         The verdicts, in order.
 
     Example:
-        >>> from lpca.stats import Difference, PairedTable, assess_counts
+        >>> from lpca.stats.assessment import assess_counts
+        >>> from lpca.stats.claims import Difference
+        >>> from lpca.stats.tables import PairedTable
         >>> above = Difference("normal", "p0", ">", 0.1)
         >>> decide([assess_counts(above, PairedTable(a=20, b=60, c=5, d=15))])
         [<Verdict.PASS: 'PASS'>]
@@ -129,7 +131,9 @@ def any_of(
         ValueError: a repeated or undeclared k, or a k without criteria.
 
     Example:
-        >>> from lpca.stats import Difference, PairedTable, assess_counts
+        >>> from lpca.stats.assessment import assess_counts
+        >>> from lpca.stats.claims import Difference
+        >>> from lpca.stats.tables import PairedTable
         >>> above = Difference("normal", "p0", ">", 0.1)
         >>> found = any_of({4: [assess_counts(above, PairedTable(20, 60, 5, 15))]}, family=[4, 8])
         >>> str(found.verdict), {k: str(one) for k, one in found.verdicts.items()}

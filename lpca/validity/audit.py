@@ -15,9 +15,9 @@ from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, canonical_ids
-from lpca.evidence import ConditionNumbers
+from lpca.evidence.model import ConditionNumbers
 from lpca.gatespec.model import LATENT, Score
-from lpca.judge import OutcomeTable
+from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.forward import Context, Slot, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet, Task

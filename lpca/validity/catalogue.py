@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lpca.base.registry import Registry
-from lpca.evidence import CheckResult
+from lpca.evidence.model import CheckResult
 
 if TYPE_CHECKING:
     from lpca.validity.audit import Audit

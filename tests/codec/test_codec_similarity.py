@@ -8,7 +8,8 @@ import torch
 from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import COMPARED, Channel, similarity
-from lpca.evidence import Similarity, from_data, to_data
+from lpca.evidence.json_form import from_data, to_data
+from lpca.evidence.model import Similarity
 from lpca.receivers.model import Receiver
 from lpca.tasks.kinds.trip import Trip
 

@@ -11,7 +11,7 @@ import pytest
 from pages import ROOT
 
 from lpca.commands.cli import main
-from lpca.stats import wilson
+from lpca.stats.proportions import wilson
 
 DOCS = ROOT / "docs"
 WRITTEN = {

@@ -13,9 +13,10 @@ from drawn_evidence import CLAIMS, evidence
 from gate_project import ROOT
 
 from lpca.base.files import StorageError
-from lpca.evidence import EvidenceError, parse_evidence, read_evidence, write_evidence
+from lpca.evidence.files import parse_evidence, read_evidence, write_evidence
+from lpca.evidence.json_form import EvidenceError
 from lpca.gatespec.claims import parse_claim
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 RECORDS = sorted((ROOT / "docs" / "experiments").glob("*.json"))
 RECORDS = [path for path in RECORDS if "attempts" not in json.loads(path.read_text())]

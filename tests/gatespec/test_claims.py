@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lpca.gatespec.claims import ClaimError, parse_claim
 from lpca.gatespec.model import CONDITIONS
-from lpca.stats import (
+from lpca.stats.claims import (
     Approximate,
     Band,
     BoundsComparison,

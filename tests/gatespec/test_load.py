@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lpca.checker.check import check_spec
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import SpecError, load_spec, parse_spec
-from lpca.stats import Difference
+from lpca.stats.claims import Difference
 
 DEFAULT = Path(__file__).parents[2] / "gate_specs.yaml"
 SPEC = """\

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from whole_evidence import complete
 
 from lpca.gatespec.load import load_spec
-from lpca.judge import OutcomeError, OutcomeTable
 from lpca.judge.marginals import Marginals, pairing_range
+from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.judge.reader import read_outcomes
-from lpca.stats import PairedTable, Verdict, assess_counts
+from lpca.stats.assessment import assess_counts
+from lpca.stats.tables import PairedTable
+from lpca.stats.verdicts import Verdict
 
 ROOT = Path(__file__).parents[2]
 ROWS = [

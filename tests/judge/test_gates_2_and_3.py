@@ -13,10 +13,12 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from lpca.checker.check import check_spec
-from lpca.evidence import CriterionResult
+from lpca.evidence.model import CriterionResult
 from lpca.gatespec.load import load_spec
-from lpca.judge import OutcomeTable, judge
-from lpca.stats import Gain, Verdict
+from lpca.judge.decide import judge
+from lpca.judge.outcomes import OutcomeTable
+from lpca.stats.claims import Gain
+from lpca.stats.verdicts import Verdict
 
 ROOT = Path(__file__).parents[2]
 FILES = (ROOT / "gate_specs.yaml", ROOT / "examples" / "relay" / "gate_specs.yaml")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lpca.evidence import from_data, to_data
+from lpca.evidence.json_form import from_data, to_data
+from lpca.evidence.model import GateResult
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import (
@@ -19,8 +20,9 @@ from lpca.gatespec.model import (
     Sweep,
     TaskSpec,
 )
-from lpca.judge import GateResult, OutcomeError, OutcomeTable, judge, judge_gate, passes
-from lpca.stats import Verdict
+from lpca.judge.decide import judge, judge_gate, passes
+from lpca.judge.outcomes import OutcomeError, OutcomeTable
+from lpca.stats.verdicts import Verdict
 
 EVALUATION = Evaluation(n=50, score="likelihood", confidence=0.95, equivalence_confidence=0.90)
 HERE = Position("spec.yaml", 1, 1)

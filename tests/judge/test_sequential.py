@@ -5,8 +5,9 @@ import pytest
 
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Position, Sequential
-from lpca.judge import OutcomeTable, judge_family, judge_gate, look_sizes
-from lpca.stats import Verdict
+from lpca.judge.decide import judge_family, judge_gate, look_sizes
+from lpca.judge.outcomes import OutcomeTable
+from lpca.stats.verdicts import Verdict
 
 HERE = Position("spec.yaml", 1, 1)
 EVALUATION = Evaluation(200, "likelihood", 0.95, 0.90)

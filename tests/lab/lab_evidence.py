@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from whole_evidence import complete
 
-from lpca.stats import wilson
+from lpca.stats.proportions import wilson
 
 N = 60
 RATES = {"p0": 15, "p1": 54, "normal": 54, "null": 15, "random": 15, "shuffle": 3}

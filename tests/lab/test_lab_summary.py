@@ -17,7 +17,10 @@ from lpca.lab.summary import (
     not_measured,
     summary_of,
 )
-from lpca.stats import PairedTable, Verdict, mean_difference, tango
+from lpca.stats.proportions import tango
+from lpca.stats.scores import mean_difference
+from lpca.stats.tables import PairedTable
+from lpca.stats.verdicts import Verdict
 
 FLAT = [2.0, 2.2, 1.8, 2.1, 1.9] * 8
 SAME = {"normal": 3.0, "shuffle": 3.0}

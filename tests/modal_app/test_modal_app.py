@@ -10,8 +10,8 @@ import sys
 import pytest
 from gate_project import BASE, HEAD, MAIN, ROOT
 
-from lpca.evidence import parse_evidence
-from lpca.stats import Verdict
+from lpca.evidence.files import parse_evidence
+from lpca.stats.verdicts import Verdict
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("modal") is None, reason="modal is not installed: lpca[modal]"

@@ -6,7 +6,7 @@ from whole_evidence import typed
 
 from lpca.gatespec.model import Criterion, Gate, Position
 from lpca.pytest_plugin.cases import Case
-from lpca.stats import Difference
+from lpca.stats.claims import Difference
 
 CRITERION = Criterion(
     id="above_null",

@@ -9,10 +9,11 @@ from gate_project import BASE, HEAD, MAIN
 from whole_evidence import complete
 
 from lpca.base.hashing import hash_data
-from lpca.evidence import to_data
+from lpca.evidence.json_form import to_data
 from lpca.gatespec.load import load_spec
-from lpca.judge import OutcomeTable, judge
-from lpca.stats import wilson
+from lpca.judge.decide import judge
+from lpca.judge.outcomes import OutcomeTable
+from lpca.stats.proportions import wilson
 from lpca.validity.catalogue import CHECKS
 
 RATES = {"p0": 25, "p1": 90, "embed": 90, "normal": 95}

@@ -12,7 +12,7 @@ from allure_commons import model2
 from allure_commons.model2 import Status, StatusDetails
 from allure_evidence import CASE, CHECK, CRITERION, GATE, evidence
 
-from lpca.evidence import to_data
+from lpca.evidence.json_form import to_data
 from lpca.pytest_plugin.allure_plugin import CATEGORIES, environment, executor
 from lpca.pytest_plugin.allure_results import (
     Outcome,
@@ -28,7 +28,7 @@ from lpca.pytest_plugin.allure_results import (
     steps_of,
     verdict_result,
 )
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 SUBJECT = Subject("stub", "trip", 5)
 CLASSES = {

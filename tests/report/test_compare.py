@@ -10,11 +10,11 @@ import pytest
 from made_evidence import evidence, outcomes, save, signed
 
 from lpca.commands.cli import main
-from lpca.evidence import parse_evidence
+from lpca.evidence.files import parse_evidence
 from lpca.report.attempts.compare import compare as compare_typed
 from lpca.report.attempts.kept import RecordError
 from lpca.report.attempts.kept import compact as compact_typed
-from lpca.stats import tango_test
+from lpca.stats.proportions import tango_test
 
 A_NORMAL = [True] * 50 + [False] * 10
 B_NORMAL = [False] * 12 + [True] * 45 + [False] * 3

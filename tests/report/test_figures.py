@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from lpca.evidence import EvidenceError, parse_evidence
+from lpca.evidence.files import parse_evidence
+from lpca.evidence.json_form import EvidenceError
 from lpca.report import figures
 from lpca.report.figures import FORMATS, FigureError, render, scales_figure, svg
 
@@ -26,7 +27,7 @@ HOSTILE = "axes.facecolor: red\nsvg.hashsalt: theirs\nfont.size: 30\nfigure.dpi:
 DIGESTS = """
 import hashlib, sys
 from drawn_evidence import evidence
-from lpca.evidence import parse_evidence
+from lpca.evidence.files import parse_evidence
 from lpca.report.figures import FORMATS, gate_figure, render, similarity_figure, training_figure
 found = parse_evidence(evidence())
 figures = gate_figure(found), similarity_figure(found.similarity, "main"), training_figure(found)

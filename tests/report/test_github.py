@@ -21,7 +21,7 @@ from lpca.pytest_plugin.github import (
 )
 from lpca.pytest_plugin.verdicts import VerdictReporter
 from lpca.report.layout import annotation
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 WRONG = """
   wrong:

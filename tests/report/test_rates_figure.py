@@ -12,7 +12,8 @@ import pytest
 from drawn_evidence import RATES, N, evidence, invalid
 from matplotlib.figure import Figure
 
-from lpca.evidence import Evidence, parse_evidence
+from lpca.evidence.files import parse_evidence
+from lpca.evidence.model import Evidence
 from lpca.report import figures
 from lpca.report.figures import FigureError, svg
 from lpca.report.figures.capability import MESSAGE_KINDS, of_one_curve

@@ -10,7 +10,7 @@ from gate_project import BASE, ROOT
 from made_evidence import SECRET, evidence, outcomes, save, signed
 
 from lpca.commands.cli import main
-from lpca.evidence import parse_evidence
+from lpca.evidence.files import parse_evidence
 from lpca.report.attempts.kept import RECORD
 from lpca.report.attempts.page import next_steps
 from lpca.report.figures import gate_figure, svg

@@ -7,16 +7,18 @@ from pathlib import Path
 import pytest
 from whole_evidence import typed
 
-from lpca.evidence import to_data
+from lpca.evidence.json_form import to_data
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import load_spec
-from lpca.judge import OutcomeTable, judge
+from lpca.judge.decide import judge
+from lpca.judge.outcomes import OutcomeTable
 from lpca.pytest_plugin.verdicts import GateVerdict, family_verdict
 from lpca.report.layout import fitting, wrapped
 from lpca.report.sentences import meaning
 from lpca.report.terminal import coloured
 from lpca.report.terminal import gate_lines as typed_lines
-from lpca.stats import Verdict, wilson
+from lpca.stats.proportions import wilson
+from lpca.stats.verdicts import Verdict
 
 SPEC = """
 version: 1

@@ -13,23 +13,12 @@ import numpy as np
 from references import agresti_min, bonett_price, clopper_pearson, newcombe, ratio_bonett_price
 from scipy.special import gammaln, xlogy
 
-from lpca.stats import (
-    Difference,
-    Equivalence,
-    Gain,
-    Interval,
-    PairedTable,
-    Rate,
-    Ratio,
-    Truth,
-    ValueCounts,
-    gain_interval,
-    gain_support,
-    power,
-    ratio_score,
-    tango,
-    wilson,
-)
+from lpca.stats.claims import Difference, Equivalence, Gain, Rate, Ratio
+from lpca.stats.gain import ValueCounts, gain_interval, gain_support
+from lpca.stats.planning import power
+from lpca.stats.proportions import ratio_score, tango, wilson
+from lpca.stats.tables import Interval, PairedTable
+from lpca.stats.truth import Truth
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,13 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from lpca.stats import (
-    Equivalence,
-    Interval,
-    PairedTable,
-    assess_counts,
-    log_betting_evalue,
-    tango_test,
-    wilson,
-)
+from lpca.stats.assessment import assess_counts
+from lpca.stats.claims import Equivalence
 from lpca.stats.normal import OneSided, z_value
 from lpca.stats.planning import Counts
-from lpca.stats.tables import check_counts
+from lpca.stats.proportions import tango_test, wilson
+from lpca.stats.sequential import log_betting_evalue
+from lpca.stats.tables import Interval, PairedTable, check_counts
 
 TwoSided = Literal["two-sided", "greater", "less"]
 Array = npt.NDArray[np.float64]

@@ -14,20 +14,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from lpca.stats import (
-    Band,
-    Claim,
-    Difference,
-    Gain,
-    Rate,
-    Ratio,
-    Truth,
-    assess,
-    decide_anytime,
-    evalues,
-    obrien_fleming,
-)
-from lpca.stats.truth import joint
+from lpca.stats.assessment import assess
+from lpca.stats.claims import Band, Claim, Difference, Gain, Rate, Ratio
+from lpca.stats.sequential import decide_anytime, evalues, obrien_fleming
+from lpca.stats.truth import Truth, joint
 from lpca.stats.verdicts import Verdict
 
 ALPHA = 0.025

@@ -4,7 +4,9 @@ import measure_coverage as measured
 import pytest
 from references import clopper_pearson, newcombe
 
-from lpca.stats import Difference, Equivalence, Interval, tango, wilson
+from lpca.stats.claims import Difference, Equivalence
+from lpca.stats.proportions import tango, wilson
+from lpca.stats.tables import Interval
 
 
 def test_samples_are_all_there():

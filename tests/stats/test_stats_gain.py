@@ -10,19 +10,11 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import ndtri
 
-from lpca.stats import (
-    Gain,
-    PairedTable,
-    ValueCounts,
-    assess_counts,
-    gain_counts,
-    gain_interval,
-    gain_support,
-    gain_test,
-    tango,
-    tango_test,
-    wilson,
-)
+from lpca.stats.assessment import assess_counts
+from lpca.stats.claims import Gain
+from lpca.stats.gain import ValueCounts, gain_counts, gain_interval, gain_support, gain_test
+from lpca.stats.proportions import tango, tango_test, wilson
+from lpca.stats.tables import PairedTable
 
 fractions = st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0])
 confidences = st.floats(0.5, 0.999)

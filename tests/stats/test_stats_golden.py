@@ -9,8 +9,18 @@ from typing import Any
 import pytest
 import references
 
-from lpca import stats
-from lpca.stats import PairedTable
+from lpca.stats.proportions import (
+    mcnemar,
+    min_n_equivalence,
+    ratio_score,
+    ratio_test,
+    tango,
+    wilson,
+    wilson_threshold,
+)
+from lpca.stats.scores import mean_difference
+from lpca.stats.tables import Interval, PairedTable
+from lpca.stats.verdicts import holm
 
 GOLDEN = json.loads((Path(__file__).parent / "golden_statistics.json").read_text())
 
@@ -19,7 +29,7 @@ def table_of(inputs: dict[str, Any]) -> PairedTable:
     return PairedTable(*(inputs[cell] for cell in "abcd"))
 
 
-def on_table(interval: Callable[[PairedTable, float], stats.Interval]) -> Callable[..., Any]:
+def on_table(interval: Callable[[PairedTable, float], Interval]) -> Callable[..., Any]:
     return lambda inputs: list(asdict(interval(table_of(inputs), inputs["conf"])).values())
 
 
@@ -45,14 +55,14 @@ def paired_t(inputs: dict[str, Any]) -> dict[str, Any]:
 
     test, limits = (
         ttest_1samp(inputs["diff"], 0.0),
-        stats.mean_difference(inputs["diff"], method="t"),
+        mean_difference(inputs["diff"], method="t"),
     )
     return {"t": test.statistic, "p": test.pvalue, "ci": [limits.low, limits.high]}
 
 
 def pass_by_overlap(inputs: dict[str, Any]) -> int:
-    reference = stats.wilson(inputs["k_ref"], inputs["n"], inputs["conf"]).low
-    ceilings = (stats.wilson(k, inputs["n"], inputs["conf"]).high for k in range(inputs["n"]))
+    reference = wilson(inputs["k_ref"], inputs["n"], inputs["conf"]).low
+    ceilings = (wilson(k, inputs["n"], inputs["conf"]).high for k in range(inputs["n"]))
     return sum(high < reference for high in ceilings) - 1
 
 
@@ -76,16 +86,16 @@ def two_sample_n(inputs: dict[str, Any]) -> float:
 
 
 METHODS: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "tango_paired_diff_ci": on_table(stats.tango),
+    "tango_paired_diff_ci": on_table(tango),
     "newcombe_paired_diff_ci_method10": on_table(references.newcombe),
     "bonett_price_paired_diff_ci": on_table(references.bonett_price),
     "agresti_min_paired_diff_ci": on_table(references.agresti_min),
-    "tang_nam_blackwelder_paired_ratio_score_ci": on_table(stats.ratio_score),
+    "tang_nam_blackwelder_paired_ratio_score_ci": on_table(ratio_score),
     "bonett_price_paired_ratio_hybrid_wilson_ci": on_table(references.ratio_bonett_price),
-    "mcnemar_exact_two_sided": lambda i: stats.mcnemar(table_of(i), "exact"),
-    "mcnemar_midp_two_sided": lambda i: stats.mcnemar(table_of(i), "midp"),
-    "mcnemar_asymptotic_no_cc": lambda i: stats.mcnemar(table_of(i), "asymptotic"),
-    "wilson": lambda i: list(asdict(stats.wilson(i["k"], i["n"], i["conf"])).values()),
+    "mcnemar_exact_two_sided": lambda i: mcnemar(table_of(i), "exact"),
+    "mcnemar_midp_two_sided": lambda i: mcnemar(table_of(i), "midp"),
+    "mcnemar_asymptotic_no_cc": lambda i: mcnemar(table_of(i), "asymptotic"),
+    "wilson": lambda i: list(asdict(wilson(i["k"], i["n"], i["conf"])).values()),
     "clopper_pearson": lambda i: list(
         asdict(references.clopper_pearson(i["k"], i["n"], i["conf"])).values()
     ),
@@ -95,8 +105,8 @@ METHODS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "tost_paired_tango_score": lambda i: asdict(
         references.tost(table_of(i), i["margin"], i["alpha"])
     ),
-    "paired_ratio_score_test_greater": lambda i: stats.ratio_test(table_of(i), i["phi0"]),
-    "holm": lambda i: stats.holm(i["p"]),
+    "paired_ratio_score_test_greater": lambda i: ratio_test(table_of(i), i["phi0"]),
+    "holm": lambda i: holm(i["p"]),
     "simes-hochberg": adjusted_by("simes-hochberg"),
     "fdr_bh": adjusted_by("fdr_bh"),
     "bonferroni": adjusted_by("bonferroni"),
@@ -116,8 +126,8 @@ METHODS: dict[str, Callable[[dict[str, Any]], Any]] = {
     ),
     "wilcoxon_signed_rank_exact_two_sided": wilcoxon,
     "max_k_with_wilson_high_below_wilson_low": pass_by_overlap,
-    "min_k_wilson_low_ge": lambda i: stats.wilson_threshold(i["n"], i["threshold"], i["conf"]),
-    "min_n_tost_tango_zero_discordant": lambda i: stats.min_n_equivalence(i["margin"], i["alpha"]),
+    "min_k_wilson_low_ge": lambda i: wilson_threshold(i["n"], i["threshold"], i["conf"]),
+    "min_n_tost_tango_zero_discordant": lambda i: min_n_equivalence(i["margin"], i["alpha"]),
 }
 
 

@@ -10,9 +10,16 @@ from references import agresti_min, bonett_price, newcombe, tost
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from lpca.stats import Interval, PairedTable, mcnemar, min_n_equivalence, tango, tango_test
 from lpca.stats.normal import first_not, z_value
-from lpca.stats.proportions import tango_excess, tango_variance
+from lpca.stats.proportions import (
+    mcnemar,
+    min_n_equivalence,
+    tango,
+    tango_excess,
+    tango_test,
+    tango_variance,
+)
+from lpca.stats.tables import Interval, PairedTable
 
 LOPSIDED = [
     (1, 1, 7, 12),

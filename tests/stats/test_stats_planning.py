@@ -12,24 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from references import power_mcnemar_exact_directional
 
-from lpca.stats import (
-    Approximate,
-    Band,
-    Difference,
-    Equivalence,
-    Gain,
-    Rate,
-    Ratio,
-    Truth,
-    assess,
-    gate_power,
-    min_n_equivalence,
-    power,
-    required_n,
-    wilson_threshold,
-)
-from lpca.stats.planning import Counts
-from lpca.stats.truth import joint
+from lpca.stats.assessment import assess
+from lpca.stats.claims import Approximate, Band, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.stats.planning import Counts, gate_power, power, required_n
+from lpca.stats.proportions import min_n_equivalence, wilson_threshold
+from lpca.stats.truth import Truth, joint
 
 TRUTH = Truth({"x": 0.8, "y": 0.3, "z": 0.25}, correlation=0.4)
 CLAIMS = [
@@ -277,19 +264,25 @@ def test_input_that_is_none_is_refused():
 
 CHECK_PATH = """
 import sys
-from lpca import stats
-from lpca.stats import Band, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.stats import gain, scores, sequential
+from lpca.stats.assessment import assess_counts
+from lpca.stats.claims import Band, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.stats.planning import power, required_n
+from lpca.stats.proportions import min_n_equivalence, tango, tango_test, wilson, wilson_threshold
+from lpca.stats.tables import PairedTable
+from lpca.stats.truth import Truth
+from lpca.stats.verdicts import holm
 assert "numpy" not in sys.modules, "importing lpca.stats must not load numpy"
-table = stats.PairedTable(10, 6, 2, 12)
-stats.wilson(3, 9), stats.tango(table), stats.tango_test(table)
-stats.assess_counts(Equivalence("x", "y", 0.1), table)
-stats.min_n_equivalence(0.1), stats.wilson_threshold(50, 0.3), stats.holm([0.1, 0.2])
+table = PairedTable(10, 6, 2, 12)
+wilson(3, 9), tango(table), tango_test(table)
+assess_counts(Equivalence("x", "y", 0.1), table)
+min_n_equivalence(0.1), wilson_threshold(50, 0.3), holm([0.1, 0.2])
 assert "numpy" not in sys.modules, "closed forms must not load numpy"
-truth = stats.Truth({"x": 0.8, "y": 0.3, "z": 0.25})
+truth = Truth({"x": 0.8, "y": 0.3, "z": 0.25})
 for claim in (Difference("x", "y", ">", 0.1), Equivalence("y", "z", 0.3), Band("y", 0.1, 0.5),
               Rate("x", ">", 0.5), Gain("x", "y", "z", 0.5), Ratio("x", "y", ">", 1.0)):
-    stats.power(claim, truth, 40)
-    stats.required_n(claim, truth)
+    power(claim, truth, 40)
+    required_n(claim, truth)
 heavy = {"scipy", "statsmodels", "torch"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from references import clopper_pearson
 from scipy.stats import binomtest, norm
 
-from lpca.stats import rate_test, wilson, wilson_threshold
+from lpca.stats.proportions import rate_test, wilson, wilson_threshold
 
 counts = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 confidences = st.floats(0.5, 0.999)

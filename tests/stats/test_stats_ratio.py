@@ -9,7 +9,8 @@ from references import ratio_bonett_price
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
-from lpca.stats import PairedTable, ratio_score, ratio_test
+from lpca.stats.proportions import ratio_score, ratio_test
+from lpca.stats.tables import PairedTable
 
 cells = st.integers(0, 50)
 tables = st.builds(lambda a, b, c, d: PairedTable(a, b, c, d + 1), cells, cells, cells, cells)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from references import sign_flip_test
 
-from lpca.stats import mean_difference
+from lpca.stats.scores import mean_difference
 
 LOPSIDED = [0.01, 0.02, -0.5, 3.0, 0.0, 0.4, 0.4, -0.02, 7.5]
 

@@ -11,21 +11,15 @@ from references import betting_evalue, log_sign_evalue, sign_evalue
 from scipy.integrate import quad
 from scipy.stats import beta, betabinom, binom, multinomial
 
-from lpca.stats import (
-    Approximate,
-    Band,
-    Difference,
-    Equivalence,
+from lpca.stats.claims import Approximate, Band, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.stats.sequential import (
     EValues,
-    Gain,
-    Rate,
-    Ratio,
-    Verdict,
     decide_anytime,
     evalues,
     log_betting_evalue,
     obrien_fleming,
 )
+from lpca.stats.verdicts import Verdict
 
 counts = st.integers(0, 60)
 

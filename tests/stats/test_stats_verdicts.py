@@ -7,27 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from lpca.stats import (
+from lpca.stats.assessment import Assessment, assess, assess_counts
+from lpca.stats.claims import (
     Approximate,
-    Assessment,
     Band,
     BoundsComparison,
     Difference,
     Equivalence,
     Gain,
-    Interval,
-    PairedTable,
-    Proportion,
     Rate,
     Ratio,
-    Verdict,
-    any_of,
-    assess,
-    assess_counts,
-    decide,
-    gate_verdict,
-    holm,
 )
+from lpca.stats.tables import Interval, PairedTable, Proportion
+from lpca.stats.verdicts import Verdict, any_of, decide, gate_verdict, holm
 
 PASS, FAIL, INCONCLUSIVE, INVALID, NOT_MEASURED = (
     Verdict.PASS,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from whole_evidence import complete
 
 from lpca.commands.cli import main
-from lpca.judge import OutcomeError, OutcomeTable
+from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.judge.reader import read_outcomes
 
 ROOT = Path(__file__).parents[2]

@@ -28,7 +28,7 @@ from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import CONDITIONS, Setting, SlotMaker, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome
-from lpca.evidence import CheckResult
+from lpca.evidence.model import CheckResult
 from lpca.gatespec.model import LATENT
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver

@@ -21,12 +21,12 @@ from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.conditions.builtin import beginning, structured
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome
-from lpca.evidence import CheckResult, ConditionNumbers
+from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gatespec.model import CONDITIONS, TEXTS, TRUNCATED
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.stats import Interval
+from lpca.stats.tables import Interval
 from lpca.tasks import TaskError
 from lpca.tasks.kinds.relay import Relay
 from lpca.tasks.kinds.trip import Trip

@@ -28,7 +28,7 @@ from lpca.lab.results import (
     measure_there,
     order_of,
 )
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 from lpca.validity.ledger import GateLedger, add_entry
 
 SCHEME = "ray"

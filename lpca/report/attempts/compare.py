@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lpca.evidence import Evidence, KeptEpisode
+from lpca.evidence.model import Evidence, KeptEpisode
 from lpca.gatespec.model import Score
 from lpca.report.attempts.kept import TEXT_CONDITIONS, RecordError, content_hash, prompt_hash
-from lpca.stats import Interval, PairedTable, mcnemar, tango
+from lpca.stats.proportions import mcnemar, tango
+from lpca.stats.tables import Interval, PairedTable
 
 CONFIDENCE = 0.95
 

@@ -12,7 +12,8 @@ from typing import Any
 from lpca.base.files import cache_dir, locked, read_json, write_bytes, write_text
 from lpca.base.hashing import hash_data
 from lpca.base.numbers import PERCENT, amount
-from lpca.evidence import Evidence, to_data
+from lpca.evidence.json_form import to_data
+from lpca.evidence.model import Evidence
 from lpca.gatespec.model import Spec
 from lpca.report.attempts import kept as keeping
 from lpca.report.attempts import page, published

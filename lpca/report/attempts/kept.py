@@ -16,16 +16,9 @@ from typing import Any
 from lpca.base.errors import UserError
 from lpca.base.files import StorageError, read_json, write_file
 from lpca.base.hashing import hash_data
-from lpca.evidence import (
-    EpisodeOutcome,
-    Evidence,
-    EvidenceError,
-    KeptEpisode,
-    from_data,
-    is_evidence,
-    parse_evidence,
-    to_data,
-)
+from lpca.evidence.files import is_evidence, parse_evidence
+from lpca.evidence.json_form import EvidenceError, from_data, to_data
+from lpca.evidence.model import EpisodeOutcome, Evidence, KeptEpisode
 
 RECORD = "record"
 """The key that marks a file of this module: evidence or a published attempt, and this beside it."""

@@ -6,10 +6,11 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lpca.evidence import CodecFacts, CriterionResult, Evidence, to_data
+from lpca.evidence.json_form import to_data
+from lpca.evidence.model import CodecFacts, CriterionResult, Evidence
 from lpca.report.attempts.kept import Attempt, RecordFacts
 from lpca.report.markdown import code, conditions_table, criteria_table, plain, table, validity_line
-from lpca.stats import Verdict
+from lpca.stats.verdicts import Verdict
 
 _RESULTS = {True: "passed", False: "**FAILED**", None: "did not apply"}
 LEDGER_CHECKS = ("ledger_intact", "checkpoints_accounted", "looks_accounted")

@@ -10,12 +10,12 @@ from lpca.base.hashing import hash_file
 from lpca.base.numbers import PERCENT, UNITS, counted, percent, span
 from lpca.gatespec.claims import unit_of
 from lpca.gatespec.model import CONDITIONS, Spec
-from lpca.judge import OutcomeError
 from lpca.judge.marginals import Attempt, attempts_of, pairing_range
+from lpca.judge.outcomes import OutcomeError
 from lpca.report.attempts.kept import AttemptId, Published, RecordError, facts_of
 from lpca.report.attempts.page import document, notes
 from lpca.report.markdown import code, plain, table
-from lpca.stats import wilson
+from lpca.stats.proportions import wilson
 
 _TOLD_ELSEWHERE = ("id", "date", "status", "results", "faults", "fixes_decided", "proposed")
 _NOT_READ = "Published as INVALID: these numbers are here for the record, not as a result."

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lpca.base.numbers import level
-from lpca.evidence import Evidence
+from lpca.evidence.model import Evidence
 from lpca.gatespec.model import TRUNCATED
 from lpca.report.figures.style import (
     BLUE,
@@ -31,7 +31,7 @@ from lpca.report.figures.style import (
     receiver_of,
     set_title,
 )
-from lpca.stats import Interval
+from lpca.stats.tables import Interval
 
 REFERENCES: Mapping[str, tuple[str, Any]] = MappingProxyType(
     {"p1": (BLUE, "-"), "p0": (MUTED, (0, (5, 2))), "shuffle": (PURPLE, (0, (1, 1.5)))}

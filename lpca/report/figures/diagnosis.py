@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from lpca.evidence import Evidence, Similarity
+from lpca.evidence.model import Evidence, Similarity
 from lpca.report.figures.style import (
     BLUE,
     FAINT,

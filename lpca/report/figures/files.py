@@ -10,7 +10,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lpca.base.files import read_json, write_bytes
-from lpca.evidence import Evidence, read_evidence
+from lpca.evidence.files import read_evidence
+from lpca.evidence.model import Evidence
 from lpca.report.figures.capability import (
     capability_figure,
     has_rates,

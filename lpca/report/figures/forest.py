@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from lpca.base.numbers import PERCENT, POINTS, RATIO, Unit, level, number
-from lpca.evidence import CriterionResult, Evidence
+from lpca.evidence.model import CriterionResult, Evidence
 from lpca.report.figures.page import (
     LEFT,
     LINE,
@@ -26,7 +26,8 @@ from lpca.report.figures.page import (
     write_right,
 )
 from lpca.report.figures.style import FAINT, GROUND, INK, MARKS, MUTED, draw_mark
-from lpca.stats import Band, Claim, Interval, Rate, Ratio, beyond
+from lpca.stats.claims import Band, Claim, Rate, Ratio, beyond
+from lpca.stats.tables import Interval
 
 Scale = Literal["rate", "difference", "ratio"]
 UNITS: Mapping[Scale, Unit] = MappingProxyType(

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lpca.base.numbers import PERCENT, amount, level
-from lpca.evidence import Evidence
+from lpca.evidence.model import Evidence
 from lpca.report.figures.forest import criterion_rows, forest_blocks
 from lpca.report.figures.page import LINE, PLOT, Block, page, wrapped, write_left
 from lpca.report.figures.style import (

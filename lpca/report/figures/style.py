@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lpca.base.errors import RequestError
-from lpca.evidence import Evidence
+from lpca.evidence.model import Evidence
 from lpca.gatespec.claims import ClaimError
 from lpca.judge.outcomes import printable
 

@@ -11,7 +11,7 @@ from lpca.codec.checkpoint import trained_episodes
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.evaluate import Evaluated
 from lpca.gatespec.model import Filter
-from lpca.judge import OutcomeTable
+from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.forward import Slot
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun

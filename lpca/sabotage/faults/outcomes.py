@@ -14,7 +14,7 @@ from lpca.base.hashing import hash_data
 from lpca.codec.store import Request
 from lpca.evaluation.block import Job, read_outcomes
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, named_option
-from lpca.evidence import ConditionNumbers
+from lpca.evidence.model import ConditionNumbers
 from lpca.receivers import TokenRows
 from lpca.receivers.forward import Reading
 from lpca.receivers.model import Receiver

@@ -16,7 +16,8 @@ from lpca.gatespec.model import Sweep
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun
 from lpca.sabotage.spoilt import embedding_noise, spoil_codec
-from lpca.stats import Approximate, BoundsComparison, Difference, Ratio, Verdict
+from lpca.stats.claims import Approximate, BoundsComparison, Difference, Ratio
+from lpca.stats.verdicts import Verdict
 
 MARGINS = (0.8, 0.78, 0.75, 0.73)
 CHECKPOINTS, SCALES, SIZES = 10, (0.5, 0.75, 1.25, 1.5), (120, 140, 160, 180)
