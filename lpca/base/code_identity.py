@@ -37,7 +37,6 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
 from types import ModuleType
 
 from lpca.base import PACKAGE
@@ -65,6 +64,7 @@ class Closures:
     def __init__(self, sources: Sources | None = None) -> None:
         self.sources = sources or Sources()
         self._units: dict[ast.AST, Unit] = {}
+        self._hashes: dict[Asked, str] = {}
 
     def reread(self, module: str, text: str) -> Closures:
         """Return the same with another text of one module."""
@@ -77,28 +77,35 @@ class Closures:
         self, roots: Iterable[object], resolved: Mapping[str, Collection[str]] | None = None
     ) -> str:
         """Return the SHA-256 of the roots' closure; as `code_hash`."""
-        return self._walked(roots, resolved).hash()
+        entries = sorted((resolved or {}).items())
+        asked = tuple(map(symbol_of, roots)), tuple((kind, tuple(names)) for kind, names in entries)
+        if asked not in self._hashes:
+            self._hashes[asked] = _Walk(self, *asked).hash()
+        return self._hashes[asked]
 
     def closure(
         self, roots: Iterable[object], resolved: Mapping[str, Collection[str]] | None = None
     ) -> frozenset[Symbol]:
         """Return everything that counts in a hash; as `code_hash`."""
-        return frozenset(self._walked(roots, resolved).numbers)
-
-    def _walked(
-        self, roots: Iterable[object], resolved: Mapping[str, Collection[str]] | None
-    ) -> _Walk:
-        walk = _Walk(self, resolved or {})
-        for root in roots:
-            walk.meet(symbol_of(root))
-        walk.go()
-        return walk
+        walk = _Walk(self, tuple(map(symbol_of, roots)), tuple((resolved or {}).items()))
+        return frozenset(walk.numbers)
 
     def unit(self, module: Module, statement: ast.stmt | ast.expr) -> Unit:
         """Return the normal form of a statement at the top of a module, or of an entry."""
         if statement not in self._units:
             self._units[statement] = Writer(self.sources, module).written(statement)
         return self._units[statement]
+
+    def forget_outside(self, package: str) -> None:
+        """Read what stands outside a package again when it is next asked for."""
+        self.sources.forget_outside(package)
+        self._hashes.clear()
+
+
+Asked = tuple[tuple[Symbol, ...], tuple[tuple[str, Collection[str]], ...]]
+"""Roots, and by a registry's kind the names of the entries that are used."""
+_PRESENT = Closures()
+_READ: ContextVar[Closures] = ContextVar("read", default=_PRESENT)
 
 
 def code_hash(*roots: object, resolved: Mapping[str, Collection[str]] | None = None) -> str:
@@ -116,18 +123,13 @@ def code_hash(*roots: object, resolved: Mapping[str, Collection[str]] | None = N
         >>> code_hash(code_hash) == code_hash(code_hash)
         True
     """
-    closures = _READ.get()
-    if closures is not None:
-        return closures.hash(roots, resolved)
-    entries = tuple((kind, tuple(names)) for kind, names in sorted((resolved or {}).items()))
-    return _of_this_process(tuple(symbol_of(root) for root in roots), entries)
+    return _READ.get().hash(roots, resolved)
 
 
 def code_hash_anew(*roots: object) -> str:
     """As `code_hash`, of the files outside this package as they are now: a user changes hers."""
-    closures = _closures()
-    closures.sources.forget_outside(PACKAGE.name)
-    return closures.hash(roots)
+    _PRESENT.forget_outside(PACKAGE.name)
+    return _PRESENT.hash(roots)
 
 
 @contextmanager
@@ -138,21 +140,6 @@ def reading(closures: Closures) -> Iterator[None]:
         yield
     finally:
         _READ.reset(before)
-
-
-_READ: ContextVar[Closures | None] = ContextVar("read", default=None)
-
-
-@cache
-def _of_this_process(
-    roots: tuple[Symbol, ...], resolved: tuple[tuple[str, tuple[str, ...]], ...]
-) -> str:
-    return _closures().hash(roots, dict(resolved))
-
-
-@cache
-def _closures() -> Closures:
-    return Closures()
 
 
 def symbol_of(what: object) -> Symbol:
@@ -169,28 +156,26 @@ def symbol_of(what: object) -> Symbol:
 
 
 class _Walk:
-    """A closure on its way: symbols are numbered as they are met."""
+    """A closure: symbols are numbered as they are met. LookupError for a root without source."""
 
-    def __init__(self, closures: Closures, resolved: Mapping[str, Collection[str]]) -> None:
-        self.closures, self.resolved = closures, resolved
+    def __init__(
+        self,
+        closures: Closures,
+        roots: Sequence[Symbol],
+        resolved: Sequence[tuple[str, Collection[str]]],
+    ) -> None:
+        self.closures, self.sources, self.resolved = closures, closures.sources, dict(resolved)
         self.numbers: dict[Symbol, int] = {}
         self._waiting: deque[Symbol] = deque()
         self._annotated: deque[Symbol] = deque()
         self._tokens: list[Token] = []
         self._units: dict[Symbol, list[Unit]] = {}
-        self._roots: list[Symbol] = []
-
-    def meet(self, symbol: Symbol) -> None:
-        """Enter a root; LookupError where there is no source of it."""
-        sources = self.closures.sources
-        whole = symbol.name == WHOLE and sources.module(symbol.module)
-        if not whole and symbol not in sources.resolve(symbol.module, symbol.name):
-            raise LookupError(f"no source of {symbol.module}.{symbol.name} is followed")
-        self._number(symbol)
-        self._roots.append(symbol)
-
-    def go(self) -> None:
-        """Walk to the end."""
+        self._roots = roots
+        for root in roots:
+            whole = root.name == WHOLE and self.sources.module(root.module)
+            if not whole and root not in self.sources.resolve(root.module, root.name):
+                raise LookupError(f"no source of {root.module}.{root.name} is followed")
+            self._number(root)
         while self._waiting or self._annotated:
             # what annotations alone name comes last: a further annotation renumbers nothing else
             if self._waiting:
@@ -225,59 +210,51 @@ class _Walk:
 
     def _enter(self, symbol: Symbol) -> None:
         self._tokens += ["define", symbol]
-        module = self.closures.sources.module(symbol.module)
+        module = self.sources.module(symbol.module)
         if module is None:
             return
-        if symbol.name == EFFECTS:
-            statements = module.effects
-        elif symbol.name == WHOLE:
-            statements = module.statements
-            self._enter_imported(module)
-        else:
-            statements = module.bound.get(symbol.name, [])
-        kind = self._kind(module, symbol, statements)
-        if kind is not None:
-            self._enter_registry(symbol, module, kind)
-        else:
-            for statement in statements:
+        if symbol.name == WHOLE:
+            # what modules do when they are imported counts where a whole module imports them
+            for what in (what for names in module.imported.values() for what in names):
+                self._effects_of(self.sources.module(what.module))
+            for statement in module.statements:
                 self._add(symbol, module, statement)
+            return
+        named = module.bound.get(symbol.name, [])
+        for statement in module.effects if symbol.name == EFFECTS else named:
+            self._add(symbol, module, statement)
+        kind = self._kind(module, named)
+        if kind is not None:
+            self._enter_registry(symbol, kind)
+        else:
             # what is entered elsewhere in a table or a dispatcher that is no registry
-            for place, one in self.closures.sources.registrations(symbol):
+            for place, one in self.sources.registrations(symbol):
                 self._add_entry(symbol, place, one.entry)
-        if module.effects and symbol.name != WHOLE:
-            self._number(Symbol(symbol.module, EFFECTS))
+        self._effects_of(module)
 
-    def _enter_imported(self, module: Module) -> None:
-        """What modules do when they are imported counts where a whole module imports them."""
-        for node in module.tree.body:
-            for _, what in module.imports_of(node):
-                other = self.closures.sources.module(what.module)
-                if other is not None and other.effects:
-                    self._number(Symbol(what.module, EFFECTS))
+    def _effects_of(self, module: Module | None) -> None:
+        if module and module.effects:
+            self._number(Symbol(module.name, EFFECTS))
 
-    def _kind(self, module: Module, symbol: Symbol, statements: Sequence[ast.stmt]) -> str | None:
+    def _kind(self, module: Module, statements: Sequence[ast.stmt]) -> str | None:
         """The kind of the registry that a name is; None where it is none."""
         value = getattr(statements[0], "value", None) if len(statements) == 1 else None
         if not isinstance(value, ast.Call) or not value.args:
             return None
         chain = dotted(value.func)
-        targets = self.closures.sources.resolve(module.name, chain[0]) if chain else ()
+        targets = self.sources.resolve(module.name, chain[0]) if chain else ()
         is_registry = any(
             isinstance(target, Symbol) and target.name == "Registry" for target in targets
         )
-        return text_of(value.args[0]) if is_registry and symbol.name != WHOLE else None
+        return text_of(value.args[0]) if is_registry else None
 
-    def _enter_registry(self, symbol: Symbol, module: Module, kind: str) -> None:
-        found = self.closures.sources.registrations(symbol)
+    def _enter_registry(self, symbol: Symbol, kind: str) -> None:
+        found = self.sources.registrations(symbol)
         known = {name for _, one in found for name in one.names or ()}
         wanted = self.resolved.get(kind)
         is_seen = any(one.names is None for _, one in found) or known.issuperset(wanted or ())
         if wanted is not None and not is_seen:
             wanted = None  # entered in a way that is not seen here: all of it counts
-        self._tokens += ["registry", repr(kind)]
-        # its order, and where its entries are looked for
-        for statement in module.bound[symbol.name]:
-            self._add(symbol, module, statement)
         named = [
             (name, place, one)
             for place, one in found
@@ -295,8 +272,7 @@ class _Walk:
             self._number(target)
         else:
             self._add(symbol, module, entry)
-            if module.effects:
-                self._number(Symbol(module.name, EFFECTS))
+            self._effects_of(module)
 
     def _add(self, symbol: Symbol, module: Module, statement: ast.stmt | ast.expr) -> None:
         unit = self.closures.unit(module, statement)

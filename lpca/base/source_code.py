@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.machinery import PathFinder
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 OWN = __name__.partition(".")[0]
-BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
-"""Fields of a statement that hold statements."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DEFINITIONS = (*FUNCTIONS, ast.ClassDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+BINDING: Mapping[type[ast.AST], str] = {
+    **dict.fromkeys((*DEFINITIONS, ast.MatchAs, ast.MatchStar, ast.ExceptHandler), "name"),
+    ast.MatchMapping: "rest",
+}
+"""Nodes that bind a name, and the field that holds it, beside names that are stored or deleted."""
 _INSTALLED = ("site-packages", "dist-packages")
 
 
@@ -41,14 +46,8 @@ class Outside:
 
 Target = Symbol | Outside
 """What a name refers to; a followed module itself is the Symbol of all of it."""
-
-
-@dataclass(frozen=True)
-class Imported:
-    """What an import statement binds: a module, or a name in one."""
-
-    module: str
-    name: str | None
+Imports = dict[str, list[Symbol]]
+"""By the name that is bound what an import says: all of a module, or a name in one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +71,8 @@ class Module:
     is_package: bool
     tree: ast.Module
     bound: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    imported: dict[str, list[Imported]] = field(default_factory=dict)
-    stars: list[str] = field(default_factory=list)
+    imported: Imports = field(default_factory=dict)
+    """What `*` imports stands under `*`."""
     effects: list[ast.stmt] = field(default_factory=list)
     registered: list[Registered] = field(default_factory=list)
 
@@ -90,73 +89,57 @@ class Module:
     @cached_property
     def interface(self) -> object:
         """What other modules can see of its names, without what they are."""
-        return (
-            {name: len(places) for name, places in self.bound.items()},
-            self.imported,
-            self.stars,
-            len(self.effects) > 0,
-            [(one.registry, one.names) for one in self.registered],
-        )
+        entered = [(one.registry, one.names) for one in self.registered]
+        sizes = {name: len(places) for name, places in self.bound.items()}
+        return sizes, self.imported, len(self.effects) > 0, entered
 
     @cached_property
-    def lazy(self) -> dict[str, list[str]]:
-        """Modules by name, from a table like `{"run_gate": "lpca.api"}` of a lazy `__getattr__`."""
+    def lazy(self) -> list[tuple[str | None, str | None]]:
+        """Names and modules of tables like `{"run_gate": "lpca.api"}` of a lazy `__getattr__`."""
         if "__getattr__" not in self.bound:
-            return {}
-        found: dict[str, list[str]] = {}
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Dict):
-                for key, value in zip(node.keys, node.values, strict=True):
-                    name, module = text_of(key), text_of(value)
-                    if name is not None and module is not None:
-                        found.setdefault(name, []).append(module)
+            return []
+        tables = [node for node in ast.walk(self.tree) if isinstance(node, ast.Dict)]
+        items = [item for one in tables for item in zip(one.keys, one.values, strict=True)]
+        return [(text_of(key), text_of(value)) for key, value in items]
+
+    def imports_of(self, nodes: Iterable[ast.AST]) -> Imports:
+        """What import statements among the nodes bind."""
+        found: Imports = {}
+        package = self.name if self.is_package else self.name.rpartition(".")[0]
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    bound = alias.asname or alias.name.partition(".")[0]
+                    what = Symbol(alias.name if alias.asname else bound, WHOLE)
+                    found.setdefault(bound, []).append(what)
+            elif isinstance(node, ast.ImportFrom):
+                module = resolve_name("." * node.level + (node.module or ""), package)
+                for alias in node.names:
+                    what = Symbol(module, alias.name)
+                    found.setdefault(alias.asname or alias.name, []).append(what)
         return found
 
-    def absolute(self, node: ast.ImportFrom) -> str:
-        """The name of the module that a `from` imports from."""
-        if not node.level:
-            return node.module or ""
-        parts = self.name.split(".")
-        base = parts[: len(parts) - node.level + self.is_package]
-        return ".".join([*base, *([node.module] if node.module else [])])
-
-    def imports_of(self, node: ast.stmt) -> Iterator[tuple[str, Imported]]:
-        """What an import statement binds, by name; `*` binds nothing here."""
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                bound = alias.asname or alias.name.partition(".")[0]
-                yield bound, Imported(alias.name if alias.asname else bound, None)
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if alias.name != "*":
-                    yield alias.asname or alias.name, Imported(self.absolute(node), alias.name)
-
     def _enter(self, statement: ast.stmt) -> None:
-        if registered := _registered(statement):
-            self.registered += registered
-            if isinstance(statement, DEFINITIONS):
-                self.bound.setdefault(statement.name, []).append(statement)
+        entered = _entered(statement)
+        self.registered += entered
+        if entered and not isinstance(statement, DEFINITIONS):
             return
-        for node in _outside_definitions(statement):
-            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                self.stars.append(self.absolute(node))
-            elif isinstance(node, ast.stmt):
-                for name, what in self.imports_of(node):
-                    self.imported.setdefault(name, []).append(what)
+        nodes = list(own_nodes([statement]))
+        for name, what in self.imports_of(nodes).items():
+            self.imported.setdefault(name, []).extend(what)
         if isinstance(statement, ast.Import | ast.ImportFrom) or is_text(statement):
             return
-        for name in dict.fromkeys(bound_names([statement])):
+        for name in dict.fromkeys(bound_names(nodes)):
             self.bound.setdefault(name, []).append(statement)
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement]
         binds = (*DEFINITIONS, ast.AnnAssign, ast.Name, ast.Tuple)
         only_types = isinstance(statement, ast.If) and is_type_checking(statement.test)
         if not only_types and not all(isinstance(target, binds) for target in targets):
             self.effects.append(statement)
+            # registered in a loop: under names that are computed
             calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
-            found = [one for call in calls if (one := registration(call.func))]
-            self.registered += [
-                Registered(registry, None, about, statement) for registry, _, about in found
-            ]
+            found = [one for call in calls if (one := registration(call.func, statement))]
+            self.registered += [replace(one, names=None) for one in found]
 
 
 class Sources:
@@ -173,13 +156,17 @@ class Sources:
         self.changed = dict(changed or {})
         self._modules: dict[str, Module | None] = {}
         self._resolved: dict[tuple[str, str], tuple[Target, ...]] = {}
-        self._registering: dict[str, list[Module]] = {}
-        self._registered: dict[str, dict[Symbol, list[tuple[Module, Registered]]]] = {}
+        self._registering: dict[str, list[str]] = {}
+        self._registered: dict[str, dict[Target, list[tuple[Module, Registered]]]] = {}
 
     def module(self, name: str) -> Module | None:
         """Return a followed module; None where there is none of that name."""
         if name not in self._modules:
-            self._modules[name] = self._read(name)
+            place = _place(name)
+            text = self.changed.get(name) or (place and _text(place[0]))
+            is_package = bool(place and place[1])
+            found = None if text is None else Module(name, is_package, ast.parse(text))
+            self._modules[name] = found
         return self._modules[name]
 
     def reread(self, name: str, text: str) -> Sources:
@@ -188,11 +175,7 @@ class Sources:
         made._modules = {one: held for one, held in self._modules.items() if one != name}
         old, new = self.module(name), made.module(name)
         if old and new and old.interface == new.interface:
-            made._resolved = self._resolved
-            made._registering = {
-                top: [new if one is old else one for one in modules]
-                for top, modules in self._registering.items()
-            }
+            made._resolved, made._registering = self._resolved, self._registering
         return made
 
     def forget_outside(self, package: str) -> None:
@@ -214,38 +197,42 @@ class Sources:
             self._resolved[key] = tuple(dict.fromkeys(self._resolve(module, name)))
         return self._resolved[key]
 
-    def follow(self, what: Imported) -> tuple[Target, ...]:
+    def follow(self, what: Symbol) -> tuple[Target, ...]:
         """Return what an import binds."""
-        if what.name is None:
-            return (self.whole(what.module),)
         if self.module(what.module) is None:
-            return (Outside(f"{what.module}.{what.name}"),)
-        return self.resolve(what.module, what.name)
+            return (Outside(what.module if what.name == WHOLE else f"{what.module}.{what.name}"),)
+        return (what,) if what.name == WHOLE else self.resolve(what.module, what.name)
 
-    def whole(self, module: str) -> Target:
-        """Return a module as a value."""
-        return Symbol(module, WHOLE) if self.module(module) else Outside(module)
+    def along(
+        self, targets: Sequence[Target], names: Sequence[str]
+    ) -> tuple[Sequence[Target], Sequence[str]]:
+        """Follow attributes as far as modules lead; return what is reached, and the names left."""
+        for index, name in enumerate(names):
+            target = targets[0] if len(targets) == 1 else None
+            if isinstance(target, Outside):
+                return [Outside(".".join([target.dotted, *names[index:]]))], ()
+            if target is None or target.name != WHOLE:
+                return targets, names[index:]
+            found = self.resolve(target.module, name)
+            if not found:
+                return targets, names[index:]
+            targets = found
+        return targets, ()
 
     def registrations(self, registry: Symbol) -> list[tuple[Module, Registered]]:
         """Return what is entered in a registry, in any module beside the one that has it."""
         top = registry.module.partition(".")[0]
+        if top not in self._registering:
+            texts = ((name, self.changed.get(name) or _text(path)) for name, path in _files_of(top))
+            self._registering[top] = [name for name, text in texts if ".register" in text]
         if top not in self._registered:
-            if top not in self._registering:
-                self._registering[top] = list(self._with_registrations(top))
-            found: dict[Symbol, list[tuple[Module, Registered]]] = {}
-            self._registered[top] = found
-            for module in self._registering[top]:
+            found = self._registered[top] = {}
+            for module in filter(None, map(self.module, self._registering[top])):
                 for one in module.registered:
-                    for target in chain_targets(self, module, one.registry):
-                        if isinstance(target, Symbol):
-                            found.setdefault(target, []).append((module, one))
+                    chain = self.resolve(module.name, one.registry[0])
+                    for target in self.along(chain, one.registry[1:])[0]:
+                        found.setdefault(target, []).append((module, one))
         return self._registered[top].get(registry, [])
-
-    def _with_registrations(self, top: str) -> Iterator[Module]:
-        for name, path in _files_of(top):
-            text = self.changed.get(name) or _text(path)
-            if ".register" in text and (module := self.module(name)):
-                yield module
 
     def _resolve(self, module: str, name: str) -> Iterator[Target]:
         found = self.module(module)
@@ -257,49 +244,42 @@ class Sources:
             yield from self.follow(what)
         if name in found.bound or name in found.imported:
             return
-        for star in found.stars:
-            targets = self.resolve(star, name)
-            yield from targets
-            if targets:
+        for star in found.imported.get("*", ()):
+            if targets := self.resolve(star.module, name):
+                yield from targets
                 return
         if found.is_package and self.module(f"{module}.{name}"):
             yield Symbol(f"{module}.{name}", WHOLE)
-        for lazy in found.lazy.get(name, ()):
-            yield Symbol(module, "__getattr__")
-            yield from self.follow(Imported(lazy, name))
-
-    def _read(self, name: str) -> Module | None:
-        place = _place(name)
-        if name in self.changed:
-            return Module(name, bool(place and place[1]), ast.parse(self.changed[name]))
-        return Module(name, place[1], ast.parse(_text(place[0]))) if place else None
+        for key, lazy in found.lazy:
+            if key == name and lazy:
+                yield Symbol(module, "__getattr__")
+                yield from self.follow(Symbol(lazy, name))
 
 
-def chain_targets(sources: Sources, module: Module, chain: Sequence[str]) -> tuple[Target, ...]:
-    """Return what a dotted name in a module refers to, as far as modules lead."""
-    targets = sources.resolve(module.name, chain[0])
-    for name in chain[1:]:
-        if len(targets) != 1 or not isinstance(targets[0], Symbol) or targets[0].name != WHOLE:
-            break
-        targets = sources.resolve(targets[0].module, name)
-    return targets
-
-
-def bound_names(body: Sequence[ast.AST]) -> Iterator[str]:
-    """Names that statements bind in the scope they stand in; not by import, which is followed."""
+def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Nodes of a scope in their order, without those of scopes inside; of these `:=` alone."""
     for root in body:
-        for node in _outside_definitions(root):
-            if isinstance(node, DEFINITIONS):
-                yield node.name
-            elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-                yield node.id
-            elif isinstance(node, ast.MatchAs | ast.MatchStar | ast.ExceptHandler) and node.name:
-                yield node.name
-            elif isinstance(node, ast.MatchMapping) and node.rest:
-                yield node.rest
+        yield root
+        parts: Iterable[ast.AST] = ast.iter_child_nodes(root)
+        if isinstance(root, DEFINITIONS):
+            parts = [*root.decorator_list, *getattr(getattr(root, "args", None), "defaults", ())]
+        elif isinstance(root, ast.Lambda):
+            parts = root.args.defaults
+        elif isinstance(root, COMPREHENSIONS):
+            parts = [node.target for node in ast.walk(root) if isinstance(node, ast.NamedExpr)]
+        yield from own_nodes(parts)
 
 
-def is_text(statement: ast.stmt) -> bool:
+def bound_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Names that nodes of a scope bind; not by import, which is followed."""
+    for node in nodes:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif type(node) in BINDING and (name := getattr(node, BINDING[type(node)])):
+            yield name
+
+
+def is_text(statement: object) -> bool:
     """Whether a statement does nothing: a docstring, or `...`."""
     constant = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
     return constant or isinstance(statement, ast.Pass)
@@ -324,56 +304,8 @@ def text_of(node: ast.AST | None) -> str | None:
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else None
 
 
-def _outside_definitions(root: ast.AST) -> Iterator[ast.AST]:
-    """Nodes of a statement in its own scope, in their order; of comprehensions `:=` alone."""
-    yield root
-    parts: list[ast.AST] = list(ast.iter_child_nodes(root))
-    if isinstance(root, DEFINITIONS):
-        parts = [*root.decorator_list, *getattr(getattr(root, "args", None), "defaults", ())]
-    elif isinstance(root, ast.Lambda):
-        parts = [*root.args.defaults]
-    elif isinstance(root, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-        inner = [node for node in ast.walk(root) if isinstance(node, ast.NamedExpr)]
-        parts = [node.target for node in inner]
-    for part in parts:
-        yield from _outside_definitions(part)
-
-
-def _registered(statement: ast.stmt) -> list[Registered]:
-    if isinstance(statement, DEFINITIONS):
-        return [
-            Registered(*found, statement)
-            for decorator in statement.decorator_list
-            if (found := registration(decorator))
-        ]
-    call = statement.value if isinstance(statement, ast.Expr) else None
-    if isinstance(call, ast.Call) and len(call.args) == 1 and (found := registration(call.func)):
-        return [Registered(*found, call.args[0])]
-    return []
-
-
-def statements_of(body: Iterable[ast.AST]) -> Iterator[ast.stmt]:
-    """Statements of a scope at any depth, without those of scopes inside."""
-    for node in body:
-        if isinstance(node, ast.stmt):
-            yield node
-        if not isinstance(node, DEFINITIONS):
-            for part in BLOCKS:
-                inner = getattr(node, part, None)
-                if isinstance(inner, list):
-                    yield from statements_of(inner)
-
-
-def leads_on(target: Target) -> bool:
-    """Whether attributes of it are names of a module, or of what lies outside."""
-    return isinstance(target, Outside) or target.name == WHOLE
-
-
-def registration(node: ast.expr) -> tuple[tuple[str, ...], tuple[str, ...] | None, str] | None:
-    """Return registry, literal names and keywords of `registry.register("name", key=value)`.
-
-    None for another call.
-    """
+def registration(node: ast.expr, entry: ast.stmt | ast.expr) -> Registered | None:
+    """Return what `registry.register("name", key=value)` says of an entry; None for another."""
     call = node if isinstance(node, ast.Call) else None
     chain = dotted(call.func if call else node)
     if len(chain) < 2 or chain[-1] != "register":
@@ -381,28 +313,38 @@ def registration(node: ast.expr) -> tuple[tuple[str, ...], tuple[str, ...] | Non
     names = [text_of(argument) for argument in call.args] if call else [None]
     literal = tuple(name for name in names if name is not None)
     about = ", ".join(map(ast.unparse, call.keywords)) if call else ""
-    return chain[:-1], literal if names and len(literal) == len(names) else None, about
+    is_literal = names and len(literal) == len(names)
+    return Registered(chain[:-1], literal if is_literal else None, about, entry)
+
+
+def _entered(statement: ast.stmt) -> list[Registered]:
+    """What a decorated definition, or `registry.register("name")(entry)`, enters."""
+    if isinstance(statement, DEFINITIONS):
+        found = [registration(decorator, statement) for decorator in statement.decorator_list]
+        return [one for one in found if one]
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    if not isinstance(call, ast.Call) or len(call.args) != 1:
+        return []
+    entered = registration(call.func, call.args[0])
+    return [entered] if entered else []
 
 
 def _place(name: str) -> tuple[Path, bool] | None:
     """A followed module's file, and whether it is a package."""
     top, *inner = name.split(".")
-    if not name or (top in sys.stdlib_module_names and top != OWN):
+    if not name or top in sys.stdlib_module_names:
         return None
     spec = PathFinder.find_spec(top)
     if spec is None and top == "__main__":
         file = getattr(sys.modules[top], "__file__", None)
         return (Path(file), False) if file and Path(file).is_file() else None
-    try:
-        spec = spec or importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    full = top
+    with suppress(ImportError, ValueError):
+        spec = spec or find_spec(top)
     for part in inner:
         if spec is None or spec.submodule_search_locations is None:
             return None
-        full = f"{full}.{part}"
-        spec = PathFinder.find_spec(full, list(spec.submodule_search_locations))
+        inside = list(spec.submodule_search_locations)
+        spec = PathFinder.find_spec(f"{spec.name}.{part}", inside)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     path = Path(spec.origin)
@@ -414,14 +356,12 @@ def _place(name: str) -> tuple[Path, bool] | None:
 
 def _files_of(top: str) -> list[tuple[str, Path]]:
     place = _place(top)
-    if place is None:
-        return []
-    path, is_package = place
-    if not is_package:
-        return [(top, path)]
+    if place is None or not place[1]:
+        return [(top, place[0])] if place else []
+    folder = place[0].parent
     found = []
-    for file in sorted(path.parent.rglob("*.py")):
-        parts = file.relative_to(path.parent.parent).with_suffix("").parts
+    for file in sorted(folder.rglob("*.py")):
+        parts = file.relative_to(folder.parent).with_suffix("").parts
         found.append((".".join(parts[:-1] if parts[-1] == "__init__" else parts), file))
     return found
 
