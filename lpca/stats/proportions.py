@@ -10,17 +10,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from lpca.stats.normal import (
-    OneSided,
-    first_not,
-    one_sided_p,
-    one_sided_z,
-    score_z,
-    upper_tail,
-    z_value,
-)
+from lpca.stats.normal import OneSided, first_not, one_sided_p, one_sided_z, score_z, z_value
 from lpca.stats.tables import Interval, PairedTable, check_counts
 
 if TYPE_CHECKING:
@@ -225,42 +217,28 @@ def min_n_equivalence(margin: float, alpha: float = 0.05) -> int:
     return max(1, math.ceil(z * z * (1.0 - margin) / margin))
 
 
-def mcnemar(table: PairedTable, method: Literal["midp", "exact", "asymptotic"] = "midp") -> float:
-    """Two-sided p-value that the two rates differ, from the discordant counts b and c.
+def mcnemar(table: PairedTable) -> float:
+    """Two-sided p-value that the two rates differ: the exact sign test on the discordant counts.
 
-    "exact" is the sign test, "midp" the same less half the probability of each observed tail
-    point, "asymptotic" chi-squared on one degree of freedom without continuity correction.
-    McNemar (1947), Psychometrika 12:153; Fagerland, Lydersen and Laake (2013), BMC Med. Res.
-    Methodol. 13:91.
+    McNemar (1947), Psychometrika 12:153.
 
     Args:
-        table: counts of paired outcomes.
-        method: which of the three.
+        table: counts of paired outcomes; b and c are read.
 
     Returns:
         The p-value; 1 with no discordant pair.
 
-    Raises:
-        ValueError: another method.
-
     Example:
-        >>> round(mcnemar(PairedTable(a=20, b=9, c=2, d=19), "exact"), 4)
+        >>> round(mcnemar(PairedTable(a=20, b=9, c=2, d=19)), 4)
         0.0654
     """
-    if method not in ("midp", "exact", "asymptotic"):
-        raise ValueError(f"method must be 'midp', 'exact' or 'asymptotic', got {method!r}")
-    more, fewer = max(table.b, table.c), min(table.b, table.c)
-    discordant = more + fewer
-    if discordant == 0:
-        return 1.0
-    if method == "asymptotic":
-        return 2.0 * upper_tail((more - fewer) / math.sqrt(discordant))
     from scipy.special import betainc
 
-    tail = 2.0 * float(betainc(more, fewer + 1, 0.5))
-    observed = math.comb(discordant, fewer) / 2**discordant if method == "midp" else 0.0
+    more, fewer = max(table.b, table.c), min(table.b, table.c)
+    if more == 0:
+        return 1.0
     # at b = c both tails hold the same middle point, which would count twice
-    return min(tail - observed, 1.0)
+    return min(2.0 * float(betainc(more, fewer + 1, 0.5)), 1.0)
 
 
 def ratio_excess(a: Number, b: Number, c: Number, ratio: float) -> Number:

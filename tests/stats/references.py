@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from lpca.stats.assessment import assess_counts
 from lpca.stats.claims import Equivalence
-from lpca.stats.normal import OneSided, z_value
+from lpca.stats.normal import OneSided, upper_tail, z_value
 from lpca.stats.planning import Counts
 from lpca.stats.proportions import tango_test, wilson
+from lpca.stats.scores import MeanDifference
 from lpca.stats.sequential import log_betting_evalue
 from lpca.stats.tables import Interval, PairedTable, check_counts
 
@@ -50,6 +51,41 @@ def clopper_pearson(
     if alternative != "greater" and successes < n:
         high = float(betaincinv(successes + 1, n - successes, 1.0 - tail))
     return Interval(low, high)
+
+
+def mcnemar_midp(table: PairedTable) -> float:
+    """`mcnemar` less half the probability of each observed tail point; 1 with no discordant pair.
+
+    Fagerland, Lydersen and Laake (2013), BMC Med. Res. Methodol. 13:91.
+    """
+    from scipy.special import betainc
+
+    more, fewer = max(table.b, table.c), min(table.b, table.c)
+    if more == 0:
+        return 1.0
+    tail = 2.0 * float(betainc(more, fewer + 1, 0.5))
+    # at b = c both tails hold the same middle point, which would count twice
+    return min(tail - math.comb(more + fewer, fewer) / 2 ** (more + fewer), 1.0)
+
+
+def mcnemar_asymptotic(table: PairedTable) -> float:
+    """Chi-squared on one degree of freedom without continuity correction."""
+    discordant = table.b + table.c
+    return 2.0 * upper_tail(abs(table.b - table.c) / math.sqrt(discordant)) if discordant else 1.0
+
+
+def student(values: Sequence[float], confidence: float = 0.95) -> MeanDifference:
+    """Student's interval for the mean of per-episode differences."""
+    from scipy.special import stdtrit
+
+    z_value(confidence)
+    sample = np.asarray(values, dtype=np.float64)
+    mean = float(sample.mean())
+    if float(sample.min()) == float(sample.max()):
+        return MeanDifference(-math.inf, math.inf, mean)
+    error = float(sample.std(ddof=1)) / math.sqrt(len(sample))
+    half = float(stdtrit(len(sample) - 1, (1.0 + confidence) / 2.0)) * error
+    return MeanDifference(mean - half, mean + half, mean)
 
 
 def newcombe(table: PairedTable, confidence: float = 0.95) -> Interval:

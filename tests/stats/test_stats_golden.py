@@ -18,7 +18,6 @@ from lpca.stats.proportions import (
     wilson,
     wilson_threshold,
 )
-from lpca.stats.scores import mean_difference
 from lpca.stats.tables import Interval, PairedTable
 from lpca.stats.verdicts import holm
 
@@ -55,7 +54,7 @@ def paired_t(inputs: dict[str, Any]) -> dict[str, Any]:
 
     test, limits = (
         ttest_1samp(inputs["diff"], 0.0),
-        mean_difference(inputs["diff"], method="t"),
+        references.student(inputs["diff"]),
     )
     return {"t": test.statistic, "p": test.pvalue, "ci": [limits.low, limits.high]}
 
@@ -92,9 +91,9 @@ METHODS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "agresti_min_paired_diff_ci": on_table(references.agresti_min),
     "tang_nam_blackwelder_paired_ratio_score_ci": on_table(ratio_score),
     "bonett_price_paired_ratio_hybrid_wilson_ci": on_table(references.ratio_bonett_price),
-    "mcnemar_exact_two_sided": lambda i: mcnemar(table_of(i), "exact"),
-    "mcnemar_midp_two_sided": lambda i: mcnemar(table_of(i), "midp"),
-    "mcnemar_asymptotic_no_cc": lambda i: mcnemar(table_of(i), "asymptotic"),
+    "mcnemar_exact_two_sided": lambda i: mcnemar(table_of(i)),
+    "mcnemar_midp_two_sided": lambda i: references.mcnemar_midp(table_of(i)),
+    "mcnemar_asymptotic_no_cc": lambda i: references.mcnemar_asymptotic(table_of(i)),
     "wilson": lambda i: list(asdict(wilson(i["k"], i["n"], i["conf"])).values()),
     "clopper_pearson": lambda i: list(
         asdict(references.clopper_pearson(i["k"], i["n"], i["conf"])).values()

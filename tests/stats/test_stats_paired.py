@@ -6,7 +6,14 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from references import agresti_min, bonett_price, newcombe, tost
+from references import (
+    agresti_min,
+    bonett_price,
+    mcnemar_asymptotic,
+    mcnemar_midp,
+    newcombe,
+    tost,
+)
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
@@ -202,27 +209,22 @@ def slow_mcnemar(b: int, c: int, mid: bool) -> float:
 @given(st.integers(0, 90), st.integers(0, 90))
 def test_mcnemar_counts_sign_patterns(b, c):
     table = PairedTable(1, b, c, 0)
-    assert mcnemar(table, "exact") == pytest.approx(slow_mcnemar(b, c, mid=False), rel=1e-10)
+    assert mcnemar(table) == pytest.approx(slow_mcnemar(b, c, mid=False), rel=1e-10)
     if b != c:
-        assert mcnemar(table, "midp") == pytest.approx(slow_mcnemar(b, c, mid=True), rel=1e-10)
-    assert mcnemar(table, "midp") <= mcnemar(table, "exact")
+        assert mcnemar_midp(table) == pytest.approx(slow_mcnemar(b, c, mid=True), rel=1e-10)
+    assert mcnemar_midp(table) <= mcnemar(table)
 
 
-@pytest.mark.parametrize("method", ["midp", "exact", "asymptotic"])
+@pytest.mark.parametrize("method", [mcnemar, mcnemar_midp, mcnemar_asymptotic])
 @pytest.mark.parametrize("discordant", [0, 1, 6, 7])
 def test_mcnemar_is_one_when_both_discordant_counts_are_equal(method, discordant):
     table = PairedTable(3, discordant, discordant, 5)
-    assert mcnemar(table, method) == pytest.approx(1.0, abs=1e-12)
+    assert method(table) == pytest.approx(1.0, abs=1e-12)
 
 
 def test_mcnemar_asymptotic_is_tango_at_zero():
     table = PairedTable(2, 57, 31, 300)
-    assert mcnemar(table, "asymptotic") == pytest.approx(2 * tango_test(table), rel=1e-12)
-
-
-def test_mcnemar_refuses_another_method():
-    with pytest.raises(ValueError, match="method"):
-        mcnemar(PairedTable(1, 1, 1, 1), "yates")
+    assert mcnemar_asymptotic(table) == pytest.approx(2 * tango_test(table), rel=1e-12)
 
 
 @given(tables, st.floats(0.01, 1.0), st.floats(0.01, 0.2))

@@ -115,7 +115,7 @@ def _compared(name: str, score: Score, pairs: Pairs) -> Compared:
     table = PairedTable.from_outcomes(
         *([episode.outcomes[name].success(score) for episode in own] for own in columns)
     )
-    return Compared(name, table, tango(table, CONFIDENCE), mcnemar(table, "exact"))
+    return Compared(name, table, tango(table, CONFIDENCE), mcnemar(table))
 
 
 def _warnings(first: Evidence, second: Evidence, pairs: Pairs) -> Iterator[str]:
