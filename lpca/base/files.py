@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,44 +32,33 @@ PATIENCE = 1.0
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold an exclusive lock named after `path` across processes; the system frees a dead one's.
+def claimed(
+    path: Path, patience: float = 0.0, waiting: Callable[[], None] | None = None
+) -> Iterator[bool]:
+    """Hold an exclusive lock named after `path` across processes, and say whether it is held.
 
-    `waiting` is called once, where another process holds it for longer than a moment.
+    Where another process holds it for longer than `patience` seconds, `waiting` is called once
+    and the lock is waited for; without `waiting` it is not held. The system frees a dead one's.
     """
     lock = path.with_name(path.name + ".lock")
     with storage(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         held = FileLock(lock)
         try:
-            held.acquire(timeout=PATIENCE)
+            held.acquire(timeout=patience)
         except Timeout:
-            waiting()
-            held.acquire()
+            if waiting is not None:
+                waiting()
+                held.acquire()
     try:
-        yield
+        yield held.is_locked
     finally:
-        held.release()
+        held.release()  # nothing where it is not held
 
 
-@contextmanager
-def claimed(path: Path) -> Iterator[bool]:
-    """Hold the lock named after `path` where no other process does, and say whether."""
-    lock = path.with_name(path.name + ".lock")
-    with storage(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock)
-        try:
-            held.acquire(timeout=0)
-        except Timeout:
-            mine = False
-        else:
-            mine = True
-    try:
-        yield mine
-    finally:
-        if mine:
-            held.release()
+def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> AbstractContextManager[bool]:
+    """Hold the lock named after `path`, however long that is waited for; see `claimed`."""
+    return claimed(path, PATIENCE, waiting)
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -39,11 +39,13 @@ def hash_file(path: Path) -> str:
 
 def named_rng(*names: object) -> random.Random:
     """A generator seeded by its names, the same on every platform and in every process."""
-    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
-    return random.Random(int.from_bytes(digest[:8], "big"))
+    return random.Random(_named(names))
 
 
 def named_seed(*names: object) -> int:
     """A 63-bit seed for torch or numpy, from names."""
-    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+    return _named(names) >> 1
+
+
+def _named(names: Iterable[object]) -> int:
+    return int.from_bytes(hashlib.sha256("/".join(map(str, names)).encode()).digest()[:8], "big")

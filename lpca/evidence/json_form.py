@@ -94,9 +94,9 @@ def from_data(kind: type[T], data: object, place: str = "") -> T:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    name = next((name for name, kind in CLAIMS.items() if type(value) is kind), None)
-    data: dict[str, Any] = {} if name is None else {"kind": name}
-    for place in _places(cast("Hashable", type(value))):
+    kind = type(value)
+    data: dict[str, Any] = {"kind": kind.__name__.lower()} if isinstance(value, Claim) else {}
+    for place in _places(cast("Hashable", kind)):
         held = getattr(value, place.field)
         if place.omitted and (held is None or held == ()):
             continue

@@ -16,19 +16,12 @@ from lpca.stats.verdicts import Verdict
 
 SCHEMA = 2
 """The form in which evidence is written; `lpca.evidence.files` also reads the one before it."""
-_EXIT_CODES = {
-    Verdict.PASS: ExitCode.PASS,
-    Verdict.FAIL: ExitCode.FAIL,
-    Verdict.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
-    Verdict.INVALID: ExitCode.INVALID,
-    Verdict.NOT_MEASURED: ExitCode.NOT_MEASURED,
-}
 _BITS_OF_A_NUMBER = {"float32": 32, "bfloat16": 16, "float16": 16}
 
 
 def exit_code(verdict: Verdict) -> ExitCode:
     """The exit code of a run that came to one verdict."""
-    return _EXIT_CODES[verdict]
+    return ExitCode[verdict.name]
 
 
 @dataclass(frozen=True)
