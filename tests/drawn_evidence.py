@@ -10,9 +10,10 @@ from whole_evidence import complete
 from lpca.evidence.json_form import to_data
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Position
-from lpca.judge.decide import judge_gate, not_measured
+from lpca.judge.decide import judge_gate, unread
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats.proportions import wilson
+from lpca.stats.verdicts import Verdict
 
 N = 200
 RATES = {"p0": 50, "p1": 196, "normal": 120, "null": 52, "shuffle": 48, "static": 0}
@@ -104,13 +105,12 @@ def evidence(
 def invalid() -> dict[str, Any]:
     """The same where a validity check failed."""
     gate = make_gate(CLAIMS, tuple(RATES))
-    unread = not_measured(gate, "prompt_is_p0s: 400 prompts differ from p0's")
-    criteria = [{**to_data(one), "verdict": "INVALID"} for one in unread.criteria]
+    reasons = ("prompt_is_p0s: 400 prompts differ from p0's",)
+    result = unread(gate, Verdict.NOT_MEASURED, reasons)
+    criteria = [{**to_data(one), "verdict": "INVALID"} for one in result.criteria]
     detail = "400 prompts differ from p0's"
     checks = [{"id": "prompt_is_p0s", "title": "as p0's", "passed": False, "detail": detail}]
-    return evidence(
-        verdict="INVALID", reasons=list(unread.reasons), criteria=criteria, checks=checks
-    )
+    return evidence(verdict="INVALID", reasons=list(reasons), criteria=criteria, checks=checks)
 
 
 def condition(count: int, n: int = N) -> dict[str, Any]:

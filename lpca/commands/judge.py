@@ -13,7 +13,7 @@ from lpca.commands.cli import UsageError
 from lpca.evidence.model import GateResult
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import Gate, Spec
-from lpca.judge.decide import judge, judge_family, not_measured
+from lpca.judge.decide import judge, judge_family, unread
 from lpca.judge.marginals import Attempt, Marginals, pairing_range
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.judge.reader import Measured, read_outcomes
@@ -102,7 +102,7 @@ def _result(spec: Spec, gate: Gate, table: OutcomeTable, whole: bool) -> GateRes
     try:
         own = table if whole and table.answers is None else table.stratum(gate.answers)
     except OutcomeError as error:
-        return not_measured(gate, str(error))
+        return unread(gate, Verdict.NOT_MEASURED, (str(error),))
     return _in_family(spec, gate, judge(spec, gate.name, own), own, None)
 
 

@@ -194,5 +194,10 @@ def passing_levels(gate: Gate, levels: tuple[float, float]) -> tuple[float, floa
     """
     if not gate.any_k:
         return levels
-    one_sided, two_sided = (1.0 - (1.0 - level) / len(gate.family) for level in levels)
+    one_sided, two_sided = (shared(level, len(gate.family)) for level in levels)
     return one_sided, two_sided
+
+
+def shared(confidence: float, count: int) -> float:
+    """The confidence at which each of `count` is read, to spend its alpha once in all."""
+    return 1.0 - (1.0 - confidence) / count

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from lpca.base.numbers import level, number, percent, span
 from lpca.evidence.model import CriterionResult, GateResult
 from lpca.gatespec.claims import in_words, unit_of
-from lpca.gatespec.model import Criterion, Evaluation, Gate, Sequential, Spec, levels_of
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Sequential, Spec, levels_of, shared
 from lpca.judge.outcomes import OutcomeTable
-from lpca.stats.assessment import Assessment, assess
+from lpca.stats.assessment import Assessment, assess, sample_of
 from lpca.stats.claims import Band, Claim, Equivalence, Gain, Rate, Ratio
 from lpca.stats.planning import enough_n
 from lpca.stats.sequential import decide_anytime, evalues, obrien_fleming
-from lpca.stats.tables import PairedTable
+from lpca.stats.tables import PairedTable, Proportion
 from lpca.stats.truth import Truth
 from lpca.stats.verdicts import AnyOf, Verdict, any_of, decide, gate_verdict
 
@@ -26,7 +26,11 @@ def message(
     claim: Claim, verdict: Verdict, seen: Assessment, table: OutcomeTable, needed: int | None
 ) -> str:
     """One sentence on the verdict and one on the numbers behind it."""
-    return f"{_lead(claim, verdict, table, needed)}. {_numbers(claim, seen, table)}."
+    if verdict is Verdict.INCONCLUSIVE:
+        lead = undecided(table.n, claim, needed, _observed(claim, table))
+    else:
+        lead = in_words(claim, holds=verdict is Verdict.PASS)
+    return f"{verdict}: {lead}. {_numbers(claim, seen, table)}."
 
 
 def needed_n(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> int | None:
@@ -40,30 +44,25 @@ def needed_n(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) 
 
 
 def _observed(claim: Claim, table: OutcomeTable) -> Truth:
-    names = claim.conditions
-    rates = {name: table.rate(name) for name in names}
-    if len(names) != 2:
-        return Truth(rates)
-    pairs = PairedTable.from_outcomes(*(table.packed[name] for name in names))
-    return Truth(rates, discordant=(pairs.b + pairs.c) / table.n)
+    sample = sample_of(claim, table.packed)
+    apart = (sample.b + sample.c) / table.n if isinstance(sample, PairedTable) else None
+    return Truth({name: table.rate(name) for name in claim.conditions}, discordant=apart)
 
 
-def _lead(claim: Claim, verdict: Verdict, table: OutcomeTable, needed: int | None) -> str:
-    if verdict is Verdict.PASS:
-        return f"PASS: {in_words(claim)}"
-    if verdict is Verdict.FAIL:
-        return f"FAIL: {in_words(claim, holds=False)}"
-    told = advice(needed, claim, _observed(claim, table))
-    return f"INCONCLUSIVE: {table.n} episodes do not decide whether {in_words(claim)}; {told}"
+def undecided(
+    n: int, claim: Claim, needed: int | None, observed: Truth, named: Callable[[str], str] = str
+) -> str:
+    """That n episodes do not decide a claim, and what more of them would do.
 
-
-def advice(needed: int | None, claim: Claim, observed: Truth) -> str:
-    """What more episodes would do for a claim that is undecided."""
+    `needed` is as of a `CriterionResult`; `named` says how a condition is called.
+    """
     if needed is not None:
-        return f"were the observed rates true, {needed} would show it with power 0.8"
-    if observed.satisfies(claim):
-        return "were the observed rates true, no feasible number would show it"
-    return "the observed rates speak against it"
+        told = f"were the observed rates true, {needed} would show it with power 0.8"
+    elif observed.satisfies(claim):
+        told = "were the observed rates true, no feasible number would show it"
+    else:
+        told = "the observed rates speak against it"
+    return f"{n} episodes do not decide whether {in_words(claim, named=named)}; {told}"
 
 
 def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
@@ -103,23 +102,21 @@ def sequential_verdicts(
     INCONCLUSIVE.
     """
     n = evaluation.n if gate.n is None else gate.n
-    early = [criterion for criterion in criteria if not isinstance(criterion.claim, Equivalence)]
-    found = dict.fromkeys(range(len(early)), Verdict.INCONCLUSIVE)
+    early = [i for i, one in enumerate(criteria) if not isinstance(one.claim, Equivalence)]
+    complete = table.n >= n
+    found = [
+        whole if complete and index not in early else Verdict.INCONCLUSIVE
+        for index, whole in enumerate(fixed)
+    ]
     for look, size in enumerate(look_sizes(rule, n)):
         if size > table.n:
             break
         seen = {name: outcomes[:size] for name, outcomes in table.packed.items()}
-        for index, verdict in enumerate(_at_look(rule, look, early, seen, evaluation)):
+        at_look = _at_look(rule, look, [criteria[index] for index in early], seen, evaluation)
+        for index, verdict in zip(early, at_look, strict=True):
             if found[index] is Verdict.INCONCLUSIVE:
                 found[index] = verdict
-    verdicts = iter(found.values())
-    complete = table.n >= n
-    return [
-        next(verdicts)
-        if not isinstance(criterion.claim, Equivalence)
-        else (whole if complete else Verdict.INCONCLUSIVE)
-        for criterion, whole in zip(criteria, fixed, strict=True)
-    ]
+    return found
 
 
 def _at_look(
@@ -136,8 +133,7 @@ def _at_look(
         return decide_anytime([evalues(criterion.claim, outcomes) for criterion in criteria], alpha)
     limit = obrien_fleming(rule.looks or 1, alpha).p[look]
     verdicts = []
-    for criterion in criteria:
-        seen = assess(criterion.claim, outcomes, *levels_of(criterion, evaluation))
+    for seen in _assessed(criteria, outcomes, evaluation):
         # each claim's own alpha scales the boundary: a band spends its alpha on either side
         boundary = limit * seen.alpha / alpha
         if seen.p_pass < boundary:
@@ -159,7 +155,8 @@ def judge(
     """Decide one gate of a spec, and before it the gates it requires, on the same episodes.
 
     `faults` names validity checks that failed. With any, or where a required gate does not pass,
-    the gate is INVALID and its criteria are not read. `criteria` as in `judge_gate`.
+    the gate is INVALID and its criteria are not read; NOT MEASURED where a required gate could not
+    be measured. `criteria` as in `judge_gate`.
 
     Raises:
         KeyError: the spec has no such gate.
@@ -167,28 +164,17 @@ def judge(
     """
     gate = spec.gates[name]
     if faults:
-        return _unread(gate, Verdict.INVALID, tuple(faults))
-    refused = required_gates_pass(spec, gate, table)
-    if refused is not None:
-        return refused
-    return judge_gate(gate, table, spec.evaluation, criteria)
-
-
-def required_gates_pass(spec: Spec, gate: Gate, table: OutcomeTable) -> GateResult | None:
-    """None when every required gate passes on these episodes, else the gate's result.
-
-    That is NOT MEASURED when a required gate could not be measured, else INVALID.
-    """
-    required = [judge(spec, name, table) for name in gate.requires]
+        return unread(gate, Verdict.INVALID, tuple(faults))
+    required = [judge(spec, other, table) for other in gate.requires]
     reasons = tuple(
         f"required gate {result.name} is {result.verdict} ({_because(result)})"
         for result in required
         if result.verdict is not Verdict.PASS
     )
-    if not reasons:
-        return None
-    unmeasured = any(result.verdict is Verdict.NOT_MEASURED for result in required)
-    return _unread(gate, Verdict.NOT_MEASURED if unmeasured else Verdict.INVALID, reasons)
+    if reasons:
+        unmeasured = any(result.verdict is Verdict.NOT_MEASURED for result in required)
+        return unread(gate, Verdict.NOT_MEASURED if unmeasured else Verdict.INVALID, reasons)
+    return judge_gate(gate, table, spec.evaluation, criteria)
 
 
 def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
@@ -210,30 +196,17 @@ def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
 
 def passes(spec: Spec, name: str, table: OutcomeTable, count: int) -> bool:
     """Whether a gate's criteria all pass with their alpha divided by `count` (Bonferroni)."""
-
-    def shared(confidence: float) -> float:
-        return 1.0 - (1.0 - confidence) / count
-
     gate, evaluation = spec.gates[name], spec.evaluation
     strict = replace(
         evaluation,
-        confidence=shared(evaluation.confidence),
-        equivalence_confidence=shared(evaluation.equivalence_confidence),
+        confidence=shared(evaluation.confidence, count),
+        equivalence_confidence=shared(evaluation.equivalence_confidence, count),
     )
     criteria = tuple(
-        replace(
-            criterion,
-            confidence=None if criterion.confidence is None else shared(criterion.confidence),
-        )
-        for criterion in gate.criteria
+        one if one.confidence is None else replace(one, confidence=shared(one.confidence, count))
+        for one in gate.criteria
     )
-    result = judge_gate(replace(gate, criteria=criteria), table, strict)
-    return result.verdict is Verdict.PASS
-
-
-def not_measured(gate: Gate, reason: str) -> GateResult:
-    """The result of a gate for which there is nothing to read."""
-    return _unread(gate, Verdict.NOT_MEASURED, (reason,))
+    return judge_gate(replace(gate, criteria=criteria), table, strict).verdict is Verdict.PASS
 
 
 def judge_gate(
@@ -254,37 +227,34 @@ def judge_gate(
         ValueError: `criteria` names one that the gate does not have.
         TypeError: a criterion is one that the checker refuses because no sound method decides it.
     """
-    for criterion in gate.criteria:
-        _refuse_undecidable(gate, criterion)
+    _refuse_undecidable(gate)
     known = [criterion.id for criterion in gate.criteria]
     if criteria is not None and not set(criteria) <= set(known):
         unknown = sorted(set(criteria) - set(known))
         raise ValueError(f"gate {gate.name} has no criterion {', '.join(unknown)}")
     measured = [criterion for criterion in gate.criteria if not _missing(criterion, table)]
-    assessments = [
-        assess(criterion.claim, table.packed, *levels_of(criterion, evaluation))
-        for criterion in measured
-    ]
+    assessments = _assessed(measured, table.packed, evaluation)
     verdicts = decide(assessments)
     if gate.sequential:
         verdicts = sequential_verdicts(gate, gate.sequential, measured, table, evaluation, verdicts)
     readings = iter(zip(assessments, verdicts, strict=True))
-    results = tuple(
-        _decided(criterion, *next(readings), table, evaluation)
-        if criterion in measured
-        else _absent(criterion, table)
-        for criterion in gate.criteria
-    )
-    if criteria is not None:
-        results = tuple(
-            result if result.id in criteria else _left_out(criterion)
-            for criterion, result in zip(gate.criteria, results, strict=True)
-        )
+    results = []
+    for criterion in gate.criteria:
+        missing = _missing(criterion, table)
+        reading = None if missing else next(readings)
+        if criteria is not None and criterion.id not in criteria:
+            reason = f"{criterion.id} was left out of this run"
+            results.append(_unread(criterion, Verdict.NOT_MEASURED, reason))
+        elif reading is None:
+            reason = f"{criterion.id} has no outcomes under {', '.join(missing)}"
+            results.append(_unread(criterion, Verdict.NOT_MEASURED, reason))
+        else:
+            results.append(_read(criterion, *reading, table, evaluation))
     reasons = tuple(result.message for result in results if result.verdict is Verdict.NOT_MEASURED)
     verdict = (
         Verdict.NOT_MEASURED if reasons else gate_verdict(result.verdict for result in results)
     )
-    return GateResult(gate.name, verdict, reasons, results)
+    return GateResult(gate.name, verdict, reasons, tuple(results))
 
 
 def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Evaluation) -> AnyOf:
@@ -297,40 +267,38 @@ def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Eva
         KeyError: a table lacks a condition that a criterion names.
         TypeError: a criterion is one that the checker refuses.
     """
+    _refuse_undecidable(gate)
+    by_k = {k: _assessed(gate.criteria, one.packed, evaluation) for k, one in tables.items()}
+    return any_of(by_k, gate.family)
+
+
+def _assessed(
+    criteria: Sequence[Criterion], outcomes: Mapping[str, bytes], evaluation: Evaluation
+) -> list[Assessment]:
+    return [assess(one.claim, outcomes, *levels_of(one, evaluation)) for one in criteria]
+
+
+def _refuse_undecidable(gate: Gate) -> None:
     for criterion in gate.criteria:
-        _refuse_undecidable(gate, criterion)
-    return any_of(
-        {
-            k: [
-                assess(criterion.claim, table.packed, *levels_of(criterion, evaluation))
-                for criterion in gate.criteria
-            ]
-            for k, table in tables.items()
-        },
-        gate.family,
-    )
-
-
-def _refuse_undecidable(gate: Gate, criterion: Criterion) -> None:
-    sweep = criterion.best_of or gate.best_of
-    if criterion.claim.method is None:
-        fault = "its claim has no margin or compares separate intervals"
-    elif criterion.method not in (None, criterion.claim.method):
-        fault = f"method {criterion.method} does not decide a paired claim"
-    elif criterion.where or gate.where:
-        fault = "its episodes are picked by an outcome"
-    elif sweep and sweep.confirm_seed is None:
-        fault = "it gates the best of a sweep without confirmation"
-    else:
-        return
-    raise TypeError(f"no sound method decides {criterion.id}: {fault}")
+        sweep = criterion.best_of or gate.best_of
+        if criterion.claim.method is None:
+            fault = "its claim has no margin or compares separate intervals"
+        elif criterion.method not in (None, criterion.claim.method):
+            fault = f"method {criterion.method} does not decide a paired claim"
+        elif criterion.where or gate.where:
+            fault = "its episodes are picked by an outcome"
+        elif sweep and sweep.confirm_seed is None:
+            fault = "it gates the best of a sweep without confirmation"
+        else:
+            continue
+        raise TypeError(f"no sound method decides {criterion.id}: {fault}")
 
 
 def _missing(criterion: Criterion, table: OutcomeTable) -> list[str]:
     return [name for name in criterion.claim.conditions if name not in table.outcomes]
 
 
-def _decided(
+def _read(
     criterion: Criterion,
     assessment: Assessment,
     verdict: Verdict,
@@ -340,14 +308,15 @@ def _decided(
     undecided = verdict is Verdict.INCONCLUSIVE
     needed = needed_n(criterion, table, evaluation) if undecided else None
     told = message(criterion.claim, verdict, assessment, table, needed)
+    sample = sample_of(criterion.claim, table.packed)
     return replace(
-        _unread_criterion(criterion, verdict, told),
+        _unread(criterion, verdict, told),
         estimate=assessment.estimate,
         interval=assessment.interval,
         confidence=1.0 - 2.0 * assessment.alpha,
         method=assessment.method,
-        table=_paired(criterion.claim, table),
-        successes=_successes(criterion.claim, table),
+        table=sample if isinstance(sample, PairedTable) else None,
+        successes=sample.successes if isinstance(sample, Proportion) else None,
         n=table.n,
         p_pass=assessment.p_pass,
         p_fail=assessment.p_fail,
@@ -355,36 +324,14 @@ def _decided(
     )
 
 
-def _paired(claim: Claim, table: OutcomeTable) -> PairedTable | None:
-    if len(claim.conditions) != 2:
-        return None
-    first, second = claim.conditions
-    return PairedTable.from_outcomes(table.packed[first], table.packed[second])
-
-
-def _successes(claim: Claim, table: OutcomeTable) -> int | None:
-    if len(claim.conditions) != 1:
-        return None
-    return table.packed[claim.conditions[0]].count(1)
-
-
-def _absent(criterion: Criterion, table: OutcomeTable) -> CriterionResult:
-    reason = f"{criterion.id} has no outcomes under {', '.join(_missing(criterion, table))}"
-    return _unread_criterion(criterion, Verdict.NOT_MEASURED, reason)
-
-
-def _left_out(criterion: Criterion) -> CriterionResult:
-    reason = f"{criterion.id} was left out of this run"
-    return _unread_criterion(criterion, Verdict.NOT_MEASURED, reason)
-
-
-def _unread(gate: Gate, verdict: Verdict, reasons: tuple[str, ...]) -> GateResult:
+def unread(gate: Gate, verdict: Verdict, reasons: tuple[str, ...]) -> GateResult:
+    """The result of a gate whose criteria are not read, and why."""
     reason = f"not read: gate {gate.name} is {verdict}"
-    criteria = tuple(_unread_criterion(criterion, verdict, reason) for criterion in gate.criteria)
+    criteria = tuple(_unread(criterion, verdict, reason) for criterion in gate.criteria)
     return GateResult(gate.name, verdict, reasons, criteria)
 
 
-def _unread_criterion(criterion: Criterion, verdict: Verdict, reason: str) -> CriterionResult:
+def _unread(criterion: Criterion, verdict: Verdict, reason: str) -> CriterionResult:
     return CriterionResult(
         id=criterion.id,
         text=criterion.text,

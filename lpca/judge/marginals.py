@@ -15,7 +15,7 @@ from lpca.base.numbers import span
 from lpca.gatespec.claims import unit_of
 from lpca.gatespec.model import CONDITIONS, Criterion, Evaluation, levels_of
 from lpca.judge.outcomes import OutcomeError, clipped, printable
-from lpca.stats.assessment import Assessment, assess_counts
+from lpca.stats.assessment import assess_counts
 from lpca.stats.claims import Gain
 from lpca.stats.tables import Interval, PairedTable, Proportion
 from lpca.stats.verdicts import Verdict, decide
@@ -86,10 +86,11 @@ def _pair(held: Any) -> Any:
 
 
 def _is_count_pair(pair: Any) -> bool:
-    if not isinstance(pair, list) or len(pair) != 2:
+    # a bool is an int to Python, and no count
+    if not isinstance(pair, list) or [type(count) for count in pair] != [int, int]:
         return False
-    whole = all(isinstance(count, int) and not isinstance(count, bool) for count in pair)
-    return whole and 0 <= pair[0] <= pair[1] and 0 < pair[1] <= MAX_COUNTED
+    successes, n = map(int, pair)
+    return 0 <= successes <= n and 0 < n <= MAX_COUNTED
 
 
 def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluation) -> PairingRange:
@@ -108,7 +109,9 @@ def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluatio
     if isinstance(criterion.claim, Gain):
         verdicts = _gain_verdicts(criterion.claim, counts)
         return PairingRange(criterion.id, verdicts, None, _message(criterion, verdicts, None))
-    possible = list(_possible(criterion, counts, evaluation))
+    levels = levels_of(criterion, evaluation)
+    samples = _samples(criterion.claim.conditions, counts)
+    possible = [assess_counts(criterion.claim, sample, *levels) for sample in samples]
     verdicts = tuple(dict.fromkeys(decide([assessment])[0] for assessment in possible))
     hull = Interval(
         min(assessment.interval.low for assessment in possible),
@@ -117,22 +120,14 @@ def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluatio
     return PairingRange(criterion.id, verdicts, hull, _message(criterion, verdicts, hull))
 
 
-def _possible(
-    criterion: Criterion, counts: Marginals, evaluation: Evaluation
-) -> Iterator[Assessment]:
-    claim, levels = criterion.claim, levels_of(criterion, evaluation)
-    if len(claim.conditions) == 2:
-        for table in _tables(counts, *claim.conditions):
-            yield assess_counts(claim, table, *levels)
-    else:
-        own = Proportion(counts.successes[claim.conditions[0]], counts.n)
-        yield assess_counts(claim, own, *levels)
-
-
-def _tables(counts: Marginals, first: str, second: str) -> Iterator[PairedTable]:
-    mine, other, n = counts.successes[first], counts.successes[second], counts.n
-    for both in range(max(0, mine + other - n), min(mine, other) + 1):
-        yield PairedTable(both, mine - both, other - both, n - mine - other + both)
+def _samples(conditions: Sequence[str], counts: Marginals) -> Iterator[PairedTable | Proportion]:
+    """The counts of one condition, or every table that those of two fit."""
+    mine, *others = (counts.successes[name] for name in conditions)
+    if not others:
+        yield Proportion(mine, counts.n)
+    for other in others:
+        for both in range(max(0, mine + other - counts.n), min(mine, other) + 1):
+            yield PairedTable(both, mine - both, other - both, counts.n - mine - other + both)
 
 
 def _gain_verdicts(claim: Gain, counts: Marginals) -> tuple[Verdict, ...]:
@@ -186,7 +181,11 @@ def _attempt(index: int, held: Any) -> Attempt:
             valid=held["status"] != "INVALID",
             n=_size(held["episodes_per_condition"]),
             faults=tuple(printable(str(fault)) for fault in held["faults"]),
-            counts=tuple(_counts(result) for result in held["results"] if _counted(result)),
+            counts=tuple(
+                (int(result["k"]), marginals_of(counts))
+                for result in held["results"]
+                if (counts := _lists(result))
+            ),
         )
     except OutcomeError:
         raise
@@ -198,15 +197,11 @@ def _attempt(index: int, held: Any) -> Attempt:
 
 
 def _size(held: Any) -> int | None:
-    if held is not None and (not isinstance(held, int) or isinstance(held, bool)):
-        raise TypeError(f"episodes_per_condition is {held!r:.40}, no whole number")
-    return held
+    if held is None or type(held) is int:
+        return held
+    raise TypeError(f"episodes_per_condition is {held!r:.40}, no whole number")
 
 
-def _counted(result: dict[str, Any]) -> bool:
-    return any(isinstance(result.get(name), list) for name in CONDITIONS)
-
-
-def _counts(result: dict[str, Any]) -> tuple[int, Marginals]:
-    lists = {name: result[name] for name in CONDITIONS if isinstance(result.get(name), list)}
-    return int(result["k"]), marginals_of(lists)
+def _lists(result: dict[str, Any]) -> dict[str, list[Any]]:
+    """The conditions of which a result has successes and n."""
+    return {name: result[name] for name in CONDITIONS if isinstance(result.get(name), list)}

@@ -138,10 +138,13 @@ def _json(data: bytes) -> Contents:
 
 
 def _measured(held: Any) -> Measured:
+    """What is judged again; the outcomes are those of the evidence's own score."""
     try:
-        return measured_of(parse_evidence(held))
+        evidence = parse_evidence(held)
     except EvidenceError as error:
         raise OutcomeError(f"this evidence is damaged: {error}") from None
+    faults = tuple(printable(f"{one.title}: {one.detail}") for one in evidence.failed_checks)
+    return Measured(evidence.gate, evidence.k, table_of_evidence(evidence), faults)
 
 
 def _by_condition(columns: Mapping[str, Mapping[str, Any]]) -> OutcomeTable:
@@ -153,12 +156,11 @@ def _by_condition(columns: Mapping[str, Mapping[str, Any]]) -> OutcomeTable:
                 f"{condition} has no outcome for seeds {shown(missing)}; every condition needs the "
                 "same seeds"
             )
-    return table_of(
-        [
-            Row(f"seed {seed}", {"seed": seed, **{name: columns[name][seed] for name in columns}})
-            for seed in every
-        ]
-    )
+    rows = []
+    for seed in every:
+        own = {name: column[seed] for name, column in columns.items()}
+        rows.append(Row(f"seed {seed}", {"seed": seed, **own}))
+    return table_of(rows)
 
 
 def _row(place: str, held: Any) -> Row:
@@ -303,9 +305,8 @@ def _where(
 
 def _others(rows: Sequence[Row], texts: Sequence[str], allowed: Collection[str]) -> list[str]:
     """The rows whose text is none of those allowed, each with it."""
-    named = [
-        f"{row.place} ({clipped(text) or 'empty'})" for row, text in zip(rows, texts, strict=True)
-    ]
+    pairs = zip(rows, texts, strict=True)
+    named = [f"{row.place} ({clipped(text) or 'empty'})" for row, text in pairs]
     return _where(texts, lambda text: text not in allowed, named)
 
 
@@ -316,32 +317,15 @@ def _text(value: Any) -> str:
     return whole[1] if whole else text
 
 
-def measured_of(evidence: Evidence) -> Measured:
-    """Return what is judged again; the outcomes are those of the evidence's own score."""
-    faults = tuple(
-        printable(f"{failed_check.title}: {failed_check.detail}")
-        for failed_check in evidence.failed_checks
-    )
-    return Measured(evidence.gate, evidence.k, table_of_evidence(evidence), faults)
-
-
 def table_of_evidence(evidence: Evidence) -> OutcomeTable:
     """The outcomes of a run's episodes.
 
     Raises:
         OutcomeError: as for `table_of`.
     """
-    score = evidence.score
-    return table_of(
-        [
-            Row(
-                f"episode {index}",
-                {
-                    "seed": episode.seed,
-                    "answers": episode.answers,
-                    **{name: found.success(score) for name, found in episode.outcomes.items()},
-                },
-            )
-            for index, episode in enumerate(evidence.episodes, start=1)
-        ]
-    )
+    rows = []
+    for index, episode in enumerate(evidence.episodes, start=1):
+        own = {name: found.success(evidence.score) for name, found in episode.outcomes.items()}
+        values = {"seed": episode.seed, "answers": episode.answers, **own}
+        rows.append(Row(f"episode {index}", values))
+    return table_of(rows)

@@ -8,7 +8,7 @@ from lpca.base.numbers import percent, points
 from lpca.evidence.model import CriterionResult
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import TRUNCATED
-from lpca.judge.decide import advice
+from lpca.judge.decide import undecided
 from lpca.stats.claims import Band, Claim, Difference, Equivalence
 from lpca.stats.truth import Truth
 from lpca.stats.verdicts import Verdict
@@ -79,9 +79,7 @@ def sentence(
     if result.verdict is Verdict.FAIL:
         means = meaning(claim, others)
         return in_words(claim, holds=False, named=named) + (f": {means}" if means else "")
-    asked = in_words(claim, named=named)
-    told = advice(result.needed_n, claim, Truth(rates))
-    return f"{result.n} episodes do not decide whether {asked}; {told}"
+    return undecided(result.n, claim, result.needed_n, Truth(rates), named)
 
 
 def meaning(claim: Claim, others: Sequence[CriterionResult] = ()) -> str:

@@ -77,14 +77,17 @@ def assess(
         >>> round(seen.estimate, 2), seen.holds
         (0.56, True)
     """
+    return assess_counts(claim, sample_of(claim, outcomes), confidence, equivalence_confidence)
+
+
+def sample_of(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> Sample:
+    """Count the outcomes of a claim's conditions; arguments and errors as of `assess`."""
     found = [outcomes[name] for name in decidable(claim).conditions]
     if isinstance(claim, Gain):
-        sample: Sample = gain_counts(found[0], found[1], found[2], claim.fraction)
-    elif len(found) == 2:
-        sample = PairedTable.from_outcomes(found[0], found[1])
-    else:
-        sample = Proportion.of(found[0])
-    return assess_counts(claim, sample, confidence, equivalence_confidence)
+        return gain_counts(found[0], found[1], found[2], claim.fraction)
+    if len(found) == 2:
+        return PairedTable.from_outcomes(found[0], found[1])
+    return Proportion.of(found[0])
 
 
 def assess_counts(
