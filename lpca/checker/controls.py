@@ -12,7 +12,6 @@ from lpca.stats.truth import Truth
 
 CARRIERS = frozenset({"normal", "same_answer"})
 """Conditions whose prefix comes from a message with the episode's answer."""
-"""Conditions in which B has the message in words, or what fits of it."""
 INERT_SHARE = 0.10
 """How much of a bound an inert message may meet before retention is misleading."""
 
@@ -21,33 +20,25 @@ INERT_SHARE = 0.10
 def missing_control(spec: Spec) -> Iterator[Fault]:
     """A claim about meaning without shuffle, without null, or with a null that is no zeros."""
     for gate in spec.gates.values():
-        semantic = [
-            criterion for criterion in gate.criteria if CARRIERS & set(_favoured(criterion.claim))
-        ]
+        semantic = [one for one in gate.criteria if CARRIERS & set(_favoured(one.claim))]
         if not semantic:
             continue
-        carriers = CARRIERS & {
-            name for criterion in semantic for name in _favoured(criterion.claim)
-        }
+        carriers = CARRIERS & {name for one in semantic for name in _favoured(one.claim)}
         carrier = next(name for name in gate.conditions if name in carriers)
-        if not any(_opposed(other, carriers, "shuffle") for other in with_required(spec, gate)):
-            yield Fault(
-                semantic[0].position,
-                f"gate {gate.name} claims that {carrier} means something, but no criterion "
-                "compares it with shuffle",
-                f"0 of {len(gate.criteria)} criteria name both: one learned prefix that ignores "
-                "the message would pass",
-                f"a further criterion: {carrier} - shuffle > 0",
-            )
-        if not any(_opposed(other, carriers, "null") for other in _shown(spec, gate)):
-            yield Fault(
-                semantic[0].position,
-                f"gate {gate.name} claims that {carrier} means something, but no criterion "
-                "compares it with null",
-                f"0 of {len(gate.criteria)} criteria name both: the mere presence of a prefix "
-                "would pass",
-                f"a further criterion: {carrier} - null > 0",
-            )
+        measured = with_required(spec, gate)
+        shown = [*measured, *_shown_with(spec, gate)]
+        for control, gates, cheat in (
+            ("shuffle", measured, "one learned prefix that ignores the message would pass"),
+            ("null", shown, "the mere presence of a prefix would pass"),
+        ):
+            if not any(_opposed(other, carriers, control) for other in gates):
+                yield Fault(
+                    semantic[0].position,
+                    f"gate {gate.name} claims that {carrier} means something, but no criterion "
+                    f"compares it with {control}",
+                    f"0 of {len(gate.criteria)} criteria name both: {cheat}",
+                    f"a further criterion: {carrier} - {control} > 0",
+                )
     yield from _false_null(spec)
 
 
@@ -84,14 +75,13 @@ def _opposed(gate: Gate, carriers: Set[str], control: str) -> bool:
     )
 
 
-def _shown(spec: Spec, gate: Gate) -> list[Gate]:
-    """The gate, those it requires, and those it is reported beside."""
-    others = [
+def _shown_with(spec: Spec, gate: Gate) -> list[Gate]:
+    """The gates that one is reported beside, and those that are beside it."""
+    return [
         other
         for other in spec.gates.values()
         if other.name in gate.shown_with or gate.name in other.shown_with
     ]
-    return [*with_required(spec, gate), *others]
 
 
 @rule("inert-retention", "error")

@@ -43,13 +43,12 @@ def overlap(spec: Spec) -> Iterator[Fault]:
     for gate, criterion in criteria(spec):
         if isinstance(criterion.claim, BoundsComparison):
             claim = criterion.claim
-            margin = f"{claim.margin:g}"
             yield Fault(
                 criterion.position,
                 f"separate intervals of {claim.first} and {claim.second} are compared, though "
                 "both ran on the same episodes",
                 _overlap_number(spec, gate, claim),
-                f"{claim.first} - {claim.second} {claim.relation} {margin}",
+                f"{claim.first} - {claim.second} {claim.relation} {claim.margin:g}",
             )
 
 

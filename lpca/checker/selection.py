@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, product
 
 from lpca.checker.rule import Fault, place, place_in, rule, with_required
 from lpca.gatespec.model import Filter, Gate, Position, Spec, Sweep
@@ -140,11 +140,9 @@ def _seeds(spec: Spec) -> list[tuple[str, Position, Ranges]]:
 
 
 def _shared(first: Ranges, second: Ranges) -> int | None:
-    for low, high in first:
-        for start, end in second:
-            if max(low, start) <= min(high, end):
-                return max(low, start)
-    return None
+    """The least seed of the first ranges that meet."""
+    meeting = ((max(a[0], b[0]), min(a[1], b[1])) for a, b in product(first, second))
+    return next((low for low, high in meeting if low <= high), None)
 
 
 @rule("duplicate-id", "error")
@@ -168,9 +166,11 @@ def duplicate_id(spec: Spec) -> Iterator[Fault]:
 def unused_condition(spec: Spec) -> Iterator[Fault]:
     """A condition is run that no criterion reads."""
     for gate in spec.gates.values():
+        # shown beside another, for comparison with its conditions
+        showing = [other for other in spec.gates.values() if gate.name in other.shown_with]
         used = {
             name
-            for other in (*with_required(spec, gate), *_showing(spec, gate))
+            for other in (*with_required(spec, gate), *showing)
             for criterion in other.criteria
             for name in criterion.claim.conditions
         }
@@ -184,8 +184,3 @@ def unused_condition(spec: Spec) -> Iterator[Fault]:
                 f"conditions: [{', '.join(name for name in gate.conditions if name in used)}], "
                 f"or a criterion on {' and '.join(unused)}",
             )
-
-
-def _showing(spec: Spec, gate: Gate) -> list[Gate]:
-    """Gates that show this one beside them, for comparison with their own conditions."""
-    return [other for other in spec.gates.values() if gate.name in other.shown_with]

@@ -125,16 +125,8 @@ class Side:
     offset: int
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two sides and a relation, or three sides and two."""
-
-    sides: tuple[Side, ...]
-    relations: tuple[Token, ...]
-
-
-def parse_comparison(text: str, conditions: Collection[str]) -> Comparison:
-    """Read a claim's text.
+def parse_comparison(text: str, conditions: Collection[str]) -> tuple[list[Side], list[Token]]:
+    """Read a claim's text: two sides and a relation, or three sides and two.
 
     Raises:
         ClaimError: at the character that cannot be read.
@@ -169,7 +161,7 @@ class _Parser:
         self._conditions = conditions
         self._nesting = 0
 
-    def comparison(self) -> Comparison:
+    def comparison(self) -> tuple[list[Side], list[Token]]:
         sides = [self._side()]
         relations: list[Token] = []
         while relation := self._accept(_ORDER | ABOUT):
@@ -181,7 +173,7 @@ class _Parser:
             self._expected("a comparison (> or <)")
         if self._token.kind != "end":
             self._expected("an operator or the end")
-        return Comparison(tuple(sides), tuple(relations))
+        return sides, relations
 
     @property
     def _token(self) -> Token:

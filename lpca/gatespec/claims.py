@@ -7,7 +7,7 @@ difference above 0. `>=` reads as `>` and `<=` as `<`: an interval's bound canno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from lpca.base.numbers import PERCENT, POINTS, RATIO, Unit, percent, points
 from lpca.gatespec.claim_parser import (
@@ -58,16 +58,16 @@ def parse_claim(text: str, conditions: Collection[str] = CONDITIONS) -> Claim:
         >>> parse_claim("normal > p0 + 0.1")
         Difference(first='normal', second='p0', relation='>', margin=0.1)
     """
-    comparison = parse_comparison(text, conditions)
-    if len(comparison.sides) == 3:
-        return _chain(comparison.sides, comparison.relations)
-    (left, right), (relation,) = comparison.sides, comparison.relations
+    sides, relations = parse_comparison(text, conditions)
+    if len(sides) == 3:
+        return _chain(sides, relations)
+    (left, right), (relation,) = sides, relations
     if relation.text in ABOUT:
         return _approximate(left, right, relation)
     return _ordered(left, ">" if relation.text == ">" else "<", right)
 
 
-def _chain(sides: tuple[Side, ...], relations: tuple[Token, ...]) -> Claim:
+def _chain(sides: Sequence[Side], relations: Sequence[Token]) -> Claim:
     low, middle, high = sides
     if relations[0].text != relations[1].text or relations[0].text in ABOUT:
         raise ClaimError(relations[1].offset, "a band is written low < condition < high")

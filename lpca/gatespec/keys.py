@@ -146,6 +146,7 @@ WHERE_KEY = Key(
     "episodes by outcome (`null fails`, `p1 succeeds`, joined by `and`); read and refused",
 )
 
+_DISCORDANT = "the supposed share of episodes on which the claim's two conditions differ"
 CRITERION = Table(
     (
         Key("id", Identifier(), "names its test", REQUIRED, what="a criterion's id"),
@@ -153,18 +154,8 @@ CRITERION = Table(
         Key("why", TEXT, "the reason, shown in reports", ""),
         Key(
             "expect",
-            Table(
-                (
-                    Key(
-                        "discordant",
-                        RATE,
-                        "the supposed share of episodes on which the claim's two conditions differ",
-                        REQUIRED,
-                    ),
-                )
-            ),
-            "`{discordant: 0.1}`: the supposed share of episodes on which the claim's two "
-            "conditions differ",
+            Table((Key("discordant", RATE, _DISCORDANT, REQUIRED),)),
+            f"`{{discordant: 0.1}}`: {_DISCORDANT}",
             what="a criterion's expect",
         ),
         Key(
@@ -177,15 +168,11 @@ CRITERION = Table(
     titled="criterion {}",
 )
 
+_CORRELATION = "the share of episodes whose difficulty decides all conditions at once"
 EXPECT = Table(
     (
         *(Key(name, RATE, f"the supposed success rate of {name}") for name in CONDITIONS),
-        Key(
-            "correlation",
-            RATE,
-            "the share of episodes whose difficulty decides all conditions at once",
-            0.0,
-        ),
+        Key("correlation", RATE, _CORRELATION, 0.0),
     ),
     what="the expected rate of {key}",
     among="conditions",
@@ -251,8 +238,8 @@ GATE = Table(
         Key(
             "expect",
             EXPECT,
-            "supposed success rate by condition, and `correlation` in [0, 1]: the share of "
-            "episodes whose difficulty decides all conditions at once (0 by default)",
+            "supposed success rate by condition, and `correlation` in [0, 1]: "
+            f"{_CORRELATION} (0 by default)",
         ),
         Key(
             "criteria",

@@ -109,9 +109,10 @@ class Table(Kind):
     def read(self, node: Node, what: str, known: Known = NOTHING) -> Values:
         """Return every value, defaults filled in; what is read is known to the keys after it."""
         section = as_section(node, what)
-        allowed = [*self._named(known), *(n for n in self.names if n not in self.choices)]
         if not self.others:
-            section.check_keys(what, allowed)
+            named = [name for name in known.get(self.among, self.choices) if name in self.choices]
+            rest = [name for name in self.names if name not in self.choices]
+            section.check_keys(what, [*named, *rest])
         if self.one_of and len(section.entries) != 1:
             both = " and ".join(self.names)
             raise SpecError(section.position, f"{what} has both or neither of {both}; allowed: one")
@@ -123,9 +124,6 @@ class Table(Kind):
             if self.titled and key is self.keys[0]:
                 scope["section"] = self.titled.format(value)
         return Values(section, fixed, self._others(section, what, scope))
-
-    def _named(self, known: Known) -> list[str]:
-        return [name for name in known.get(self.among, self.choices) if name in self.choices]
 
     def _value(self, key: Key, section: Section, scope: Known) -> Any:
         entry = section.entries.get(key.name)
