@@ -77,18 +77,16 @@ class Closures:
         self, roots: Iterable[object], resolved: Mapping[str, Collection[str]] | None = None
     ) -> str:
         """Return the SHA-256 of the roots' closure; as `code_hash`."""
-        entries = sorted((resolved or {}).items())
-        asked = tuple(map(symbol_of, roots)), tuple((kind, tuple(names)) for kind, names in entries)
+        asked = _asked(roots, resolved)
         if asked not in self._hashes:
-            self._hashes[asked] = _Walk(self, *asked).hash()
+            self._hashes[asked] = _Walk(self, asked).hash()
         return self._hashes[asked]
 
     def closure(
         self, roots: Iterable[object], resolved: Mapping[str, Collection[str]] | None = None
     ) -> frozenset[Symbol]:
         """Return everything that counts in a hash; as `code_hash`."""
-        walk = _Walk(self, tuple(map(symbol_of, roots)), tuple((resolved or {}).items()))
-        return frozenset(walk.numbers)
+        return frozenset(_Walk(self, _asked(roots, resolved)).numbers)
 
     def unit(self, module: Module, statement: ast.stmt | ast.expr) -> Unit:
         """Return the normal form of a statement at the top of a module, or of an entry."""
@@ -102,7 +100,7 @@ class Closures:
         self._hashes.clear()
 
 
-Asked = tuple[tuple[Symbol, ...], tuple[tuple[str, Collection[str]], ...]]
+Asked = tuple[tuple[Symbol, ...], tuple[tuple[str, tuple[str, ...]], ...]]
 """Roots, and by a registry's kind the names of the entries that are used."""
 _PRESENT = Closures()
 _READ: ContextVar[Closures] = ContextVar("read", default=_PRESENT)
@@ -142,6 +140,11 @@ def reading(closures: Closures) -> Iterator[None]:
         _READ.reset(before)
 
 
+def _asked(roots: Iterable[object], resolved: Mapping[str, Collection[str]] | None) -> Asked:
+    entries = sorted((resolved or {}).items())
+    return tuple(map(symbol_of, roots)), tuple((kind, tuple(names)) for kind, names in entries)
+
+
 def symbol_of(what: object) -> Symbol:
     """Return where a function, a class, a module, or an object's class stands."""
     if isinstance(what, Symbol):
@@ -158,20 +161,15 @@ def symbol_of(what: object) -> Symbol:
 class _Walk:
     """A closure: symbols are numbered as they are met. LookupError for a root without source."""
 
-    def __init__(
-        self,
-        closures: Closures,
-        roots: Sequence[Symbol],
-        resolved: Sequence[tuple[str, Collection[str]]],
-    ) -> None:
-        self.closures, self.sources, self.resolved = closures, closures.sources, dict(resolved)
+    def __init__(self, closures: Closures, asked: Asked) -> None:
+        self.closures, self.sources = closures, closures.sources
+        self._roots, self.resolved = asked[0], dict(asked[1])
         self.numbers: dict[Symbol, int] = {}
         self._waiting: deque[Symbol] = deque()
         self._annotated: deque[Symbol] = deque()
         self._tokens: list[Token] = []
         self._units: dict[Symbol, list[Unit]] = {}
-        self._roots = roots
-        for root in roots:
+        for root in self._roots:
             whole = root.name == WHOLE and self.sources.module(root.module)
             if not whole and root not in self.sources.resolve(root.module, root.name):
                 raise LookupError(f"no source of {root.module}.{root.name} is followed")

@@ -58,7 +58,9 @@ def _obstacle(
     claim = criterion.claim
     match claim:
         case Equivalence(margin=margin):
-            return _equivalence_obstacle(margin, n, two_sided)
+            least = min_n_equivalence(margin, (1.0 - two_sided) / 2.0)
+            takes = f"even without one disagreement ±{points(margin)} takes n {least}"
+            return None if n >= least else takes
         case Band():
             return _band_obstacle(claim, n, two_sided)
         case BoundsComparison():
@@ -88,13 +90,6 @@ def _floor_obstacle(
         f"{upper} is expected to succeed {most} times: even if the other never did, the interval "
         f"would be {seen.interval.low:.3g} to {seen.interval.high:.3g}"
     )
-
-
-def _equivalence_obstacle(margin: float, n: int, confidence: float) -> str | None:
-    least = min_n_equivalence(margin, (1.0 - confidence) / 2.0)
-    if n >= least:
-        return None
-    return f"even without one disagreement ±{points(margin)} takes n {least}"
 
 
 def _band_obstacle(claim: Band, n: int, confidence: float) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from lpca.base.numbers import percent, points
 from lpca.checker.rule import Fault, criteria, place, place_in, rule
-from lpca.gatespec.model import Criterion, Gate, Spec
+from lpca.gatespec.model import Gate, Spec
 from lpca.gatespec.values import NO_METHOD, is_unpaired
 from lpca.stats.claims import Approximate, BoundsComparison, Equivalence
 from lpca.stats.planning import enough_n
@@ -141,8 +141,9 @@ def alpha_mismatch(spec: Spec) -> Iterator[Fault]:
             f"equivalence_confidence: {matching:.4g}" if matching > 0.0 else _STANDARD,
         )
     for _, criterion in criteria(spec):
-        own = criterion.confidence
-        level = _level(spec, criterion)
+        own, level = criterion.confidence, evaluation.confidence
+        if criterion.claim.is_two_sided:
+            level = evaluation.equivalence_confidence
         if own is not None and abs(own - level) > 1e-9:
             yield Fault(
                 place(criterion, "confidence"),
@@ -150,12 +151,6 @@ def alpha_mismatch(spec: Spec) -> Iterator[Fault]:
                 f"{percent(own)} spends {_side(own)} a side, {percent(level)} {_side(level)}",
                 f"no confidence of its own, or {level:g}",
             )
-
-
-def _level(spec: Spec, criterion: Criterion) -> float:
-    if criterion.claim.is_two_sided:
-        return spec.evaluation.equivalence_confidence
-    return spec.evaluation.confidence
 
 
 def _side(confidence: float) -> str:

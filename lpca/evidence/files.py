@@ -56,14 +56,9 @@ def parse_evidence(data: object) -> Evidence:
 
 def _upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
     """The older form in this one's words; what is damaged stays so, for the reader to name."""
-    made = {**data, "criteria": _with_parts(data.get("criteria"))}
+    made = _with_parts(data)
     if isinstance(required := data.get("required"), list):
-        made["required"] = [
-            {**gate, "criteria": _with_parts(gate.get("criteria"))}
-            if isinstance(gate, dict)
-            else gate
-            for gate in required
-        ]
+        made["required"] = [_with_parts(one) if isinstance(one, dict) else one for one in required]
     for name in ("codec", "static"):
         held = data.get(name)
         if isinstance(held, dict) and isinstance(held.get("config"), dict):
@@ -71,15 +66,14 @@ def _upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _with_parts(criteria: Any) -> Any:
-    if not isinstance(criteria, list):
-        return criteria
-    return [
-        {**criterion, "claim_parts": _parts(criterion.get("claim"))}
-        if isinstance(criterion, dict)
-        else criterion
-        for criterion in criteria
-    ]
+def _with_parts(gate: Mapping[str, Any]) -> dict[str, Any]:
+    criteria = gate.get("criteria")
+    if isinstance(criteria, list):
+        criteria = [
+            {**one, "claim_parts": _parts(one.get("claim"))} if isinstance(one, dict) else one
+            for one in criteria
+        ]
+    return {**gate, "criteria": criteria}
 
 
 def _parts(claim: Any) -> Any:

@@ -11,7 +11,7 @@ import math
 import types
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import (
     Annotated,
     Any,
@@ -32,6 +32,7 @@ T = TypeVar("T")
 Reader = Callable[[Any, str], Any]
 CLAIMS: Mapping[str, type] = {kind.__name__.lower(): kind for kind in get_args(Claim)}
 """By the `kind` under which each stands in a file."""
+_WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 _LONGEST = 60
 
 
@@ -138,72 +139,55 @@ def _reader(kind: Hashable) -> Reader:
         return _claim
     if origin in (Union, types.UnionType):
         (only,) = (one for one in inner if one is not type(None))
-        return _optional(_reader(only))
+        return partial(_optional, _reader(only))
     if origin is Literal:
-        return _one_of(inner, lambda name: name)
+        return partial(_one_of, {name: name for name in inner})
     if origin is tuple:
-        return _many(_reader(inner[0]))
+        return partial(_many, _reader(inner[0]))
     if origin is Mapping:
-        return _mapping(_reader(inner[1]))
+        return partial(_mapping, _reader(inner[1]))
     if kind is Interval:
         return _interval
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return _one_of([one.value for one in kind], kind)
+        return partial(_one_of, {one.value: one for one in kind})
     if dataclasses.is_dataclass(kind):
-        return _record(cast("type", kind))
-    return _scalar(kind)
+        return partial(_record, kind, [(place, _reader(place.kind)) for place in _places(kind)])
+    return partial(_scalar, kind) if kind in _WORDS else lambda value, place: value
 
 
-def _scalar(kind: Any) -> Reader:
-    words = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
-    if kind not in words:
-        return lambda value, place: value
+def _scalar(kind: type, value: Any, place: str) -> Any:
+    # a bool is an int to Python, and none to a reader
     taken = (int, float) if kind is float else kind
-
-    def read(value: Any, place: str) -> Any:
-        # a bool is an int to Python, and none to a reader
-        if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
-            raise _wrong(value, place, words[kind])
-        return value
-
-    return read
+    if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
+        raise _wrong(value, place, _WORDS[kind])
+    return value
 
 
-def _optional(inner: Reader) -> Reader:
-    return lambda value, place: None if value is None else inner(value, place)
+def _optional(inner: Reader, value: Any, place: str) -> Any:
+    return None if value is None else inner(value, place)
 
 
-def _one_of(allowed: Sequence[Any], make: Callable[[Any], Any]) -> Reader:
-    def read(value: Any, place: str) -> Any:
-        if not isinstance(value, str) or value not in allowed:
-            raise _wrong(value, place, ", ".join(map(str, allowed)))
-        return make(value)
-
-    return read
+def _one_of(allowed: Mapping[str, Any], value: Any, place: str) -> Any:
+    if not isinstance(value, str) or value not in allowed:
+        raise _wrong(value, place, ", ".join(allowed))
+    return allowed[value]
 
 
-def _many(inner: Reader) -> Reader:
-    def read(value: Any, place: str) -> Any:
-        if not isinstance(value, list | tuple):
-            raise _wrong(value, place, "a list")
-        return tuple(inner(held, f"{place}[{index}]") for index, held in enumerate(value))
-
-    return read
+def _many(inner: Reader, value: Any, place: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _wrong(value, place, "a list")
+    return tuple(inner(held, f"{place}[{index}]") for index, held in enumerate(value))
 
 
-def _mapping(inner: Reader) -> Reader:
-    def read(value: Any, place: str) -> Any:
-        return {
-            name: inner(held, _within(place, name)) for name, held in _entries(value, place).items()
-        }
-
-    return read
+def _mapping(inner: Reader, value: Any, place: str) -> dict[str, Any]:
+    entries = _entries(value, place)
+    return {name: inner(held, _within(place, name)) for name, held in entries.items()}
 
 
 def _interval(value: Any, place: str) -> Interval:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise _wrong(value, place, "[low, high]")
-    bound = _optional(_scalar(float))
+    bound = _reader(float | None)
     low, high = (bound(end, f"{place}[{index}]") for index, end in enumerate(value))
     # a bound that JSON could not hold is infinite again
     return Interval(-math.inf if low is None else low, math.inf if high is None else high)
@@ -216,24 +200,21 @@ def _claim(value: Any, place: str) -> Any:
     return _reader(CLAIMS[entries["kind"]])(value, place)
 
 
-def _record(kind: type) -> Reader:
-    readers = [(place, _reader(place.kind)) for place in _places(kind)]
-
-    def read(value: Any, place: str) -> Any:
-        entries, found = _entries(value, place), {}
-        for one, inner in readers:
-            if one.spread:
-                found[one.field] = inner(value, place)
-            elif one.key in entries:
-                found[one.field] = inner(entries[one.key], _within(place, one.key))
-            elif not one.optional:
-                raise EvidenceError(f"{_within(place, one.key)} is missing")
-        try:
-            return kind(**found)
-        except ValueError as error:
-            raise EvidenceError(f"{place or 'evidence'}: {error}") from None
-
-    return read
+def _record(
+    kind: Callable[..., Any], readers: Sequence[tuple[_Place, Reader]], value: Any, place: str
+) -> Any:
+    entries, found = _entries(value, place), {}
+    for one, inner in readers:
+        if one.spread:
+            found[one.field] = inner(value, place)
+        elif one.key in entries:
+            found[one.field] = inner(entries[one.key], _within(place, one.key))
+        elif not one.optional:
+            raise EvidenceError(f"{_within(place, one.key)} is missing")
+    try:
+        return kind(**found)
+    except ValueError as error:
+        raise EvidenceError(f"{place or 'evidence'}: {error}") from None
 
 
 def _entries(value: Any, place: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""What a key may hold: each kind reads a value, and says itself in JSON Schema and in words.
+"""What a key may hold: each kind reads a value, and says itself in JSON Schema.
 
 A kind is told how messages call the value and what is known of the sections around it, by key:
 so a list of conditions can be held against those of its own gate.
@@ -38,7 +38,6 @@ _BOOLEANS = {"true": True, "false": False}
 class Kind:
     """A kind of value; by itself any text."""
 
-    words = "text"
     allowed = "a text"
 
     def read(self, node: Node, what: str, known: Known = NOTHING) -> Any:
@@ -49,10 +48,6 @@ class Kind:
         """Return the JSON Schema of the value as YAML resolves it."""
         return {"type": ["string", "number", "boolean"], "pattern": NOT_BLANK}
 
-    def in_words(self) -> str:
-        """Say, in Markdown, what the value is."""
-        return self.words
-
 
 TEXT = Kind()
 
@@ -60,14 +55,11 @@ TEXT = Kind()
 class Word(Kind):
     """A number or a word, kept as it is written."""
 
-    words = "number or word"
     allowed = "a number or a word"
 
 
 class Setting(Kind):
     """A value whose type is the author's: a number, `true`, `false` or a text."""
-
-    words = "number, `true`, `false` or text"
 
     def read(self, node: Node, what: str, known: Known = NOTHING) -> int | float | str | bool:
         """Return the value; a text in quotes stays one."""
@@ -113,14 +105,6 @@ class Integer(Kind):
         """Return its type and its ends."""
         return {"type": "integer", "minimum": self.low, "maximum": self.high}
 
-    def in_words(self) -> str:
-        """Say the span."""
-        if self.low == self.high:
-            return f"`{self.low}`"
-        if self.high == MAX_INTEGER:
-            return f"whole number from {self.low}"
-        return f"whole number, {self.low} to {self.high}"
-
 
 @dataclass(frozen=True)
 class Number(Kind):
@@ -132,27 +116,21 @@ class Number(Kind):
 
     def read(self, node: Node, what: str, known: Known = NOTHING) -> float:
         """Return the number."""
-        allowed = self._span("from {:g} to {:g}", "above {:g} and below {:g}")
-        scalar = as_scalar(node, what, f"a number {allowed}")
+        ends = "above {:g} and below {:g}" if self.nearest else "from {:g} to {:g}"
+        allowed = f"a number {ends.format(self.low, self.high)}"
+        scalar = as_scalar(node, what, allowed)
         written = scalar.plain and _NUMBER.fullmatch(scalar.text)
         value = float(scalar.text) if written else math.nan
         if not self.low <= value <= self.high or (self.nearest and value in (self.low, self.high)):
-            refuse(node, what, f"a number {allowed}")
+            refuse(node, what, allowed)
         if not self.low + self.nearest <= value <= self.high - self.nearest:
-            refuse(node, what, f"a number {allowed}, by {self.nearest:g} at least")
+            refuse(node, what, f"{allowed}, by {self.nearest:g} at least")
         return value
 
     def schema(self) -> Schema:
         """Return its type and its ends."""
         ends = {"minimum": self.low + self.nearest, "maximum": self.high - self.nearest}
         return {"type": "number", **ends}
-
-    def in_words(self) -> str:
-        """Say the span."""
-        return self._span("number, {:g} to {:g}", "number above {:g} and below {:g}")
-
-    def _span(self, closed: str, opened: str) -> str:
-        return (opened if self.nearest else closed).format(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -178,10 +156,6 @@ class Choice(Kind):
             words += [word, None] if word == "null" else [word]
         return {"enum": words}
 
-    def in_words(self) -> str:
-        """List the words."""
-        return " or ".join(", ".join(f"`{word}`" for word in self.choices).rsplit(", ", 1))
-
 
 def one_of(node: Node, what: str, choices: Iterable[str]) -> str:
     """Return the node's word, which is one of these; SpecError otherwise."""
@@ -199,7 +173,6 @@ class Identifier(Kind):
     """A name that can be a pytest id and marker; one that is known, with `among`."""
 
     among: str = ""
-    words = "name"
 
     def read(self, node: Node, what: str, known: Known = NOTHING) -> str:
         """Return the name."""
@@ -257,9 +230,3 @@ class ListOf(Kind):
         size = {"minItems": self.fewest} if self.fewest else {}
         different = {"uniqueItems": True} if self.distinct else {}
         return {"type": "array", "items": self.of.schema(), **size, **different}
-
-    def in_words(self) -> str:
-        """Say of what."""
-        if self.of.words == "mapping":
-            return "list of mappings"
-        return self.shown or f"list of: {self.of.in_words()}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -99,7 +99,6 @@ class Table(Kind):
     among: str = ""
     choices: tuple[str, ...] = ()
     titled: str = ""
-    words = "mapping"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -174,16 +173,6 @@ class Table(Kind):
             _add_others(schema, others)
         return schema
 
-    def rows(self) -> Iterator[str]:
-        """Yield the lines of its table in the documentation."""
-        for key in self.keys:
-            more = f"; see {key.see}" if key.see else ""
-            given = "" if key.stated_default is None else f"`{key.default}`"
-            default = "required" if key.default is REQUIRED else given
-            yield f"| `{key.name}` | {key.kind.in_words()} | {default} | {key.says}{more} |"
-        for others in self.others:
-            yield f"| {others.shown} | {others.kind.in_words()} | | {others.says} |"
-
 
 def _matches(others: Others, name: str) -> bool:
     return others.pattern is None or re.fullmatch(others.pattern, name) is not None
@@ -227,10 +216,6 @@ class Either(Kind):
         """Return both."""
         return {"anyOf": [self.plain.schema(), self.mapping.schema()]}
 
-    def in_words(self) -> str:
-        """Say both."""
-        return f"{self.plain.in_words()}, or {self.mapping.in_words()}"
-
 
 @dataclass(frozen=True)
 class Variants(Kind):
@@ -239,7 +224,6 @@ class Variants(Kind):
     by: str
     says: str
     tables: Mapping[str, Table]
-    words = "mapping"
 
     def read(self, node: Node, what: str, known: Known = NOTHING) -> tuple[Any, Values]:
         """Return the word, and what its table holds."""

@@ -51,8 +51,6 @@ def is_unpaired(method: str | None, claim: Claim) -> bool:
 class ClaimText(Kind):
     """A comparison of the gate's conditions."""
 
-    words = "claim"
-
     def read(self, node: Node, what: str, known: Known = NOTHING) -> Claim:
         """Return the claim; its errors stand at the character that is wrong."""
         scalar = as_scalar(node, what, "a claim")
@@ -125,8 +123,6 @@ class Where(Kind):
 
 class Seeds(Kind):
     """Seeds as `7`, `0..999` or a list of either."""
-
-    words = "whole number, range `0..999`, or list of either"
 
     def read(self, node: Node, what: str, known: Known = NOTHING) -> tuple[tuple[int, int], ...]:
         """Return inclusive ranges."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lpca.stats.claims import Claim, Decidable, Difference, Equivalence, Gain, Ratio, decidable
+from lpca.stats.claims import Claim, Difference, Gain, Rate, Ratio, decidable
 from lpca.stats.gain import ValueCounts, gain_counts, gain_interval, gain_test
 from lpca.stats.proportions import rate_test, ratio_score, ratio_test, tango, tango_test, wilson
 from lpca.stats.tables import Interval, PairedTable, Proportion
@@ -118,7 +118,7 @@ def assess_counts(
         >>> seen.method, seen.holds
         ('two one-sided Tango score', True)
     """
-    method, region = _method(decidable(claim)), claim.region
+    method, region = _METHODS[decidable(claim).method], claim.region
     # an empty region would be contradicted by every sample: a FAIL that says nothing
     if not region.low < region.high:
         raise ValueError(f"margins need low < high, got {region.low} and {region.high}")
@@ -158,23 +158,14 @@ def _observed_ratio(table: PairedTable) -> float:
     return math.inf if table.first else math.nan
 
 
-_RATE = _Method(
-    "Wilson score",
-    lambda seen: seen.successes / seen.n,
-    lambda seen, level: wilson(seen.successes, seen.n, level),
-    lambda seen, bound, side: rate_test(seen.successes, seen.n, bound, side),
-)
-_DIFFERENCE = _Method("Tango score", lambda table: table.difference, tango, tango_test)
-_RATIO = _Method("Nam-Blackwelder score", _observed_ratio, ratio_score, ratio_test)
-_GAIN = _Method("multinomial score", lambda sample: sample.mean, gain_interval, gain_test)
-
-
-def _method(claim: Decidable) -> _Method:
-    match claim:
-        case Difference() | Equivalence():
-            return _DIFFERENCE
-        case Ratio():
-            return _RATIO
-        case Gain():
-            return _GAIN
-    return _RATE
+_METHODS = {
+    Rate.method: _Method(
+        "Wilson score",
+        lambda seen: seen.successes / seen.n,
+        lambda seen, level: wilson(seen.successes, seen.n, level),
+        lambda seen, bound, side: rate_test(seen.successes, seen.n, bound, side),
+    ),
+    Difference.method: _Method("Tango score", lambda table: table.difference, tango, tango_test),
+    Ratio.method: _Method("Nam-Blackwelder score", _observed_ratio, ratio_score, ratio_test),
+    Gain.method: _Method("multinomial score", lambda sample: sample.mean, gain_interval, gain_test),
+}

@@ -54,6 +54,10 @@ class _OfTwo(_Claimed):
         """The conditions the claim names, first to last."""
         return (self.first, self.second)
 
+    def value(self, first: float, second: float) -> float:
+        """The first outcome less the second."""
+        return first - second
+
 
 @dataclass(frozen=True)
 class _Ordered(_OfTwo):
@@ -97,10 +101,6 @@ class Difference(_Ordered):
         """Where the parameter is claimed to lie."""
         return beyond(self.margin, self.relation)
 
-    def value(self, first: float, second: float) -> float:
-        """The first outcome less the second."""
-        return first - second
-
 
 @dataclass(frozen=True)
 class Equivalence(_OfTwo):
@@ -113,10 +113,6 @@ class Equivalence(_OfTwo):
     def region(self) -> Interval:
         """Where the parameter is claimed to lie."""
         return Interval(-self.margin, self.margin)
-
-    def value(self, first: float, second: float) -> float:
-        """The first outcome less the second."""
-        return first - second
 
 
 @dataclass(frozen=True)
