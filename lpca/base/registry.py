@@ -7,9 +7,9 @@ import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
+
+from lpca.base import PACKAGE
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -118,10 +118,10 @@ def declared(package: str) -> Mapping[str, Mapping[str, Any]]:
     stand in the order of the modules' names.
 
     Args:
-        package: as of a `Registry`: one registry's entries, in modules that stand in its folder.
+        package: one of lpca's, as of a `Registry`: one registry's entries, in modules that stand
+            in its folder.
 
     Raises:
-        ModuleNotFoundError: there is no such package.
         ValueError: what is said of an entry is no literal.
 
     Example:
@@ -129,7 +129,8 @@ def declared(package: str) -> Mapping[str, Mapping[str, Any]]:
         {'holds': 'latents'}
     """
     found: dict[str, Mapping[str, Any]] = {}
-    for file in sorted(_folder(package).glob("*.py")):
+    folder = PACKAGE.parent.joinpath(*package.split("."))
+    for file in sorted(folder.glob("*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             # the nearest decorator is called first
             for call in reversed(getattr(node, "decorator_list", [])):
@@ -139,21 +140,10 @@ def declared(package: str) -> Mapping[str, Mapping[str, Any]]:
     return found
 
 
-def _folder(package: str) -> Path:
-    """A package's folder, found without importing what is above it."""
-    top, *inner = package.split(".")
-    spec = find_spec(top)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"there is no package {package}")
-    return Path(spec.submodule_search_locations[0]).joinpath(*inner)
-
-
 def import_modules(package: str) -> list[str]:
     """Import every module of a package, its subpackages' too; return their names, sorted."""
     root = import_module(package)
-    found = sorted(
-        walk_package.name for walk_package in pkgutil.walk_packages(root.__path__, f"{package}.")
-    )
+    found = sorted(one.name for one in pkgutil.walk_packages(root.__path__, f"{package}."))
     for module in found:
         import_module(module)
     return found

@@ -113,7 +113,9 @@ class Module:
                     what = Symbol(alias.name if alias.asname else bound, WHOLE)
                     found.setdefault(bound, []).append(what)
             elif isinstance(node, ast.ImportFrom):
-                module = resolve_name("." * node.level + (node.module or ""), package)
+                module = ""
+                with suppress(ImportError):  # beyond its package it leads nowhere when it runs, too
+                    module = resolve_name("." * node.level + (node.module or ""), package)
                 for alias in node.names:
                     what = Symbol(module, alias.name)
                     found.setdefault(alias.asname or alias.name, []).append(what)
