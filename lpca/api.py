@@ -144,8 +144,6 @@ def run_gate(
         device=device,
         dtype=dtype,
         checkpoint=checkpoint,
-        retrain=False,
-        train_seed=None,
         batch_size=batch_size,
         cache=cache_dir(),
         evidence=home / EVIDENCE,
@@ -160,10 +158,7 @@ def run_gate(
 def _checked_k(spec: Spec, gate: str, k: int | None) -> int | None:
     if gate not in spec.gates:
         raise RequestError(f"gate {gate[:60]!r}: {suggestion(gate, spec.gates)}")
-    try:
-        asked = () if k is None else parse_ks(str(k))
-    except ValueError as error:
-        raise RequestError(str(error)) from None
+    asked = () if k is None else parse_ks(str(k))
     if not needs_codec(spec, gate):
         return None
     ks = ks_of(spec.gates[gate], asked)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from lpca.base.errors import RequestError
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 RECEIVER = "smollm2-135m"
@@ -17,27 +19,27 @@ MAX_SEED = 2**63 - 1
 
 
 def parse_ks(text: str) -> tuple[int, ...]:
-    """Read `--k`: whole numbers from 1 to MAX_K, separated by commas; ValueError otherwise."""
+    """Read `--k`: whole numbers from 1 to MAX_K, separated by commas; RequestError otherwise."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and len(part) < 10 and 1 <= int(part) <= MAX_K for part in parts):
-        raise ValueError(
+        raise RequestError(
             f"--k {text[:40]}: allowed: whole numbers from 1 to {MAX_K}, as in --k 4,8"
         )
     return tuple(dict.fromkeys(int(part) for part in parts))
 
 
 def parse_seed(option: str, seed: int) -> int:
-    """Return a training seed that can be one; ValueError otherwise."""
+    """Return a training seed that can be one; RequestError otherwise."""
     if not 0 <= seed <= MAX_SEED:
-        raise ValueError(f"{option} {seed}: allowed: whole numbers from 0 to {MAX_SEED}")
+        raise RequestError(f"{option} {seed}: allowed: whole numbers from 0 to {MAX_SEED}")
     return seed
 
 
 def parse_codec(text: str) -> tuple[str, str]:
-    """Read `--codec` into a module's name and that of a factory in it; ValueError otherwise."""
+    """Read `--codec` into a module's name and that of a factory in it; RequestError otherwise."""
     found = _CODEC.fullmatch(text)
     if found is None:
-        raise ValueError(
+        raise RequestError(
             f"--codec {text[:80]}: allowed: package.module:factory, as in --codec my_codec:make"
         )
     return found[1], found[2]

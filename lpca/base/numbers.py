@@ -79,6 +79,11 @@ def counted(successes: int, n: int) -> str:
     return f"{successes}/{n} = {amount(successes / n, PERCENT, column=True)}"
 
 
+def plural(count: int, thing: str) -> str:
+    """Such as `1 gate`, `2 gates`."""
+    return f"{count} {thing}{'s' * (count != 1)}"
+
+
 def level(confidence: float) -> str:
     """A confidence: `95 %`, `97.5 %`."""
     return f"{round(100 * confidence, 2):g} %"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lpca.base.numbers import plural
 from lpca.checker import attainable, controls, inference, selection
 from lpca.checker.rule import Fault, Rule, Severity
 from lpca.gatespec.model import Spec
@@ -62,6 +63,12 @@ def check_spec(spec: Spec, rules: Sequence[Rule] = RULES) -> list[Finding]:
         for fault in rule.faults(spec)
     ]
     return sorted(findings, key=lambda found: (found.position.line, found.position.column))
+
+
+def tally(findings: Sequence[Finding]) -> str:
+    """How many there are of each kind: `2 errors, 1 warning`."""
+    errors = sum(finding.severity == "error" for finding in findings)
+    return f"{plural(errors, 'error')}, {plural(len(findings) - errors, 'warning')}"
 
 
 def has_errors(findings: Sequence[Finding]) -> bool:

@@ -83,10 +83,7 @@ def codec_named(text: str, folders: Sequence[Path]) -> Source:
 
     Nothing is imported before `find` is called. Raises RequestError where the name is malformed.
     """
-    try:
-        module, attribute = parse_codec(text)
-    except ValueError as error:
-        raise RequestError(str(error)) from None
+    module, attribute = parse_codec(text)
     return Source(text, lambda: _imported(text, module, attribute, folders))
 
 

@@ -7,8 +7,7 @@ import json
 from collections.abc import Sequence
 
 from lpca.base.errors import ExitCode
-from lpca.checker.check import Finding, check_spec, has_errors
-from lpca.commands.cli import UsageError
+from lpca.checker.check import Finding, check_spec, has_errors, tally
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.report.layout import annotation
@@ -32,7 +31,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         code = ExitCode.FAIL if has_errors(findings) else ExitCode.PASS
     except SpecError as error:
         if arguments.format == "text":
-            raise UsageError(error) from error
+            raise
         findings = [Finding(error.position, error.message, "", "", UNREADABLE, "error")]
         code = ExitCode.USAGE_ERROR
     write = {"text": _text, "json": _json, "github": _github}[arguments.format]
@@ -46,28 +45,18 @@ def _text(file: str, findings: Sequence[Finding]) -> str:
         lines.append(f"{finding.position}: {finding.severity}: {finding.rule}: {finding.wrong}")
         lines += [f"    {finding.number}"] * bool(finding.number)
         lines += [f"    write instead: {finding.instead}"] * bool(finding.instead)
-    return "\n".join([*lines, f"{file}: {_summary(findings)}"])
-
-
-def _summary(findings: Sequence[Finding]) -> str:
-    if not findings:
-        return "no findings"
-    errors = sum(finding.severity == "error" for finding in findings)
-    warnings = len(findings) - errors
-    return f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    return "\n".join([*lines, f"{file}: {tally(findings) if findings else 'no findings'}"])
 
 
 def _json(file: str, findings: Sequence[Finding]) -> str:
-    return json.dumps(
-        {"file": file, "findings": [finding.to_dict() for finding in findings]}, indent=2
-    )
+    told = [finding.to_dict() for finding in findings]
+    return json.dumps({"file": file, "findings": told}, indent=2)
 
 
 def _github(_: str, findings: Sequence[Finding]) -> str:
-    return "\n".join(_annotation(finding) for finding in findings)
-
-
-def _annotation(one: Finding) -> str:
-    parts = [one.wrong, one.number, f"Write instead: {one.instead}" if one.instead else ""]
-    text = "\n".join(part for part in parts if part)
-    return annotation(one.severity, one.position, one.rule, text)
+    lines = []
+    for finding in findings:
+        instead = f"Write instead: {finding.instead}" if finding.instead else ""
+        text = "\n".join(filter(None, [finding.wrong, finding.number, instead]))
+        lines.append(annotation(finding.severity, finding.position, finding.rule, text))
+    return "\n".join(lines)

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from lpca.base.arguments import DEVICES, DTYPES
-from lpca.base.errors import ExitCode, UserError
+from lpca.base.errors import ExitCode, RequestError, UserError
 
 COMMANDS = {
     "check": "refuse unsound gate specs before any model runs",
@@ -29,10 +29,6 @@ COMMANDS = {
     "sabotage": "plant every known fault in a sound run, and show what catches it",
 }
 """By name what it does; `lpca.commands.NAME` has `add_arguments(parser)` and `run(arguments)`."""
-
-
-class UsageError(UserError):
-    """A command line that asks for what cannot be."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,9 +67,9 @@ def add_receiver_arguments(parser: argparse.ArgumentParser, default: str | None)
 
 
 def require_between(option: str, value: int, most: int) -> None:
-    """Raise UsageError where a whole number is not from 1 to `most`."""
+    """Raise RequestError where a whole number is not from 1 to `most`."""
     if not 1 <= value <= most:
-        raise UsageError(f"{option} {value}: out of range; allowed: 1 to {most}")
+        raise RequestError(f"{option} {value}: out of range; allowed: 1 to {most}")
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 
-from lpca.base.errors import ExitCode, UserError
+from lpca.base.errors import ExitCode, RequestError, UserError
 from lpca.base.numbers import PERCENT, POINTS, amount, level, number
-from lpca.commands.cli import UsageError
 from lpca.gate.plan import label_of
 from lpca.report.attempts.compare import CONFIDENCE, Compared, Comparison, compare
 from lpca.report.attempts.kept import Attempt, RecordError, read
@@ -53,7 +52,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         what = f"{arguments.a}, {arguments.b}"
-        raise UsageError(f"{what}: not as lpca writes it ({error!r:.80})") from error
+        raise RequestError(f"{what}: not as lpca writes it ({error!r:.80})") from error
     print("\n".join([*heads, *_lines(found)]))
     return ExitCode.PASS
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpca.base.arguments import RECEIVER
-from lpca.base.errors import ExitCode
-from lpca.commands.cli import UsageError, add_receiver_arguments, require_between
+from lpca.base.errors import ExitCode, RequestError
+from lpca.commands.cli import add_receiver_arguments, require_between
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
 SCALES = "0,0.25,0.5,0.75,1,1.25,1.5"
 MOST_SCALES, LARGEST_SCALE = 50, 1000.0
-MOST_EPISODES = 10_000
-MOST_STEPS = 100_000
+MOST = {**dict.fromkeys(("n", "probe_n", "oracle_n"), 10_000), "oracle_steps": 100_000}
+MOST |= {"batch_size": 10_000}
 FORMAT = 1
 
 
@@ -51,11 +50,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.report.console import StderrConsole
 
     scales = parse_scales(arguments.scales)
-    require_between("--n", arguments.n, MOST_EPISODES)
-    require_between("--probe-n", arguments.probe_n, MOST_EPISODES)
-    require_between("--oracle-n", arguments.oracle_n, MOST_EPISODES)
-    require_between("--oracle-steps", arguments.oracle_steps, MOST_STEPS)
-    require_between("--batch-size", arguments.batch_size, MOST_EPISODES)
+    for name, most in MOST.items():
+        require_between(f"--{name.replace('_', '-')}", getattr(arguments, name), most)
     with StderrConsole() as console:
         text = _diagnosed(arguments, scales, console)
     print("\n".join(text))
@@ -63,14 +59,14 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def parse_scales(text: str) -> list[float]:
-    """Read factors separated by commas, each once, in ascending order; UsageError otherwise."""
+    """Read factors separated by commas, each once, in ascending order; RequestError otherwise."""
     try:
         scales = sorted({float(part) for part in text.split(",")})
     except ValueError:
         scales = []
     fit = all(0.0 <= scale <= LARGEST_SCALE for scale in scales)
     if not scales or not fit or len(scales) > MOST_SCALES:
-        raise UsageError(
+        raise RequestError(
             f"--scales {text[:60]}: not a list of scales; allowed: at most {MOST_SCALES} numbers "
             f"from 0 to {LARGEST_SCALE:g}, as in {SCALES}"
         )
@@ -80,29 +76,21 @@ def parse_scales(text: str) -> list[float]:
 def _diagnosed(
     arguments: argparse.Namespace, scales: Sequence[float], console: StderrConsole
 ) -> list[str]:
-    from lpca.base.files import write_file, write_json
-    from lpca.diagnose.sentences import summary
+    from lpca.base.files import write_bytes, write_json, write_text
+    from lpca.diagnose.sentences import summary, sweep_table
     from lpca.diagnose.sweeps import scale_sweep
     from lpca.diagnose.whole import diagnose
-    from lpca.report.figures import render, scales_figure
+    from lpca.report.figures.diagnosis import scales_figure
+    from lpca.report.figures.style import render
 
     subject, about = _subject(arguments, console)
     episodes = subject.episodes
-    swept = scale_sweep(
-        subject.channel,
-        episodes,
-        scales,
-        subject.confidence,
-        arguments.batch_size,
-        console.evaluating("scales"),
-        subject.outcomes,
-    )
+    report = console.evaluating("scales")
+    how = (subject.confidence, arguments.batch_size, report, subject.outcomes)
+    swept = scale_sweep(subject.channel, episodes, scales, *how)
     sweep = {**swept, **about, "episodes": episodes.hash()}
-    found = {
-        "format": FORMAT,
-        **about,
-        **diagnose(subject, sweep, console.evaluating, console.tell),
-    }
+    parts = diagnose(subject, sweep, console.evaluating, console.tell)
+    found = {"format": FORMAT, **about, **parts}
     name = sweep["checkpoint"]
     folder, kind = arguments.out / name, arguments.format
     written = [arguments.out / f"{name}-scales.json", arguments.out / f"{name}-scales.{kind}"]
@@ -110,10 +98,9 @@ def _diagnosed(
     figures: dict[Path, Figure] = {written[1]: scales_figure(sweep)}
     figures |= {folder / f"{one}.{kind}": drawn for one, drawn in _figures(found, sweep)}
     for path, figure in figures.items():
-        write_file(path, partial(Path.write_bytes, data=render(figure, kind)))
-    text = [*summary(found), "", *_table(sweep)]
-    words = "\n".join(text) + "\n"
-    write_file(folder / "summary.txt", lambda part: part.write_text(words, encoding="utf-8"))
+        write_bytes(path, render(figure, kind))
+    text = [*summary(found), "", *sweep_table(sweep)]
+    write_text(folder / "summary.txt", "\n".join(text) + "\n")
     last = folder / "diagnose.json"
     write_json(last, {**found, "sweep": sweep}, indent=1)
     paths = [*figures, folder / "summary.txt", written[0], last]
@@ -123,7 +110,6 @@ def _diagnosed(
 def _subject(
     arguments: argparse.Namespace, console: StderrConsole
 ) -> tuple[Diagnosed, dict[str, Any]]:
-    from lpca.base.errors import RequestError
     from lpca.base.files import cache_dir
     from lpca.codec.channel import Channel
     from lpca.codec.checkpoint import read_identity
@@ -140,10 +126,8 @@ def _subject(
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise RequestError(f"checkpoint {arguments.checkpoint}: its k is {k!r}; allowed: 1 or more")
     receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
-    request = Request(k, checkpoint=arguments.checkpoint)
-    obtained = obtain_codec(
-        receiver, task, request, cache_dir(), lambda progress: None, console.tell
-    )
+    request, cache = Request(k, checkpoint=arguments.checkpoint), cache_dir()
+    obtained = obtain_codec(receiver, task, request, cache, lambda progress: None, console.tell)
     subject = Diagnosed(
         channel=Channel(receiver, obtained.codec, k),
         task=task,
@@ -159,11 +143,7 @@ def _subject(
         "checkpoint": arguments.checkpoint.resolve().name,
         "k": k,
         "codec": obtained.facts["weights_sha256"],
-        "receiver": {
-            "name": receiver.name,
-            "device": receiver.device.type,
-            "dtype": str(receiver.dtype).removeprefix("torch."),
-        },
+        "receiver": receiver.facts,
         "task": {"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
         "split": "validation",
         "answers": arguments.answers,
@@ -175,7 +155,7 @@ def _subject(
 def _figures(found: Mapping[str, Any], sweep: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
     from lpca.evidence.json_form import from_data
     from lpca.evidence.model import Similarity
-    from lpca.report.figures import noise_figure, reversals_figure, similarity_figure
+    from lpca.report.figures.diagnosis import noise_figure, reversals_figure, similarity_figure
 
     name, parts = f"{sweep['checkpoint']}, k = {sweep['k']}", found["parts"]
     title = f"{name}: {sweep['n']} validation episodes, no verdict"
@@ -186,23 +166,3 @@ def _figures(found: Mapping[str, Any], sweep: Mapping[str, Any]) -> Iterator[tup
         yield "reversals", reversals_figure(parts["episodes"], title)
     if "noise" in parts:
         yield "noise", noise_figure(parts["noise"], title)
-
-
-def _table(sweep: Mapping[str, Any]) -> Iterator[str]:
-    from lpca.diagnose.sentences import cell
-
-    n = sweep["n"]
-    yield (
-        f"{sweep['checkpoint']}, k={sweep['k']}, receiver {sweep['receiver']['name']}: prefix "
-        f"norm {sweep['norm_ratio']:.2f} of an embedding's"
-    )
-    yield f"{n} validation episodes, answers {sweep['answers']}"
-    yield ""
-    yield f"{'':<8}{'normal':>22}{'nats':>8}{'shuffle':>22}{'nats':>8}"
-    for name, one in sweep["references"].items():
-        yield f"{name:<8}{cell(one, n)}"
-    for scale in sweep["scales"]:
-        yield f"x {scale['scale']:<6g}{cell(scale['normal'], n)}{cell(scale['shuffle'], n)}"
-    yield ""
-    yield "nats: -log p of the right answer. No verdict: a scale picked here looks better than it"
-    yield "is. To gate it, declare best_of with a confirm_seed: fresh test episodes decide."

@@ -7,18 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lpca.base.errors import ExitCode, worst
-from lpca.doctor import (
-    Finding,
-    Section,
-    counted,
-    devices_section,
-    extras_section,
-    packages_section,
-    project_section,
-    python_section,
-    receivers_section,
-    storage_section,
-)
+from lpca.base.numbers import plural
+from lpca.doctor import Finding, Section, examined
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,15 +20,7 @@ def run(_: argparse.Namespace) -> ExitCode:
 
     USAGE_ERROR when the folder's spec cannot be read, FAIL for whatever else a gate lacks.
     """
-    sections = [
-        python_section(),
-        packages_section(),
-        devices_section(),
-        storage_section(),
-        receivers_section(),
-        extras_section(),
-        project_section(Path()),
-    ]
+    sections = examined(Path())
     print("\n".join(_lines(sections)))
     return worst(finding.code for section in sections for finding in section.findings)
 
@@ -53,7 +35,7 @@ def _lines(sections: Sequence[Section]) -> Iterator[str]:
                 yield f"          mend: {finding.mend}"
     faults = [one for section in sections for one in section.findings if one.code]
     if faults:
-        yield f"no gate can run: {counted(len(faults), 'thing')} to mend"
+        yield f"no gate can run: {plural(len(faults), 'thing')} to mend"
     else:
         yield "a gate can run"
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 
+from lpca.base import PACKAGE
 from lpca.base.errors import ExitCode, RequestError
 
 _YOURS = re.compile(r"\s*# yours, (?P<number>\d) of \d: (?P<what>.*)")
@@ -51,8 +50,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def project_files() -> Mapping[str, bytes]:
     """The project's files by their path within it; `dot_` begins a hidden one's template."""
-    found = dict(_files_in(files("lpca").joinpath("templates"), PurePosixPath()))
-    return {str(path): found[path] for path in sorted(found)}
+    root, found = PACKAGE / "templates", dict[str, bytes]()
+    for path in root.rglob("*"):
+        parts = [re.sub("^dot_", ".", part) for part in path.relative_to(root).parts]
+        if path.is_file() and "__pycache__" not in parts:
+            found["/".join(parts)] = path.read_bytes()
+    return {name: found[name] for name in sorted(found, key=PurePosixPath)}
 
 
 def places() -> list[Place]:
@@ -111,14 +114,3 @@ def _in_the_way(folder: Path, name: str) -> str | None:
             return str(within)
     path = folder / name
     return name if path.exists() or path.is_symlink() else None
-
-
-def _files_in(folder: Traversable, at: PurePosixPath) -> Iterator[tuple[PurePosixPath, bytes]]:
-    for entry in folder.iterdir():
-        path = at / re.sub("^dot_", ".", entry.name)
-        if entry.name == "__pycache__":
-            continue
-        if entry.is_dir():
-            yield from _files_in(entry, path)
-        else:
-            yield path, entry.read_bytes()

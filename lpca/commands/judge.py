@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lpca.base.errors import ExitCode, worst
+from lpca.base.errors import ExitCode, RequestError, worst
+from lpca.base.registry import suggestion
 from lpca.checker.check import check_spec
-from lpca.commands.cli import UsageError
 from lpca.evidence.model import GateResult
-from lpca.gatespec.load import SpecError, load_spec
+from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Gate, Spec
 from lpca.judge.decide import judge, judge_family, unread
 from lpca.judge.marginals import Attempt, Marginals, pairing_range
@@ -47,10 +47,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if isinstance(contents, Marginals):
             return _judge_counts(spec, gates, contents)
         return worst([_judge_attempt(spec, gates, content) for content in contents])
-    except (SpecError, OutcomeError) as error:
-        raise UsageError(error) from error
     except TypeError as error:
-        raise UsageError(f"{arguments.spec}: {error}") from error
+        raise RequestError(f"{arguments.spec}: {error}") from error
 
 
 def _gates(spec: Spec, name: str | None) -> list[Gate]:
@@ -58,9 +56,9 @@ def _gates(spec: Spec, name: str | None) -> list[Gate]:
         others = {other for gate in spec.gates.values() for other in gate.shown_with}
         return [gate for gate in spec.gates.values() if gate.name not in others]
     if name not in spec.gates:
-        from lpca.base.registry import suggestion
-
-        raise UsageError(f"{spec.file}: unknown gate {name[:60]!r}; {suggestion(name, spec.gates)}")
+        raise RequestError(
+            f"{spec.file}: unknown gate {name[:60]!r}; {suggestion(name, spec.gates)}"
+        )
     return [spec.gates[name]]
 
 
@@ -136,18 +134,15 @@ def _show(
     if read:
         n, declared = read[0].n, spec.episodes(gate)
         _say(f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}"))
-        rates = {name: table.rate(name) for name in gate.conditions if name in table.outcomes}
-        print("\n".join(["", *_successes(spec, gate, table, width), ""]))
+        named = [name for name in gate.conditions if name in table.outcomes]
+        counts = {name: table.packed[name].count(1) for name in named}
+        rates = {name: table.rate(name) for name in named}
+        shown = success_table(counts, table.n, spec.evaluation.confidence, width)
+        print("\n".join(["", *shown, ""]))
         print("\n".join(criteria_lines(result.criteria, rates, width, verbose=verbose)))
     print()
     _say(f"So: {closing(verdict, result.criteria)}")
     print()
-
-
-def _successes(spec: Spec, gate: Gate, table: OutcomeTable, width: int) -> list[str]:
-    named = [name for name in gate.conditions if name in table.outcomes]
-    counts = {name: table.packed[name].count(1) for name in named}
-    return success_table(counts, table.n, spec.evaluation.confidence, width)
 
 
 def _width() -> int:
@@ -160,20 +155,17 @@ def _say(text: str, indent: int = 2, hang: int | None = None) -> None:
 
 def _judge_counts(spec: Spec, gates: Sequence[Gate], counts: Marginals) -> ExitCode:
     for gate in gates:
-        _show_range(spec, gate, counts)
+        lead = f"{gate.name}: {Verdict.NOT_MEASURED}"
+        _say(f"{lead}: counts alone do not decide paired claims", 0, 2)
+        _say(f"{counts.n} episodes each; over all pairings:")
+        ranges = [pairing_range(criterion, counts, spec.evaluation) for criterion in gate.criteria]
+        for found in ranges:
+            _say(found.message, 2, 6)
+        hopeless = [found.id for found in ranges if found.cannot_pass]
+        if hopeless:
+            _say(f"the gate cannot PASS under any pairing: {', '.join(hopeless)} cannot", 2, 6)
+        print()
     return ExitCode.NOT_MEASURED
-
-
-def _show_range(spec: Spec, gate: Gate, counts: Marginals) -> None:
-    _say(f"{gate.name}: {Verdict.NOT_MEASURED}: counts alone do not decide paired claims", 0, 2)
-    _say(f"{counts.n} episodes each; over all pairings:")
-    ranges = [pairing_range(criterion, counts, spec.evaluation) for criterion in gate.criteria]
-    for one in ranges:
-        _say(one.message, 2, 6)
-    hopeless = [one.id for one in ranges if one.cannot_pass]
-    if hopeless:
-        _say(f"the gate cannot PASS under any pairing: {', '.join(hopeless)} cannot", 2, 6)
-    print()
 
 
 def _judge_attempt(spec: Spec, gates: Sequence[Gate], attempt: Attempt) -> ExitCode:

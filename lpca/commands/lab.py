@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lpca.base.arguments import DEVICES
 from lpca.base.errors import ExitCode, worst
 from lpca.commands.cli import require_between
-
-if TYPE_CHECKING:
-    from lpca.gatespec.model import Spec
-    from lpca.lab.grid import Grid
 
 OUT, LOCAL = ".lpca/lab", "local"
 MOST_EPISODES = 10_000
@@ -45,10 +40,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     grid = read_grid(arguments.grid)
     spec = sound_spec(grid.spec)
     gate_of(grid, spec)
-    return _measure(arguments, grid, spec)
-
-
-def _measure(arguments: argparse.Namespace, grid: Grid, spec: Spec) -> ExitCode:
     # these load torch, for seconds: a wrong grid is refused before
     from lpca.lab.engines import Job, engine_of
     from lpca.lab.results import without_shown_with
@@ -58,16 +49,9 @@ def _measure(arguments: argparse.Namespace, grid: Grid, spec: Spec) -> ExitCode:
 
     out = arguments.out or Path(OUT) / grid.name
     with StderrConsole() as console:
-        job = Job(
-            arguments.engine,
-            grid,
-            without_shown_with(spec, grid.gate),
-            out,
-            arguments.receiver or grid.receiver,
-            arguments.device,
-            arguments.batch_size,
-            console,
-        )
+        alone, receiver = without_shown_with(spec, grid.gate), arguments.receiver or grid.receiver
+        how = (receiver, arguments.device, arguments.batch_size, console)
+        job = Job(arguments.engine, grid, alone, out, *how)
         with engine_of(arguments.engine).opened(job) as engine:
             try:
                 table = table_of(engine.results)

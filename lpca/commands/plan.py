@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from lpca.base.errors import ExitCode
-from lpca.commands.cli import UsageError
+from lpca.base.errors import ExitCode, RequestError
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
 from lpca.stats.planning import gate_power, power, required_n
@@ -26,7 +25,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         for gate in spec.gates.values():
             print(_table(spec, gate))
     except ValueError as error:
-        raise UsageError(f"{arguments.spec}: {error}") from error
+        raise RequestError(f"{arguments.spec}: {error}") from error
     return ExitCode.PASS
 
 

@@ -6,8 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from lpca.base.errors import ExitCode, UserError
-from lpca.commands.cli import UsageError
+from lpca.base.errors import ExitCode, RequestError, UserError
 from lpca.gatespec.load import load_spec
 from lpca.report.attempts.folder import Folder, Recorded
 from lpca.report.attempts.kept import Attempt, read
@@ -38,7 +37,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Write the next page and the index; PASS also where the evidence is recorded already."""
     folder = Folder(Path(arguments.folder))
     if arguments.index == (arguments.evidence is not None):
-        raise UsageError("lpca record: allowed: a file to record, or --index")
+        raise RequestError("lpca record: allowed: a file to record, or --index")
     try:
         recorded = [] if arguments.index else _record(folder, arguments)
         for one in recorded:
@@ -48,7 +47,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         what = arguments.evidence or folder.path
-        raise UsageError(f"{what}: not as lpca writes it ({error!r:.80})") from error
+        raise RequestError(f"{what}: not as lpca writes it ({error!r:.80})") from error
     return ExitCode.PASS
 
 

@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lpca.base.errors import ExitCode
-from lpca.commands.cli import UsageError
+from lpca.base.errors import ExitCode, RequestError
 
 if TYPE_CHECKING:
     from lpca.sabotage.catalogue import Sabotage
@@ -24,8 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print the matrix; FAIL where a fault is not caught as it must be, or a sound run accused."""
-    from lpca.base.errors import RunError
-    from lpca.base.files import cache_dir, write_file
+    from lpca.base.files import cache_dir, write_text
     from lpca.receivers.load import load_receiver
     from lpca.report.console import StderrConsole
     from lpca.sabotage import matrix
@@ -33,35 +31,31 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     chosen = _chosen(arguments.only)
     if arguments.sound < 0:
-        raise UsageError(f"--sound {arguments.sound}: allowed: 0 or more")
+        raise RequestError(f"--sound {arguments.sound}: allowed: 0 or more")
     console = StderrConsole()
-    try:
-        receiver = load_receiver(arguments.receiver, arguments.device, "float32")
-        parts = SoundParts(receiver, cache_dir() / "sabotage" / receiver.weights_hash[:16])
-        console.tell("training the sound codecs and measuring the sound run")
-        first = parts.warm_up()
-        if first.verdict != "PASS":
-            reasons = ", ".join(sorted(first.fired | first.not_passed))
-            raise UsageError(
-                f"receiver {arguments.receiver}: the sound run is {first.verdict} ({reasons}); "
-                "faults can be planted only where it passes"
-            )
-        rows, runs = [], []
-        for one in chosen:
-            rows.append(matrix.plant(parts, one))
-            console.tell(f"{one.name}: {rows[-1].result.verdict}")
-        for number in range(arguments.sound):
-            runs.append(matrix.sound_run(parts, number))
-            console.tell(f"sound run, seed {runs[-1].task_seed}: {runs[-1].result.verdict}")
-    except RunError as error:
-        raise UsageError(error) from error
+    receiver = load_receiver(arguments.receiver, arguments.device, "float32")
+    parts = SoundParts(receiver, cache_dir() / "sabotage" / receiver.weights_hash[:16])
+    console.tell("training the sound codecs and measuring the sound run")
+    first = parts.warm_up()
+    if first.verdict != "PASS":
+        reasons = ", ".join(sorted(first.fired | first.not_passed))
+        raise RequestError(
+            f"receiver {arguments.receiver}: the sound run is {first.verdict} ({reasons}); "
+            "faults can be planted only where it passes"
+        )
+    rows, runs = [], []
+    for one in chosen:
+        rows.append(matrix.plant(parts, one))
+        console.tell(f"{one.name}: {rows[-1].result.verdict}")
+    for number in range(arguments.sound):
+        runs.append(matrix.sound_run(parts, number))
+        console.tell(f"sound run, seed {runs[-1].task_seed}: {runs[-1].result.verdict}")
     print("\n".join(matrix.table(rows)))
     wrong = sum(one.accused for one in runs)
     if runs:
         print(f"{wrong} of {len(runs)} sound runs accused")
     if arguments.markdown:
-        text = "\n".join(matrix.markdown(rows)) + "\n"
-        write_file(arguments.markdown, lambda part: part.write_text(text, encoding="utf-8"))
+        write_text(arguments.markdown, "\n".join(matrix.markdown(rows)) + "\n")
     sound_all = all(row.caught for row in rows) and not wrong
     return ExitCode.PASS if sound_all else ExitCode.FAIL
 
@@ -76,5 +70,5 @@ def _chosen(only: str | None) -> list[Sabotage]:
     known = {*SABOTAGES, *(one.source for one in every)}
     if unknown := [name for name in wanted if name not in known]:
         allowed = ", ".join(sorted(known))
-        raise UsageError(f"--only {unknown[0]}: no such sabotage; allowed: {allowed}")
+        raise RequestError(f"--only {unknown[0]}: no such sabotage; allowed: {allowed}")
     return [one for one in every if {one.name, one.source} & set(wanted)]

@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 from lpca.base import PACKAGE
-from lpca.base.errors import ExitCode
-from lpca.base.files import StorageError, write_file
-from lpca.commands.cli import UsageError
+from lpca.base.errors import ExitCode, RequestError
+from lpca.base.files import StorageError, write_text
 
 SCHEMA = PACKAGE / "gatespec" / "gate_specs.schema.json"
 """Made from `lpca.gatespec.keys` by `tools/make_reference.py`; a test holds it to them."""
@@ -26,8 +25,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         print(text, end="")
         return ExitCode.PASS
     try:
-        write_file(arguments.out, lambda part: part.write_text(text, encoding="utf-8"))
+        write_text(arguments.out, text)
     except StorageError as error:
-        raise UsageError(f"--out {error}") from error
+        raise RequestError(f"--out {error}") from error
     print(f"schema written to {arguments.out}")
     return ExitCode.PASS

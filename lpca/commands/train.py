@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from lpca.base.arguments import RECEIVER
-from lpca.base.errors import ExitCode
+from lpca.base.errors import ExitCode, RequestError
 from lpca.codec.recipe import ARCHITECTURES, TOKEN_POOLER, Recipe
-from lpca.commands.cli import UsageError, add_receiver_arguments
+from lpca.commands.cli import add_receiver_arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,11 +42,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.receivers.data_parallel import load_among_processes
     from lpca.report.console import StderrConsole
 
-    try:
-        (k,) = parse_ks(str(arguments.k))
-        parse_seed("--seed", arguments.seed)
-    except ValueError as error:
-        raise UsageError(error) from error
+    (k,) = parse_ks(str(arguments.k))
+    parse_seed("--seed", arguments.seed)
     _refuse_to_overwrite(arguments.out, MANIFEST)
     recipe = _recipe(arguments)
     spec = load_spec(arguments.spec)
@@ -80,7 +77,7 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
     if arguments.recipe is None:
         return Recipe(arguments.architecture or TOKEN_POOLER)
     if arguments.architecture is not None:
-        raise UsageError("--architecture and --recipe: both given; allowed: one of them")
+        raise RequestError("--architecture and --recipe: both given; allowed: one of them")
     return load_recipe(arguments.recipe)
 
 
@@ -89,7 +86,7 @@ def _refuse_to_overwrite(folder: Path, manifest: str) -> None:
     if folder.is_dir() and (not any(folder.iterdir()) or (folder / manifest).is_file()):
         return
     if folder.exists() or folder.is_symlink():
-        raise UsageError(
+        raise RequestError(
             f"--out {folder}: something else is there; allowed: a new or empty folder, or one that "
             "holds a checkpoint, which is replaced"
         )

@@ -163,16 +163,10 @@ def gap(records: Mapping[str, Sequence[Outcome]], index: int) -> float:
 
 
 def _kinds(receiver: Receiver, episodes: Sequence[Episode]) -> dict[str, Callable[[Episode], str]]:
-    def answer_tokens(episode: Episode) -> int:
-        return len(receiver.option_ids(episode.right))
-
-    def message_tokens(episode: Episode) -> int:
-        return len(receiver.message_ids(episode.message))
-
     return {
         "stratum": lambda episode: episode.stratum,
-        "answer tokens": _binned(answer_tokens, episodes),
-        "message tokens": _binned(message_tokens, episodes),
+        "answer tokens": _binned(lambda one: len(receiver.option_ids(one.right)), episodes),
+        "message tokens": _binned(lambda one: len(receiver.message_ids(one.message)), episodes),
         "place of the right option": lambda episode: str(episode.answer + 1),
     }
 

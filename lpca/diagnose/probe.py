@@ -61,13 +61,13 @@ def probe(
         raise ProbeError(f"{len(set(groups))} different contents; a probe needs {FOLDS}")
     read = _Classes(rows, groups) if by_class else _Retrieval(channel, rows, groups)
     report(0, PERMUTATIONS + 1)
-    count = read.hits(latents)
+    count = _hits(read, latents)
     report(1, PERMUTATIONS + 1)
     control = []
     for turn in range(PERMUTATIONS):
         order = list(range(len(rows)))
         named_rng("probe", "permutation", turn, rows[0].seed, len(rows)).shuffle(order)
-        control.append(read.hits(latents[order]))
+        control.append(_hits(read, latents[order]))
         report(turn + 2, PERMUTATIONS + 1)
     return {
         "method": read.method,
@@ -84,6 +84,14 @@ def probe(
         },
         "p": (1 + sum(one >= count for one in control)) / (1 + PERMUTATIONS),
     }
+
+
+def _hits(read: _Retrieval | _Classes, latents: Array) -> int:
+    """Count episodes, each held out once with all of its group, whose answer is read off."""
+    from sklearn.model_selection import GroupKFold
+
+    folds = GroupKFold(FOLDS).split(latents, groups=read.groups)
+    return sum(read.hits(latents, known, held) for known, held in folds)
 
 
 class _Retrieval:
@@ -103,27 +111,22 @@ class _Retrieval:
         self.targets = np.stack([vectors[e.right] for e in rows])
         self.chance = sum(1 / len(e.options) for e in rows) / len(rows)
 
-    def hits(self, latents: Array) -> int:
+    def hits(self, latents: Array, known: Array, held: Array) -> int:
         """Count held-out episodes whose right option is nearest, by cosine about the mean.
 
         Where the probe predicts the mean itself, or options tie, a seeded draw chooses.
         """
         import numpy as np
         from sklearn.linear_model import RidgeCV
-        from sklearn.model_selection import GroupKFold
 
-        count = 0
-        for known, held in GroupKFold(FOLDS).split(latents, groups=self.groups):
-            centre = self.targets[known].mean(0)
-            said = np.zeros_like(self.targets[held])
-            if latents.shape[1]:
-                fitted = RidgeCV(alphas=PENALTIES).fit(
-                    _scaled(latents, known), self.targets[known] - centre
-                )
-                said = fitted.predict(_scaled(latents, held, known))
-            for at, guess in zip(held, said, strict=True):
-                count += self._hit(int(at), guess, centre)
-        return count
+        centre = self.targets[known].mean(0)
+        said = np.zeros_like(self.targets[held])
+        if latents.shape[1]:
+            targets = self.targets[known] - centre
+            fitted = RidgeCV(alphas=PENALTIES).fit(_scaled(latents, known), targets)
+            said = fitted.predict(_scaled(latents, held, known))
+        guesses = zip(held, said, strict=True)
+        return sum(self._hit(int(at), guess, centre) for at, guess in guesses)
 
     def _hit(self, at: int, guess: Array, centre: Array) -> bool:
         import numpy as np
@@ -144,21 +147,17 @@ class _Classes:
         self.answers = np.array([e.right for e in rows])
         self.chance = max(Counter(self.answers.tolist()).values()) / len(rows)
 
-    def hits(self, latents: Array) -> int:
+    def hits(self, latents: Array, known: Array, held: Array) -> int:
         """Count held-out episodes whose answer is named; without latents, the commonest one."""
         import numpy as np
         from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import GroupKFold
 
         if not latents.shape[1]:
             latents = np.zeros((len(latents), 1))
-        count = 0
-        for known, held in GroupKFold(FOLDS).split(latents, groups=self.groups):
-            seed = named_seed("probe", len(known)) % 2**32
-            model = LogisticRegression(C=0.1, max_iter=300, random_state=seed)
-            model.fit(_scaled(latents, known), self.answers[known])
-            count += int((model.predict(_scaled(latents, held, known)) == self.answers[held]).sum())
-        return count
+        seed = named_seed("probe", len(known)) % 2**32
+        model = LogisticRegression(C=0.1, max_iter=300, random_state=seed)
+        model.fit(_scaled(latents, known), self.answers[known])
+        return int((model.predict(_scaled(latents, held, known)) == self.answers[held]).sum())
 
 
 def _varying(latents: Array) -> Array:

@@ -6,7 +6,7 @@ The thresholds choose words, no verdict: docs/diagnose.md lists them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from lpca.base.numbers import PERCENT, number
@@ -33,10 +33,6 @@ class Sentence:
     number: str
     value: float
     threshold: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values."""
-        return asdict(self)
 
 
 def sentences(parts: Mapping[str, Any]) -> list[Sentence]:
@@ -69,6 +65,25 @@ def cell(one: Mapping[str, Any], n: int) -> str:
     return f"{rate:>6}%  [{low:.3f},{high:.3f}]{one['nll']:>8.2f}"
 
 
+def sweep_table(sweep: Mapping[str, Any]) -> Iterator[str]:
+    """Success and NLL at each scale of the prefix, in lines of text."""
+    n = sweep["n"]
+    yield (
+        f"{sweep['checkpoint']}, k={sweep['k']}, receiver {sweep['receiver']['name']}: prefix "
+        f"norm {sweep['norm_ratio']:.2f} of an embedding's"
+    )
+    yield f"{n} validation episodes, answers {sweep['answers']}"
+    yield ""
+    yield f"{'':<8}{'normal':>22}{'nats':>8}{'shuffle':>22}{'nats':>8}"
+    for name, one in sweep["references"].items():
+        yield f"{name:<8}{cell(one, n)}"
+    for scale in sweep["scales"]:
+        yield f"x {scale['scale']:<6g}{cell(scale['normal'], n)}{cell(scale['shuffle'], n)}"
+    yield ""
+    yield "nats: -log p of the right answer. No verdict: a scale picked here looks better than it"
+    yield "is. To gate it, declare best_of with a confirm_seed: fresh test episodes decide."
+
+
 def _magic(similarity: Part, episodes: Part, probe: Part) -> Sentence | None:
     """All three together: alike, no worse shuffled, and nothing to be read off."""
     cosine = similarity["between"]
@@ -85,12 +100,12 @@ def _magic(similarity: Part, episodes: Part, probe: Part) -> Sentence | None:
 
 
 def _text(episodes: Part) -> Sentence:
-    said = _by_interval(
-        episodes["differences"]["p1 - p0"],
+    return _difference(
+        episodes,
+        "p1 - p0",
         above="the receiver reads the message as text",
         else_="text is not seen to help: look at task and receiver before the codec",
     )
-    return _difference(said, "p1 - p0", episodes)
 
 
 def _alike(similarity: Part) -> Sentence | None:
@@ -107,13 +122,13 @@ def _alike(similarity: Part) -> Sentence | None:
 
 
 def _shuffle(episodes: Part) -> Sentence:
-    said = _by_interval(
-        episodes["differences"]["normal - shuffle"],
+    return _difference(
+        episodes,
+        "normal - shuffle",
         above="the right message does better than another one",
         below="another message does better than the right one",
         else_="shuffle is as good as normal, as far as this can tell",
     )
-    return _difference(said, "normal - shuffle", episodes)
 
 
 def _probe(probe: Part) -> Sentence:
@@ -226,9 +241,9 @@ def _by_interval(found: Part, else_: str, above: str = "", below: str = "") -> s
     return above if above and low > 0 else below if below and high < 0 else else_
 
 
-def _difference(said: str, name: str, episodes: Part) -> Sentence:
+def _difference(episodes: Part, name: str, **said: str) -> Sentence:
     found = episodes["differences"][name]
-    text = f"{said}: {name} = {_signed(found)}"
+    text = f"{_by_interval(found, **said)}: {name} = {_signed(found)}"
     number = f"parts.episodes.differences.{name}"
     return Sentence(text, number, found["difference"], "interval above 0")
 

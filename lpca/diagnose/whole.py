@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -66,13 +66,6 @@ def diagnose(
     """
     channel, episodes, confidence = codec.channel, codec.episodes, codec.confidence
     outcomes, setting = codec.outcomes, Setting(channel.receiver, channel, episodes)
-
-    def oracle() -> dict[str, Any]:
-        assert codec.oracle is not None
-        n, steps = codec.oracle
-        report = evaluating("oracle")
-        return cram(outcomes, codec.drawn(n), channel.k, steps, confidence, report)
-
     makers: dict[str, Callable[[], Any]] = {
         "similarity": lambda: to_data(similarity(channel, episodes)),
         "episodes": lambda: by_episode(outcomes, setting, confidence, evaluating("conditions")),
@@ -85,7 +78,10 @@ def diagnose(
         ),
     }
     if codec.oracle is not None:
-        makers["oracle"] = oracle
+        n, steps = codec.oracle
+        makers["oracle"] = lambda: cram(
+            outcomes, codec.drawn(n), channel.k, steps, confidence, evaluating("oracle")
+        )
     parts, failed = {}, {}
     for name, make in makers.items():
         try:
@@ -93,7 +89,7 @@ def diagnose(
         except (RunError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
             failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             tell(f"{name} cannot be measured: {failed[name]}")
-    reading = [sentence.to_dict() for sentence in sentences(parts)]
+    reading = [asdict(sentence) for sentence in sentences(parts)]
     return {"parts": parts, "failed": failed, "reading": reading}
 
 

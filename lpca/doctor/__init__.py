@@ -11,15 +11,16 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from importlib.resources import files
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from lpca.base import PACKAGE, __version__
 from lpca.base.errors import ExitCode
+from lpca.base.numbers import plural
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,6 @@ class Section:
 def first_line(error: Exception) -> str:
     """What an error says, on one line."""
     return (str(error).strip() or repr(error)).splitlines()[0]
-
-
-def counted(count: int, thing: str) -> str:
-    """Such as `1 gate`, `2 gates`."""
-    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 _WRITTEN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(\[.*?\])?\s*(?P<allowed>[^;]*?)\s*(;.*)?")
@@ -181,22 +177,16 @@ def devices_section() -> Section:
     gpus = [_cuda(torch, index) for index in range(torch.cuda.device_count())]
     mps = bool(torch.backends.mps.is_available())
     auto = "cuda, bfloat16" if gpus else "mps, float32" if mps else "cpu, float32"
-    return Section(
-        "devices",
-        [
-            _cpu(torch),
-            *(gpus or [Finding(_no_cuda(torch), is_absent=True)]),
-            Finding(f"{'mps':18} {'present' if mps else 'none'}", is_absent=not mps),
-            Finding(f"{'--device auto':18} {auto}"),
-        ],
-    )
+    found = [_cpu(torch), *(gpus or [Finding(_no_cuda(torch), is_absent=True)])]
+    found.append(Finding(f"{'mps':18} {'present' if mps else 'none'}", is_absent=not mps))
+    return Section("devices", [*found, Finding(f"{'--device auto':18} {auto}")])
 
 
 def _cpu(torch: Any) -> Finding:
     ask = getattr(torch.cpu, "get_capabilities", None)
     has: Mapping[str, object] = ask() if ask else {}
     fast = any(there for name, there in has.items() if name.endswith("bf16"))
-    threads = counted(torch.get_num_threads(), "thread")
+    threads = plural(torch.get_num_threads(), "thread")
     how = "in hardware" if fast else "emulated, slower than float32"
     return Finding(f"{'cpu':18} {threads}; bfloat16 {how}")
 
@@ -230,16 +220,11 @@ def storage_section() -> Section:
 
 def receivers_section() -> Section:
     """The receivers that lpca knows by name."""
-    stub = files("lpca.receivers").joinpath("stub", "model.safetensors").is_file()
-    return Section(
-        "receivers",
-        [
-            Finding(f"{'stub':18} in the package")
-            if stub
-            else Finding(f"{'stub':18} missing", ExitCode.FAIL, "install lpca again"),
-            _default(),
-        ],
-    )
+    stub = (PACKAGE / "receivers" / "stub" / "model.safetensors").is_file()
+    own = Finding(f"{'stub':18} in the package")
+    if not stub:
+        own = Finding(f"{'stub':18} missing", ExitCode.FAIL, "install lpca again")
+    return Section("receivers", [own, _default()])
 
 
 def _default() -> Finding:
@@ -280,31 +265,36 @@ def _size(folder: Path) -> int:
     total = 0
     for where, _, names in os.walk(folder):
         for name in names:
-            try:
+            with suppress(FileNotFoundError):  # another process cleaned up
                 total += (Path(where) / name).lstat().st_size
-            except FileNotFoundError:
-                continue  # another process cleaned up
     return total
 
 
 def _written(size: float) -> str:
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError
+    unit = 0
+    while size >= 1000 and unit < len(_UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.{min(unit, 1)}f} {_UNITS[unit]}"
 
 
-def project_section(folder: Path) -> Section:
-    """What `lpca check` says about the folder's spec, in one line."""
-    return Section("project", [_spec(folder / SPEC)])
+def examined(folder: Path) -> list[Section]:
+    """What there is: this machine's, and in one line what `lpca check` says of a folder's spec."""
+    return [
+        python_section(),
+        packages_section(),
+        devices_section(),
+        storage_section(),
+        receivers_section(),
+        extras_section(),
+        Section("project", [_spec(folder / SPEC)]),
+    ]
 
 
 def _spec(path: Path) -> Finding:
     if not path.exists():
         return Finding(f"{SPEC:18} none here", mend="lpca init", is_absent=True)
     try:
-        from lpca.checker.check import check_spec, has_errors
+        from lpca.checker.check import check_spec, has_errors, tally
         from lpca.gate.plan import task_of
         from lpca.gatespec.load import SpecError, load_spec
     except ImportError as error:
@@ -315,10 +305,7 @@ def _spec(path: Path) -> Finding:
     except SpecError as error:
         return Finding(str(error), ExitCode.USAGE_ERROR, "lpca check")
     findings = check_spec(spec)
-    errors = sum(one.severity == "error" for one in findings)
-    warnings = len(findings) - errors
-    text = f"{SPEC:18} {counted(len(spec.gates), 'gate')}; {counted(errors, 'error')}, "
-    text += counted(warnings, "warning")
+    text = f"{SPEC:18} {plural(len(spec.gates), 'gate')}; {tally(findings)}"
     if has_errors(findings):
         return Finding(text, ExitCode.FAIL, "lpca check")
     return Finding(text)

@@ -77,12 +77,7 @@ def compose(
         shown_with=gate.shown_with,
         checks=measurement.checks,
         conditions=measurement.numbers,
-        receiver=ReceiverFacts(
-            receiver.name,
-            receiver.device.type,
-            str(receiver.dtype).removeprefix("torch."),
-            receiver.d_model,
-        ),
+        receiver=ReceiverFacts(**receiver.facts, d_model=receiver.d_model),
         codec=from_data(CodecFacts, codec.to_dict(), "codec") if codec else None,
         static=from_data(CodecFacts, subject.control.to_dict(), "static")
         if subject.control

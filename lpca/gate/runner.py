@@ -67,13 +67,13 @@ class Options:
         receiver: by its name, or loaded already.
         device: as for `load_receiver`, as `dtype` is.
         dtype: the type in which the receiver computes.
-        checkpoint: a codec's folder; None to take one that fits, or train it.
-        retrain: train a codec, whatever there is.
-        train_seed: that of the training; None for any that is shipped, else 0.
         batch_size: episodes at a time, at most.
         cache: where codecs and outcomes are kept.
         evidence: where evidence goes.
         ledger: where ledgers stand.
+        checkpoint: a codec's folder; None to take one that fits, or train it.
+        retrain: train a codec, whatever there is.
+        train_seed: that of the training; None for any that is shipped, else 0.
         codec: the user's own, in place of one of lpca's.
         announced: how many codecs were declared together for the spec's test episodes.
         recipe: how a codec of lpca's is made and trained.
@@ -82,13 +82,13 @@ class Options:
     receiver: str | Receiver
     device: str
     dtype: str
-    checkpoint: Path | None
-    retrain: bool
-    train_seed: int | None
     batch_size: int
     cache: Path
     evidence: Path
     ledger: Path
+    checkpoint: Path | None = None
+    retrain: bool = False
+    train_seed: int | None = None
     codec: Source | None = None
     announced: int = 1
     recipe: Recipe = field(default_factory=Recipe)

@@ -10,17 +10,9 @@ from typing import Any
 from lpca.base.arguments import DTYPES, MAX_K, MAX_SEED, RECEIVER
 from lpca.base.registry import suggestion
 from lpca.codec.recipe import Recipe, recipe_of
-from lpca.gate.plan import declares, gate_conditions, needs_codec
-from lpca.gatespec.document import (
-    Node,
-    Scalar,
-    Section,
-    SpecError,
-    as_items,
-    as_section,
-    read_document,
-    refuse,
-)
+from lpca.gate.plan import declares, gate_conditions
+from lpca.gatespec import document
+from lpca.gatespec.document import Section, SpecError
 from lpca.gatespec.keys import VERSION
 from lpca.gatespec.kinds import TEXT, Choice, Integer, Kind
 from lpca.gatespec.model import Gate, Position, Spec
@@ -42,7 +34,6 @@ class Row:
 
     name: str
     recipe: Recipe
-    position: Position
 
 
 @dataclass(frozen=True)
@@ -97,13 +88,17 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
         SpecError: anything in the file, or the file itself, that is not as it must be; the first
             such place, with what is allowed there.
     """
-    root = read_document(path, EXPECTED)
+    root = document.read_document(path, EXPECTED)
     root.check_keys("the grid", KEYS)
     VERSION.read(root.required("version", "the grid"), "version")
-    rows = as_items(root.required("rows", "the grid"), "rows")
+    rows = document.as_items(root.required("rows", "the grid"), "rows")
     if not 1 <= len(rows) <= MAX_ROWS:
-        refuse(root.entries["rows"].value, f"rows holds {len(rows)} and", f"1 to {MAX_ROWS} rows")
-    shared = _defaults(root.get("defaults"), root.position)
+        at, what = root.entries["rows"].value, f"rows holds {len(rows)} and"
+        document.refuse(at, what, f"1 to {MAX_ROWS} rows")
+    node = root.get("defaults")
+    shared = document.as_section(node, "defaults") if node else Section({}, root.position)
+    # what is wrong there is told at its own line, not at that of a row that takes it
+    recipe_of(shared)
     names: dict[str, Position] = {}
     return Grid(
         file=os.fspath(path),
@@ -118,20 +113,12 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
     )
 
 
-def _defaults(node: Node | None, position: Position) -> Section:
-    if node is None:
-        return Section({}, position)
-    section = as_section(node, "defaults")
-    recipe_of(section)
-    return section
-
-
-def _row(node: Node, defaults: Section, names: dict[str, Position]) -> Row:
-    section = as_section(node, "a row")
+def _row(node: document.Node, defaults: Section, names: dict[str, Position]) -> Row:
+    section = document.as_section(node, "a row")
     at = section.required("name", "a row")
     name = " ".join(TEXT.read(at, "the row's name").split())
     if len(name) > LONGEST_NAME or not name.isprintable():
-        refuse(at, "the row's name", f"at most {LONGEST_NAME} printable characters")
+        document.refuse(at, "the row's name", f"at most {LONGEST_NAME} printable characters")
     if name in names:
         raise SpecError(
             at.position,
@@ -144,7 +131,7 @@ def _row(node: Node, defaults: Section, names: dict[str, Position]) -> Row:
         for key, entry in defaults.entries.items()
         if not any(key in ours and own.keys() & theirs for ours, theirs in EITHER)
     }
-    return Row(name, recipe_of(Section({**kept, **own}, section.position)), section.position)
+    return Row(name, recipe_of(Section({**kept, **own}, section.position)))
 
 
 def _read(root: Section, key: str, kind: Kind, default: str) -> Any:
@@ -156,7 +143,7 @@ def _distinct(root: Section, key: str, kind: Integer, what: str) -> tuple[int, .
     """A list of different numbers, at least one; a single number stands for itself."""
     node = root.required(key, "the grid")
     found: list[int] = []
-    for item in (node,) if isinstance(node, Scalar) else as_items(node, key):
+    for item in (node,) if isinstance(node, document.Scalar) else document.as_items(node, key):
         value = kind.read(item, what)
         if value in found:
             raise SpecError(item.position, f"{key} holds {value} twice; once is allowed")
@@ -179,7 +166,7 @@ def gate_of(grid: Grid, spec: Spec) -> Gate:
         raise SpecError(place, f"gate {grid.gate[:60]!r}; {suggestion(grid.gate, spec.gates)}")
     gate = spec.gates[grid.gate]
     missing = [name for name in NEEDED if name not in gate_conditions(spec, gate.name)]
-    if missing or not needs_codec(spec, gate.name):
+    if missing:
         raise SpecError(
             place,
             f"gate {gate.name} is not run under {', '.join(missing)}; allowed: a gate with the "

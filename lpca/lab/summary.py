@@ -15,11 +15,11 @@ intervals are paired and at the spec's confidence. In this order:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from statistics import variance
-from typing import Any, TypeVar
+from typing import Any
 
 from lpca.evidence.model import CodecFacts, Evidence
 from lpca.gatespec.model import CODEC_LATENTS
@@ -39,8 +39,6 @@ NLL_PAIRS = (("p0", "normal"), ("null", "normal"), ("shuffle", "normal"))
 TENTH = 10
 """Training losses are compared between the first and the last 1/10 of the steps."""
 FEWEST_LOSSES = 3
-
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -208,7 +206,9 @@ def summary_of(evidence: Evidence) -> CodecSummary:
     if evidence.verdict in (Verdict.INVALID, Verdict.NOT_MEASURED):
         return CodecSummary(evidence.verdict, evidence.reasons)
     score, confidence, codec = evidence.score, evidence.confidence, evidence.codec
-    similar, rates, success, nll = evidence.similarity, {}, {}, {}
+    similar, rates = evidence.similarity, {}
+    success: dict[str, list[bool]] = {}
+    nll: dict[str, list[float]] = {}
     # a grid's gate has a codec, whose prefixes are compared
     assert codec is not None
     assert similar is not None
@@ -223,13 +223,19 @@ def summary_of(evidence: Evidence) -> CodecSummary:
         evidence.verdict,
         evidence.reasons,
         confidence,
-        tuple(
-            criterion.id for criterion in evidence.criteria if criterion.verdict is not Verdict.PASS
-        ),
+        tuple(result.id for result in evidence.criteria if result.verdict is not Verdict.PASS),
         rates,
-        _effects(PAIRS, success, lambda first, second: _difference(first, second, confidence)),
+        {
+            f"{first} - {second}": _difference(success[first], success[second], confidence)
+            for first, second in PAIRS
+            if {first, second} <= success.keys()
+        },
         {name: sum(values) / len(values) for name, values in nll.items()},
-        _effects(NLL_PAIRS, nll, lambda first, second: _gap(first, second, confidence)),
+        {
+            f"{first} - {second}": _gap(nll[first], nll[second], confidence)
+            for first, second in NLL_PAIRS
+            if {first, second} <= nll.keys()
+        },
         similar.between,
         similar.norm_ratio,
         _bits(evidence, codec),
@@ -237,19 +243,6 @@ def summary_of(evidence: Evidence) -> CodecSummary:
         codec.origin,
         _seconds(evidence, codec),
     )
-
-
-def _effects(
-    pairs: Sequence[tuple[str, str]],
-    values: Mapping[str, Sequence[Value]],
-    compare: Callable[[Sequence[Value], Sequence[Value]], Effect],
-) -> dict[str, Effect]:
-    """Each pair of conditions that both were run, episode by episode."""
-    return {
-        f"{first} - {second}": compare(values[first], values[second])
-        for first, second in pairs
-        if {first, second} <= values.keys()
-    }
 
 
 def _difference(first: Sequence[bool], second: Sequence[bool], confidence: float) -> Effect:

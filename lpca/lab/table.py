@@ -18,7 +18,7 @@ from lpca.base.files import write_bytes, write_json, write_text
 from lpca.base.numbers import PERCENT, POINTS, amount, counted, level, number
 from lpca.gatespec.model import CODEC_LATENTS
 from lpca.lab.results import Results
-from lpca.lab.summary import CodecSummary, Effect, Rate
+from lpca.lab.summary import CodecSummary, Rate
 from lpca.report.markdown import code, plain, table
 from lpca.stats.verdicts import Verdict
 
@@ -118,16 +118,16 @@ def table_of(results: Results) -> Table:
     }
     entries = []
     for cell in grid.in_order():
+        place = (cell.row.name, cell.k, cell.seed)
         evidence = str(results.evidence(cell).relative_to(results.folder))
-        entries.append(
-            CodecEntry(cell.row.name, cell.k, cell.seed, evidence, results.summary(cell))
-        )
+        entries.append(CodecEntry(*place, evidence, results.summary(cell)))
     return Table(about, entries)
 
 
 def write_table(grid: Table, out: Path) -> None:
     """Write the table in every form; StorageError when it cannot be."""
-    from lpca.report.figures import lab_figure, svg
+    from lpca.report.figures.lab import lab_figure
+    from lpca.report.figures.style import svg
 
     data = grid.to_dict()
     words, lines, forest, whole = (out / name for name in FILES)
@@ -204,15 +204,12 @@ def _of_one_k(grid: Table, k: int) -> Iterator[str]:
     yield from (f"## k = {k}", "")
     if shared:
         intervals = f"{level(grid.about['confidence'])} intervals"
-        told = (
-            f"`{name}` {counted(one.successes, one.n)} {_interval(one)}"
-            for name, one in shared.items()
+        told = ", ".join(
+            f"`{name}` {counted(rate.successes, rate.n)} {_interval(rate)}"
+            for name, rate in shared.items()
         )
-        yield (
-            f"The same for every row (no codec has a part in them), with {intervals}: "
-            f"{', '.join(told)}."
-        )
-        yield ""
+        lead = "The same for every row (no codec has a part in them), with"
+        yield from (f"{lead} {intervals}: {told}.", "")
     head = ["row", "gate", *(f"`{name}`" for name in names), "normal − shuffle, points"]
     head += ["NLL null − normal", "NLL shuffle − normal", "cosine", "norm ratio", "bits"]
     head += ["training", "evaluation", "signature"]
@@ -301,13 +298,14 @@ def _flat(entry: CodecEntry) -> dict[str, Any]:
     if summary is None:
         return flat
     flat |= {"verdict": summary.verdict.value, "signature": summary.signature}
-    flat |= {"reasons": "; ".join(summary.reasons)}
-    flat |= {"criteria_not_passed": " ".join(summary.not_passed)}
+    flat["reasons"] = "; ".join(summary.reasons)
+    flat["criteria_not_passed"] = " ".join(summary.not_passed)
     for name, rate in summary.conditions.items():
         flat |= {f"{name}_{what}": value for what, value in asdict(rate).items()}
     effects = {**summary.effects, **{f"nll_{n}": gap for n, gap in summary.nll_gaps.items()}}
     for name, effect in effects.items():
-        flat |= _with_interval(name.replace(" - ", "_minus_"), effect)
+        column = name.replace(" - ", "_minus_")
+        flat |= {column: effect.mean, f"{column}_low": effect.low, f"{column}_high": effect.high}
     flat |= {"cosine": summary.cosine, "norm_ratio": summary.norm_ratio}
     if summary.bits:
         flat |= {"bits": summary.bits.bits, "bits_kind": summary.bits.kind}
@@ -317,10 +315,6 @@ def _flat(entry: CodecEntry) -> dict[str, Any]:
         flat |= {"training_seconds": summary.seconds.training, "origin": summary.origin}
         flat["evaluation_seconds"] = summary.seconds.evaluation
     return flat
-
-
-def _with_interval(name: str, effect: Effect) -> dict[str, float | None]:
-    return {name: effect.mean, f"{name}_low": effect.low, f"{name}_high": effect.high}
 
 
 def text(grid: Table) -> Iterator[str]:

@@ -1,25 +1,277 @@
 """The pytest plugin: a gate spec becomes tests, and a run of them a verdict."""
 
-from lpca.pytest_plugin.plugin import (
-    criterion_result,
-    gate_evidence,
-    leak_result,
-    lpca_runner,
-    pytest_addoption,
-    pytest_collection_finish,
-    pytest_configure,
-    pytest_configure_node,
-    pytest_generate_tests,
-)
+from __future__ import annotations
 
-__all__ = [
-    "criterion_result",
-    "gate_evidence",
-    "leak_result",
-    "lpca_runner",
-    "pytest_addoption",
-    "pytest_collection_finish",
-    "pytest_configure",
-    "pytest_configure_node",
-    "pytest_generate_tests",
-]
+import argparse
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lpca.base.arguments import DEVICES, DTYPES, RECEIVER, parse_codec, parse_ks, parse_seed
+from lpca.base.errors import RequestError, RunError, UserError
+from lpca.evidence.json_form import to_data
+from lpca.evidence.model import Evidence
+from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
+from lpca.gatespec.model import Spec
+from lpca.pytest_plugin import verdicts
+from lpca.pytest_plugin.cases import FIXTURES, Case, case_of, cases
+from lpca.pytest_plugin.github import github_reporter
+from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
+from lpca.stats.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from lpca.gate.runner import Runner
+    from lpca.pytest_plugin.progress import Display
+
+SPEC = pytest.StashKey[Spec]()
+KS = pytest.StashKey[tuple[int, ...]]()
+ASKED = pytest.StashKey[Mapping[tuple[str, int | None], Sequence[str]]]()
+RUN = pytest.StashKey[str]()
+COMMAND = pytest.StashKey[Sequence[str]]()
+DISPLAY: pytest.StashKey[Display] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of a gate run."""
+    group = parser.getgroup("lpca", "latent channel gates")
+    group.addoption(
+        "--k", metavar="K[,K]", help="numbers of latents, e.g. 4,8; default: the gate's own, else 4"
+    )
+    group.addoption("--gate-spec", metavar="FILE", help="default: gate_specs.yaml")
+    group.addoption(
+        "--receiver",
+        default=RECEIVER,
+        help="smollm2-135m, stub, a folder, a .gguf file, or a Hugging Face id",
+    )
+    group.addoption("--device", default="auto", choices=DEVICES)
+    group.addoption("--dtype", default="auto", choices=DTYPES)
+    group.addoption("--checkpoint", metavar="FOLDER", help="a codec checkpoint; it must fit")
+    group.addoption(
+        "--codec",
+        metavar="MODULE:FACTORY",
+        help="a codec of your own: factory(receiver, k) returns it; see docs/own-codec.md",
+    )
+    group.addoption("--retrain", action="store_true", help="train the codec anew")
+    group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
+    group.addoption("--batch-size", type=int, default=32, metavar="N", help="episodes at a time")
+    group.addoption("--lpca-verbose", action="store_true", help="every number behind the verdicts")
+    group.addoption("--evidence", default=EVIDENCE, metavar="FOLDER", help="where the JSON goes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load and check the spec, register its gates as markers, and get ready to report."""
+    asked = config.getoption("--k")
+    default = os.path.relpath(config.rootpath / "gate_specs.yaml", config.invocation_params.dir)
+    try:
+        config.stash[SPEC] = spec = sound_spec(config.getoption("--gate-spec") or default)
+        config.stash[KS] = () if asked is None else parse_ks(asked)
+        _check_options(config.option)
+    except UserError as error:
+        # what the user asked for wrongly ends the run before it begins, with one line
+        raise pytest.UsageError(str(error)) from None
+    for name, gate in spec.gates.items():
+        config.addinivalue_line("markers", f"{name}: {gate.title}")
+    worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is not None:
+        config.stash[RUN], config.stash[COMMAND] = worker["lpca_run"], worker["lpca_command"]
+        _report_to_allure(config, None)
+        return
+    config.stash[RUN] = uuid.uuid4().hex
+    config.stash[COMMAND] = ["pytest", *map(str, config.invocation_params.args)]
+    verbose = config.option.lpca_verbose
+    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN], verbose)
+    config.pluginmanager.register(reporter, "lpca-verdicts")
+    _report_to_allure(config, reporter)
+    github = github_reporter(reporter, config.invocation_params.dir, os.environ)
+    if github is not None:
+        config.pluginmanager.register(github, "lpca-github")
+
+
+def _report_to_allure(config: pytest.Config, reporter: VerdictReporter | None) -> None:
+    """Where Allure results are asked for; `reporter` is None in an xdist worker."""
+    if config.getoption("allure_report_dir", None):
+        from lpca.pytest_plugin.allure_plugin import register
+
+        spec, run = config.stash[SPEC], config.stash[RUN]
+        register(config, spec, _evidence_folder(config), run, reporter)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell an xdist worker which run it belongs to."""
+    node.workerinput["lpca_run"] = node.config.stash[RUN]
+    node.workerinput["lpca_command"] = node.config.stash[COMMAND]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrise `criterion` by the spec's criteria and `leak_check` by the validity checks."""
+    spec, ks = metafunc.config.stash[SPEC], metafunc.config.stash[KS]
+    for argument, kind in FIXTURES.items():
+        if argument in metafunc.fixturenames:
+            params = [
+                pytest.param(case, id=case.id, marks=getattr(pytest.mark, case.gate))
+                for case in cases(spec, ks, kind)
+            ]
+            metafunc.parametrize(argument, params)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write on each test which case it is, and keep which criteria the run asks of each gate."""
+    found = {item: case for item in session.items if (case := case_of(item))}
+    for item, case in found.items():
+        item.user_properties += case.properties
+    config, asked = session.config, dict[tuple[str, int | None], Sequence[str]]()
+    for key in dict.fromkeys(case.key for case in found.values()):
+        own = [criterion.id for criterion in config.stash[SPEC].gates[key[0]].criteria]
+        of_gate = [case for case in found.values() if case.key == key]
+        chosen = {case.name for case in of_gate if case.kind == "criterion"}
+        whole = not _picked_by_hand(config) and (chosen or config.option.lf)
+        asked[key] = own if whole else [name for name in own if name in chosen]
+    config.stash[ASKED] = asked
+
+
+def _picked_by_hand(config: pytest.Config) -> bool:
+    """Whether tests were picked one by one; `--lf` and `-x` leave the verdict as it is."""
+    named = any("::" in argument for argument in config.args)
+    return bool(named or config.option.keyword or config.option.deselect)
+
+
+def _share_cores(config: pytest.Config) -> None:
+    """Divide torch's threads among the workers that measure at the same time."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    busy = min(workers, len(config.stash[ASKED]))
+    if busy > 1:
+        import torch
+
+        torch.set_num_threads(max(1, torch.get_num_threads() // busy))
+
+
+@pytest.fixture(scope="session")
+def lpca_runner(request: pytest.FixtureRequest) -> Runner:
+    """What loads, trains and measures, once for the session."""
+    from lpca.base.files import cache_dir
+    from lpca.codec.user_codec import codec_named
+    from lpca.gate.evidence import Origin
+    from lpca.gate.runner import Options, Runner
+    from lpca.pytest_plugin.progress import Display
+
+    config, option = request.config, request.config.option
+    folders = (config.invocation_params.dir, config.rootpath)
+    options = Options(
+        receiver=option.receiver,
+        device=option.device,
+        dtype=option.dtype,
+        checkpoint=Path(option.checkpoint) if option.checkpoint else None,
+        retrain=option.retrain,
+        train_seed=option.train_seed,
+        batch_size=option.batch_size,
+        cache=cache_dir(),
+        evidence=_evidence_folder(config),
+        ledger=config.rootpath / LEDGER,
+        codec=codec_named(option.codec, folders) if option.codec else None,
+    )
+    _share_cores(config)
+    config.stash[DISPLAY] = display = Display(config)
+    origin = Origin(config.stash[RUN], config.stash[COMMAND])
+    return Runner(config.stash[SPEC], options, origin, display.console)
+
+
+@pytest.fixture
+def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Evidence:
+    """The evidence of the gate that the test's criterion or validity check belongs to."""
+    case = case_of(request.node)
+    if case is None:
+        pytest.fail("gate_evidence needs the fixture criterion or leak_check beside it", False)
+    evidence = _evidence(request, lpca_runner, case.gate, case.k)
+    found = verdicts.criterion_properties if case.kind == "criterion" else verdicts.check_properties
+    request.node.user_properties += found(evidence, case.name)
+    return evidence
+
+
+def _evidence(request: pytest.FixtureRequest, runner: Runner, gate: str, k: int | None) -> Evidence:
+    try:
+        with request.config.stash[DISPLAY].around(request.node):
+            return runner.evidence(gate, k, request.config.stash[ASKED][gate, k])
+    except RunError as error:
+        broken = error
+    if broken.is_usage_error:
+        request.node.user_properties.append((verdicts.USAGE_PROPERTY, "true"))
+    # not while it is handled: pytest would show it once more for each error it came from
+    pytest.fail(str(broken), pytrace=False)
+
+
+@pytest.fixture
+def criterion_result(
+    request: pytest.FixtureRequest,
+    lpca_runner: Runner,
+    criterion: Case,
+    gate_evidence: Evidence,
+) -> Mapping[str, Any]:
+    """The criterion's result as JSON has it; an error where the gate is INVALID.
+
+    Where any of several k suffices and another one carries the gate, a criterion that does not
+    hold at this k is an expected failure.
+    """
+    if gate_evidence.is_invalid:
+        reasons = "; ".join(gate_evidence.reasons)
+        pytest.fail(f"{criterion.gate} is {gate_evidence.verdict}: {reasons}", pytrace=False)
+    (found,) = (one for one in gate_evidence.criteria if one.id == criterion.name)
+    if found.verdict is not Verdict.PASS and _carried(request, lpca_runner, criterion.gate):
+        pytest.xfail(f"{criterion.gate} passes at another k: {found.message}")
+    result: Mapping[str, Any] = to_data(found)
+    return result
+
+
+def _carried(request: pytest.FixtureRequest, runner: Runner, name: str) -> bool:
+    """Whether the gate takes any of several k, and some k of this run lets it pass."""
+    spec = request.config.stash[SPEC]
+    if not spec.gates[name].any_k:
+        return False
+    by_k = {}
+    for gate, k in request.config.stash[ASKED]:
+        if gate == name and k is not None:
+            found = _evidence(request, runner, name, k)
+            by_k[k] = GateVerdict((name, k), found.verdict, "", found)
+    return verdicts.family_verdict(spec, spec.gates[name], by_k).verdict is Verdict.PASS
+
+
+@pytest.fixture
+def leak_result(leak_check: Case, gate_evidence: Evidence) -> Mapping[str, Any]:
+    """The validity check's result as JSON has it; skipped where it does not apply."""
+    (found,) = (check for check in gate_evidence.checks if check.id == leak_check.name)
+    if found.passed is None:
+        pytest.skip(found.detail)
+    result: Mapping[str, Any] = to_data(found)
+    return result
+
+
+def _check_options(option: argparse.Namespace) -> None:
+    """Raise RequestError for an option that is none, or for two that exclude each other."""
+    if option.train_seed is not None:
+        parse_seed("--train-seed", option.train_seed)
+    if option.batch_size < 1:
+        raise RequestError(f"--batch-size {option.batch_size}: allowed: 1 or more")
+    if option.checkpoint and not Path(option.checkpoint).is_dir():
+        raise RequestError(f"--checkpoint {option.checkpoint}: no such folder")
+    if option.checkpoint and option.retrain:
+        raise RequestError("--checkpoint and --retrain: allowed: one of them")
+    if option.codec is None:
+        return
+    parse_codec(option.codec)
+    others = {
+        "--checkpoint": option.checkpoint is not None,
+        "--retrain": option.retrain,
+        "--train-seed": option.train_seed is not None,
+    }
+    if given := [name for name, is_given in others.items() if is_given]:
+        raise RequestError(
+            f"--codec and {given[0]}: allowed: one of them; lpca does not train a codec of your own"
+        )
+
+
+def _evidence_folder(config: pytest.Config) -> Path:
+    return config.rootpath / str(config.option.evidence)

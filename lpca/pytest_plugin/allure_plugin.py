@@ -13,20 +13,12 @@ import pytest
 from allure_commons.model2 import Attachment, Status, TestResult, TestResultContainer
 
 from lpca.base import __version__
-from lpca.base.files import write_file, write_json
+from lpca.base.files import write_json, write_text
 from lpca.evidence.model import Evidence
 from lpca.gate.plan import evidence_path, label_of
 from lpca.gatespec.model import Spec
-from lpca.pytest_plugin.allure_results import (
-    Attached,
-    Subject,
-    attachments_of,
-    fill,
-    gate_outcome,
-    glance,
-    verdict_outcome,
-    verdict_result,
-)
+from lpca.pytest_plugin import allure_results
+from lpca.pytest_plugin.allure_results import Attached, Subject
 from lpca.pytest_plugin.cases import Case, case_of
 from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter, evidence_of
 from lpca.stats.verdicts import Verdict
@@ -77,8 +69,8 @@ class CaseResults:
         case = self._case
         if case is None:
             return
-        evidence = evidence_of(self.evidence, (case.gate, case.k), self.run)
-        fill(result, case, self.spec.gates[case.gate], self.subject, evidence)
+        evidence = evidence_of(self.evidence, case.key, self.run)
+        allure_results.fill(result, case, self.spec.gates[case.gate], self.subject, evidence)
         if evidence is not None and case.kind == "criterion" and result.status != Status.PASSED:
             attach(result, self._glance(case, evidence))
 
@@ -86,15 +78,12 @@ class CaseResults:
     def report_container(self, container: TestResultContainer) -> None:
         """Leave lpca's own fixtures out of what is shown as set up and torn down."""
         for shown in (container.befores, container.afters):
-            shown[:] = [
-                fixture for fixture in shown if fixture.name.split("::")[0] not in OWN_FIXTURES
-            ]
+            shown[:] = [one for one in shown if one.name.split("::")[0] not in OWN_FIXTURES]
 
     def _glance(self, case: Case, evidence: Evidence) -> Sequence[Attached]:
-        key = (case.gate, case.k)
-        if key not in self._pictures:
-            self._pictures[key] = list(glance(evidence))
-        return self._pictures[key]
+        if case.key not in self._pictures:
+            self._pictures[case.key] = list(allure_results.glance(evidence))
+        return self._pictures[case.key]
 
 
 class RunResults:
@@ -120,32 +109,28 @@ class RunResults:
         for gate in others:
             self._report(gate, now, note="shown beside the others; sets no exit code")
         for family in families.values():
-            outcome = verdict_outcome(family.verdict, "\n".join(family.lines()))
-            result = verdict_result(family.gate, None, outcome, self.subject, None, now)
-            _write(result)
+            told = "\n".join(family.lines())
+            outcome = allure_results.verdict_outcome(family.verdict, told)
+            whole = (family.gate, None, outcome, self.subject, None, now)
+            _write(allure_results.verdict_result(*whole))
         self._describe([*asked, *others], now // MILLISECONDS)
 
     def _report(
         self, gate: GateVerdict, now: int, *, carried: bool = False, note: str = ""
     ) -> None:
         (name, k), evidence = gate.key, gate.evidence
-        outcome = gate_outcome(gate.verdict, evidence, gate.note, carried=carried)
-        result = verdict_result(
-            self.spec.gates[name], k, outcome, self.subject, evidence, now, note
-        )
+        outcome = allure_results.gate_outcome(gate.verdict, evidence, gate.note, carried=carried)
+        of = self.spec.gates[name]
+        result = allure_results.verdict_result(of, k, outcome, self.subject, evidence, now, note)
         if evidence is not None:
             written = evidence_path(self.verdicts.evidence, name, k).read_bytes()
-            attach(result, attachments_of(evidence, written))
+            attach(result, allure_results.attachments_of(evidence, written))
         _write(result)
 
     def _describe(self, gates: Sequence[GateVerdict], now: int) -> None:
         verdicts = {label_of(*gate.key): str(gate.verdict) for gate in gates}
         evidence = [gate.evidence for gate in gates if gate.evidence is not None]
-        properties = environment(evidence, verdicts)
-        write_file(
-            self.folder / "environment.properties",
-            lambda part: part.write_text(properties, encoding="utf-8"),
-        )
+        write_text(self.folder / "environment.properties", environment(evidence, verdicts))
         write_json(self.folder / "categories.json", CATEGORIES)
         write_json(self.folder / "executor.json", executor(self.verdicts.run, now, verdicts))
 
@@ -165,32 +150,19 @@ def _write(result: TestResult) -> None:
     allure_commons.plugin_manager.hook.report_result(result=result)
 
 
-CATEGORIES = (
-    {
-        "name": "Invalid: a validity check or a required gate failed, nothing may be read",
-        "matchedStatuses": [Status.BROKEN],
-        "messageRegex": r"^INVALID: [\s\S]*$",
-    },
-    {
-        "name": "Fail: the data contradict the claim",
-        "matchedStatuses": [Status.FAILED],
-        "messageRegex": r"^FAIL: [\s\S]*$",
-    },
-    {
-        "name": "Inconclusive: the data do not decide the claim",
-        "matchedStatuses": [Status.UNKNOWN],
-        "messageRegex": r"^INCONCLUSIVE: [\s\S]*$",
-    },
-    {
-        "name": "Not measured: the data are not there",
-        "matchedStatuses": [Status.UNKNOWN],
-        "messageRegex": r"^NOT MEASURED: [\s\S]*$",
-    },
-    {
-        "name": "Broken: a test could not run",
-        "matchedStatuses": [Status.BROKEN],
-        "messageRegex": r"^BROKEN: [\s\S]*$",
-    },
+CATEGORIES = tuple(
+    {"name": name, "matchedStatuses": [status], "messageRegex": rf"^{lead}: [\s\S]*$"}
+    for lead, status, name in (
+        (
+            "INVALID",
+            Status.BROKEN,
+            "Invalid: a validity check or a required gate failed, nothing may be read",
+        ),
+        ("FAIL", Status.FAILED, "Fail: the data contradict the claim"),
+        ("INCONCLUSIVE", Status.UNKNOWN, "Inconclusive: the data do not decide the claim"),
+        ("NOT MEASURED", Status.UNKNOWN, "Not measured: the data are not there"),
+        ("BROKEN", Status.BROKEN, "Broken: a test could not run"),
+    )
 )
 """As in Allure's `categories.json`; a message is in one of them at most."""
 

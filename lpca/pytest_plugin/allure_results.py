@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -52,31 +51,28 @@ def attachments_of(evidence: Evidence, written: bytes) -> Iterator[Attached]:
     yield Attached("evidence", written, AttachmentType.JSON)
     yield Attached("episodes", episode_table(evidence).encode(), AttachmentType.CSV)
     yield Attached("prompts as B saw them", prompts(evidence).encode(), AttachmentType.TEXT)
-    from lpca.report.figures import name_of, similarity_figure, training_figure
+    from lpca.report.figures.diagnosis import similarity_figure, training_figure
+    from lpca.report.figures.style import name_of
 
-    codec = evidence.codec
+    codec, similarity = evidence.codec, evidence.similarity
     if codec is not None and len(codec.history) >= LEAST_FOR_A_CURVE:
         yield from _picture("training curve", training_figure, evidence)
-    if evidence.similarity is not None:
-        yield from _picture(
-            "prefix similarity",
-            lambda shown: similarity_figure(shown.similarity, name_of(shown)),
-            evidence,
-        )
+    if similarity is not None:
+        yield from _picture("prefix similarity", similarity_figure, similarity, name_of(evidence))
 
 
 def glance(evidence: Evidence) -> Iterator[Attached]:
     """Yield the picture of the whole gate."""
-    from lpca.report.figures import gate_figure
+    from lpca.report.figures.gate import gate_figure
 
     yield from _picture("the gate at a glance", gate_figure, evidence)
 
 
-def _picture(name: str, draw: Callable[[Evidence], Any], evidence: Evidence) -> Iterator[Attached]:
-    from lpca.report.figures import FigureError, svg
+def _picture(name: str, draw: Callable[..., Any], *of: object) -> Iterator[Attached]:
+    from lpca.report.figures.style import FigureError, svg
 
     try:
-        yield Attached(name, svg(draw(evidence)), AttachmentType.SVG)
+        yield Attached(name, svg(draw(*of)), AttachmentType.SVG)
     except FigureError as error:
         yield Attached(f"no picture of {name}", str(error).encode(), AttachmentType.TEXT)
 
@@ -112,15 +108,13 @@ def prompts(evidence: Evidence) -> str:
     return "\n".join(parts) or "this evidence keeps no prompts as text\n"
 
 
-STATUSES: Mapping[Verdict, str] = MappingProxyType(
-    {
-        Verdict.PASS: Status.PASSED,
-        Verdict.FAIL: Status.FAILED,
-        Verdict.INCONCLUSIVE: Status.UNKNOWN,
-        Verdict.INVALID: Status.BROKEN,
-        Verdict.NOT_MEASURED: Status.UNKNOWN,
-    }
-)
+STATUSES: Mapping[Verdict, str] = {
+    Verdict.PASS: Status.PASSED,
+    Verdict.FAIL: Status.FAILED,
+    Verdict.INCONCLUSIVE: Status.UNKNOWN,
+    Verdict.INVALID: Status.BROKEN,
+    Verdict.NOT_MEASURED: Status.UNKNOWN,
+}
 _SUITES = (LabelType.PARENT_SUITE, LabelType.SUITE, LabelType.SUB_SUITE)
 _UNWANTED_LABELS = (*_SUITES, "package")
 _GROUPS = {"criterion": "Criteria", "check": "Validity checks"}
@@ -182,18 +176,12 @@ def gate_outcome(
         return Outcome(Status.SKIPPED, f"passes at another k; at this one alone: {verdict}")
     reasons = [note] if note else list(evidence.reasons) if evidence else []
     if not reasons and evidence is not None:
-        reasons = [
-            criterion.message for criterion in evidence.criteria if criterion.verdict is verdict
-        ]
+        reasons = [result.message for result in evidence.criteria if result.verdict is verdict]
     return verdict_outcome(verdict, "\n".join(reasons))
 
 
 def fill(
-    result: TestResult,
-    case: Case,
-    gate: Gate,
-    subject: Subject,
-    evidence: Evidence | None,
+    result: TestResult, case: Case, gate: Gate, subject: Subject, evidence: Evidence | None
 ) -> None:
     """Turn pytest's result of a case's test into the one that is shown and kept in history."""
     details = result.statusDetails
@@ -206,13 +194,18 @@ def fill(
     _place(result, [*_suites(gate, case.k), _GROUPS[case.kind]])
     if case.kind == "check":
         result.name = CHECKS[case.name].title
-        result.description = _check_text(case, evidence)
+        check = evidence.check(case.name) if evidence else None
+        told = [case.name, check.detail if check else ""]
     else:
         criterion = next(one for one in gate.criteria if one.id == case.name)
         result.name = in_words(criterion.claim)
-        result.description = _criterion_text(criterion, evidence)
+        found = evidence.result.criterion(criterion.id) if evidence else None
+        where = f"{criterion.position.file}:{criterion.position.line}"
+        told = [f"`{criterion.text}` ({criterion.id}, {where})", criterion.why]
+        told += [found.message] if found and found.verdict is Verdict.PASS else []
         # first what is read first: a reader sees eight without a click
         result.parameters = criterion_numbers(criterion, evidence) + result.parameters
+    result.description = "\n\n".join(filter(None, told))
     result.steps = steps_of(evidence) if evidence else []
 
 
@@ -241,12 +234,7 @@ def verdict_result(
 
 def identity(subject: Subject, k: int | None) -> list[Parameter]:
     """The parameters that name a test: with the same ones, runs are of the same thing."""
-    named: dict[str, object] = {
-        "k": k,
-        "receiver": subject.receiver,
-        "task": subject.task,
-        "seed": subject.seed,
-    }
+    named: dict[str, object] = {"k": k, "receiver": subject.receiver, "task": subject.task}
     named |= {"seed": subject.seed, "codec": subject.codec or None}
     return [Parameter(name, str(value)) for name, value in named.items() if value is not None]
 
@@ -266,12 +254,9 @@ def criterion_numbers(criterion: Criterion, evidence: Evidence | None) -> list[P
 
 def rates(evidence: Evidence, conditions: Sequence[str]) -> list[Parameter]:
     """The success rate of each condition that was evaluated, as parameters outside identity."""
-    found = {}
-    for name in conditions:
-        if (numbers := evidence.conditions.get(name)) is not None:
-            count, n = numbers.under(evidence.score).successes, numbers.n
-            found[f"rate {name}"] = counted(count, n)
-    return _measured(found)
+    held = {name: evidence.conditions[name] for name in conditions if name in evidence.conditions}
+    found = {name: numbers.under(evidence.score).successes for name, numbers in held.items()}
+    return _measured({f"rate {name}": counted(found[name], held[name].n) for name in held})
 
 
 def _measured(numbers: Mapping[str, object]) -> list[Parameter]:
@@ -297,9 +282,8 @@ def _close(
     result: TestResult, outcome: Outcome, trace: str | None, name: str, named: list[Parameter]
 ) -> None:
     result.status = outcome.status
-    result.statusDetails = StatusDetails(message=outcome.message, trace=trace)
-    if not outcome.message:
-        result.statusDetails = None
+    details = StatusDetails(message=outcome.message, trace=trace)
+    result.statusDetails = details if outcome.message else None
     result.fullName, result.testCaseId = name, _hash(name)
     result.parameters = named
     result.historyId = _hash(name, *(f"{one.name}={one.value}" for one in named))
@@ -317,19 +301,6 @@ def _place(result: TestResult, path: list[str]) -> None:
     kept = [label for label in result.labels if label.name not in _UNWANTED_LABELS]
     suites = [Label(name, value) for name, value in zip(_SUITES, path, strict=False)]
     result.labels, result.titlePath = kept + suites, path
-
-
-def _criterion_text(criterion: Criterion, evidence: Evidence | None) -> str:
-    result = evidence.result.criterion(criterion.id) if evidence else None
-    where = f"{criterion.position.file}:{criterion.position.line}"
-    lines = [f"`{criterion.text}` ({criterion.id}, {where})", criterion.why]
-    lines += [result.message] if result and result.verdict is Verdict.PASS else []
-    return "\n\n".join(line for line in lines if line)
-
-
-def _check_text(case: Case, evidence: Evidence | None) -> str:
-    check = evidence.check(case.name) if evidence else None
-    return "\n\n".join(line for line in (case.name, check.detail if check else "") if line)
 
 
 _STEPS = {

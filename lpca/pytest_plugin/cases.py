@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,9 @@ from lpca.gate.plan import ks_of, label_of, needs_codec
 from lpca.gatespec.model import Spec
 from lpca.validity.catalogue import CHECKS
 
+Kind = Literal["criterion", "check"]
+FIXTURES: Mapping[str, Kind] = {"criterion": "criterion", "leak_check": "check"}
+"""By the fixture that gives a test its case, of which kind the case is."""
 PROPERTY = "lpca"
 """The user property of a test report that says which gate's case it is, as `label_of` has it."""
 
@@ -21,9 +24,14 @@ class Case:
     """One test made from the spec: a criterion or a validity check of a gate at one k."""
 
     gate: str
-    kind: Literal["criterion", "check"]
+    kind: Kind
     name: str
     k: int | None
+
+    @property
+    def key(self) -> tuple[str, int | None]:
+        """Its gate and k."""
+        return self.gate, self.k
 
     @property
     def id(self) -> str:
@@ -50,7 +58,7 @@ def case_of(item: pytest.Item) -> Case | None:
     return next((value for value in params.values() if isinstance(value, Case)), None)
 
 
-def cases(spec: Spec, ks: Sequence[int], kind: Literal["criterion", "check"]) -> list[Case]:
+def cases(spec: Spec, ks: Sequence[int], kind: Kind) -> list[Case]:
     """Return every case of a kind, in the order of the spec; `ks` as for `ks_of`."""
     found = []
     for name, gate in spec.gates.items():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from lpca.evidence.model import Evidence, GateResult
 from lpca.gate.plan import label_of
 from lpca.gatespec.model import Position
 from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
@@ -26,7 +25,6 @@ LEVELS: Mapping[Verdict, Level] = {
 """How loudly each verdict is annotated; PASS is not."""
 UNBROKEN = 10_000
 """A width at which no line is broken: GitHub breaks them itself."""
-SHOWN_WITH = " (beside; sets no exit code)"
 
 
 class GitHubReporter:
@@ -86,38 +84,28 @@ def annotation_lines(verdicts: VerdictReporter, places: Places) -> Iterator[str]
 
     What sets no exit code (a gate beside another, one k of which any suffices) is a notice.
     """
-    gates = verdicts.spec.gates
-    families = verdicts.families()
-    for family in families:
+    for family in verdicts.families():
         if family.verdict is not Verdict.PASS:
             place, text = places.of(family.gate.position), "\n".join(family.lines(UNBROKEN))
             title = f"{family.gate.name}: {family.verdict}"
             yield annotation(LEVELS[family.verdict], place, title, text)
-    carried = {family.gate.name for family in families}
-    for gate in verdicts.verdicts():
-        quiet = gate.key[0] in carried
-        yield from _gate_annotations(gate, gates[gate.key[0]].position, places, quiet)
-    for gate in verdicts.shown_with():
-        yield from _gate_annotations(gate, gates[gate.key[0]].position, places, quiet=True)
+    for gate in (*verdicts.verdicts(), *verdicts.shown_with()):
+        yield from _gate_annotations(gate, verdicts.spec.gates[gate.key[0]].position, places)
 
 
-def _gate_annotations(
-    gate: GateVerdict, position: Position, places: Places, quiet: bool
-) -> Iterator[str]:
-    evidence, (_, k) = gate.evidence, gate.key
-    at = "" if k is None else f" k={k}"
-    invalid = gate.verdict is Verdict.INVALID
+def _gate_annotations(gate: GateVerdict, position: Position, places: Places) -> Iterator[str]:
+    evidence, invalid = gate.evidence, gate.verdict is Verdict.INVALID
+    levels: Mapping[Verdict, Level] = dict.fromkeys(LEVELS, "notice") if gate.aside else LEVELS
     if gate.note or evidence is None or invalid:
         reasons = [gate.note] if evidence is None or not invalid else evidence.reasons
-        level: Level = "notice" if quiet else LEVELS[gate.verdict]
         title = f"{label_of(*gate.key)}: {gate.verdict}"
-        yield annotation(level, places.of(position), title, "\n".join(reasons))
-    results = [*_required(evidence), *([evidence.result] if evidence is not None else [])]
+        yield annotation(levels[gate.verdict], places.of(position), title, "\n".join(reasons))
+    results = [*evidence.required, evidence.result] if evidence is not None else []
     for criterion in chain.from_iterable(result.criteria for result in results):
         if criterion.verdict not in (Verdict.PASS, Verdict.INVALID):
-            level = "notice" if quiet else LEVELS[criterion.verdict]
-            title = f"{criterion.id}{at}: {criterion.verdict}"
-            yield annotation(level, places.of(criterion.position), title, criterion.message)
+            title = f"{label_of(criterion.id, gate.key[1])}: {criterion.verdict}"
+            place = places.of(criterion.position)
+            yield annotation(levels[criterion.verdict], place, title, criterion.message)
 
 
 def summary_lines(verdicts: VerdictReporter) -> list[str]:
@@ -126,36 +114,24 @@ def summary_lines(verdicts: VerdictReporter) -> list[str]:
     for family in verdicts.families():
         head, *rest = family.lines(UNBROKEN)
         lines += [f"## {plain(head)}", "", *(f"- {plain(line)}" for line in rest), ""]
-    carried = {family.gate.name for family in verdicts.families()}
-    for gate in verdicts.verdicts():
-        lines += _section(gate, " (this k alone)" if gate.key[0] in carried else "")
-    for gate in verdicts.shown_with():
-        lines += _section(gate, SHOWN_WITH)
+    for gate in (*verdicts.verdicts(), *verdicts.shown_with()):
+        lines += _section(gate)
     return lines
 
 
-def _section(gate: GateVerdict, aside: str = "") -> list[str]:
+def _section(gate: GateVerdict) -> list[str]:
     evidence = gate.evidence
-    lines = [f"## {plain(label_of(*gate.key))}: {gate.verdict}{aside}", ""]
+    lines = [f"## {plain(label_of(*gate.key))}: {gate.verdict}{gate.aside}", ""]
     lines += [plain(gate.note), ""] * bool(gate.note)
     if evidence is None:
         return lines
-    lines += [
-        f"{plain(evidence.title)}. Receiver {plain(evidence.receiver.name)}, answers "
-        f"{plain(evidence.answers)}; {validity_line(evidence)}.",
-        "",
-        *(f"- {plain(reason)}" for reason in evidence.reasons),
-        "",
-        *conditions_table(evidence),
-        "",
-    ]
-    for required in _required(evidence):
+    setting = f"Receiver {plain(evidence.receiver.name)}, answers {plain(evidence.answers)}"
+    lines += [f"{plain(evidence.title)}. {setting}; {validity_line(evidence)}.", ""]
+    lines += [*(f"- {plain(reason)}" for reason in evidence.reasons), ""]
+    lines += [*conditions_table(evidence), ""]
+    for required in evidence.required:
         lines += [f"Required {plain(required.name)}: {required.verdict}", ""]
         lines += [*criteria_table(required.criteria), ""]
     if gate.verdict is not Verdict.INVALID:
         lines += [*criteria_table(evidence.criteria), ""]
     return lines
-
-
-def _required(evidence: Evidence | None) -> Sequence[GateResult]:
-    return evidence.required if evidence is not None else ()

@@ -19,11 +19,16 @@ class Display:
         self._config, self._torn = config, False
         self.console = StderrConsole(worker, own_line if worker else self._end_line)
 
+    @property
+    def _reporter(self) -> pytest.TerminalReporter | None:
+        plugins = self._config.pluginmanager
+        found: pytest.TerminalReporter | None = plugins.getplugin("terminalreporter")
+        return found
+
     @contextmanager
     def around(self, item: pytest.Item) -> Iterator[None]:
         """Let progress be seen while a test measures; afterwards pytest's line goes on."""
-        plugins = self._config.pluginmanager
-        capture = plugins.getplugin("capturemanager")
+        capture = self._config.pluginmanager.getplugin("capturemanager")
         with capture.global_and_fixture_disabled():
             try:
                 yield
@@ -34,18 +39,13 @@ class Display:
 
     def _go_on(self, item: pytest.Item) -> None:
         """Begin the line again that was ended."""
-        if self._torn:
-            reporter: pytest.TerminalReporter = self._config.pluginmanager.getplugin(
-                "terminalreporter"
-            )
+        if self._torn and (reporter := self._reporter) is not None:
             reporter.pytest_runtest_logstart(item.nodeid, item.location)
             self._torn = False
 
     def _end_line(self) -> None:
         """End the line that pytest is writing."""
-        reporter: pytest.TerminalReporter | None = self._config.pluginmanager.getplugin(
-            "terminalreporter"
-        )
+        reporter = self._reporter
         if reporter is None or not self._config.get_terminal_writer().width_of_current_line:
             return
         reporter.ensure_newline()

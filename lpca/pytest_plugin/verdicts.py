@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,8 @@ from lpca.report.terminal import coloured, gate_lines
 from lpca.stats.verdicts import AnyOf, Verdict
 
 Properties = list[tuple[str, str]]
+NUMBERS = ("confidence", "method", "n", "successes", "p_pass", "p_fail", "needed_n")
+"""Fields of a criterion's result that stand in JUnit XML under their own names."""
 
 
 def criterion_properties(evidence: Evidence, name: str) -> Properties:
@@ -35,21 +38,12 @@ def criterion_properties(evidence: Evidence, name: str) -> Properties:
     band or an equivalence. What was not read is left out.
     """
     (result,) = (criterion for criterion in evidence.criteria if criterion.id == name)
-    numbers: dict[str, object] = {
-        "estimate": result.estimate,
-        "interval_low": result.interval.low if result.interval else None,
-        "interval_high": result.interval.high if result.interval else None,
-        "confidence": result.confidence,
-        "method": result.method,
-        "n": result.n,
-        "successes": result.successes,
-        "p_pass": result.p_pass,
-        "p_fail": result.p_fail,
-        "needed_n": result.needed_n,
-    }
+    numbers: dict[str, object] = {"estimate": result.estimate}
+    if result.interval is not None:
+        numbers |= {f"interval_{end}": at for end, at in asdict(result.interval).items()}
+    numbers |= {name: getattr(result, name) for name in NUMBERS}
     if result.table is not None:
-        table = result.table
-        numbers |= {"a": table.a, "b": table.b, "c": table.c, "d": table.d}
+        numbers |= asdict(result.table)
     return [
         ("verdict", result.verdict.value),
         ("claim", result.text),
@@ -87,16 +81,18 @@ UNREAD = (Verdict.NOT_MEASURED, Verdict.INVALID)
 PYTESTS_OWN = (ExitCode.INTERRUPTED, ExitCode.INTERNAL_ERROR, ExitCode.USAGE_ERROR)
 
 Key = tuple[str, int | None]
+SHOWN_WITH, ONE_K = " (beside; sets no exit code)", " (this k alone)"
 
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """One gate at one k as the run leaves it."""
+    """One gate at one k as the run leaves it; `aside` says where its verdict is not the run's."""
 
     key: Key
     verdict: Verdict
     note: str
     evidence: Evidence | None
+    aside: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,15 +113,14 @@ class FamilyVerdict:
             return told + wrapped("a k that was run could not be read", width)
         missing = [k for k, v in self.found.verdicts.items() if v is Verdict.NOT_MEASURED]
         rest = f"k={missing[0]}" if len(missing) == 1 else f"{len(missing)} other k"
-        lines = [self._line(k, self.found) for k in self.gate.family if k not in missing]
+        lines = [
+            f"k={k}: {self.found.verdicts[k]}, p {self.found.pvalues[k]:.2g}, "
+            f"{self.found.adjusted[k]:.2g} after Holm over {len(self.gate.family)} k"
+            for k in self.gate.family
+            if k not in missing
+        ]
         lines += [f"{rest}: not run, counts as p 1"] if missing else []
         return told + [line for text in lines for line in wrapped(text, width, 2, 4)]
-
-    def _line(self, k: int, found: AnyOf) -> str:
-        return (
-            f"k={k}: {found.verdicts[k]}, p {found.pvalues[k]:.2g}, "
-            f"{found.adjusted[k]:.2g} after Holm over {len(self.gate.family)} k"
-        )
 
 
 class VerdictReporter:
@@ -201,9 +196,9 @@ class VerdictReporter:
     def families(self) -> list[FamilyVerdict]:
         """Return the verdict of each gate of which any k suffices, over its whole family."""
         return [
-            self._family(self.spec.gates[name], ks)
+            family_verdict(self.spec, gate, {k: self._verdict((name, k)) for k in ks})
             for name, ks in self._asked_ks().items()
-            if self.spec.gates[name].any_k
+            if (gate := self.spec.gates[name]).any_k
         ]
 
     def _asked_ks(self) -> dict[str, list[int]]:
@@ -213,15 +208,10 @@ class VerdictReporter:
                 found.setdefault(name, []).append(k)
         return found
 
-    def _family(self, gate: Gate, ks: Sequence[int]) -> FamilyVerdict:
-        return family_verdict(self.spec, gate, {k: self._verdict((gate.name, k)) for k in ks})
-
     def _deciding(self) -> list[Verdict]:
         """The verdicts that set the exit code: a family's in place of those of its k."""
-        families = self.families()
-        within = {family.gate.name for family in families}
-        alone = [gate.verdict for gate in self.verdicts() if gate.key[0] not in within]
-        return alone + [family.verdict for family in families]
+        alone = [gate.verdict for gate in self.verdicts() if not gate.aside]
+        return alone + [family.verdict for family in self.families()]
 
     def shown_with(self) -> list[GateVerdict]:
         """Return the verdicts of gates shown beside the others, which set no exit code."""
@@ -237,41 +227,36 @@ class VerdictReporter:
             return
         terminalreporter.section("gates")
         width = fitting(terminalreporter.config.get_terminal_writer().fullwidth)
-        blocks = [
-            self._lines(gate, " (beside; sets no exit code)", width) for gate in self.shown_with()
-        ]
-        blocks += [self._lines(gate, self._aside(gate), width) for gate in self.verdicts()]
+        blocks = [self._lines(gate, width) for gate in (*self.shown_with(), *self.verdicts())]
         blocks += [family.lines(width) for family in self.families()]
         for line in chain.from_iterable([*block, ""] for block in blocks):
             for text, markup in coloured(line):
                 terminalreporter.write(text, **markup)
             terminalreporter.line("")
 
-    def _aside(self, gate: GateVerdict) -> str:
-        name, k = gate.key
-        return " (this k alone)" if self.spec.gates[name].any_k and k is not None else ""
-
-    def _lines(self, gate: GateVerdict, aside: str, width: int) -> list[str]:
-        name, k = gate.key
-        if gate.evidence is None:
-            head = wrapped(f"{label_of(name, k)}: {gate.verdict}{aside}", width, 0, 2)
+    def _lines(self, gate: GateVerdict, width: int) -> list[str]:
+        found, aside = gate.evidence, gate.aside
+        if found is None:
+            head = wrapped(f"{label_of(*gate.key)}: {gate.verdict}{aside}", width, 0, 2)
             return head + wrapped(gate.note, width)
-        lines = gate_lines(
-            gate.evidence, gate.verdict, gate.note, aside=aside, width=width, verbose=self.verbose
-        )
+        how: Any = {"aside": aside, "width": width, "verbose": self.verbose}
+        lines = gate_lines(found, gate.verdict, gate.note, **how)
         if self.verbose:
-            lines += wrapped(f"evidence {evidence_path(self.evidence, name, k)}", width, 2, 4)
+            lines += wrapped(f"evidence {evidence_path(self.evidence, *gate.key)}", width, 2, 4)
         return lines
 
     def _verdict(self, key: Key) -> GateVerdict:
         data = evidence_of(self.evidence, key, self.run)
         broken = self._asked.get(key, "")
+        of_several = self.spec.gates[key[0]].any_k and key[1] is not None
+        aside = SHOWN_WITH if key not in self._asked else ONE_K if of_several else ""
         if data is None:
             reason = broken or "its evidence was not measured in this run"
-            return GateVerdict(key, Verdict.NOT_MEASURED, reason, None)
+            return GateVerdict(key, Verdict.NOT_MEASURED, reason, None, aside)
         if broken and not data.is_invalid:
-            return GateVerdict(key, Verdict.NOT_MEASURED, f"a test could not run: {broken}", data)
-        return GateVerdict(key, data.verdict, "", data)
+            reason = f"a test could not run: {broken}"
+            return GateVerdict(key, Verdict.NOT_MEASURED, reason, data, aside)
+        return GateVerdict(key, data.verdict, "", data, aside)
 
 
 def evidence_of(folder: Path, key: Key, run: str) -> Evidence | None:
@@ -298,9 +283,8 @@ def family_verdict(spec: Spec, gate: Gate, by_k: Mapping[int, GateVerdict]) -> F
     unread = [run.verdict for run in by_k.values() if run.verdict in UNREAD]
     if unread:
         code = worst(map(exit_code, unread))
-        return FamilyVerdict(
-            gate, next(verdict for verdict in unread if exit_code(verdict) == code), None
-        )
+        worst_of = next(verdict for verdict in unread if exit_code(verdict) == code)
+        return FamilyVerdict(gate, worst_of, None)
     tables = {k: table_of_evidence(run.evidence) for k, run in by_k.items() if run.evidence}
     found = judge_family(gate, tables, spec.evaluation)
     return FamilyVerdict(gate, found.verdict, found)

@@ -60,6 +60,12 @@ class Receiver:
         return self.embedding.weight.dtype
 
     @property
+    def facts(self) -> dict[str, str]:
+        """What it is called, where and in which type it computes, as files have it."""
+        dtype = str(self.dtype).removeprefix("torch.")
+        return {"name": self.name, "device": self.device.type, "dtype": dtype}
+
+    @property
     def embedding(self) -> torch.nn.Embedding:
         """The input embedding table, [vocabulary, d_model]."""
         table = self.model.get_input_embeddings()

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Never, Self
 
 from tqdm import tqdm
@@ -35,12 +34,7 @@ class StderrConsole:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -85,19 +79,32 @@ class StderrConsole:
         if done < total:
             self._meter.show(done, text)
             return
-        took = tqdm.format_interval(time.monotonic() - self._meter.started)
+        took = tqdm.format_interval(time.monotonic() - self._meter.pace.started)
         self.close()
         kept = f" ({self._before} were there from before)" if self._before else ""
         self.tell(f"{what}: {total} {unit} in {took}{kept}{f', {text}' if text else ''}")
+
+
+class Pace:
+    """How long the rest of some work will take, at the pace since this was made."""
+
+    def __init__(self, total: int, before: int) -> None:
+        self.total, self.before, self.started = total, before, time.monotonic()
+
+    def left(self, done: int, lead: str = "") -> str:
+        """For people, when so much is done; nothing where it is not known yet."""
+        if done <= self.before or done >= self.total:
+            return ""
+        seconds = (time.monotonic() - self.started) / (done - self.before) * (self.total - done)
+        return f"{lead}{tqdm.format_interval(seconds)} left"
 
 
 class _Meter:
     """How far one piece of work is, and how long it will still take at the pace since `first`."""
 
     def __init__(self, what: str, first: int, total: int, unit: str, bars: bool) -> None:
-        self.what, self.first, self.total, self.unit = what, first, total, unit
-        self.started = time.monotonic()
-        self._told = 0.0
+        self.what, self.total, self.unit = what, total, unit
+        self.pace, self._told = Pace(total, first), 0.0
         self._bar: tqdm[Never] | None = None
         if bars:
             self._bar = tqdm(
@@ -122,14 +129,8 @@ class _Meter:
             return
         self._told = now
         share = f"{done} of {self.total} {self.unit}, {100 * done // self.total} %"
-        told = [share, *self._left(done, now), *([text] if text else [])]
-        print(f"{self.what}: {', '.join(told)}", file=sys.stderr, flush=True)
-
-    def _left(self, done: int, now: float) -> list[str]:
-        if done <= self.first:
-            return []
-        left = (now - self.started) / (done - self.first) * (self.total - done)
-        return [f"{tqdm.format_interval(left)} left"]
+        told = ", ".join(filter(None, [share, self.pace.left(done), text]))
+        print(f"{self.what}: {told}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the bar away."""

@@ -48,11 +48,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> li
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = (
-        cell.rjust(size) if index else cell.ljust(size)
-        for index, (cell, size) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join(["  " + first, *rest])
+    numbers = [cell.rjust(size) for cell, size in zip(cells[1:], widths[1:], strict=True)]
+    return "  ".join(["", cells[0].ljust(widths[0]), *numbers])
 
 
 def _stacked(heads: Sequence[str], row: Sequence[str], width: int) -> list[str]:
@@ -66,14 +63,8 @@ Level = Literal["error", "warning", "notice"]
 
 def annotation(level: Level, position: Position, title: str, text: str) -> str:
     """Return the line that puts `text` at a place of a file; any text is safe in it."""
-    properties = {
-        "file": position.file,
-        "line": str(position.line),
-        "col": str(position.column),
-        "title": title,
-    }
-    shown = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-    return f"::{level} {shown}::{_data(text)}"
+    place = f"file={_property(position.file)},line={position.line},col={position.column}"
+    return f"::{level} {place},title={_property(title)}::{_data(text)}"
 
 
 def _data(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from lpca.base.numbers import PERCENT, POINTS, amount, counted, level, number, span
 from lpca.evidence.model import CriterionResult, Evidence
@@ -39,15 +40,9 @@ def conditions_table(evidence: Evidence) -> list[str]:
     rows = []
     for name, numbers in evidence.conditions.items():
         found, other = numbers.under(evidence.score), numbers.under(evidence.other_score)
-        rows.append(
-            [
-                f"`{name}`",
-                counted(found.successes, numbers.n),
-                span(found.interval.low, found.interval.high, PERCENT, column=True),
-                counted(other.successes, numbers.n),
-                str(numbers.near_ties),
-            ]
-        )
+        ends = span(found.interval.low, found.interval.high, PERCENT, column=True)
+        row = [f"`{name}`", counted(found.successes, numbers.n), ends]
+        rows.append([*row, counted(other.successes, numbers.n), str(numbers.near_ties)])
     interval = f"{level(evidence.confidence)} interval"
     head = ["condition", f"success ({evidence.score})", interval, evidence.other_score]
     return table([*head, "near-ties"], rows)
@@ -79,21 +74,16 @@ def criterion_numbers(result: CriterionResult) -> dict[str, str]:
     """A criterion's numbers by name, as every table shows them; empty where nothing was read."""
     unit = unit_of(result.claim)
     signed = unit is POINTS
-    interval = counts = ""
+    estimate = interval = counts = ""
+    if result.estimate is not None:
+        estimate = amount(result.estimate, unit, column=True, signed=signed)
     if result.interval is not None and result.confidence is not None:
         ends = span(result.interval.low, result.interval.high, unit, column=True, signed=signed)
         interval = f"{level(result.confidence)}: {ends}"
     if result.table is not None:
-        counts = f"{result.table.a} {result.table.b} {result.table.c} {result.table.d}"
+        counts = " ".join(map(str, asdict(result.table).values()))
     elif result.successes is not None:
         counts = f"{result.successes}/{result.n}"
-    return {
-        "estimate": ""
-        if result.estimate is None
-        else amount(result.estimate, unit, column=True, signed=signed),
-        "interval": interval,
-        "margin": unit.behind(
-            " to ".join(number(margin, unit, signed=signed) for margin in result.margins)
-        ),
-        "counts": counts,
-    }
+    margin = " to ".join(number(margin, unit, signed=signed) for margin in result.margins)
+    margin = unit.behind(margin)
+    return {"estimate": estimate, "interval": interval, "margin": margin, "counts": counts}

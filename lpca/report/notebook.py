@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from lpca.base.numbers import PERCENT, amount, level, span
+from lpca.base.numbers import level
 from lpca.evidence.model import CheckResult, CriterionResult, Evidence, GateResult
 from lpca.report.markdown import criterion_numbers
+from lpca.report.terminal import success_cells
 from lpca.stats.verdicts import Verdict
 
 COLOURS = {
@@ -24,12 +25,8 @@ _CELL = "padding:2px 10px;text-align:left;white-space:nowrap"
 def gate_html(evidence: Evidence) -> str:
     """Return one `<div>`: verdict, failed checks, conditions, criteria; every text escaped."""
     parts = [_head(evidence), _facts(evidence), *map(_required, evidence.required)]
-    parts += [_reasons(evidence.reasons), _conditions(evidence)]
-    if evidence.is_invalid:
-        parts.append("<p>No criterion was read.</p>")
-    else:
-        parts.append(_criteria(evidence.criteria))
-    parts.append(_checks(evidence.checks))
+    read = "<p>No criterion was read.</p>" if evidence.is_invalid else _criteria(evidence.criteria)
+    parts += [_reasons(evidence.reasons), _conditions(evidence), read, _checks(evidence.checks)]
     return f'<div class="lpca-gate">{"".join(parts)}</div>'
 
 
@@ -68,10 +65,7 @@ def _reasons(reasons: Sequence[str]) -> str:
 def _conditions(evidence: Evidence) -> str:
     rows = []
     for name, numbers in evidence.conditions.items():
-        found, n = numbers.under(evidence.score), numbers.n
-        rate = amount(found.successes / n, PERCENT, column=True)
-        ends = span(found.interval.low, found.interval.high, PERCENT, column=True)
-        rows.append([escape(name), f"{found.successes}/{n}", rate, ends])
+        rows.append(success_cells(escape(name), numbers.n, numbers.under(evidence.score)))
     return _table(["condition", "success", "rate", f"{level(evidence.confidence)} interval"], rows)
 
 
@@ -79,31 +73,21 @@ def _criteria(criteria: Sequence[CriterionResult]) -> str:
     rows = []
     for result in criteria:
         numbers = criterion_numbers(result)
-        rows.append(
-            [
-                f'<span title="{escape(result.message)}">{escape(result.id)}</span>',
-                escape(result.text),
-                *(numbers[name] for name in ("estimate", "interval", "counts")),
-                _badge(result.verdict),
-                escape(f"{result.position.file}:{result.position.line}"),
-            ]
-        )
+        name = f'<span title="{escape(result.message)}">{escape(result.id)}</span>'
+        shown = [numbers[name] for name in ("estimate", "interval", "counts")]
+        place = escape(f"{result.position.file}:{result.position.line}")
+        rows.append([name, escape(result.text), *shown, _badge(result.verdict), place])
     head = ["criterion", "claim", "estimate", "interval", "a b c d", "verdict", "spec line"]
     return _table(head, rows)
 
 
 def _checks(checks: Sequence[CheckResult]) -> str:
-    failed = [check for check in checks if check.passed is False]
-    passed = [check for check in checks if check.passed]
+    passed = sum(check.passed is True for check in checks)
     untold = [check for check in checks if check.passed is None]
-    head = f"validity: {len(passed)} of {len(passed) + len(failed)} checks passed"
-    rest = "".join(f"<li>{_check(check)}</li>" for check in untold)
+    head = f"validity: {passed} of {len(checks) - len(untold)} checks passed"
+    rest = "".join(f"<li>{escape(f'{check.id}: {check.detail}')}</li>" for check in untold)
     folded = f"; {len(untold)} cannot tell or do not apply" if untold else ""
     return f"<details><summary>{head}{folded}</summary><ul>{rest}</ul></details>"
-
-
-def _check(check: CheckResult) -> str:
-    return f"{escape(check.id)}: {escape(check.detail)}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -85,10 +85,8 @@ def sentence(
 def meaning(claim: Claim, others: Sequence[CriterionResult] = ()) -> str:
     """What follows when a claim is shown not to hold; empty where no more does than its denial."""
     match claim:
-        case Difference(first, second, ">", margin):
-            return _not_above(first, second, margin, others)
-        case Difference(first, second, "<", margin):
-            return _not_above(second, first, -margin, others)
+        case Difference():
+            return _not_above(claim.upper, claim.lower, _lead(claim), others)
         case Equivalence(first, "p0"):
             return f"{_noun(first)} changes the answers by itself"
         case Equivalence(first, second):
@@ -104,19 +102,24 @@ def closing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
         return "B answers better with its own message than with another: the channel carries it."
     if verdict is Verdict.PASS and _shown_above(results, "p1", "p0"):
         return "the message as text helps: the task can show whether a message arrives."
-    failed = [result.claim for result in results if result.verdict is Verdict.FAIL]
-    if verdict is Verdict.FAIL and any(map(_any_message_does, failed)):
+    failed = _differences(results, Verdict.FAIL, "normal", "shuffle")
+    if verdict is Verdict.FAIL and any(_lead(claim) <= 0.0 for claim in failed):
         return "the channel does not carry this message: any message does as well."
     return _CLOSINGS[verdict]
 
 
-def _any_message_does(claim: Claim) -> bool:
-    match claim:
-        case Difference("normal", "shuffle", ">", margin):
-            return margin <= 0.0
-        case Difference("shuffle", "normal", "<", margin):
-            return margin >= 0.0
-    return False
+def _differences(
+    results: Sequence[CriterionResult], verdict: Verdict, high: str, low: str
+) -> list[Difference]:
+    """The claims of that verdict that say one condition is above another, margin aside."""
+    claims = [result.claim for result in results if result.verdict is verdict]
+    ordered = [claim for claim in claims if isinstance(claim, Difference)]
+    return [claim for claim in ordered if (claim.upper, claim.lower) == (high, low)]
+
+
+def _lead(claim: Difference) -> float:
+    """By how much the upper condition is said to lead; below 0 it may trail by so much."""
+    return claim.margin if claim.relation == ">" else -claim.margin
 
 
 def _not_above(high: str, low: str, margin: float, others: Sequence[CriterionResult]) -> str:
@@ -141,17 +144,7 @@ def _not_above(high: str, low: str, margin: float, others: Sequence[CriterionRes
 
 def _shown_above(results: Sequence[CriterionResult], high: str, low: str) -> bool:
     """Whether a criterion that passed shows one condition above another."""
-    for claim in (result.claim for result in results if result.verdict is Verdict.PASS):
-        match claim:
-            case Difference(first, second, ">", margin) if margin >= 0.0:
-                shown = (first, second)
-            case Difference(first, second, "<", margin) if margin <= 0.0:
-                shown = (second, first)
-            case _:
-                continue
-        if shown == (high, low):
-            return True
-    return False
+    return any(_lead(claim) >= 0.0 for claim in _differences(results, Verdict.PASS, high, low))
 
 
 def _noun(condition: str) -> str:

@@ -52,14 +52,14 @@ def gate_lines(
     lines = [
         *wrapped(head, width, 0, 2),
         *_subject(evidence, width),
-        *(wrapped(note, width) if note else []),
+        *wrapped(note, width),
         *_validity(evidence, width),
     ]
     invalid = evidence.is_invalid
     if invalid:
         lines += _reasons(evidence, width)
-        lines += ["", *wrapped("Measured, and not to be read as a result:", width)]
-    lines += [*([] if invalid else [""]), *_conditions(evidence, width, verbose)]
+    unread = "Measured, and not to be read as a result:" if invalid else ""
+    lines += ["", *wrapped(unread, width), *_conditions(evidence, width, verbose)]
     for required in evidence.required:
         stands = standing(required.verdict, required.criteria)
         lines += ["", *wrapped(f"required {required.name}: {required.verdict}: {stands}", width)]
@@ -138,24 +138,16 @@ def _reasons(evidence: Evidence, width: int) -> list[str]:
 
 
 def _conditions(evidence: Evidence, width: int, verbose: bool) -> list[str]:
-    held = evidence.conditions
-    rows = [
-        [
-            *_success(name, numbers.n, numbers.under(evidence.score)),
-            amount(numbers.rate(evidence.other_score), PERCENT, column=True),
-        ]
-        for name, numbers in held.items()
-    ]
-    heads = [*_heads(evidence.confidence), evidence.other_score]
-    credits = [numbers.credit for numbers in held.values()]
-    if any(credit is not None for credit in credits):
-        heads.append("credit")
-        for row, credit in zip(rows, credits, strict=True):
-            row.append("-" if credit is None else f"{credit:.3f}")
-    if verbose or any(numbers.near_ties for numbers in held.values()):
-        heads.append("near-ties")
-        for row, numbers in zip(rows, held.values(), strict=True):
-            row.append(str(numbers.near_ties))
+    held, other = evidence.conditions.values(), evidence.other_score
+    heads, rows = [*_heads(evidence.confidence), other], []
+    has_credit = any(numbers.credit is not None for numbers in held)
+    has_ties = verbose or any(numbers.near_ties for numbers in held)
+    heads += ["credit"] * has_credit + ["near-ties"] * has_ties
+    for name, numbers in evidence.conditions.items():
+        credit = "-" if numbers.credit is None else f"{numbers.credit:.3f}"
+        row = success_cells(name, numbers.n, numbers.under(evidence.score))
+        row.append(amount(numbers.rate(other), PERCENT, column=True))
+        rows.append([*row, *[credit] * has_credit, *[str(numbers.near_ties)] * has_ties])
     return table(heads, rows, width)
 
 
@@ -163,9 +155,8 @@ def success_table(
     counts: Mapping[str, int], n: int, confidence: float, width: int = WIDTH
 ) -> list[str]:
     """Success by condition, of the same n episodes, with Wilson intervals."""
-    rows = []
-    for name, successes in counts.items():
-        rows.append(_success(name, n, Successes(successes, wilson(successes, n, confidence))))
+    found = {name: Successes(count, wilson(count, n, confidence)) for name, count in counts.items()}
+    rows = [success_cells(name, n, successes) for name, successes in found.items()]
     return table(_heads(confidence), rows, width)
 
 
@@ -173,7 +164,8 @@ def _heads(confidence: float) -> list[str]:
     return ["condition", "success", "", f"{level(confidence)} interval"]
 
 
-def _success(name: str, n: int, found: Successes) -> list[str]:
+def success_cells(name: str, n: int, found: Successes) -> list[str]:
+    """A condition's name, successes, rate and interval, as every table of them begins."""
     count, interval = found.successes, found.interval
     rate = amount(count / n, PERCENT, column=True)
     return [name, f"{count}/{n}", rate, span(interval.low, interval.high, PERCENT, column=True)]

@@ -96,7 +96,7 @@ class TestNames:
         "text", ["", "a", "a:", ":b", "a:b:c", "a.:b", "a b:c", "1a:b", "a/b:c"]
     )
     def test_anything_else(self, text):
-        with pytest.raises(ValueError, match=r"--codec .*package.module:factory"):
+        with pytest.raises(RequestError, match=r"--codec .*package.module:factory"):
             parse_codec(text)
 
 

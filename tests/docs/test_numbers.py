@@ -257,7 +257,9 @@ def test_pictures_of_attempts_are_drawn_from_their_records(picture, tmp_path):
 
 
 def test_pictures_of_the_lab_and_of_diagnoses_are_drawn_from_what_was_measured(tmp_path):
-    from lpca.report.figures import lab_figure, reversals_figure, scales_figure, svg
+    from lpca.report.figures.diagnosis import reversals_figure, scales_figure
+    from lpca.report.figures.lab import lab_figure
+    from lpca.report.figures.style import svg
 
     def reversals(found):
         n = found["parts"]["episodes"]["n"]

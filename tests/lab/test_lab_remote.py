@@ -12,17 +12,16 @@ from lpca.base.errors import ExitCode, RequestError
 from lpca.commands.cli import main
 from lpca.gate.plan import LEDGER, sound_spec, task_of
 from lpca.lab.engines import ENGINES, Job, engine_of
-from lpca.lab.engines.ray import RayEngine
-from lpca.lab.grid import read_grid
-from lpca.lab.results import (
+from lpca.lab.engines.ray import (
     MeasuredThere,
-    Results,
+    RayEngine,
     keys_there,
     ledger_texts,
     measure_there,
     order_of,
-    without_shown_with,
 )
+from lpca.lab.grid import read_grid
+from lpca.lab.results import Results, without_shown_with
 from lpca.validity.ledger import LedgerEntry, add_entry
 
 

@@ -15,7 +15,8 @@ from whole_evidence import typed
 
 from lpca.lab.summary import not_measured, summary_of
 from lpca.lab.table import CodecEntry, Table, as_csv, markdown, text
-from lpca.report.figures import lab_figure, svg
+from lpca.report.figures.lab import lab_figure
+from lpca.report.figures.style import svg
 
 ABOUT = {
     "name": "objectives",
@@ -180,7 +181,8 @@ class TestPicture:
         data = made().to_dict()
         (tmp_path / "table.json").write_text(json.dumps(data))
         code = (
-            "import json, sys; from lpca.report.figures import lab_figure, svg; "
+            "import json, sys; from lpca.report.figures.lab import lab_figure; "
+            "from lpca.report.figures.style import svg; "
             "sys.stdout.buffer.write(svg(lab_figure(json.load(open('table.json')))))"
         )
         done = subprocess.run(

@@ -20,15 +20,18 @@ from matplotlib.text import Text
 
 from lpca.evidence.files import parse_evidence
 from lpca.evidence.json_form import EvidenceError
-from lpca.report import figures
-from lpca.report.figures import FORMATS, FigureError, render, scales_figure, svg
+from lpca.report.figures import capability, diagnosis, gate
+from lpca.report.figures.diagnosis import scales_figure
+from lpca.report.figures.style import FORMATS, FigureError, render, svg
 
 HOSTILE = "axes.facecolor: red\nsvg.hashsalt: theirs\nfont.size: 30\nfigure.dpi: 37\n"
 DIGESTS = """
 import hashlib, sys
 from drawn_evidence import evidence
 from lpca.evidence.files import parse_evidence
-from lpca.report.figures import FORMATS, gate_figure, render, similarity_figure, training_figure
+from lpca.report.figures.diagnosis import similarity_figure, training_figure
+from lpca.report.figures.gate import gate_figure
+from lpca.report.figures.style import FORMATS, render
 found = parse_evidence(evidence())
 figures = gate_figure(found), similarity_figure(found.similarity, "main"), training_figure(found)
 for figure in figures:
@@ -57,19 +60,19 @@ SWEEP = {
 
 
 def gate_figure(found: dict[str, Any]) -> Figure:
-    return figures.gate_figure(parse_evidence(found))
+    return gate.gate_figure(parse_evidence(found))
 
 
 def training_figure(found: dict[str, Any]) -> Figure:
-    return figures.training_figure(parse_evidence(found))
+    return diagnosis.training_figure(parse_evidence(found))
 
 
 def similarity_figure(found: dict[str, Any]) -> Figure:
-    return figures.similarity_figure(parse_evidence(found).similarity, "main, k = 4")
+    return diagnosis.similarity_figure(parse_evidence(found).similarity, "main, k = 4")
 
 
 def capability_figure(found: list[dict[str, Any]]) -> Figure:
-    return figures.capability_figure([parse_evidence(one) for one in found])
+    return capability.capability_figure([parse_evidence(one) for one in found])
 
 
 def lines(figure: Figure, start: str = "") -> dict[str, list[Line2D]]:

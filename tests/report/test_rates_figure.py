@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from lpca.evidence.files import parse_evidence
 from lpca.evidence.model import Evidence
-from lpca.report import figures
-from lpca.report.figures import FigureError, svg
+from lpca.report.figures import capability
 from lpca.report.figures.capability import MESSAGE_KINDS, of_one_curve
 from lpca.report.figures.files import write_pictures
+from lpca.report.figures.style import FigureError, svg
 
 TEXTS = {"p2_16": (128.0, 60), "p2_64": (480.0, 120), "p1": (640.0, 150), "p5": (304.0, 160)}
 PER_LATENT = 128 * 32
@@ -41,11 +41,11 @@ def typed(found: list[dict[str, Any]]) -> list[Evidence]:
 
 
 def rates_figure(found: list[dict[str, Any]]) -> Figure:
-    return figures.rates_figure(typed(found))
+    return capability.rates_figure(typed(found))
 
 
 def capability_figure(found: list[dict[str, Any]]) -> Figure:
-    return figures.capability_figure(typed(found))
+    return capability.capability_figure(typed(found))
 
 
 def series(figure: Figure, kind: str) -> list[tuple[float, float]]:

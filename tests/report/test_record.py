@@ -13,7 +13,8 @@ from lpca.commands.cli import main
 from lpca.evidence.files import parse_evidence
 from lpca.report.attempts.kept import RECORD
 from lpca.report.attempts.page import next_steps
-from lpca.report.figures import gate_figure, svg
+from lpca.report.figures.gate import gate_figure
+from lpca.report.figures.style import svg
 from lpca.report.markdown import code, plain
 from lpca.validity.catalogue import CHECKS
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpca.base.arguments import parse_ks
+from lpca.base.errors import RequestError
 from lpca.commands.cli import main
 from lpca.gate.plan import gate_conditions, task_of
 from lpca.gatespec.document import MAX_BYTES
@@ -104,7 +105,7 @@ def test_gates_that_require_each_other_many_times_over_are_still_counted(tmp_pat
 
 @pytest.mark.parametrize("k", ["0", "10000", "-1", "4.0", "", "4,", "9" * 5000, "1e1", "4;8"])
 def test_an_impossible_k_is_one_short_line(k):
-    with pytest.raises(ValueError, match="allowed: whole numbers from 1 to") as caught:
+    with pytest.raises(RequestError, match="allowed: whole numbers from 1 to") as caught:
         parse_ks(k)
     assert len(str(caught.value)) < LONGEST_MESSAGE
 

@@ -6,15 +6,12 @@ scheme.
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
-
-from tqdm import tqdm
 
 from lpca.base.errors import RequestError
 from lpca.base.registry import Registry
@@ -94,19 +91,3 @@ def engine_of(text: str) -> type[Engine]:
         )
         raise RequestError(f"--engine {text}: unknown; allowed: {allowed}")
     return found
-
-
-class Pace:
-    """How long the rest will take, at the pace of all processes since this one began."""
-
-    def __init__(self, total: int, before: int) -> None:
-        self.total, self._before = total, before
-        self._started = time.monotonic()
-
-    def left(self, settled: int) -> str:
-        """For people, after `settled` of the codecs; nothing where it is not known yet."""
-        done = settled - self._before
-        if done <= 0 or settled >= self.total:
-            return ""
-        seconds = (time.monotonic() - self._started) / done * (self.total - settled)
-        return f", about {tqdm.format_interval(seconds)} left"

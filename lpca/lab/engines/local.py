@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from lpca.base.files import cache_dir, claimed
 from lpca.gate.evidence import command_line
 from lpca.gate.plan import task_of
-from lpca.lab.engines import ENGINES, Engine, Job, Pace
+from lpca.lab.engines import ENGINES, Engine, Job
 from lpca.lab.grid import Cell
 from lpca.lab.results import Bench, Results, keys_of
 from lpca.receivers.load import load_receiver
+from lpca.report.console import Pace
 
 PATIENCE = 1.0
 """Seconds between looks at what other processes measure."""
@@ -52,7 +53,7 @@ class LocalEngine(Engine):
                         # another process may have been done with it just before
                         if mine and results.summary(cell) is None:
                             settled = total - len(waiting) + len(done)
-                            left = pace.left(settled)
+                            left = pace.left(settled, ", about ")
                             tell(f"{cell.label}: codec {settled + 1} of {total}{left}")
                             self._measure(cell)
                 if results.summary(cell) is not None:

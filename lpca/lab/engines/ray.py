@@ -6,36 +6,41 @@ twice is therefore kept once, and what was kept is not computed again.
 
 from __future__ import annotations
 
+import json
 import logging
+import platform
+import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
-from lpca.base.errors import RequestError, RunError
-from lpca.base.files import locked, write_text
-from lpca.gate.plan import task_of
-from lpca.lab.engines import ENGINES, Engine, Job, Pace
-from lpca.lab.grid import Cell
-from lpca.lab.results import (
-    MeasuredThere,
-    Order,
-    Results,
-    keys_there,
-    ledger_texts,
-    measure_there,
-    order_of,
-)
+from lpca.base.errors import RequestError, RunError, needed
+from lpca.base.files import StorageError, cache_dir, locked, write_text
+from lpca.gate.evidence import command_line
+from lpca.gate.plan import evidence_path, sound_spec, task_of
+from lpca.gatespec.model import Spec
+from lpca.lab.engines import ENGINES, Engine, Job
+from lpca.lab.grid import Cell, Grid, read_grid
+from lpca.lab.results import Bench, GridKeys, Results, keys_of, without_shown_with
+from lpca.receivers.load import SHIPPED, load_receiver
+from lpca.receivers.model import Receiver
+from lpca.report.console import Pace, StderrConsole
 from lpca.stats.verdicts import Verdict
-from lpca.validity.ledger import GateLedger, add_entry
+from lpca.tasks import Task
+from lpca.validity.ledger import GateLedger, LedgerEntry, add_entry, read_entries
 
 SCHEME = "ray"
 LOSSES = 3
 """How many machines or processes may be lost under one codec before it is NOT MEASURED."""
 PATIENCE = 1.0
 """Seconds after which Ctrl-C is seen."""
+GRID, SPEC, LEDGER = "grid.yaml", "gate_specs.yaml", "ledger"
+"""What they are called on another machine."""
 
 
 @ENGINES.register(SCHEME)
@@ -94,7 +99,7 @@ class RayEngine(Engine):
                     how = f"not measured: {found.reason}" if found.reason else f"on {found.machine}"
                     for cell in same:
                         settled += 1
-                        left = pace.left(settled)
+                        left = pace.left(settled, ", about ")
                         tell(f"{cell.label}: codec {settled} of {total}, {how}{left}")
                         yield cell
 
@@ -141,12 +146,7 @@ class RayEngine(Engine):
 @contextmanager
 def _joined(engine: str) -> Iterator[ModuleType]:
     """RequestError where Ray is not installed, or nothing answers."""
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise RequestError(
-            f"--engine {engine}: the package ray is not installed; pip install 'lpca[ray]'"
-        ) from error
+    ray: ModuleType = needed("ray", "ray", f"--engine {engine}")
     try:
         with warnings.catch_warnings():
             # what it warns of is then raised, and told once
@@ -177,3 +177,153 @@ def _reason(error: Exception) -> str:
     """An error in a task is followed by its traceback: the last line names it."""
     cause = getattr(error, "cause", None) or error
     return f"{type(cause).__name__}: {' '.join(str(cause).split())}"[:500].removesuffix(": ")
+
+
+@dataclass(frozen=True)
+class Order:
+    """A grid as another machine needs it.
+
+    `files` are by their path from the spec's folder; `place` is where the spec stands here.
+    """
+
+    grid: bytes
+    spec: bytes
+    place: str
+    files: Mapping[str, bytes]
+    receiver: str
+    device: str
+    batch_size: int
+    command: tuple[str, ...] = field(default_factory=lambda: tuple(command_line()))
+
+
+@dataclass(frozen=True)
+class MeasuredThere:
+    """What came of a codec: its evidence, as the file's text, or the reason why there is none."""
+
+    machine: str
+    evidence: str = ""
+    reason: str = ""
+    ledger_entries: tuple[LedgerEntry, ...] = ()
+
+
+def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, batch: int) -> Order:
+    """Put a grid's files together.
+
+    Raises:
+        RequestError: a file of the task's stands outside of the spec's folder: it would have no
+            place elsewhere.
+    """
+    home = grid.spec.resolve().parent
+    files: dict[str, bytes] = {}
+    for setting in task.contents():
+        name = str(spec.task.settings[setting])
+        if not (home / name).resolve().is_relative_to(home):
+            raise RequestError(
+                f"{spec.file}: the task's {setting} {name} stands outside of the spec's folder; "
+                "allowed on other machines: a file below it"
+            )
+        files[name] = (home / name).read_bytes()
+    if receiver not in SHIPPED and Path(receiver).exists():
+        # other machines work in other folders
+        receiver = str(Path(receiver).resolve())
+    return Order(
+        Path(grid.file).read_bytes(),
+        grid.spec.read_bytes(),
+        spec.file,
+        files,
+        receiver,
+        device,
+        batch,
+    )
+
+
+def keys_there(order: Order) -> GridKeys:
+    """The keys of a grid's codecs as this machine would compute them."""
+    with _unpacked(order) as (grid, spec, task, _):
+        return keys_of(grid, spec, task, _loaded(order.receiver, order.device, grid.dtype))
+
+
+def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str]) -> MeasuredThere:
+    """Measure one codec of an order on this machine.
+
+    A machine on which it would have another key (other code, weights, precision or kind of
+    device) does not measure it.
+
+    Args:
+        order: the grid.
+        index: of the codec, among the grid's cells.
+        key: of the codec, as it was named.
+        ledger: the files of the ledger beside which it is judged, by name.
+    """
+    machine = platform.node()
+    with _unpacked(order) as (grid, spec, task, folder):
+        cell, receiver = grid.cells()[index], _loaded(order.receiver, order.device, grid.dtype)
+        own = keys_of(grid, spec, task, receiver, [cell])
+        if own.by_label[cell.label] != key:
+            return MeasuredThere(
+                machine,
+                reason=f"{machine} would compute another codec than the machine that named it "
+                f"(here: {', '.join(own.receiver.values())}); allowed: the same lpca, weights, "
+                "precision and kind of device on every machine",
+            )
+        books = folder / LEDGER
+        books.mkdir()
+        for name, text in ledger.items():
+            (books / name).write_text(text, encoding="utf-8")
+        before = _entries(books)
+        with StderrConsole(machine) as console:
+            bench = Bench(
+                spec, receiver, cache_dir(), books, order.batch_size, order.command, console
+            )
+            try:
+                reason = bench.measure(grid.gate, cell, key, folder)
+            except StorageError as error:
+                reason = str(error)
+        if reason is not None:
+            return MeasuredThere(machine, reason=f"{reason} (on {machine})")
+        evidence = evidence_path(folder, grid.gate, cell.k).read_text(encoding="utf-8")
+        # a criterion names its line, in a file that its reader has
+        evidence = evidence.replace(_quoted(folder / SPEC), _quoted(order.place))
+        added = tuple(entry for entry in _entries(books) if entry not in before)
+        return MeasuredThere(machine, evidence, ledger_entries=added)
+
+
+def ledger_texts(folder: Path) -> dict[str, str]:
+    """The files of a ledger, to be sent along."""
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.jsonl")}
+
+
+def _quoted(path: object) -> str:
+    """As it stands within a text in JSON."""
+    return json.dumps(str(path))[1:-1]
+
+
+def _entries(books: Path) -> list[LedgerEntry]:
+    """What can be read; an altered file is found, and refused, where the codec is judged."""
+    found: list[LedgerEntry] = []
+    for path in sorted(books.glob("*.jsonl")):
+        try:
+            found += read_entries(books, path.stem)
+        except StorageError:
+            continue
+    return found
+
+
+@contextmanager
+def _unpacked(order: Order) -> Iterator[tuple[Grid, Spec, Task, Path]]:
+    with tempfile.TemporaryDirectory(prefix="lpca-") as name:
+        folder = Path(name)
+        (folder / GRID).write_bytes(order.grid)
+        (folder / SPEC).write_bytes(order.spec)
+        for path, content in order.files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+        grid = replace(read_grid(folder / GRID), spec=folder / SPEC)
+        spec = without_shown_with(sound_spec(grid.spec), grid.gate)
+        yield grid, spec, task_of(spec), folder
+
+
+@lru_cache(maxsize=1)
+def _loaded(name: str, device: str, dtype: str) -> Receiver:
+    """A process measures one codec after the other on the receiver that it has."""
+    return load_receiver(name, device, dtype)

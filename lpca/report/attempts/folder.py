@@ -17,16 +17,7 @@ from lpca.evidence.model import Evidence
 from lpca.gatespec.model import Spec
 from lpca.report.attempts import kept as keeping
 from lpca.report.attempts import page, published
-from lpca.report.attempts.kept import (
-    RECORD,
-    Attempt,
-    AttemptId,
-    Note,
-    Published,
-    RecordError,
-    RecordFacts,
-    facts_of,
-)
+from lpca.report.attempts.kept import Attempt, AttemptId, Published, RecordError, facts_of
 from lpca.report.markdown import plain, table
 
 INDEX = "index.md"
@@ -80,7 +71,7 @@ class Folder:
             earlier = self._same(evidence, sha256)
             if earlier is not None:
                 return self._again(earlier, texts)
-            facts = RecordFacts(str(self._next(evidence.gate)), file.name, sha256, notes)
+            facts = keeping.RecordFacts(str(self._next(evidence.gate)), file.name, sha256, notes)
             return self._write(facts, Attempt(keeping.compact(evidence), facts))
 
     def record_published(self, file: Path, spec: Spec, texts: Sequence[str]) -> list[Recorded]:
@@ -111,7 +102,9 @@ class Folder:
         """Every kept attempt; RecordError where a file is none."""
         for path in sorted(self.path.glob("*-attempt-*.json")):
             kept = keeping.read(path)
-            recorded = kept.record is not None if isinstance(kept, Attempt) else RECORD in kept
+            recorded = (
+                kept.record is not None if isinstance(kept, Attempt) else keeping.RECORD in kept
+            )
             if not recorded or facts_of(kept).id != path.stem:
                 raise RecordError(f"{path}: it is no record of {path.stem}")
             yield kept
@@ -125,17 +118,17 @@ class Folder:
         with self._locked():
             path = self.path / f"{identity}.json"
             if not path.exists():
-                facts = RecordFacts(str(identity), file.name, sha256, notes)
-                return self._write(facts, {RECORD: to_data(facts), **body})
+                facts = keeping.RecordFacts(str(identity), file.name, sha256, notes)
+                return self._write(facts, {keeping.RECORD: to_data(facts), **body})
             if facts_of(keeping.read(path)).sha256 == sha256:
                 return self._again(identity, texts)
             raise RecordError(f"{path}: another attempt of this number is recorded already")
 
-    def _write(self, facts: RecordFacts, kept: Attempt | Published) -> Recorded:
+    def _write(self, facts: keeping.RecordFacts, kept: Attempt | Published) -> Recorded:
         path, picture = self.path / f"{facts.id}.md", self.path / f"{facts.id}.svg"
         if isinstance(kept, Attempt):
-            text, drawn = page.page(kept, picture.name), glance(kept.evidence)
-            write_bytes(picture, drawn)
+            text = page.page(kept, picture.name)
+            write_bytes(picture, glance(kept.evidence))
         else:
             text = published.page(kept)
         write_text(path, text)
@@ -171,7 +164,8 @@ class Folder:
 
 def glance(evidence: Evidence) -> bytes:
     """An attempt's picture as SVG; matplotlib is imported only when one is drawn."""
-    from lpca.report.figures import gate_figure, svg
+    from lpca.report.figures.gate import gate_figure
+    from lpca.report.figures.style import svg
 
     return svg(gate_figure(evidence))
 
@@ -180,9 +174,10 @@ def _run_of(evidence: Evidence) -> tuple[str, str, int | None]:
     return evidence.run, evidence.gate, evidence.k
 
 
-def _notes(date: str, texts: Sequence[str]) -> tuple[Note, ...]:
+def _notes(date: str, texts: Sequence[str]) -> tuple[keeping.Note, ...]:
     found = [(_DATE.fullmatch(text.strip()), text.strip()) for text in texts]
-    return tuple(Note(own[1], own[2]) if own else Note(date, text) for own, text in found)
+    dated = [(own[1], own[2]) if own else (date, text) for own, text in found]
+    return tuple(keeping.Note(*note) for note in dated)
 
 
 def _index_row(kept: Attempt | Published) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lpca.base.errors import UserError
-from lpca.base.files import StorageError, read_json, write_file
+from lpca.base.files import StorageError, read_json, write_text
 from lpca.base.hashing import hash_data
 from lpca.evidence.files import is_evidence, parse_evidence
 from lpca.evidence.json_form import EvidenceError, from_data, to_data
@@ -168,23 +168,20 @@ def write(path: Path, kept: Attempt | Published) -> None:
             json.dumps(episode, allow_nan=False, separators=(",", ":")) for episode in episodes
         )
         text = f'{text[:-2]},\n "episodes": [\n{lines}\n ]\n}}'
-    write_file(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))
+    write_text(path, text + "\n")
 
 
 def _compact_episode(episode: KeptEpisode) -> KeptEpisode:
+    outcomes = {}
+    for name, found in episode.outcomes.items():
+        prompt = found.prompt_sha256 if name in TEXT_CONDITIONS else None
+        outcomes[name] = EpisodeOutcome(found.likelihood, found.greedy, prompt_sha256=prompt)
     return KeptEpisode(
         seed=episode.seed,
         answers=episode.answers,
         donor=episode.donor,
         content_sha256=content_hash(episode),
-        outcomes={
-            name: EpisodeOutcome(
-                found.likelihood,
-                found.greedy,
-                prompt_sha256=found.prompt_sha256 if name in TEXT_CONDITIONS else None,
-            )
-            for name, found in episode.outcomes.items()
-        },
+        outcomes=outcomes,
     )
 
 

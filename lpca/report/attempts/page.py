@@ -51,17 +51,14 @@ _TOLD_APART = ("architecture", "curriculum")
 def page(attempt: Attempt, picture: str) -> str:
     """Return the Markdown page of a kept attempt; `picture` is an image file beside it."""
     evidence, facts = attempt.evidence, attempt.recorded
-    date = evidence.written[:10]
+    decided = (f"{evidence.written[:10]}: {line}" for line in _decisions(evidence))
     sections = {
         "Status": list(_status(evidence)),
         "Configuration": table(["what", "value"], _configuration(evidence)),
         "Results": list(_results(evidence, picture)),
         "Criteria": list(_criteria(evidence)),
         "Validity checklist": _checks(evidence),
-        "Decision log": [
-            *(f"- {date}: {line}" for line in _decisions(evidence)),
-            *(f"- {line}" for line in notes(facts)),
-        ],
+        "Decision log": [f"- {line}" for line in (*decided, *notes(facts))],
         "Artefacts": _artefacts(evidence, facts),
         "Next steps": [f"- {line}" for line in next_steps(evidence)],
     }
@@ -132,12 +129,7 @@ def _codec(codec: CodecFacts | None) -> str:
     """A codec's or a control's facts; its hashes stand among the artefacts."""
     if codec is None:
         return "none"
-    facts = {
-        "architecture": codec.architecture,
-        "origin": codec.origin,
-        "seed": codec.seed,
-        "bits": codec.bits,
-    }
+    facts = {name: getattr(codec, name) for name in ("architecture", "origin", "seed", "bits")}
     known = {name: value for name, value in facts.items() if value is not None}
     return _listed({**known, **_recipe(codec.recipe or {})})
 
@@ -277,12 +269,8 @@ def _after_invalid(evidence: Evidence) -> Iterator[str]:
             yield f"Mend `{check.id}` ({plain(check.title)}): {plain(check.detail)}."
     for required in evidence.required:
         if required.verdict is not Verdict.PASS:
-            failing = [
-                criterion.id
-                for criterion in required.criteria
-                if criterion.verdict is not Verdict.PASS
-            ]
-            names = ", ".join(f"`{id}`" for id in failing) or "its own requirements"
+            failing = (own for own in required.criteria if own.verdict is not Verdict.PASS)
+            names = ", ".join(f"`{own.id}`" for own in failing) or "its own requirements"
             yield (
                 f"`{required.name}` is {required.verdict} ({names}): until task and receiver "
                 "pass it, nothing about the channel can be read."

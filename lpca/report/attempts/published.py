@@ -163,16 +163,10 @@ def _shown_rate(held: Any) -> tuple[str, str]:
 def _criteria(kept: Published) -> list[str]:
     if validity(kept["attempts"][0]) == "INVALID":
         return ["Not judged: it is INVALID."]
-    rows = [
-        [
-            str(judged["k"]),
-            f"`{judged['id']}`",
-            code(judged["claim"]),
-            " or ".join(judged["verdicts"]),
-            _reach(judged),
-        ]
-        for judged in kept["judged"]
-    ]
+    rows = []
+    for judged in kept["judged"]:
+        criterion = [str(judged["k"]), f"`{judged['id']}`", code(judged["claim"])]
+        rows.append([*criterion, " or ".join(judged["verdicts"]), _reach(judged)])
     head = ["k", "criterion", "claim", "verdicts over all pairings", "intervals reach"]
     return [
         "Every pairing that fits the counts was gone through, as `lpca judge` does:",
@@ -205,10 +199,6 @@ def _next(held: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _artefacts(kept: Published, id: str) -> list[str]:
-    lines = [
-        f"- [{id}.json]({id}.json): the facts as published. No outcomes by episode "
-        "were, so it cannot be compared."
-    ]
-    if kept["judged"]:
-        lines.append(f"- judged by the spec with SHA-256 `{kept['spec_sha256']}`")
-    return lines
+    facts = "the facts as published. No outcomes by episode were, so it cannot be compared."
+    judged = [f"- judged by the spec with SHA-256 `{kept['spec_sha256']}`"] * bool(kept["judged"])
+    return [f"- [{id}.json]({id}.json): {facts}", *judged]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
-from types import MappingProxyType
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -14,28 +13,15 @@ from matplotlib.figure import Figure
 from lpca.base.numbers import level
 from lpca.evidence.model import Evidence
 from lpca.gatespec.model import TRUNCATED
-from lpca.report.figures.style import (
-    BLUE,
-    FAINT,
-    INK,
-    MARKS,
-    MUTED,
-    PURPLE,
-    SKY,
-    VERMILLION,
-    FigureError,
-    draw_mark,
-    legend_below,
-    picture,
-    rate_ticks,
-    receiver_of,
-    set_title,
-)
+from lpca.report.figures import style
+from lpca.report.figures.style import FigureError
 from lpca.stats.tables import Interval
 
-REFERENCES: Mapping[str, tuple[str, Any]] = MappingProxyType(
-    {"p1": (BLUE, "-"), "p0": (MUTED, (0, (5, 2))), "shuffle": (PURPLE, (0, (1, 1.5)))}
-)
+REFERENCES: Mapping[str, tuple[str, Any]] = {
+    "p1": (style.BLUE, "-"),
+    "p0": (style.MUTED, (0, (5, 2))),
+    "shuffle": (style.PURPLE, (0, (1, 1.5))),
+}
 """Colour and dashes of what `normal` is held against."""
 SAME = ("gate", "answers", "score", "confidence", "task")
 
@@ -52,20 +38,16 @@ class MessageKind:
     """"none" where neighbours may be of different rows: no line joins them."""
 
 
-MESSAGE_KINDS: Mapping[str, MessageKind] = MappingProxyType(
-    {
-        "cut": MessageKind("text cut to N bytes (p2)", BLUE, "v", False, (0, (1, 1.5))),
-        "text": MessageKind("the whole text (p1)", BLUE, "s", True, "-"),
-        "facts": MessageKind("structured text (p5)", SKY, "D", True, "-"),
-        "nominal": MessageKind("latents, at nominal capacity", INK, "o", True, "-"),
-        "coded": MessageKind("latents from a codebook", VERMILLION, "^", False, "none"),
-        "donor": MessageKind("another's latents (shuffle)", MUTED, "x", True, "none"),
-    }
-)
+MESSAGE_KINDS: Mapping[str, MessageKind] = {
+    "cut": MessageKind("text cut to N bytes (p2)", style.BLUE, "v", False, (0, (1, 1.5))),
+    "text": MessageKind("the whole text (p1)", style.BLUE, "s", True, "-"),
+    "facts": MessageKind("structured text (p5)", style.SKY, "D", True, "-"),
+    "nominal": MessageKind("latents, at nominal capacity", style.INK, "o", True, "-"),
+    "coded": MessageKind("latents from a codebook", style.VERMILLION, "^", False, "none"),
+    "donor": MessageKind("another's latents (shuffle)", style.MUTED, "x", True, "none"),
+}
 """By name; what is drawn with one kind of mark is joined by its line."""
-_KINDS: Mapping[str, str] = MappingProxyType(
-    {**dict.fromkeys(TRUNCATED, "cut"), "p1": "text", "p5": "facts", "shuffle": "donor"}
-)
+_KINDS = {**dict.fromkeys(TRUNCATED, "cut"), "p1": "text", "p5": "facts", "shuffle": "donor"}
 """By condition; `normal` is nominal or coded as its codec is."""
 
 
@@ -80,7 +62,7 @@ class Point:
     label: str
 
 
-@picture
+@style.picture
 def capability_figure(evidences: Sequence[Evidence]) -> Figure:
     """Draw `normal` against k, over `p0`, `p1` and `shuffle`, from one gate at several k.
 
@@ -108,11 +90,11 @@ def capability_figure(evidences: Sequence[Evidence]) -> Figure:
     _set_title(axes, readable[0], left_out)
     # each label once, with the first mark of its kind
     entries = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    legend_below(axes, 0.16, 4, list(entries.values()), list(entries))
+    style.legend_below(axes, 0.16, 4, list(entries.values()), list(entries))
     return figure
 
 
-@picture
+@style.picture
 def rates_figure(evidences: Sequence[Evidence]) -> Figure:
     """Draw success against bits a message, on a logarithmic axis, from one gate's evidence.
 
@@ -141,13 +123,13 @@ def rates_figure(evidences: Sequence[Evidence]) -> Figure:
     left = len(ordered) - len(readable)
     left_out = f"; {left} INVALID, not drawn" if left else ""
     _set_title(axes, readable[0], f", n = {readable[0].looks.used}{left_out}")
-    legend_below(axes, 0.17, 2)
+    style.legend_below(axes, 0.17, 2)
     return figure
 
 
 def _set_title(axes: Axes, first: Evidence, more: str) -> None:
-    setting = f"receiver {receiver_of(first)}, answers {first.answers}{more}"
-    set_title(axes, f"{first.gate}: {first.title}", setting)
+    setting = f"receiver {style.receiver_of(first)}, answers {first.answers}{more}"
+    style.set_title(axes, f"{first.gate}: {first.title}", setting)
 
 
 def finite_bits(evidence: Evidence) -> float | None:
@@ -167,12 +149,7 @@ def has_rates(evidence: Evidence) -> bool:
 
 def of_one_curve(evidences: Sequence[Evidence]) -> Sequence[Evidence]:
     """What stands against k: without the codecs of a finite rate, where others are there."""
-    nominal = [
-        evidence
-        for evidence in evidences
-        if not has_rates(evidence) or finite_bits(evidence) is None
-    ]
-    return nominal or evidences
+    return [one for one in evidences if not has_rates(one) or finite_bits(one) is None] or evidences
 
 
 def _of_one_gate(evidences: Sequence[Evidence]) -> tuple[list[Evidence], list[Evidence]]:
@@ -196,14 +173,9 @@ def _of_one_gate(evidences: Sequence[Evidence]) -> tuple[list[Evidence], list[Ev
 
 def _mean_and_band(evidences: Sequence[Evidence], condition: str) -> tuple[float, float, float]:
     """The mean rate of several seeds, and the ends of their intervals."""
-    rates = [evidence.conditions[condition].rate(evidence.score) for evidence in evidences]
-    intervals = [
-        evidence.conditions[condition].under(evidence.score).interval for evidence in evidences
-    ]
-    low, high = (
-        min(interval.low for interval in intervals),
-        max(interval.high for interval in intervals),
-    )
+    rates = [one.conditions[condition].rate(one.score) for one in evidences]
+    intervals = [one.conditions[condition].under(one.score).interval for one in evidences]
+    low, high = min(own.low for own in intervals), max(own.high for own in intervals)
     return sum(rates) / len(rates), low, high
 
 
@@ -211,27 +183,26 @@ def _reference(
     axes: Axes, evidences: Sequence[Evidence], name: str, colour: str, dashes: Any
 ) -> None:
     """A line through each k's rate, with a band of its intervals."""
-    by_k: dict[int | None, list[Evidence]] = {}
+    by_k: dict[int, list[Evidence]] = {}
     for evidence in evidences:
-        if name in evidence.conditions:
+        if name in evidence.conditions and evidence.k is not None:
             by_k.setdefault(evidence.k, []).append(evidence)
     if not by_k:
         return
-    ks = [k for k in by_k if k is not None]
     rates, lows, highs = zip(*(_mean_and_band(own, name) for own in by_k.values()), strict=True)
-    axes.fill_between(ks, lows, highs, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(ks, rates, color=colour, linestyle=dashes, linewidth=1.2, label=name)
+    axes.fill_between(list(by_k), lows, highs, color=colour, alpha=0.15, linewidth=0)
+    axes.plot(list(by_k), rates, color=colour, linestyle=dashes, linewidth=1.2, label=name)
 
 
 def _normal(axes: Axes, evidence: Evidence) -> None:
     """`normal` at one k; the mark is the gate's verdict."""
-    numbers, mark = evidence.conditions["normal"], MARKS[evidence.verdict]
+    numbers, mark = evidence.conditions["normal"], style.MARKS[evidence.verdict]
     interval = numbers.under(evidence.score).interval
     # `_of_one_gate` takes none without
     k = evidence.k or 0
-    axes.plot([k, k], [interval.low, interval.high], color=INK, linewidth=1.6)
+    axes.plot([k, k], [interval.low, interval.high], color=style.INK, linewidth=1.6)
     label = f"normal, gate {evidence.verdict}"
-    draw_mark(axes, k, numbers.rate(evidence.score), mark, 6.5, label=label, zorder=4)
+    style.draw_mark(axes, k, numbers.rate(evidence.score), mark, 6.5, label=label, zorder=4)
 
 
 def _axes_of_k(axes: Axes, evidences: Sequence[Evidence]) -> None:
@@ -239,10 +210,8 @@ def _axes_of_k(axes: Axes, evidences: Sequence[Evidence]) -> None:
     edges = ks[0] / 1.3, ks[-1] * 1.3
     _at_each_k(axes, ks, edges, [str(k) for k in ks])
     axes.set_xlabel("k, number of latent vectors")
-    axes.set_ylim(-0.02, 1.02)
-    rate_ticks(axes.yaxis)
-    axes.set_ylabel(f"success rate ({evidences[0].score})")
-    axes.grid(axis="y", color=FAINT, linewidth=0.4)
+    _success_axis(axes, 1.02, f"success rate ({evidences[0].score})")
+    axes.grid(axis="y", color=style.FAINT, linewidth=0.4)
     receiver = evidences[0].receiver
     per_latent = receiver.bits_per_vector
     if per_latent is not None and receiver.d_model is not None:
@@ -253,6 +222,12 @@ def _axes_of_k(axes: Axes, evidences: Sequence[Evidence]) -> None:
             f"nominal capacity in bits, k × {receiver.d_model} × {per_latent // receiver.d_model}: "
             "an upper bound, not what is carried"
         )
+
+
+def _success_axis(axes: Axes, top: float, label: str) -> None:
+    axes.set_ylim(-0.02, top)
+    style.rate_ticks(axes.yaxis)
+    axes.set_ylabel(label)
 
 
 def _at_each_k(
@@ -298,18 +273,11 @@ def _uncut(evidences: Sequence[Evidence]) -> str:
 def _series(axes: Axes, kind: MessageKind, label: str, points: Sequence[Point]) -> None:
     if not points:
         return
-    axes.plot(
-        [point.bits for point in points],
-        [point.rate for point in points],
-        marker=kind.marker,
-        color=kind.colour,
-        markerfacecolor=kind.colour if kind.filled else "white",
-        markersize=6,
-        linewidth=1,
-        linestyle=kind.dashes,
-        label=label,
-        zorder=4,
-    )
+    face = kind.colour if kind.filled else "white"
+    look: Any = {"marker": kind.marker, "markerfacecolor": face, "markersize": 6}
+    look |= {"color": kind.colour, "linestyle": kind.dashes, "linewidth": 1}
+    bits, rates = [point.bits for point in points], [point.rate for point in points]
+    axes.plot(bits, rates, label=label, zorder=4, **look)
     # text soon gains all there is: above a point its line would cross the label
     is_steep = kind is MESSAGE_KINDS["cut"]
     for point in points:
@@ -332,8 +300,8 @@ def _guessing(axes: Axes, evidences: Sequence[Evidence]) -> None:
     having = [evidence for evidence in evidences if "p0" in evidence.conditions]
     if having:
         rate, low, high = _mean_and_band(having, "p0")
-        axes.axhspan(low, high, color=FAINT, alpha=0.4, linewidth=0)
-        line: Any = {"color": MUTED, "linewidth": 1, "linestyle": (0, (5, 2))}
+        axes.axhspan(low, high, color=style.FAINT, alpha=0.4, linewidth=0)
+        line: Any = {"color": style.MUTED, "linewidth": 1, "linestyle": (0, (5, 2))}
         axes.axhline(rate, label="no message (p0): 0 bits", **line)
 
 
@@ -348,8 +316,6 @@ def _axes_of_bits(axes: Axes, evidences: Sequence[Evidence]) -> None:
         "bits a message: 8 × bytes of text; k × log2 of a codebook; else k × d_model × bits of "
         "a number,\nan upper bound on what continuous latents hold, not what they carry"
     )
-    axes.set_ylim(-0.02, 1.08)
-    rate_ticks(axes.yaxis)
     first = evidences[0]
-    axes.set_ylabel(f"success rate ({first.score}), {level(first.confidence)} interval")
-    axes.grid(color=FAINT, linewidth=0.4)
+    _success_axis(axes, 1.08, f"success rate ({first.score}), {level(first.confidence)} interval")
+    axes.grid(color=style.FAINT, linewidth=0.4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -11,40 +10,22 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from lpca.evidence.model import Evidence, Similarity
-from lpca.report.figures.style import (
-    BLUE,
-    FAINT,
-    MUTED,
-    VERMILLION,
-    FigureError,
-    legend_below,
-    name_of,
-    picture,
-    rate_ticks,
-    set_title,
-)
+from lpca.report.figures import style
 
 COLOURS = "cividis"
 """Even in lightness, so that grey reads the same."""
-_OWN: Mapping[str, Any] = MappingProxyType({"color": BLUE, "marker": "o", "markersize": 4})
-STYLES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "shuffle": {
-            "color": VERMILLION,
-            "marker": "s",
-            "markersize": 8,
-            "markerfacecolor": "none",
-            "linestyle": "--",
-        },
-        "normal": {**_OWN, "linestyle": "-"},
-    }
-)
+_OWN: Mapping[str, Any] = {"color": style.BLUE, "marker": "o", "markersize": 4}
+_HOLLOW: Mapping[str, Any] = {"markersize": 8, "markerfacecolor": "none"}
+STYLES: Mapping[str, Mapping[str, Any]] = {
+    "shuffle": {"color": style.VERMILLION, "marker": "s", "linestyle": "--", **_HOLLOW},
+    "normal": {**_OWN, "linestyle": "-"},
+}
 DODGE = 0.004
 """How far apart the intervals of the two stand, as a share of the axis."""
-REFERENCES: Mapping[str, Any] = MappingProxyType({"p0": (0, (1, 1.5)), "p1": (0, (5, 2))})
+REFERENCES: Mapping[str, Any] = {"p0": (0, (1, 1.5)), "p1": (0, (5, 2))}
 
 
-@picture
+@style.picture
 def training_figure(evidence: Evidence) -> Figure:
     """Draw the codec's training loss and the shuffled-minus-right gap, both in nats, by step.
 
@@ -53,39 +34,28 @@ def training_figure(evidence: Evidence) -> Figure:
     """
     codec = evidence.codec
     if codec is None or not codec.history:
-        raise FigureError(f"{name_of(evidence)}: its codec has no training history")
+        raise style.FigureError(f"{style.name_of(evidence)}: its codec has no training history")
     history = codec.history
     figure = Figure(figsize=(6.4, 3.4), layout="constrained")
     axes = figure.add_subplot()
-    axes.plot(
-        [one.step for one in history],
-        [one.loss for one in history],
-        color=BLUE,
-        linewidth=1.3,
-        label="training loss",
-    )
+    steps, losses = [one.step for one in history], [one.loss for one in history]
     gaps = {one.step: one.gap for one in history if one.gap is not None}
-    axes.plot(
-        list(gaps),
-        list(gaps.values()),
-        color=VERMILLION,
-        linewidth=1.0,
-        linestyle=(0, (4, 2)),
-        marker="s",
-        markersize=3.5,
-        label="gap: loss with another message − with the right one (validation)",
-    )
-    axes.axhline(0.0, color=MUTED, linewidth=0.6)
+    dashed: Any = {"linestyle": (0, (4, 2)), "marker": "s", "markersize": 3.5, "linewidth": 1.0}
+    told = "gap: loss with another message − with the right one (validation)"
+    axes.plot(steps, losses, color=style.BLUE, linewidth=1.3, label="training loss")
+    axes.plot(list(gaps), list(gaps.values()), color=style.VERMILLION, label=told, **dashed)
+    axes.axhline(0.0, color=style.MUTED, linewidth=0.6)
     axes.set_xlabel("training step")
     axes.set_ylabel("nats per answer token")
-    legend_below(axes, 0.2, 2)
-    set_title(axes, f"{name_of(evidence)}: {codec.architecture}, training seed {codec.seed}")
+    style.legend_below(axes, 0.2, 2)
+    name = style.name_of(evidence)
+    style.set_title(axes, f"{name}: {codec.architecture}, training seed {codec.seed}")
     if gaps and max(gaps.values()) <= 0.0:
         axes.text(0.99, 0.95, "the gap never rises above 0", transform=axes.transAxes, ha="right")
     return figure
 
 
-@picture
+@style.picture
 def similarity_figure(found: Similarity | None, name: str, split: str = "test") -> Figure:
     """Draw the cosines between prefixes: of right messages, and of right ones with donors'.
 
@@ -98,7 +68,7 @@ def similarity_figure(found: Similarity | None, name: str, split: str = "test") 
         FigureError: there is nothing to draw.
     """
     if found is None or not found.right:
-        raise FigureError(f"{name}: the evidence compares no prefixes")
+        raise style.FigureError(f"{name}: the evidence compares no prefixes")
     figure, (left, right) = _side_by_side(4.1)
     _matrix(left, found.right, f"right messages: {_mean(found.between)} off the diagonal")
     image = _matrix(right, found.donor, f"and donors': {_mean(found.own_donor)} to its own")
@@ -112,7 +82,7 @@ def similarity_figure(found: Similarity | None, name: str, split: str = "test") 
     return figure
 
 
-@picture
+@style.picture
 def reversals_figure(part: Mapping[str, Any], title: str) -> Figure:
     """Draw each episode's NLL with its own and another's message, and who reverses.
 
@@ -130,7 +100,7 @@ def reversals_figure(part: Mapping[str, Any], title: str) -> Figure:
     return figure
 
 
-@picture
+@style.picture
 def noise_figure(part: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """Draw success and NLL against the size of the noise.
 
@@ -145,7 +115,7 @@ def noise_figure(part: Sequence[Mapping[str, Any]], title: str) -> Figure:
     sizes = [one["size"] for one in part]
     left.plot(sizes, [one["successes"] / one["n"] for one in part], **_OWN)
     for one in part:
-        left.plot([one["size"]] * 2, one["interval"], color=BLUE, linewidth=1.2)
+        left.plot([one["size"]] * 2, one["interval"], color=style.BLUE, linewidth=1.2)
     right.plot(sizes, [one["nll"] for one in part], **_OWN)
     _success_and_nll(left, right)
     for axes in (left, right):
@@ -154,7 +124,7 @@ def noise_figure(part: Sequence[Mapping[str, Any]], title: str) -> Figure:
     return figure
 
 
-@picture
+@style.picture
 def scales_figure(sweep: Mapping[str, Any]) -> Figure:
     """Draw success and likelihood of the right answer against the scale of the prefix.
 
@@ -167,25 +137,25 @@ def scales_figure(sweep: Mapping[str, Any]) -> Figure:
     figure = Figure(figsize=(6.4, 5.0), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     for axes in (above, below):
-        axes.axvline(1.0, color=FAINT, linewidth=0.8)
+        axes.axvline(1.0, color=style.FAINT, linewidth=0.8)
     n, measured, references = sweep["n"], sweep["scales"], sweep["references"]
     scales = [one["scale"] for one in measured]
-    for name, style in STYLES.items():
-        above.plot(scales, [one[name]["successes"] / n for one in measured], label=name, **style)
+    for name, how in STYLES.items():
+        above.plot(scales, [one[name]["successes"] / n for one in measured], label=name, **how)
         aside = DODGE * max(1.0, max(scales)) * (1 if name == "normal" else -1)
         for one in measured:
             at = [one["scale"] + aside] * 2
-            above.plot(at, one[name]["interval"], color=style["color"], linewidth=1.2)
-        below.plot(scales, [one[name]["nll"] for one in measured], label=name, **style)
+            above.plot(at, one[name]["interval"], color=how["color"], linewidth=1.2)
+        below.plot(scales, [one[name]["nll"] for one in measured], label=name, **how)
     for name, dashes in REFERENCES.items():
-        line: Any = {"color": MUTED, "linestyle": dashes, "linewidth": 1.0, "label": name}
+        line: Any = {"color": style.MUTED, "linestyle": dashes, "linewidth": 1.0, "label": name}
         above.axhline(references[name]["successes"] / n, **line)
         below.axhline(references[name]["nll"], **line)
-    rate_ticks(above.yaxis)
+    style.rate_ticks(above.yaxis)
     _success_and_nll(above, below)
     below.set_xlabel("scale of the prefix (1: as the codec gives it, 0: zeros)")
-    legend_below(below, 0.25, 4)
-    set_title(
+    style.legend_below(below, 0.25, 4)
+    style.set_title(
         above,
         f"{sweep['checkpoint']}, k = {sweep['k']}, receiver {sweep['receiver']['name']}",
         f"{n} validation episodes: not a verdict; confirm a scale on fresh seeds",
@@ -213,7 +183,7 @@ def _matrix(axes: Axes, cosines: Sequence[Sequence[float]], title: str) -> QuadM
     image = axes.pcolormesh(cosines, cmap=COLOURS, vmin=-1.0, vmax=1.0, antialiased=False)
     axes.set_aspect("equal")
     axes.invert_yaxis()
-    axes.set_title(title, size=8, color=MUTED, loc="left")
+    axes.set_title(title, size=8, color=style.MUTED, loc="left")
     axes.set_xticks([])
     axes.set_yticks([])
     return image
@@ -224,24 +194,15 @@ def _mean(value: float | None) -> str:
 
 
 def _scatter(axes: Axes, episodes: Sequence[Mapping[str, Any]]) -> None:
-    pairs = [
-        (episode["nll"]["normal"], episode["nll"]["shuffle"], episode["reversed"])
-        for episode in episodes
-    ]
+    pairs = [(one["nll"]["normal"], one["nll"]["shuffle"], one["reversed"]) for one in episodes]
     most = 1.05 * max(0.1, *(nll for normal, shuffle, _ in pairs for nll in (normal, shuffle)))
-    axes.plot([0, most], [0, most], color=FAINT, linewidth=1.0)
-    for turned, colour, marker in ((False, BLUE, "o"), (True, VERMILLION, "x")):
-        own = [(normal, shuffle) for normal, shuffle, is_turned in pairs if is_turned == turned]
-        name = "reversed" if turned else "not reversed"
-        axes.scatter(
-            [normal for normal, _ in own],
-            [shuffle for _, shuffle in own],
-            s=14,
-            color=colour,
-            marker=marker,
-            label=f"{name}: {len(own)}",
-            linewidths=1.0,
-        )
+    axes.plot([0, most], [0, most], color=style.FAINT, linewidth=1.0)
+    for turned, colour, marker in ((False, style.BLUE, "o"), (True, style.VERMILLION, "x")):
+        normals = [normal for normal, _, is_turned in pairs if is_turned == turned]
+        shuffles = [shuffle for _, shuffle, is_turned in pairs if is_turned == turned]
+        label = f"{'reversed' if turned else 'not reversed'}: {len(normals)}"
+        look: Any = {"s": 14, "color": colour, "marker": marker, "linewidths": 1.0}
+        axes.scatter(normals, shuffles, label=label, **look)
     axes.set_xlabel("−log p of the right answer, normal (nats)")
     axes.set_ylabel("the same, shuffle")
     axes.legend(loc="best")
@@ -251,10 +212,10 @@ def _shares(axes: Axes, found: Mapping[str, Any]) -> None:
     kinds = [(f"{name}: {one['kind']}", one) for name, own in found["by"].items() for one in own]
     rows = [("all", found), *kinds]
     for at, (_, one) in enumerate(rows):
-        axes.plot(one["interval"], [at, at], color=BLUE, linewidth=1.2)
+        axes.plot(one["interval"], [at, at], color=style.BLUE, linewidth=1.2)
         axes.plot([one["reversed"] / one["n"]], [at], **_OWN)
     axes.set_yticks(range(len(rows)), [f"{name} (n = {one['n']})" for name, one in rows])
-    axes.axvline(found["reversed"] / found["n"], color=MUTED, linewidth=0.8, linestyle=":")
+    axes.axvline(found["reversed"] / found["n"], color=style.MUTED, linewidth=0.8, linestyle=":")
     axes.invert_yaxis()
     axes.set_xlim(-0.03, 1.03)
     axes.set_xlabel("share reversed, with interval")

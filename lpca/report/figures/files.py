@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,7 @@ from matplotlib.figure import Figure
 from lpca.base.files import read_json, write_bytes
 from lpca.evidence.files import read_evidence
 from lpca.evidence.model import Evidence
-from lpca.report.figures.capability import (
-    capability_figure,
-    has_rates,
-    of_one_curve,
-    rates_figure,
-)
+from lpca.report.figures import capability
 from lpca.report.figures.diagnosis import similarity_figure, training_figure
 from lpca.report.figures.gate import gate_figure
 from lpca.report.figures.style import FigureError, name_of, render
@@ -49,15 +45,9 @@ def write_pictures(paths: Sequence[Path], out: Path, format: str) -> list[Path]:
         raise FigureError(f"evidence of several gates: {', '.join(gates)}; allowed: one at a time")
     if len({name for _, name in sources}) < len(sources):
         raise FigureError("two files of one name would share their pictures; rename one")
+    own = (_of_one(*source, held) for source, held in zip(sources, evidences, strict=True))
+    drawn = chain(chain.from_iterable(own), _of_all(evidences))
     # all are drawn before one is written: a fault leaves no half a set
-    drawn = [
-        *(
-            picture
-            for (path, name), evidence in zip(sources, evidences, strict=True)
-            for picture in _of_one(path, name, evidence)
-        ),
-        *_of_all(evidences),
-    ]
     pictures = {out / f"{name}.{format}": render(figure, format) for name, figure in drawn}
     for path, content in pictures.items():
         write_bytes(path, content)
@@ -103,9 +93,9 @@ def _of_one(path: Path, name: str, evidence: Evidence) -> Iterator[tuple[str, Fi
 
 
 def _of_all(evidences: Sequence[Evidence]) -> Iterator[tuple[str, Figure]]:
-    curve = of_one_curve(evidences)
+    curve = capability.of_one_curve(evidences)
     if len({one.k for one in curve if not one.is_invalid}) > 1:
-        yield f"{curve[0].gate}-capability", capability_figure(curve)
+        yield f"{curve[0].gate}-capability", capability.capability_figure(curve)
     readable = [evidence for evidence in evidences if not evidence.is_invalid]
-    if readable and all(map(has_rates, evidences)):
-        yield f"{readable[0].gate}-rates", rates_figure(evidences)
+    if readable and all(map(capability.has_rates, evidences)):
+        yield f"{readable[0].gate}-rates", capability.rates_figure(evidences)

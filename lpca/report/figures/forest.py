@@ -6,57 +6,55 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from lpca.base.numbers import PERCENT, POINTS, RATIO, Unit, level, number
 from lpca.evidence.model import CriterionResult, Evidence
-from lpca.report.figures.page import (
-    LEFT,
-    LINE,
-    MARGIN,
-    PLOT,
-    RIGHT,
-    Block,
-    wrapped,
-    write_left,
-    write_right,
-)
-from lpca.report.figures.style import FAINT, GROUND, INK, MARKS, MUTED, draw_mark
-from lpca.stats.claims import Band, Claim, Rate, Ratio, beyond
+from lpca.gatespec.claims import unit_of
+from lpca.report.figures import style
+from lpca.report.figures.style import LEFT, LINE, MARGIN, PLOT, RIGHT, write_right
+from lpca.stats.claims import beyond
 from lpca.stats.tables import Interval
 
-Scale = Literal["rate", "difference", "ratio"]
-UNITS: Mapping[Scale, Unit] = MappingProxyType(
-    {"rate": PERCENT, "difference": POINTS, "ratio": RATIO}
-)
-LABELS: Mapping[Scale, str] = MappingProxyType(
-    {
-        "rate": "success rate in %",
-        "difference": "difference of success rates in points, episode by episode",
-        "ratio": "ratio of success rates",
-    }
-)
+LABELS: Mapping[Unit, str] = {
+    PERCENT: "success rate in %",
+    POINTS: "difference of success rates in points, episode by episode",
+    RATIO: "ratio of success rates",
+}
 ID_WIDTH, CLAIM_WIDTH = 30, 37
 PADDING = 0.09
+HATCHED: Mapping[str, Any] = {"hatch": "////", "fill": False}
+"""Where there is nothing to read."""
 
 
 @dataclass(frozen=True)
 class CriterionRow:
-    """A criterion as it is drawn: `region` is where its claim holds, on its `scale`."""
+    """A criterion as it is drawn."""
 
     label: str
     result: CriterionResult
-    scale: Scale
-    region: Interval
+
+    @property
+    def unit(self) -> Unit:
+        """What its numbers are shown in: one panel is drawn for each."""
+        return unit_of(self.result.claim)
+
+    @property
+    def region(self) -> Interval:
+        """Where its claim holds: the margins are the evidence's, the claim says on which side."""
+        if len(self.result.margins) == 2:
+            return Interval(*self.result.margins)
+        (margin,) = self.result.margins
+        return beyond(margin, "<" if self.result.claim.region.low == -math.inf else ">")
 
     @property
     def lines(self) -> tuple[list[str], list[str]]:
         """Its name and its claim, as they stand beside the plot."""
-        return wrapped(self.label, ID_WIDTH, 3), wrapped(self.result.text, CLAIM_WIDTH, 2)
+        label, claim = self.label, self.result.text
+        return style.wrapped(label, ID_WIDTH, 3), style.wrapped(claim, CLAIM_WIDTH, 2)
 
     @property
     def height(self) -> float:
@@ -72,74 +70,51 @@ class CriterionRow:
         return [*result.margins, *estimate, *interval]
 
 
-def criterion_rows(evidence: Evidence) -> list[CriterionRow]:
-    """The criteria of the required gates, then the gate's own."""
-    required = [
-        _row(f"{gate.name}: {result.id}", result)
+def forest_blocks(evidence: Evidence) -> Iterator[style.Block]:
+    """The criteria of the required gates, then the gate's own, and the key to marks and shades.
+
+    One panel is drawn for each unit that they are in.
+    """
+    rows = [
+        CriterionRow(f"{gate.name}: {result.id}", result)
         for gate in evidence.required
         for result in gate.criteria
     ]
-    return [*required, *(_row(result.id, result) for result in evidence.criteria)]
+    rows += [CriterionRow(result.id, result) for result in evidence.criteria]
+    for unit in LABELS:
+        if own := [row for row in rows if row.unit is unit]:
+            yield style.Block(sum(row.height for row in own), partial(_draw, unit, own), below=0.5)
+    present = [verdict for verdict in style.MARKS if any(r.result.verdict == verdict for r in rows)]
+    yield style.Block(0.32, partial(_draw_key, present), wide=True)
 
 
-def _row(label: str, result: CriterionResult) -> CriterionRow:
-    return CriterionRow(label, result, _scale(result.claim), _region(result.claim, result.margins))
-
-
-def _scale(claim: Claim) -> Scale:
-    match claim:
-        case Rate() | Band():
-            return "rate"
-        case Ratio():
-            return "ratio"
-    return "difference"
-
-
-def _region(claim: Claim, margins: tuple[float, ...]) -> Interval:
-    """The margins are the evidence's; the claim says on which side of them it holds."""
-    if len(margins) == 2:
-        return Interval(*margins)
-    (margin,) = margins
-    return beyond(margin, "<" if claim.region.low == -math.inf else ">")
-
-
-def forest_blocks(rows: Sequence[CriterionRow]) -> Iterator[Block]:
-    """One panel for each scale that the criteria are on, then the key to marks and shades."""
-    for scale in LABELS:
-        if own := [row for row in rows if row.scale == scale]:
-            yield Block(sum(row.height for row in own), partial(_draw, scale, own), below=0.5)
-    present = [verdict for verdict in MARKS if any(r.result.verdict == verdict for r in rows)]
-    yield Block(0.32, partial(_draw_key, present), wide=True)
-
-
-def _draw(scale: Scale, rows: Sequence[CriterionRow], axes: Axes) -> None:
-    low, high = _limits(scale, rows)
+def _draw(unit: Unit, rows: Sequence[CriterionRow], axes: Axes) -> None:
+    low, high = _limits(unit, rows)
     axes.set_xlim(low, high)
-    axes.set_xlabel(LABELS[scale])
+    axes.set_xlabel(LABELS[unit])
     axes.spines["left"].set_visible(False)
-    if scale == "ratio":
+    if unit is RATIO:
         _logarithmic(axes)
     else:
-        unit = UNITS[scale]
         axes.xaxis.set_major_formatter(lambda at, _: number(at, unit).replace("-", "−"))
-    neutral = 1.0 if scale == "ratio" else 0.0
+    neutral = 1.0 if unit is RATIO else 0.0
     if low < neutral < high:
-        axes.axvline(neutral, color=MUTED, linewidth=0.7, zorder=1)
+        axes.axvline(neutral, color=style.MUTED, linewidth=0.7, zorder=1)
     span = {"xmin": (MARGIN - LEFT) / PLOT, "xmax": 1 + (RIGHT - MARGIN) / PLOT}
     top = 0.0
     for row in rows:
         _draw_row(axes, row, top, top + row.height)
         top += row.height
         if row is not rows[-1]:
-            axes.axhline(top, color=GROUND, linewidth=0.6, clip_on=False, zorder=0, **span)
+            axes.axhline(top, color=style.GROUND, linewidth=0.6, clip_on=False, zorder=0, **span)
 
 
-def _limits(scale: Scale, rows: Sequence[CriterionRow]) -> tuple[float, float]:
+def _limits(unit: Unit, rows: Sequence[CriterionRow]) -> tuple[float, float]:
     """Everything finite is within; on the ratio's logarithmic scale zero lies beyond the edge."""
-    if scale == "rate":
+    if unit is PERCENT:
         return -0.01, 1.01
     values = [value for row in rows for value in row.numbers if math.isfinite(value)]
-    if scale == "ratio":
+    if unit is RATIO:
         positive = [1.0, *(value for value in values if value > 0.0)]
         return min(positive) / 1.5, max(positive) * 1.5
     low, high = min(0.0, *values), max(0.0, *values)
@@ -161,68 +136,49 @@ def _logarithmic(axes: Axes) -> None:
 def _draw_row(axes: Axes, row: CriterionRow, top: float, bottom: float) -> None:
     ids, claim = row.lines
     for index, line in enumerate([*ids, *claim]):
-        how: Any = {"weight": "bold"} if index < len(ids) else {"color": MUTED}
-        write_left(axes, top + PADDING / 2 + LINE * (index + 0.5), line, size=7.2, **how)
+        how: Any = {"weight": "bold"} if index < len(ids) else {"color": style.MUTED}
+        at = top + PADDING / 2 + LINE * (index + 0.5)
+        style.write_left(axes, at, line, size=7.2, **how)
     for margin in row.result.margins:
-        axes.plot(
-            [margin, margin],
-            [top + 0.03, bottom - 0.03],
-            color=INK,
-            linewidth=1.0,
-            linestyle=(0, (2, 1)),
-            label=f"margin {row.label}",
-        )
+        dashed: Any = {"color": style.INK, "linewidth": 1.0, "linestyle": (0, (2, 1))}
+        ends = [top + 0.03, bottom - 0.03]
+        axes.plot([margin, margin], ends, label=f"margin {row.label}", **dashed)
     verdict, y = row.result.verdict, top + row.height / 2
-    named: Any = {"color": MARKS[verdict].colour, "weight": "bold", "size": 7.5}
+    named: Any = {"color": style.MARKS[verdict].colour, "weight": "bold", "size": 7.5}
     if row.result.interval is None:
         write_right(axes, y, verdict, **named)
-        _hatch(axes, row, top)
+        across, size = axes.get_yaxis_transform(), (1.0, row.height - 0.08)
+        blank = {"transform": across, "label": f"unread {row.label}", "linewidth": 0.0, **HATCHED}
+        axes.add_patch(Rectangle((0.0, top + 0.04), *size, edgecolor=style.FAINT, **blank))
         return
     write_right(axes, y - LINE / 2, verdict, **named)
-    write_right(axes, y + LINE / 2, _numbers(row, row.result.interval), color=INK, size=7)
+    told = _numbers(row, row.result.interval)
+    write_right(axes, y + LINE / 2, told, color=style.INK, size=7)
     low, high = axes.get_xlim()
     start, stop = max(low, row.region.low), min(high, row.region.high)
     holds = (start, top + 0.03), max(0.0, stop - start), row.height - 0.06
-    axes.add_patch(Rectangle(*holds, facecolor=GROUND, edgecolor="none", zorder=0))
+    axes.add_patch(Rectangle(*holds, facecolor=style.GROUND, edgecolor="none", zorder=0))
     _draw_interval(axes, row, row.result.interval, y)
-
-
-def _hatch(axes: Axes, row: CriterionRow, top: float) -> None:
-    """Where there is nothing to read."""
-    axes.add_patch(
-        Rectangle(
-            (0.0, top + 0.04),
-            1.0,
-            row.height - 0.08,
-            transform=axes.get_yaxis_transform(),
-            hatch="////",
-            fill=False,
-            edgecolor=FAINT,
-            linewidth=0.0,
-            label=f"unread {row.label}",
-        )
-    )
 
 
 def _draw_interval(axes: Axes, row: CriterionRow, interval: Interval, y: float) -> None:
     """What lies beyond the plot ends in an arrow at its edge."""
-    estimate, mark = row.result.estimate, MARKS[row.result.verdict]
+    estimate, mark = row.result.estimate, style.MARKS[row.result.verdict]
     edges = axes.get_xlim()
     ends = [max(interval.low, edges[0]), min(interval.high, edges[1])]
-    axes.plot(
-        ends, [y, y], color=mark.colour, linewidth=1.8, label=f"interval {row.label}", zorder=3
-    )
+    name = f"interval {row.label}"
+    axes.plot(ends, [y, y], color=mark.colour, linewidth=1.8, label=name, zorder=3)
     for value, end, arrow in ((interval.low, ends[0], "<"), (interval.high, ends[1], ">")):
         shape = "|" if value == end else arrow
         axes.plot(end, y, shape, color=mark.colour, markersize=5, clip_on=False, zorder=3)
     if estimate is not None:
         size, edge = 7 if mark.marker == "X" else 5.5, 0.6 if mark.filled else 1.4
         how: Any = {"markeredgewidth": edge, "label": f"estimate {row.label}", "zorder": 4}
-        draw_mark(axes, max(estimate, edges[0]), y, mark, size, **how)
+        style.draw_mark(axes, max(estimate, edges[0]), y, mark, size, **how)
 
 
 def _numbers(row: CriterionRow, interval: Interval) -> str:
-    unit = UNITS[row.scale]
+    unit = row.unit
 
     def shown(value: float | None) -> str:
         if value is None:
@@ -241,14 +197,13 @@ def _numbers(row: CriterionRow, interval: Interval) -> str:
 def _draw_key(verdicts: Sequence[str], axes: Axes) -> None:
     x = 0.0
     for verdict in verdicts:
-        mark = MARKS[verdict]
+        mark = style.MARKS[verdict]
         if mark.marker:
-            draw_mark(axes, x + 0.06, 0.07, mark, 6)
+            style.draw_mark(axes, x + 0.06, 0.07, mark, 6)
         else:
-            box = Rectangle((x, 0.02), 0.13, 0.1, hatch="////", fill=False, edgecolor=MUTED)
-            axes.add_patch(box)
+            axes.add_patch(Rectangle((x, 0.02), 0.13, 0.1, edgecolor=style.MUTED, **HATCHED))
         text = f"{verdict}: {mark.meaning}"
-        axes.text(x + 0.18, 0.07, text, size=7, va="center", color=MUTED)
+        axes.text(x + 0.18, 0.07, text, size=7, va="center", color=style.MUTED)
         x += 0.4 + 0.065 * len(text)
     note = "Shaded: where a claim holds; dashed: its margins. Line: the criterion's interval."
-    axes.text(0.0, 0.07 + LINE * 1.2, note, size=7, va="center", color=MUTED)
+    axes.text(0.0, 0.07 + LINE * 1.2, note, size=7, va="center", color=style.MUTED)

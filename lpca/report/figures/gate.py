@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lpca.base.numbers import PERCENT, amount, level
 from lpca.evidence.model import Evidence
-from lpca.report.figures.forest import criterion_rows, forest_blocks
-from lpca.report.figures.page import LINE, PLOT, Block, page, wrapped, write_left
-from lpca.report.figures.style import (
-    FAINT,
-    INK,
-    MARKS,
-    MUTED,
-    draw_mark,
-    name_of,
-    picture,
-    rate_ticks,
-    receiver_of,
-)
+from lpca.report.figures import style
+from lpca.report.figures.forest import forest_blocks
 
 MOST_REASONS = 8
 ROW = 0.2
 HEAD = 0.04
 
 
-@picture
+@style.picture
 def gate_figure(evidence: Evidence) -> Figure:
     """Draw one gate's evidence. Of an INVALID gate no criterion is drawn.
 
@@ -36,44 +26,43 @@ def gate_figure(evidence: Evidence) -> Figure:
         evidence: a run's, or that of a recorded attempt.
 
     Returns:
-        The figure; `lpca.report.figures.svg` makes a file's content of it.
+        The figure; `lpca.report.figures.style.svg` makes a file's content of it.
 
     Raises:
         FigureError: the evidence cannot be drawn.
     """
-    blocks = [_head(evidence), _conditions(evidence)]
+    height = HEAD + ROW * len(evidence.conditions)
+    rates = style.Block(height, partial(_draw_conditions, evidence), below=0.5)
+    blocks = [_head(evidence), rates]
     if not evidence.is_invalid:
-        blocks += forest_blocks(criterion_rows(evidence))
-    return page(blocks)
+        blocks += forest_blocks(evidence)
+    return style.page(blocks)
 
 
-def _head(evidence: Evidence) -> Block:
+def _head(evidence: Evidence) -> style.Block:
     said = _verdict_in_words(evidence)
     if len(said) > MOST_REASONS + 1:
         said = [*said[:MOST_REASONS], f"and {len(said) - MOST_REASONS} more"]
-    lines = [line for sentence in said for line in wrapped(sentence, 105, 3)]
-    small = [*wrapped(evidence.title, 95, 2), *wrapped(_setting(evidence), 110, 3)]
+    lines = [line for sentence in said for line in style.wrapped(sentence, 105, 3)]
+    small = [*style.wrapped(evidence.title, 95, 2), *style.wrapped(_setting(evidence), 110, 3)]
     size = 30 if evidence.is_invalid else 17
     top = size / 72 + 0.08
-    height = top + LINE * (len(small) + len(lines)) + 0.12
-    return Block(height, partial(_draw_head, evidence, size, top, small, lines), 0.15, True)
+    height = top + style.LINE * (len(small) + len(lines)) + 0.12
 
+    def draw(axes: Axes) -> None:
+        verdict, mark, base = evidence.verdict, style.MARKS[evidence.verdict], top - 0.1
+        if mark.marker:
+            style.draw_mark(axes, 0.12, base - 0.085, mark, 13, markeredgewidth=2, clip_on=False)
+        x = 0.32 if mark.marker else 0.0
+        title = axes.text(x, base, verdict, size=size, weight="bold", color=mark.colour)
+        title.set_label("verdict")
+        name = style.wrapped(style.name_of(evidence), 42, 1)[0]
+        axes.text(axes.get_xlim()[1], base, name, size=13, weight="bold", ha="right")
+        for index, line in enumerate([*small, *lines]):
+            colour = style.INK if index >= len(small) or index == 0 else style.MUTED
+            axes.text(0.0, top + style.LINE * (index + 0.8), line, color=colour, size=8)
 
-def _draw_head(
-    evidence: Evidence, size: int, top: float, small: list[str], lines: list[str], axes: Axes
-) -> None:
-    verdict, mark, base = evidence.verdict, MARKS[evidence.verdict], top - 0.1
-    if mark.marker:
-        draw_mark(axes, 0.12, base - 0.085, mark, 13, markeredgewidth=2, clip_on=False)
-    x = 0.32 if mark.marker else 0.0
-    title = axes.text(x, base, verdict, size=size, weight="bold", color=mark.colour)
-    title.set_label("verdict")
-    right = axes.get_xlim()[1]
-    name = wrapped(name_of(evidence), 42, 1)[0]
-    axes.text(right, base, name, size=13, weight="bold", ha="right")
-    for index, line in enumerate([*small, *lines]):
-        colour = INK if index >= len(small) or index == 0 else MUTED
-        axes.text(0.0, top + LINE * (index + 0.8), line, color=colour, size=8)
+    return style.Block(height, draw, 0.15, True)
 
 
 def _verdict_in_words(evidence: Evidence) -> list[str]:
@@ -98,33 +87,27 @@ def _setting(evidence: Evidence) -> str:
     """Receiver, episodes and codec in a line."""
     receiver, codec, looks = evidence.receiver, evidence.codec, evidence.looks
     parts = [
-        f"receiver {receiver_of(evidence)} ({receiver.dtype}, {receiver.device})",
+        f"receiver {style.receiver_of(evidence)} ({receiver.dtype}, {receiver.device})",
         f"n = {looks.used}",
         f"answers {evidence.answers}",
         f"scored by {evidence.score}",
     ]
     if codec:
         # whoever trained a codec of their own need not say with which seed
-        own = f"{codec.architecture} ({codec.origin})"
-        parts.append(
-            f"codec {own if codec.seed is None else f'{codec.origin} (seed {codec.seed})'}"
-        )
+        own = codec.seed is None
+        made = (codec.architecture, codec.origin) if own else (codec.origin, f"seed {codec.seed}")
+        parts.append("codec {} ({})".format(*made))
     if looks.rule is not None:
         parts.append(f"ended at look {looks.look} of {len(looks.sizes)} ({looks.rule})")
     return " · ".join(parts)
 
 
-def _conditions(evidence: Evidence) -> Block:
-    """Rates with their intervals; pale and without numbers where they must not be read."""
-    height = HEAD + ROW * len(evidence.conditions)
-    return Block(height, partial(_draw_conditions, evidence), below=0.5)
-
-
 def _draw_conditions(evidence: Evidence, axes: Axes) -> None:
+    """Rates with their intervals; pale and without numbers where they must not be read."""
     readable, score, other = not evidence.is_invalid, evidence.score, evidence.other_score
-    ink, pale = (INK, MUTED) if readable else (FAINT, FAINT)
+    ink, pale = (style.INK, style.MUTED) if readable else (style.FAINT, style.FAINT)
     axes.set_xlim(-0.01, 1.01)
-    rate_ticks(axes.xaxis)
+    style.rate_ticks(axes.xaxis)
     axes.grid(axis="x", color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
@@ -133,25 +116,16 @@ def _draw_conditions(evidence: Evidence, axes: Axes) -> None:
     axes.set_xlabel(what if readable else "as measured; must not be read")
     if readable and "p0" in evidence.conditions:
         base = evidence.conditions["p0"].rate(score)
-        axes.axvline(base, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.axvline(base, color=style.MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     for index, (name, numbers) in enumerate(evidence.conditions.items()):
         y, rate, counted = HEAD + ROW * (index + 0.5), numbers.rate(score), numbers.under(score)
         interval = [counted.interval.low, counted.interval.high]
         axes.plot(interval, [y, y], color=ink, linewidth=1.6)
         axes.plot(rate, y, "o", color=ink, markersize=5, label=f"rate {name}")
-        axes.plot(
-            numbers.rate(other),
-            y,
-            "o",
-            color=pale,
-            markerfacecolor="none",
-            markersize=7.5,
-            markeredgewidth=0.7,
-            label=f"other {name}",
-        )
-        write_left(axes, y, wrapped(name, 34, 1)[0], color=ink)
+        hollow: Any = {"markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 0.7}
+        axes.plot(numbers.rate(other), y, "o", color=pale, label=f"other {name}", **hollow)
+        style.write_left(axes, y, style.wrapped(name, 34, 1)[0], color=ink)
         if readable:
             told = f"{counted.successes}/{numbers.n}  {amount(rate, PERCENT, column=True)}"
-            across = axes.get_yaxis_transform()
-            at = 1 + 1.75 / PLOT
+            at, across = 1 + 1.75 / style.PLOT, axes.get_yaxis_transform()
             axes.text(at, y, told, transform=across, ha="right", va="center", size=7.5)

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lpca.base.numbers import level
-from lpca.report.figures.page import LINE, Block, page, wrapped, write_left, write_right
-from lpca.report.figures.style import FAINT, INK, MARKS, MUTED, draw_mark, picture
+from lpca.report.figures import style
 
 EFFECT = "normal - shuffle"
 ROW, PADDING = 0.17, 0.1
@@ -20,7 +19,7 @@ SPAN = (-1.02, 1.02)
 Codec = Mapping[str, Any]
 
 
-@picture
+@style.picture
 def lab_figure(table: Mapping[str, Any]) -> Figure:
     """Draw `normal - shuffle` of every codec of a grid, row by row, seed by seed.
 
@@ -35,14 +34,10 @@ def lab_figure(table: Mapping[str, Any]) -> Figure:
         groups.setdefault((codec["row"], codec["k"]), []).append(codec)
     several = len({k for _, k in groups}) > 1
     rows = [(f"{name}, k = {k}" if several else name, own) for (name, k), own in groups.items()]
+    head = style.Block(style.LINE * 3.2, partial(_head, table), 0.1, True)
     height = sum(_height(own) for _, own in rows)
-    return page(
-        [
-            Block(LINE * 3.2, partial(_head, table), 0.1, True),
-            Block(height, partial(_draw, table, rows), 0.5),
-            Block(0.3, _key, wide=True),
-        ]
-    )
+    forest = style.Block(height, partial(_draw, table, rows), 0.5)
+    return style.page([head, forest, style.Block(0.3, _key, wide=True)])
 
 
 def _height(codecs: Sequence[Codec]) -> float:
@@ -51,13 +46,13 @@ def _height(codecs: Sequence[Codec]) -> float:
 
 def _head(table: Mapping[str, Any], axes: Axes) -> None:
     receiver = table["receiver"]
-    title = wrapped(f"{table['name']}: does this message help more than another?", 90, 1)[0]
-    axes.text(0.0, LINE * 0.9, title, size=11, weight="bold")
+    title = style.wrapped(f"{table['name']}: does this message help more than another?", 90, 1)[0]
+    axes.text(0.0, style.LINE * 0.9, title, size=11, weight="bold")
     small = (
         f"gate {table['gate']} · receiver {receiver['name']} ({receiver['dtype']}) · "
         f"n = {table['n']} · answers {table['answers']} · scored by {table['score']}"
     )
-    axes.text(0.0, LINE * 2.2, wrapped(small, 120, 1)[0], size=8, color=MUTED)
+    axes.text(0.0, style.LINE * 2.2, style.wrapped(small, 120, 1)[0], size=8, color=style.MUTED)
 
 
 def _draw(
@@ -66,33 +61,34 @@ def _draw(
     axes.set_xlim(*SPAN)
     axes.set_xticks([-1, -0.5, 0, 0.5, 1], ["−100", "−50", "0", "+50", "+100"])
     axes.spines["left"].set_visible(False)
-    axes.axvline(0.0, color=MUTED, linewidth=0.8)
+    axes.axvline(0.0, color=style.MUTED, linewidth=0.8)
     interval = f"{level(table['confidence'])} interval"
     axes.set_xlabel(f"success, normal − shuffle, in points, with its paired {interval}")
     top = 0.0
     for name, codecs in rows:
         lines = [top + PADDING / 2 + ROW * (index + 0.5) for index in range(len(codecs))]
-        for y, text in zip(lines, wrapped(name, 30, len(codecs)), strict=False):
-            write_left(axes, y, text, size=7.5)
+        for y, text in zip(lines, style.wrapped(name, 30, len(codecs)), strict=False):
+            style.write_left(axes, y, text, size=7.5)
         for y, codec in zip(lines, codecs, strict=True):
             _codec(axes, codec, y)
         top += _height(codecs)
-        axes.axhline(top, color=FAINT, linewidth=0.4)
+        axes.axhline(top, color=style.FAINT, linewidth=0.4)
 
 
 def _codec(axes: Axes, codec: Codec, y: float) -> None:
     verdict, seed = codec["verdict"], codec["seed"]
     effect = codec.get("effects", {}).get(EFFECT)
     if verdict is None or effect is None:
-        write_right(axes, y, f"{seed}: {verdict or 'to be measured'}", color=MUTED, size=7)
+        told = f"{seed}: {verdict or 'to be measured'}"
+        style.write_right(axes, y, told, color=style.MUTED, size=7)
         return
-    mark = MARKS[verdict]
+    mark = style.MARKS[verdict]
     ends = zip((effect["low"], effect["high"]), SPAN, strict=True)
     interval = [edge if end is None else end for end, edge in ends]
     name = f"{codec['row']} k={codec['k']} seed {seed}"
     axes.plot(interval, [y, y], color=mark.colour, linewidth=1.6, label=f"interval {name}")
-    draw_mark(axes, effect["mean"], y, mark, 5, label=f"estimate {name}", zorder=4)
-    write_right(axes, y, f"{seed}: {verdict}, {codec['signature']}", color=INK, size=7)
+    style.draw_mark(axes, effect["mean"], y, mark, 5, label=f"estimate {name}", zorder=4)
+    style.write_right(axes, y, f"{seed}: {verdict}, {codec['signature']}", color=style.INK, size=7)
 
 
 def _key(axes: Axes) -> None:
@@ -101,4 +97,4 @@ def _key(axes: Axes) -> None:
         "that reaches 0:\nnothing shows that B reads this message. On the right: training seed, "
         "verdict, signature."
     )
-    axes.text(0.0, 0.1, note, size=7, va="center", color=MUTED)
+    axes.text(0.0, 0.1, note, size=7, va="center", color=style.MUTED)

@@ -1,18 +1,19 @@
 """How pictures look: colours that survive colour blindness, marks that survive greyscale.
 
-A figure gives the same bytes on any day and in any process, whatever the user's own settings.
+A figure gives the same bytes on any day and in any process, whatever the user's own settings. A
+page of panels is measured in inches from its top: labels keep their size, the page grows.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from io import BytesIO
-from types import MappingProxyType
 from typing import Any, ParamSpec
 
 import matplotlib
@@ -33,35 +34,40 @@ BLUE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#009E73", "#D55E00", "#CC79A7
 """From the palette of Okabe and Ito (2008)."""
 FORMATS = ("svg", "pdf", "png")
 PIXELS_PER_INCH = 150
-_UNDATED: Mapping[str, dict[str, Any]] = MappingProxyType(
-    {
-        "svg": {"Date": None, "Creator": None},
-        "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-        "png": {"Software": None},
-    }
-)
-_SETTINGS: Any = MappingProxyType(
-    {
-        "font.family": ["DejaVu Sans"],
-        "font.size": 8.0,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": MUTED,
-        "axes.labelcolor": MUTED,
-        "axes.labelsize": 8.0,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "xtick.labelsize": 7.5,
-        "ytick.labelsize": 7.5,
-        "text.color": INK,
-        "text.parse_math": False,  # a `$` in somebody's title is a dollar
-        "legend.frameon": False,
-        "legend.fontsize": 7.5,
-        "svg.hashsalt": "lpca",
-        "svg.fonttype": "path",  # letters as outlines look alike everywhere
-        "pdf.fonttype": 42,
-    }
-)
+WIDTH = 8.0
+LEFT, RIGHT = 2.3, 2.05
+"""Beside a panel: room for labels and for numbers."""
+MARGIN = 0.2
+LINE = 0.145
+"""Height of a line of small text."""
+PLOT = WIDTH - LEFT - RIGHT
+GAP = 0.12
+"""Between a panel and what stands beside it."""
+_UNDATED: Mapping[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+_SETTINGS: Any = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 8.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 8.0,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "text.color": INK,
+    "text.parse_math": False,  # a `$` in somebody's title is a dollar
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "svg.hashsalt": "lpca",
+    "svg.fonttype": "path",  # letters as outlines look alike everywhere
+    "pdf.fonttype": 42,
+}
 
 
 class FigureError(RequestError):
@@ -81,15 +87,13 @@ class Mark:
     meaning: str = ""
 
 
-MARKS: Mapping[str, Mark] = MappingProxyType(
-    {
-        "PASS": Mark(GREEN, "o", meaning="shown"),
-        "FAIL": Mark(VERMILLION, "X", meaning="contradicted"),
-        "INCONCLUSIVE": Mark(BLUE, "D", filled=False, meaning="not decided by the data"),
-        "INVALID": Mark(INK, meaning="must not be read"),
-        "NOT MEASURED": Mark(MUTED, meaning="nothing to read"),
-    }
-)
+MARKS: Mapping[str, Mark] = {
+    "PASS": Mark(GREEN, "o", meaning="shown"),
+    "FAIL": Mark(VERMILLION, "X", meaning="contradicted"),
+    "INCONCLUSIVE": Mark(BLUE, "D", filled=False, meaning="not decided by the data"),
+    "INVALID": Mark(INK, meaning="must not be read"),
+    "NOT MEASURED": Mark(MUTED, meaning="nothing to read"),
+}
 
 
 def picture(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
@@ -164,15 +168,8 @@ def svg(figure: Figure) -> bytes:
 def draw_mark(axes: Axes, x: float, y: float, mark: Mark, size: float, **how: Any) -> None:
     """A verdict's mark; where it has none, a hollow square."""
     face = mark.colour if mark.filled and mark.marker else "white"
-    axes.plot(
-        x,
-        y,
-        mark.marker or "s",
-        color=mark.colour,
-        markerfacecolor=face,
-        markersize=size,
-        **how,
-    )
+    look: Any = {"color": mark.colour, "markerfacecolor": face, "markersize": size, **how}
+    axes.plot(x, y, mark.marker or "s", **look)
 
 
 def rate_ticks(axis: Axis) -> None:
@@ -200,3 +197,59 @@ def receiver_of(evidence: Evidence) -> str:
     name = evidence.receiver.name
     is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
     return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name
+
+
+@dataclass(frozen=True)
+class Block:
+    """One panel: its height, room below it, and what draws it; y counts inches from its top.
+
+    A `wide` block spans the page and x counts inches too; another one is a plot.
+    """
+
+    height: float
+    draw: Callable[[Axes], None]
+    below: float = 0.0
+    wide: bool = False
+
+
+def page(blocks: Sequence[Block]) -> Figure:
+    """Put blocks below one another."""
+    height = sum(block.height + block.below for block in blocks) + 2 * MARGIN
+    figure = Figure(figsize=(WIDTH, height))
+    top = MARGIN
+    for block in blocks:
+        left, width = (MARGIN, WIDTH - 2 * MARGIN) if block.wide else (LEFT, PLOT)
+        bottom = height - top - block.height
+        axes = figure.add_axes(
+            (left / WIDTH, bottom / height, width / WIDTH, block.height / height)
+        )
+        axes.set_ylim(block.height, 0.0)
+        axes.set_yticks([])
+        if block.wide:
+            axes.set_xlim(0.0, width)
+            axes.set_axis_off()
+        block.draw(axes)
+        top += block.height + block.below
+    return figure
+
+
+def write_left(axes: Axes, y: float, text: str, **how: Any) -> None:
+    """Write a plot's label to the left of it."""
+    across = axes.get_yaxis_transform()
+    axes.text(-GAP / PLOT, y, text, transform=across, ha="right", va="center", **how)
+
+
+def write_right(axes: Axes, y: float, text: str, **how: Any) -> None:
+    """Write to the right of a plot."""
+    across = axes.get_yaxis_transform()
+    axes.text(1 + GAP / PLOT, y, text, transform=across, ha="left", va="center", **how)
+
+
+def wrapped(text: str, width: int, most: int) -> list[str]:
+    """Text in lines of `width` characters, `most` of them; what is left out is marked.
+
+    A_name_that_is_longer_than_a_line is broken after its underscores.
+    """
+    words = (word if len(word) <= width else word.replace("_", "_ ") for word in text.split())
+    lines = textwrap.wrap(" ".join(words), width, max_lines=most, placeholder=" …")
+    return [line.replace("_ ", "_") for line in lines]
