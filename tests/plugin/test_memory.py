@@ -17,7 +17,7 @@ def test_another_training_seed_is_paid_for_and_a_search_is_refused(project):
     assert project.run("-m", "main").ret == 0
     assert project.run("-m", "main", "--train-seed", "1").ret == 0
     details = {c["id"]: c["detail"] for c in project.evidence()["checks"]}
-    assert "one of 2 codecs" in details["checkpoints_accounted"]
+    assert "one of 2 codecs judged on these episodes" in details["checkpoints_accounted"]
     assert project.run("-m", "main").ret == 0, "what was looked at once may be looked at again"
     result = project.run("-m", "main", "--train-seed", "2")
     assert result.ret == 7
