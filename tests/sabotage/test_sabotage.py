@@ -69,6 +69,15 @@ def test_a_sound_run_has_the_first_codec_unless_another_is_asked_for(parts: Soun
             assert run.codec.identity.seed == seed
 
 
+def test_where_shuffle_is_missing_nothing_else_is(parts: SoundParts) -> None:
+    with parts.run() as run:
+        sound = run.gate
+        SABOTAGES["shuffle_missing"].plant(run)
+        named = [one.text for one in sound.criteria]
+        assert [one.text for one in run.gate.criteria] == [t for t in named if "shuffle" not in t]
+        assert {*sound.conditions} - {*run.gate.conditions} == {"shuffle"}
+
+
 def test_a_sabotage_leaves_nothing_behind(parts: SoundParts) -> None:
     for one in list(SABOTAGES.values())[:3]:
         decided(parts, one)
