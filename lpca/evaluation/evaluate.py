@@ -83,7 +83,9 @@ def evaluate(
 
     encode_messages(conditions, setting)
     # a block at a time: the slots of all episodes under all conditions may not fit in memory
-    for block in _blocks(setting):
+    n = len(setting.episodes)
+    for start in range(0, n, BLOCK):
+        block = replace(setting, episodes=setting.episodes.part(start, min(start + BLOCK, n)))
         jobs = [
             make_job(block.receiver, c, block.episodes.episodes, build_slots(c, block))
             for c in conditions
@@ -125,14 +127,6 @@ def load_block(cache: Path, job: Job) -> tuple[Outcome, ...] | None:
         return None
     seeds_fit = [r.seed for r in outcomes] == [e.seed for e in job.episodes]
     return outcomes if intact and seeds_fit else None
-
-
-def _blocks(setting: Setting) -> list[Setting]:
-    n = len(setting.episodes)
-    return [
-        replace(setting, episodes=setting.episodes.part(start, min(start + BLOCK, n)))
-        for start in range(0, n, BLOCK)
-    ]
 
 
 def store_block(cache: Path, job: Job, outcomes: Sequence[Outcome]) -> None:

@@ -153,7 +153,11 @@ class Runner:
                 raise
             self._kept[path] = kept
             for other, at in shown_with(self.spec, gate, k):
-                self._measure_shown_with(other, at)
+                # it takes nothing from this one, also where it cannot be measured
+                try:
+                    self.evidence(other, at)
+                except Exception as error:
+                    self.console.tell(f"{other} is not measured: {error}")
         return self._kept[path]
 
     def _stored(self, path: Path) -> Evidence | None:
@@ -199,13 +203,6 @@ class Runner:
         # as every other worker and a later reader have it: without what JSON cannot hold
         return read_evidence(path)
 
-    def _measure_shown_with(self, name: str, k: int | None) -> None:
-        """A gate shown beside another takes nothing from it, also where it cannot be measured."""
-        try:
-            self.evidence(name, k)
-        except Exception as error:
-            self.console.tell(f"{name} is not measured: {error}")
-
     def evaluate_shared(self, name: str, k: int) -> None:
         """Evaluate a gate's conditions that are the same whatever the codec, and keep them.
 
@@ -227,18 +224,13 @@ class Runner:
         options, episodes = self.options, self._fitting_episodes(name, k)
         subject = self._subject(name, k)
         label = f"{label_of(name, k)}: {', '.join(conditions)}"
+        waiting = f"{label} are evaluated by another process; waiting"
         key = hash_data([subject.receiver_hash, episodes.hash(), k, list(conditions)])
-        with locked(
-            options.cache / "outcomes" / f"{what}-{key[:16]}",
-            lambda: self.console.tell(f"{label} are evaluated by another process; waiting"),
-        ):
-            self.steps.evaluated(
-                subject.setting(episodes, self.steps.conditions),
-                conditions,
-                options.cache,
-                options.batch_size,
-                _unless_all_there(self.console.evaluating(label)),
-            )
+        place = options.cache / "outcomes" / f"{what}-{key[:16]}"
+        with locked(place, lambda: self.console.tell(waiting)):
+            setting = subject.setting(episodes, self.steps.conditions)
+            report = _unless_all_there(self.console.evaluating(label))
+            self.steps.evaluated(setting, conditions, options.cache, options.batch_size, report)
         return len(episodes) * len(conditions)
 
     def _fitting_episodes(self, name: str, k: int | None) -> EpisodeSet:
