@@ -55,15 +55,13 @@ class Channel:
         """Return the prefix [k, d_model] of the mean of the messages' latents, float32."""
         if self._mean is None or self._mean[0] != tuple(messages):
             started = time.monotonic()
-            self._mean = tuple(messages), self._mean_afresh(messages)
+            starts = range(0, len(messages), ENCODING_BATCH)
+            batches = [self._latents(messages[i : i + ENCODING_BATCH]) for i in starts]
+            mean = torch.cat([batch.double() for batch in batches]).mean(0, keepdim=True)
+            prefix = self._decoded(mean.to(batches[0].dtype), 1)[0]
+            self._mean = tuple(messages), prefix
             self.seconds += time.monotonic() - started
         return self._mean[1]
-
-    def _mean_afresh(self, messages: Sequence[str]) -> Tensor:
-        starts = range(0, len(messages), ENCODING_BATCH)
-        batches = [self._latents(messages[i : i + ENCODING_BATCH]) for i in starts]
-        mean = torch.cat([batch.double() for batch in batches]).mean(0, keepdim=True)
-        return self._decoded(mean.to(batches[0].dtype), 1)[0]
 
     def fingerprint(self, messages: Sequence[str]) -> tuple[float, ...]:
         """Return four seeded projections of each message's prefix: alike for like codecs only."""

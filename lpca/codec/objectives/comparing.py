@@ -22,7 +22,9 @@ def help_loss(batch: Batch) -> Tensor:
     NLL: mean -log p of the right answer's tokens; null: k zero vectors. Source: an earlier
     attempt. A prefix that ignores the message can satisfy it: a magic prompt.
     """
-    return (batch.nll(batch.normal) - _null(batch) + MARGIN).clamp(min=0).mean()
+    with torch.no_grad():
+        null = batch.nll(batch.injected(torch.zeros_like(batch.prefixes)))
+    return (batch.nll(batch.normal) - null + MARGIN).clamp(min=0).mean()
 
 
 @OBJECTIVES.register(
@@ -61,11 +63,6 @@ def info_nce(batch: Batch) -> Tensor:
         nll, there = _negative(batch, number)
         columns.append((-nll * lengths).masked_fill(~there, -torch.inf))
     return -torch.stack(columns, 1).log_softmax(1)[:, 0].mean()
-
-
-@torch.no_grad()
-def _null(batch: Batch) -> Tensor:
-    return batch.nll(batch.injected(torch.zeros_like(batch.prefixes)))
 
 
 def _negative(batch: Batch, number: int) -> tuple[Tensor, Tensor]:

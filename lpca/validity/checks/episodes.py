@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from lpca.tasks import Episode, split_of
+from lpca.tasks import split_of
 from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
 from lpca.validity.checks.form import is_beyond_luck
 from lpca.validity.checks.giveaways import spaced_words
@@ -163,15 +163,10 @@ def donors_deranged(audit: Audit) -> str:
         if donor.message == episode.message:
             raise CheckFailed(f"episode {episode.seed}: its donor's message is its own")
         if not episode.contradicted_by(donor):
-            raise CheckFailed(_believed(episode, donor))
+            what = f"the donor's answer {donor.right!r} is none of its wrong options"
+            if episode.free:
+                what = "the donor's message leaves the right answer right"
+            raise CheckFailed(f"episode {episode.seed}: {what}")
     free = any(episode.free for episode in episodes)
     told = "contradicts the right answer" if free else "names a wrong option"
     return f"{len(episodes)} donors: no fixed point, each {told}"
-
-
-def _believed(episode: Episode, donor: Episode) -> str:
-    if episode.free:
-        return f"episode {episode.seed}: the donor's message leaves the right answer right"
-    return (
-        f"episode {episode.seed}: the donor's answer {donor.right!r} is none of its wrong options"
-    )

@@ -121,7 +121,7 @@ def latents_injected(audit: Audit) -> str:
     Catches a prefix that is computed and never injected, and more vectors than k.
     """
     messages = [episode.message for episode in audit.episodes]
-    _compare(audit, "normal", messages, "the codec's own")
+    _compare(audit, "normal", audit.setting.coded().prefixes(messages), "the codec's own")
     return f"{len(messages)} prefixes: each is the codec's, of the episode's own message"
 
 
@@ -134,7 +134,7 @@ def shuffle_is_donors(audit: Audit) -> str:
     """
     episodes = audit.setting.episodes
     messages = [episodes.donor(i).message for i in range(len(episodes))]
-    _compare(audit, "shuffle", messages, "those of its donor")
+    _compare(audit, "shuffle", audit.setting.coded().prefixes(messages), "those of its donor")
     return f"{len(messages)} prefixes: each is the codec's, of the donor's message"
 
 
@@ -248,7 +248,7 @@ def mean_is_mean(audit: Audit) -> str:
     if shared := tested & set(messages):
         raise CheckFailed(f"the mean is taken over a test message: {min(shared)!r}")
     prefix = audit.setting.coded().mean_prefix(messages)
-    _compare_vectors(audit, "mean", [prefix] * len(audit.episodes), "the mean latent")
+    _compare(audit, "mean", [prefix] * len(audit.episodes), "the mean latent")
     return f"{len(audit.episodes)} episodes: the mean latent of {len(messages)} messages"
 
 
@@ -271,7 +271,8 @@ def same_answer_agrees(audit: Audit) -> str:
         if [o in message for o in episode.options] != [o in paraphrase for o in episode.options]:
             raise CheckFailed(f"{where}: the paraphrase does not name what the message does")
     messages = [episode.paraphrase for episode in audit.episodes]
-    _compare(audit, "same_answer", messages, "those of the paraphrase")
+    prefixes = audit.setting.coded().prefixes(messages)
+    _compare(audit, "same_answer", prefixes, "those of the paraphrase")
     return f"{len(messages)} prefixes: each is the codec's, of the same answer in other words"
 
 
@@ -300,11 +301,7 @@ def encoding_repeatable(audit: Audit) -> str:
     return f"{len(messages)} messages twice: identical; in another batch: within {off:.1g}"
 
 
-def _compare(audit: Audit, condition: str, messages: Sequence[str], whose: str) -> None:
-    _compare_vectors(audit, condition, audit.setting.coded().prefixes(messages), whose)
-
-
-def _compare_vectors(audit: Audit, condition: str, prefixes: Sequence[Tensor], whose: str) -> None:
+def _compare(audit: Audit, condition: str, prefixes: Sequence[Tensor], whose: str) -> None:
     from lpca.evaluation.outcome import vectors_hash
 
     for record, prefix in zip(audit.outcomes[condition], prefixes, strict=True):
