@@ -48,15 +48,12 @@ class Console(Protocol):
 
     def tell(self, text: str) -> None:
         """Show one line."""
-        ...
 
     def training(self, progress: Progress, steps: int, what: str = "codec") -> None:
         """Show a training step of what is trained."""
-        ...
 
     def evaluating(self, label: str) -> Callable[[int, int], None]:
         """Return what shows how many outcomes of how many are there."""
-        ...
 
 
 @dataclass(frozen=True)
