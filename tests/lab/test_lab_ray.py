@@ -64,12 +64,7 @@ def nodes(tmp_path):
 
 def project(folder, cache):
     folder.mkdir()
-    made = Lab(folder, cache)
-    grid = folder / "grid.yaml"
-    grid.write_text(
-        grid.read_text().replace("steps: 12", f"steps: {STEPS}").replace(", steps: 6", "")
-    )
-    return made
+    return Lab(folder, cache)
 
 
 @pytest.fixture
@@ -115,6 +110,10 @@ def decided(lab):
 
 def test_a_killed_node_is_made_up_for(lab, nodes):
     first, second = nodes.caches
+    grid = lab.path / "grid.yaml"
+    grid.write_text(
+        grid.read_text().replace("steps: 12", f"steps: {STEPS}").replace(", steps: 6", "")
+    )
     process = start(lab, "--engine", "ray", address=nodes.cluster.address)
     until(lambda: any(second.glob("codecs/*.snapshot")), process)
     (begun,) = {path.name.removesuffix(".snapshot") for path in second.glob("codecs/*.snapshot")}
