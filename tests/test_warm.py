@@ -81,6 +81,15 @@ def test_what_a_fork_cannot_honour_is_started(options: list[str], env: dict[str,
     assert warm.run(command, env=env, capture_output=True, text=True).stdout == "False\n"
 
 
+def test_what_loading_adds_to_the_environment_is_no_reason_to_start() -> None:
+    import sklearn  # noqa: F401 - sets variables of OpenMP's
+
+    code = "import sys; print('torch' in sys.modules)"
+    assert any(name.startswith("KMP_") for name in os.environ)
+    done = warm.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "True\n"
+
+
 def test_it_can_be_waited_for_and_signalled_in_a_session_of_its_own() -> None:
     code = "import time; print('up', flush=True); time.sleep(60)"
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
