@@ -96,7 +96,7 @@ class Steps:
     """What a run does, step by step; each may be exchanged for another of its kind.
 
     Here a fault is planted on purpose, an error provoked, or a call counted: nothing else of a run
-    needs to be changed for it. Whatever is exchanged, the validity checks see what came of it.
+    needs to be changed for it. Whatever else is exchanged, the validity checks see what came of it.
 
     Attributes:
         conditions: by name, what gives B something else than the condition's own function does.
@@ -105,6 +105,7 @@ class Steps:
         evaluate: every episode under every condition, from the cache or computed.
         outcome_table: what is judged, of what was evaluated.
         condition_numbers: what evidence reports of a condition.
+        run_checks: the validity checks; where one fault is planted, those that must find it do.
         obtain_codec: gives the codec that is asked for, and the control.
     """
 
@@ -114,6 +115,7 @@ class Steps:
     evaluate: Callable[..., Evaluated] = evaluate
     outcome_table: Callable[[EpisodeSet, Evaluated, str], OutcomeTable] = outcome_table
     condition_numbers: Callable[..., ConditionNumbers] = condition_numbers
+    run_checks: Callable[[Audit], list[CheckResult]] = run_checks
     obtain_codec: Callable[..., Obtained] = obtain_codec
 
     def evaluated(
@@ -242,7 +244,7 @@ def measure(
         passes=lambda count: passes(spec, name, table, count),
         run_block=steps.run_block,
     )
-    checks = tuple(run_checks(audit))
+    checks = tuple(steps.run_checks(audit))
     seconds = {
         "encode": encoding,
         "evaluate": measured - started - encoding,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from lpca.commands.cli import main
 from lpca.sabotage.catalogue import SABOTAGES, Sabotage
 from lpca.sabotage.faulty_run import Result, SoundParts
 from lpca.sabotage.matrix import SoundRun, sound_run
-from lpca.validity.catalogue import CHECKS
+from lpca.validity.catalogue import CHECKS, run_checks
 
 PACKAGE = Path(lpca.__file__).parent
 
@@ -45,7 +46,9 @@ def brief(one: Sabotage) -> list[str] | None:
 
 def decided(parts: SoundParts, one: Sabotage) -> Result:
     with parts.run() as run:
-        run.conditions = brief(one)
+        if (conditions := brief(one)) is not None:
+            run.conditions = conditions
+            run.exchange(run_checks=partial(run_checks, names=one.caught_by))
         one.plant(run)
         return run.decide()
 
