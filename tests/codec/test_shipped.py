@@ -49,11 +49,11 @@ def test_it_is_small_and_says_how_it_was_trained(architecture):
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("architecture", SHIPPED)
-def test_the_default_receiver_takes_it(task, tmp_path, architecture):
-    told = []
+def test_the_default_receiver_takes_them(task, tmp_path):
     receiver = load_receiver()
     assert receiver.weights_hash == SMOLLM2
-    request = Request(4, recipe=Recipe(architecture))
-    obtained = obtain_codec(receiver, task, request, tmp_path, pytest.fail, told.append)
-    assert (obtained.origin, told) == ("shipped", [])
+    for architecture in SHIPPED:
+        told = []
+        request = Request(4, recipe=Recipe(architecture))
+        obtained = obtain_codec(receiver, task, request, tmp_path, told.append, told.append)
+        assert (obtained.origin, told) == ("shipped", [])
