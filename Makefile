@@ -34,7 +34,7 @@ test: $(READY)  ## lpca's own tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow and not browser" $(ARGS)
 
 test-slow: $(READY)  ## what takes minutes: fifty sound runs, every command of the documentation
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m slow $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist load --maxschedchunk 1 -m slow $(ARGS)
 
 docs: $(READY)  ## the documentation as a site, in site/; any broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from lpca.receivers.model import Receiver
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest of the slow ones: one that begins last has all to itself."""
+
+    def seconds(item: pytest.Item) -> float:
+        slow = item.get_closest_marker("slow")
+        return slow.kwargs.get("seconds", 0) if slow else 0
+
+    items.sort(key=seconds, reverse=True)
+
+
 @pytest.fixture(scope="session")
 def everything_loaded() -> None:
     """What gates import, loaded before pytester looks: it unloads what a test has loaded."""

@@ -125,6 +125,8 @@ SECOND = gate_project.MAIN.replace("  main:", "  gate2:")
 SPEC = gate_project.HEAD + (gate_project.BASE + gate_project.MAIN + OPEN + SECOND).replace(
     "  base:", "  gate0:"
 ).replace("  main:", "  gate1:").replace("[base]", "[gate0]")
+LONG = {"README.md": 100, "docs/capability.md": 60, "docs/past-one-machine.md": 55}
+"""Pages that take most seconds, about: they begin first."""
 LEFT_OUT = shutil.ignore_patterns(
     *(".git", ".venv", ".lpca", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info"),
     *("site", "build", "dist", "node_modules", "allure-results", "shared"),
@@ -246,8 +248,10 @@ def test_commands_that_need_nothing_else(page, tmp_path, lpca_cache):
     run_page(Project(tmp_path / "project", lpca_cache), page, QUICK.match)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow(seconds=LONG.get(page, 15))) for page in PAGES],
+)
 def test_every_command_and_script_in_its_order(page, tmp_path, lpca_cache):
     kinds = ("sh", "console", "python")
     run_page(Project(tmp_path / "project", lpca_cache), page, lambda _: True, kinds)

@@ -93,7 +93,7 @@ def test_every_command_is_followed_by_what_it_prints():
     assert page.count("```") == 2 * (1 + len(steps))
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=30)
 def test_the_tutorial_runs_as_it_stands(tmp_path):
     bin_folder = install(build("wheel", tmp_path / "wheel"), tmp_path / "venv")
     here = tmp_path / "empty"

@@ -16,7 +16,7 @@ from lab_project import Lab
 from lpca.base.errors import ExitCode
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=65),
     pytest.mark.skipif(
         importlib.util.find_spec("ray") is None, reason="ray is not installed: lpca[ray]"
     ),

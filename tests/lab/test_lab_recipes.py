@@ -14,7 +14,7 @@ from lpca.commands.cli import main
 FOLDER = Path(__file__).parents[2] / "examples" / "lab"
 
 
-@pytest.mark.slow
+@pytest.mark.slow(seconds=40)
 @pytest.mark.parametrize("name", ["architectures", "objectives"])
 def test_every_row_is_measured(name, tmp_path, monkeypatch):
     monkeypatch.setenv("LPCA_CACHE", str(tmp_path / "cache"))
