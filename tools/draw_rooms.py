@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from graphlib import TopologicalSorter
@@ -176,12 +177,18 @@ def _box(room: str, middle: float, y: float) -> Iterator[str]:
         )
 
 
+def layers() -> list[str]:
+    """The rooms from the roof to the ground, as import-linter is told to keep them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [layered] = [
+        one for one in settings["tool"]["importlinter"]["contracts"] if one["type"] == "layers"
+    ]
+    return [room for layer in layered["layers"] for room in re.findall(r"\w+", layer)]
+
+
 def with_rooms(page: str) -> str:
-    """A page with the table of rooms as the code has them."""
-    below = imports()
-    height = levels(below)
-    order = sorted(below, key=lambda room: (-height[room], room))
-    cells = [f"| `{room}` | {purpose(room)} |" for room in order]
+    """A page with the table of rooms as the code has them, in the order of the layers."""
+    cells = [f"| `{room}` | {purpose(room)} |" for room in sorted(imports(), key=layers().index)]
     table = "\n".join(["| room | what it is |", "|---|---|", *cells])
     return _TABLE.sub(lambda found: f"{found[1]}\n{table}\n\n{found[2]}", page)
 

@@ -44,7 +44,17 @@ class ExitCode(IntEnum):
     NOT_MEASURED = 8
 
 
-_WORST_FIRST = tuple(map(ExitCode, (2, 3, 4, 8, 7, 1, 6, 5, 0)))
+_WORST_FIRST = (
+    ExitCode.INTERRUPTED,
+    ExitCode.INTERNAL_ERROR,
+    ExitCode.USAGE_ERROR,
+    ExitCode.NOT_MEASURED,
+    ExitCode.INVALID,
+    ExitCode.FAIL,
+    ExitCode.INCONCLUSIVE,
+    ExitCode.NO_TESTS,
+    ExitCode.PASS,
+)
 
 
 def worst(codes: Iterable[int]) -> ExitCode:

@@ -85,9 +85,15 @@ def _diagnosed(
 
     subject, about = _subject(arguments, console)
     episodes = subject.episodes
-    report = console.evaluating("scales")
-    how = (subject.confidence, arguments.batch_size, report, subject.outcomes)
-    swept = scale_sweep(subject.channel, episodes, scales, *how)
+    swept = scale_sweep(
+        subject.channel,
+        episodes,
+        scales,
+        confidence=subject.confidence,
+        batch_size=arguments.batch_size,
+        report=console.evaluating("scales"),
+        outcomes=subject.outcomes,
+    )
     sweep = {**swept, **about, "episodes": episodes.hash()}
     parts = diagnose(subject, sweep, console.evaluating, console.tell)
     found = {"format": FORMAT, **about, **parts}

@@ -49,9 +49,16 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     out = arguments.out or Path(OUT) / grid.name
     with StderrConsole() as console:
-        alone, receiver = without_shown_with(spec, grid.gate), arguments.receiver or grid.receiver
-        how = (receiver, arguments.device, arguments.batch_size, console)
-        job = Job(arguments.engine, grid, alone, out, *how)
+        job = Job(
+            engine=arguments.engine,
+            grid=grid,
+            spec=without_shown_with(spec, grid.gate),
+            out=out,
+            receiver=arguments.receiver or grid.receiver,
+            device=arguments.device,
+            batch_size=arguments.batch_size,
+            console=console,
+        )
         with engine_of(arguments.engine).opened(job) as engine:
             try:
                 table = table_of(engine.results)

@@ -2,3 +2,7 @@
 
 Importing a module costs milliseconds: numpy and scipy are loaded by the functions that need them.
 """
+
+from lpca.stats.verdicts import Verdict
+
+__all__ = ["Verdict"]

@@ -94,9 +94,10 @@ def _setting(evidence: Evidence) -> str:
     ]
     if codec:
         # whoever trained a codec of their own need not say with which seed
-        own = codec.seed is None
-        made = (codec.architecture, codec.origin) if own else (codec.origin, f"seed {codec.seed}")
-        parts.append("codec {} ({})".format(*made))
+        if codec.seed is None:
+            parts.append(f"codec {codec.architecture} ({codec.origin})")
+        else:
+            parts.append(f"codec {codec.origin} (seed {codec.seed})")
     if looks.rule is not None:
         parts.append(f"ended at look {looks.look} of {len(looks.sizes)} ({looks.rule})")
     return " · ".join(parts)
