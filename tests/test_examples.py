@@ -11,6 +11,7 @@ CALLED = {
     "lpca.base.registry": ("Registry",),
     "lpca.checker.check": ("check_spec",),
     "lpca.gatespec.claims": ("in_words", "parse_claim"),
+    "lpca.gatespec.keys": ("json_schema",),
     "lpca.gatespec.load": ("load_spec",),
     "lpca.stats.assessment": ("assess", "assess_counts"),
     "lpca.stats.gain": ("gain_counts", "gain_interval"),

@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lpca.base import PACKAGE
 from lpca.base.errors import ExitCode, RequestError
 from lpca.base.files import StorageError, write_text
-
-SCHEMA = PACKAGE / "gatespec" / "gate_specs.schema.json"
-"""Made from `lpca.gatespec.keys` by `tools/make_reference.py`; a test holds it to them."""
+from lpca.gatespec.keys import schema_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print the schema, or write it to a file."""
-    text = SCHEMA.read_text(encoding="utf-8")
+    text = schema_text()
     if arguments.out is None:
         print(text, end="")
         return ExitCode.PASS

@@ -1,11 +1,12 @@
 """What a spec file may hold: each key's type, range, choices, default and meaning, stated once.
 
-`lpca.gatespec.load` reads a file by these tables; the JSON Schema that is shipped for editors and
-the tables of the documentation are made from them (`tools/make_reference.py`).
+`lpca.gatespec.load` reads a file by these tables; the JSON Schema for editors and the tables of the
+documentation (`tools/make_reference.py`) are made from them.
 """
 
 from __future__ import annotations
 
+import json
 from typing import get_args
 
 from lpca.base.arguments import MAX_K
@@ -17,6 +18,7 @@ from lpca.gatespec.kinds import (
     Integer,
     ListOf,
     Number,
+    Schema,
     Setting,
     Word,
 )
@@ -318,3 +320,33 @@ SPEC = Table(
         Key("gates", GATES, "what must hold, by the gate's name", REQUIRED),
     )
 )
+
+
+def json_schema() -> Schema:
+    """The tables as JSON Schema, draft 2020-12, for editors.
+
+    A schema sees values as YAML has resolved them and each by itself. So it takes what the loader
+    refuses where that is a matter of writing (`400.0` for a whole number), of a relation (a
+    condition that the gate does not run, looks that do not rise, a required gate that is not
+    there), or of the grammar of a claim beyond its words. An empty value is `null`, which it takes
+    only where the word null may stand. It refuses one thing that the loader takes: a word that
+    YAML resolves to another type (`id: true`, `label: null`), unless quoted.
+
+    Returns:
+        JSON-able values.
+
+    Example:
+        >>> json_schema()["required"]
+        ['version', 'task', 'evaluation', 'gates']
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "LPCA gate spec",
+        **SPEC.schema(),
+        "$defs": {"seeds": Seeds().definition()},
+    }
+
+
+def schema_text() -> str:
+    """The schema as the text of its file."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""What a key may hold: each kind reads a value.
+"""What a key may hold: each kind reads a value, and says itself in JSON Schema.
 
 A kind is told how messages call the value and what is known of the sections around it, by key:
 so a list of conditions can be held against those of its own gate.
@@ -15,6 +15,7 @@ from typing import Any
 from lpca.base.registry import suggestion
 from lpca.gatespec.document import Node, SpecError, as_items, as_scalar, describe, refuse
 
+Schema = dict[str, Any]
 Known = Mapping[str, Any]
 """By key: what was read before, in this section and in those around it. Beside the keys of the
 file it holds `section` and `key`, how messages call the section and the key at hand, and
@@ -28,6 +29,7 @@ RESERVED_NAMES = frozenset(
     | {"filterwarnings", "tryfirst", "trylast", "xdist_group"}
 )
 """Names that mean something else to `pytest -m` or `-k`."""
+NOT_BLANK = r"\S"
 _INTEGER = re.compile(r"[+-]?[0-9]{1,13}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _BOOLEANS = {"true": True, "false": False}
@@ -41,6 +43,10 @@ class Kind:
     def read(self, node: Node, what: str, known: Known = NOTHING) -> Any:
         """Return the node's value; SpecError, at the node, for one that is not of this kind."""
         return as_scalar(node, what, self.allowed).text
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema of the value as YAML resolves it."""
+        return {"type": ["string", "number", "boolean"], "pattern": NOT_BLANK}
 
 
 TEXT = Kind()
@@ -95,6 +101,10 @@ class Integer(Kind):
             refuse(node, what, allowed)
         return int(scalar.text)
 
+    def schema(self) -> Schema:
+        """Return its type and its ends."""
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
 
 @dataclass(frozen=True)
 class Number(Kind):
@@ -117,6 +127,11 @@ class Number(Kind):
             refuse(node, what, f"{allowed}, by {self.nearest:g} at least")
         return value
 
+    def schema(self) -> Schema:
+        """Return its type and its ends."""
+        ends = {"minimum": self.low + self.nearest, "maximum": self.high - self.nearest}
+        return {"type": "number", **ends}
+
 
 @dataclass(frozen=True)
 class Choice(Kind):
@@ -133,6 +148,13 @@ class Choice(Kind):
         """Return the word, or what it stands for."""
         word = one_of(node, what, known.get(self.among, self.choices))
         return self.means.get(word, word)
+
+    def schema(self) -> Schema:
+        """Return the words as YAML resolves them: the condition null needs no quotes."""
+        words: list[str | None] = []
+        for word in self.choices:
+            words += [word, None] if word == "null" else [word]
+        return {"enum": words}
 
 
 def one_of(node: Node, what: str, choices: Iterable[str]) -> str:
@@ -163,6 +185,11 @@ class Identifier(Kind):
         if text in RESERVED_NAMES:
             refuse(node, what, "any name that pytest does not use itself")
         return text
+
+    def schema(self) -> Schema:
+        """Return the pattern, without pytest's own names."""
+        names = {"pattern": f"^{IDENTIFIER}$", "not": {"enum": sorted(RESERVED_NAMES)}}
+        return {"type": "string", **names}
 
 
 @dataclass(frozen=True)
@@ -197,3 +224,9 @@ class ListOf(Kind):
         if len(found) < self.fewest:
             raise SpecError(node.position, self.too_few.format_map(known))
         return tuple(found)
+
+    def schema(self) -> Schema:
+        """Return the items' schema and how many there are."""
+        size = {"minItems": self.fewest} if self.fewest else {}
+        different = {"uniqueItems": True} if self.distinct else {}
+        return {"type": "array", "items": self.of.schema(), **size, **different}

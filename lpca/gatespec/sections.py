@@ -1,4 +1,4 @@
-"""Mappings: each key is declared once, and read from that."""
+"""Mappings: each key is declared once, and read, described and documented from that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from lpca.gatespec.document import Entry, Node, Section, SpecError, as_section
-from lpca.gatespec.kinds import NOTHING, Identifier, Kind, Known, one_of
+from lpca.gatespec.kinds import NOTHING, Identifier, Kind, Known, Schema, one_of
 from lpca.gatespec.model import Position
 
 
@@ -36,6 +36,16 @@ class Key:
     default: Any = None
     see: str = ""
     what: str = ""
+
+    @property
+    def stated_default(self) -> Any:
+        """The default, where the documentation and the schema name it; else None."""
+        return None if self.default in (REQUIRED, "", ()) else self.default
+
+    def schema(self) -> Schema:
+        """Return its meaning, its value and its default."""
+        given = {} if self.stated_default is None else {"default": self.default}
+        return {"description": self.says.replace("`", ""), **self.kind.schema(), **given}
 
 
 @dataclass(frozen=True)
@@ -148,9 +158,46 @@ class Table(Kind):
             for entry in rest:
                 Identifier().read(entry.key, others.names)
 
+    def schema(self) -> Schema:
+        """Return the keys' schemas, which of them are required, and what else may stand there."""
+        schema: Schema = {
+            "type": "object",
+            "properties": {key.name: key.schema() for key in self.keys},
+            "additionalProperties": False,
+        }
+        if required := [key.name for key in self.keys if key.default is REQUIRED]:
+            schema["required"] = required
+        if self.one_of:
+            schema |= {"minProperties": 1, "maxProperties": 1}
+        for others in self.others:
+            _add_others(schema, others)
+        return schema
+
 
 def _matches(others: Others, name: str) -> bool:
     return others.pattern is None or re.fullmatch(others.pattern, name) is not None
+
+
+def _add_others(schema: Schema, others: Others) -> None:
+    kind = {"description": others.says.replace("`", ""), **others.kind.schema()}
+    if others.names:
+        names = {key: rule for key, rule in Identifier().schema().items() if key != "type"}
+        schema |= {"propertyNames": names, "additionalProperties": kind}
+    elif others.pattern is None:
+        schema["additionalProperties"] = kind
+    else:
+        schema["patternProperties"] = {f"^{others.pattern}$": kind}
+    if others.most is None:
+        return
+    span = {"minProperties": others.fewest, "maxProperties": others.most}
+    if not schema["properties"]:
+        schema |= span
+        return
+    # a schema counts all keys: where the one optional key is given, one more is allowed
+    (optional,) = schema["properties"]
+    schema["if"] = {"required": [optional]}
+    schema["then"] = {"minProperties": others.fewest + 1, "maxProperties": others.most + 1}
+    schema["else"] = span
 
 
 @dataclass(frozen=True)
@@ -164,6 +211,10 @@ class Either(Kind):
         """Return what is written, read by its kind."""
         kind = self.mapping if isinstance(node, Section) else self.plain
         return kind.read(node, what, known)
+
+    def schema(self) -> Schema:
+        """Return both."""
+        return {"anyOf": [self.plain.schema(), self.mapping.schema()]}
 
 
 @dataclass(frozen=True)
@@ -182,3 +233,14 @@ class Variants(Kind):
         table = self.tables[word]
         section.check_keys(f"{what} with {self.by} {word}", (self.by, *table.names))
         return word, table.read(Section(rest, section.position), what, known)
+
+    def schema(self) -> Schema:
+        """Return one alternative per word."""
+        return {"anyOf": [self._variant(word, table) for word, table in self.tables.items()]}
+
+    def _variant(self, word: str, table: Table) -> Schema:
+        schema = table.schema()
+        rule = {"description": self.says, "const": word}
+        schema["properties"] = {self.by: rule, **schema["properties"]}
+        schema["required"] = [self.by, *schema["required"]]
+        return schema

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 
 from lpca.base.registry import suggestion
+from lpca.gatespec.claim_parser import EXAMPLES, MAX_LENGTH, WRAPPERS
 from lpca.gatespec.claims import ClaimError, parse_claim
 from lpca.gatespec.document import Items, Node, Scalar, SpecError, as_scalar, refuse
-from lpca.gatespec.kinds import NOTHING, Integer, Kind, Known
-from lpca.gatespec.model import Filter
+from lpca.gatespec.kinds import NOT_BLANK, NOTHING, Integer, Kind, Known, Schema
+from lpca.gatespec.model import CONDITIONS, Filter
 from lpca.stats.claims import Band, Claim, Difference, Gain, Rate, Ratio
 
 SEED = Integer(0)
 SEED_RANGE = r"([0-9]{1,12}) ?\.\. ?([0-9]{1,12})"
 MAX_WHERE = 200
 """Characters of a `where`."""
+_NUMBER = r"[0-9.]+(?:[eE][+-]?[0-9]+)?(?![0-9.])"
+_COMPARISONS = "<>=~≈≥≤"
 _FAILS = frozenset({"fails", "failed", "fail", "wrong", "false", "0"})
 _SUCCEEDS = frozenset({"succeeds", "succeeded", "succeed", "right", "true", "1"})
 _FILTER = re.compile(r"(?:(not)\s+)?([a-z_][a-z0-9_]*)(?:\s*(?:==?|\bis\b)?\s*([a-z0-9]+))?")
@@ -56,6 +59,18 @@ class ClaimText(Kind):
         except ClaimError as error:
             raise SpecError(scalar.at(error.offset), str(error)) from None
 
+    def schema(self) -> Schema:
+        """Return known words with a comparison: each token can end in one place only."""
+        words = "|".join(sorted((*CONDITIONS, *WRAPPERS), key=len, reverse=True))
+        symbols = rf"[{_COMPARISONS}+−*×/()-]"
+        token = rf"{_NUMBER}|(?:{words})(?![A-Za-z0-9_])|{symbols}"
+        return {
+            "type": "string",
+            "maxLength": MAX_LENGTH,
+            "pattern": rf"^(?=[\s\S]*[{_COMPARISONS}])\s*(?:(?:{token})\s*)+$",
+            "examples": list(EXAMPLES),
+        }
+
 
 class Method(Kind):
     """The method a criterion asks for, by one of its names."""
@@ -73,6 +88,10 @@ class Method(Kind):
             message = f"{name} does not decide this claim; allowed: {allowed}"
             raise SpecError(scalar.position, message)
         return name
+
+    def schema(self) -> Schema:
+        """Return those that decide claims, and any other text."""
+        return {"type": "string", "anyOf": [{"enum": list(SOUND)}, {"pattern": NOT_BLANK}]}
 
 
 class Where(Kind):
@@ -97,6 +116,10 @@ class Where(Kind):
             outcomes.append((condition, (word is None or word in _SUCCEEDS) != bool(negated)))
         return Filter(tuple(outcomes), scalar.text)
 
+    def schema(self) -> Schema:
+        """Return any text: its grammar is the loader's."""
+        return {"type": ["string", "null"], "maxLength": MAX_WHERE, "pattern": NOT_BLANK}
+
 
 class Seeds(Kind):
     """Seeds as `7`, `0..999` or a list of either."""
@@ -110,3 +133,12 @@ class Seeds(Kind):
             return ((int(span[1]), int(span[2])),)
         seed = SEED.read(node, what)
         return ((seed, seed),)
+
+    def schema(self) -> Schema:
+        """Refer to the definition: lists may hold lists."""
+        return {"$ref": "#/$defs/seeds"}
+
+    def definition(self) -> Schema:
+        """Return what `schema` refers to."""
+        written = {"type": "string", "pattern": f"^{SEED_RANGE}$"}
+        return {"anyOf": [SEED.schema(), written, {"type": "array", "items": self.schema()}]}
