@@ -1,4 +1,4 @@
-"""Content hashes: of JSON-able data, of tensors, and of files."""
+"""Content hashes of JSON-able data and of files, and what is drawn from names."""
 
 from __future__ import annotations
 
@@ -7,28 +7,12 @@ import json
 import random
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def hash_data(data: object) -> str:
     """SHA-256 of `data` as canonical JSON (sorted keys, no spaces, NaN refused with ValueError)."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def hash_tensors(named: Iterable[tuple[str, Tensor]]) -> str:
-    """SHA-256 over names, dtypes, shapes and raw bytes of tensors, in order of their names."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(named, key=lambda item: item[0]):
-        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        raw = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
-        digest.update(raw.numpy().data)
-    return digest.hexdigest()
 
 
 def hash_file(path: Path) -> str:

@@ -18,10 +18,11 @@ from lpca.base import PACKAGE
 from lpca.base.arguments import parse_codec
 from lpca.base.code_identity import code_hash_anew, symbol_of
 from lpca.base.errors import RequestError
-from lpca.base.hashing import hash_data, hash_tensors
+from lpca.base.hashing import hash_data
 from lpca.base.registry import suggestion
 from lpca.codec.base import Codec, CodecError, bits_of, seeded
 from lpca.codec.store import DEFAULT_SEED
+from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver
 
 Factory = Callable[[Receiver, int], object]

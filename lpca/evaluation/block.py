@@ -17,10 +17,11 @@ import torch
 import transformers
 
 from lpca.base.code_identity import code_hash
-from lpca.base.hashing import hash_data, hash_tensors
+from lpca.base.hashing import hash_data
 from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt, named_option
 from lpca.receivers import ReceiverError
 from lpca.receivers.forward import Reading, Slot, read_context
+from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver
 from lpca.tasks import TASKS, Episode
 from lpca.tasks.family import FreeEpisode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,7 @@ from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import run_checks
+from lpca.validity.catalogue import CHECKS, run_checks
 from lpca.validity.ledger import GateLedger, LedgerEntry
 
 MEAN_MESSAGES = 256
@@ -96,7 +96,7 @@ class Steps:
     """What a run does, step by step; each may be exchanged for another of its kind.
 
     Here a fault is planted on purpose, an error provoked, or a call counted: nothing else of a run
-    needs to be changed for it. Whatever else is exchanged, the validity checks see what came of it.
+    needs to be changed for it. Whatever is exchanged, the validity checks see what came of it.
 
     Attributes:
         conditions: by name, what gives B something else than the condition's own function does.
@@ -105,7 +105,6 @@ class Steps:
         evaluate: every episode under every condition, from the cache or computed.
         outcome_table: what is judged, of what was evaluated.
         condition_numbers: what evidence reports of a condition.
-        run_checks: the validity checks; where one fault is planted, those that must find it do.
         obtain_codec: gives the codec that is asked for, and the control.
     """
 
@@ -115,7 +114,6 @@ class Steps:
     evaluate: Callable[..., Evaluated] = evaluate
     outcome_table: Callable[[EpisodeSet, Evaluated, str], OutcomeTable] = outcome_table
     condition_numbers: Callable[..., ConditionNumbers] = condition_numbers
-    run_checks: Callable[[Audit], list[CheckResult]] = run_checks
     obtain_codec: Callable[..., Obtained] = obtain_codec
 
     def evaluated(
@@ -166,7 +164,9 @@ class Measurement:
     @property
     def faults(self) -> list[str]:
         """What the validity checks found; with any, no criterion may be read."""
-        return [f"{c.id}: {c.detail}" for c in self.checks if c.passed is False]
+        done = {check.id for check in self.checks}
+        failed = [f"{c.id}: {c.detail}" for c in self.checks if c.passed is False]
+        return failed + [f"{name}: not carried out" for name in CHECKS if name not in done]
 
 
 def measure(
@@ -181,6 +181,7 @@ def measure(
     report: Callable[[int, int], None] = lambda done, total: None,
     checking: Callable[[], None] = lambda: None,
     steps: Steps = STEPS,
+    checks: Collection[str] | None = None,
 ) -> Measurement:
     """Evaluate a gate's episodes under its conditions, then audit what was evaluated.
 
@@ -198,6 +199,7 @@ def measure(
         report: called with how many outcomes of a look are there, and of how many.
         checking: called when the audit begins.
         steps: what is done, where something else than in a sound run.
+        checks: the validity checks to carry out where that is not all; `faults` names the others.
 
     Raises:
         RunError: something keeps the gate from being measured.
@@ -244,13 +246,13 @@ def measure(
         passes=lambda count: passes(spec, name, table, count),
         run_block=steps.run_block,
     )
-    checks = tuple(steps.run_checks(audit))
+    results = tuple(run_checks(audit, checks))
     seconds = {
         "encode": encoding,
         "evaluate": measured - started - encoding,
         "check": time.monotonic() - measured,
     }
-    return Measurement(episodes, evaluated, table, numbers, checks, read, seconds)
+    return Measurement(episodes, evaluated, table, numbers, results, read, seconds)
 
 
 def _own_cache(subject: Subject, cache: Path) -> Path:

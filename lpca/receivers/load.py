@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from lpca.base.arguments import DEVICES, DTYPES, RECEIVER
 from lpca.base.errors import RequestError
-from lpca.base.hashing import hash_tensors
+from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver, freeze
 from lpca.receivers.smollm2 import read_gguf, smollm2_folder
 

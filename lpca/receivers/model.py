@@ -15,8 +15,9 @@ from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lpca.base.errors import RequestError
-from lpca.base.hashing import hash_data, hash_tensors
+from lpca.base.hashing import hash_data
 from lpca.receivers import ReceiverError, TokenRows
+from lpca.receivers.hashing import hash_tensors
 from lpca.tasks import Episode
 
 

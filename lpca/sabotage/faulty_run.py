@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -75,6 +75,7 @@ class FaultyRun:
         steps: what a measurement does; `exchange` puts others in their place.
         conditions: those that are evaluated where they are not all of the gate's: a fault that a
             check finds needs no more than the check reads.
+        checks: those that are carried out where that is not all of them.
     """
 
     receiver: Receiver
@@ -91,6 +92,7 @@ class FaultyRun:
     checkpoint: Request | None = None
     steps: Steps = STEPS
     conditions: Sequence[str] | None = None
+    checks: Collection[str] | None = None
 
     @property
     def gate(self) -> Gate:
@@ -151,15 +153,22 @@ class FaultyRun:
             gate = replace(self.gate, conditions=tuple(self.conditions or self.gate.conditions))
             spec = replace(self.spec, gates={**self.spec.gates, GATE: gate})
             measurement = measure(
-                spec, GATE, self._subject(), self.cache, self.ledger, steps=self.steps
+                spec,
+                GATE,
+                self._subject(),
+                self.cache,
+                self.ledger,
+                steps=self.steps,
+                checks=self.checks,
             )
         except RequestError as error:
             return Result("REFUSED", refused=frozenset({"checkpoint_fits"}), details=(str(error),))
-        result = judge(self.spec, GATE, measurement.table, faults=measurement.faults)
+        failed = [check for check in measurement.checks if check.passed is False]
+        faults = [check.id for check in failed] if self.checks else measurement.faults
+        result = judge(self.spec, GATE, measurement.table, faults=faults)
         required = [judge(self.spec, name, measurement.table) for name in self.gate.requires]
         self._keep(measurement.ledger, result.verdict)
         criteria = [criterion for gate in (*required, result) for criterion in gate.criteria]
-        failed = [check for check in measurement.checks if check.passed is False]
         return Result(
             verdict=str(result.verdict),
             fired=frozenset(check.id for check in failed),

@@ -12,10 +12,10 @@ import torch
 from lpca.base.hashing import (
     hash_data,
     hash_file,
-    hash_tensors,
     named_rng,
     named_seed,
 )
+from lpca.receivers.hashing import hash_tensors
 
 
 class TestData:

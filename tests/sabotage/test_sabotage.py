@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from lpca.commands.cli import main
 from lpca.sabotage.catalogue import SABOTAGES, Sabotage
 from lpca.sabotage.faulty_run import Result, SoundParts
 from lpca.sabotage.matrix import SoundRun, sound_run
-from lpca.validity.catalogue import CHECKS, run_checks
+from lpca.validity.catalogue import CHECKS
 
 PACKAGE = Path(lpca.__file__).parent
 
@@ -44,11 +43,9 @@ def brief(one: Sabotage) -> list[str] | None:
     return sorted({"p0", "p1", "normal", *needed, *ALSO_READ.get(one.name, ())})
 
 
-def decided(parts: SoundParts, one: Sabotage) -> Result:
+def decided(parts: SoundParts, one: Sabotage, checks: frozenset[str] | None = None) -> Result:
     with parts.run() as run:
-        if (conditions := brief(one)) is not None:
-            run.conditions = conditions
-            run.exchange(run_checks=partial(run_checks, names=one.caught_by))
+        run.conditions, run.checks = brief(one), checks
         one.plant(run)
         return run.decide()
 
@@ -56,9 +53,24 @@ def decided(parts: SoundParts, one: Sabotage) -> Result:
 @pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=list(SABOTAGES))
 def test_a_planted_fault_is_caught_by_what_names_it(parts: SoundParts, sabotage: Sabotage) -> None:
     """Where a check must catch it, what the check reads suffices; criteria read all of a gate."""
-    result = decided(parts, sabotage)
+    result = decided(parts, sabotage, sabotage.caught_by if brief(sabotage) else None)
     assert sabotage.is_caught(result), result
     assert result.verdict != "PASS"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sabotage", [one for one in SABOTAGES.values() if brief(one)], ids=lambda one: one.name
+)
+def test_no_other_check_accuses_a_planted_fault(parts: SoundParts, sabotage: Sabotage) -> None:
+    result = decided(parts, sabotage)
+    assert sabotage.is_caught(result), result
+
+
+def test_a_check_that_is_left_out_makes_a_gate_invalid(parts: SoundParts) -> None:
+    with parts.run() as run:
+        run.checks = ()
+        assert run.decide().verdict == "INVALID"
 
 
 def test_the_sound_run_passes(parts: SoundParts) -> None:

@@ -105,7 +105,10 @@ def _slots(audit: Audit, condition: str) -> Iterator[tuple[str, Episode, tuple[i
         given = record.given
         if _around(given) != audit.prompt(episode):
             raise CheckFailed(f"{where}: B's prompt is not that of p0")
-        yield where, episode, given.ids[given.start : given.stop]
+        slot = given.ids[given.start : given.stop]
+        if len(slot) != given.stop - given.start:
+            raise CheckFailed(f"{where}: the slot ends at {given.stop}, of {len(given.ids)} ids")
+        yield where, episode, slot
 
 
 def _around(given: ReceivedPrompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
