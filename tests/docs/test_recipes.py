@@ -82,6 +82,10 @@ def test_each_of_the_six_is_found_by_its_one_file(project):
     run(project, "-c", "\n".join(lines))
 
 
+def test_editors_know_an_added_condition(project):
+    assert '"negated"' in run(project, "-m", "lpca", "schema")
+
+
 @pytest.mark.slow
 def test_what_was_added_is_trained_measured_and_checked(project):
     assert "no findings" in run(project, "-m", "lpca", "check")
