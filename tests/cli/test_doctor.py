@@ -137,7 +137,11 @@ def test_a_version_out_of_range_is_named_with_the_range(place, monkeypatch, caps
 
 
 def test_an_extra_that_is_not_there_is_named_with_what_adds_it(place, monkeypatch, capsys):
-    monkeypatch.setattr("lpca.doctor._needs", lambda: [need("absent>=1; extra == 'more'")])
+    info = place / "other" / "lpca-1.dist-info"
+    info.mkdir(parents=True)
+    needs = "Requires-Dist: absent>=1; extra == 'more'"
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: lpca\nVersion: 1\n{needs}\n")
+    monkeypatch.syspath_prepend(str(info.parent))
     code, text = doctor(capsys)
     assert code == 0
     assert lines_with(text, "--    more ", "lacks absent")

@@ -11,7 +11,6 @@ import warm
 import yaml
 from installed import plain_environment
 
-from lpca.commands import init as scaffold
 from lpca.commands.cli import main
 from lpca.commands.init import places, project_files
 
@@ -79,16 +78,16 @@ def test_a_folder_that_cannot_be_made_is_one_line(here, capsys):
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_all_files_or_none(here, capsys, monkeypatch, error):
-    write, count = scaffold._write_new, 0
+    opened, count = Path.open, 0
 
-    def fails_at_the_sixth(*arguments):
+    def fails_at_the_sixth(path, mode="r", *arguments, **named):
         nonlocal count
-        count += 1
+        count += mode == "xb"
         if count == 6:
             raise error
-        write(*arguments)
+        return opened(path, mode, *arguments, **named)
 
-    monkeypatch.setattr(scaffold, "_write_new", fails_at_the_sixth)
+    monkeypatch.setattr(Path, "open", fails_at_the_sixth)
     (here / ".github").mkdir()
     assert main(["init"]) == (4 if isinstance(error, OSError) else 2)
     assert [one.name for one in here.rglob("*")] == [".github"]

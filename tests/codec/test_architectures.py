@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lpca.base.errors import RequestError
 from lpca.codec.architectures import CODECS, make_codec
@@ -42,6 +43,19 @@ def made(name: str, receiver: Receiver, k: int = K, seed: int = 0) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return make_codec(receiver, k, EACH[name])
+
+
+class ParametersRead(TorchFunctionMode):
+    """Where the parameters lie that torch computes with in its block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[int] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = (*args, *(kwargs or {}).values())
+        self.found |= {one.data_ptr() for one in given if type(one) is nn.Parameter}
+        return func(*args, **(kwargs or {}))
 
 
 def trained_a_little(codec: TrainableCodec, receiver: Receiver, steps: int = 3) -> TrainableCodec:
@@ -212,9 +226,10 @@ class TestMemoryTokens:
         codec = made("memory_tokens, lora", llama)
         own = {p.data_ptr() for p in llama.model.parameters()}
         assert not own & {p.data_ptr() for p in codec.state_dict().values()}
-        [reader] = codec._reader
-        adapters = {p.data_ptr() for p in codec.adapter.values()}
-        assert {p.data_ptr() for p in reader.parameters()} <= own | adapters
+        with ParametersRead() as read:
+            codec.encode(MESSAGES)
+        inner = {p.data_ptr() for p in llama.model.base_model.parameters()}
+        assert inner <= read.found <= own | {p.data_ptr() for p in codec.parameters()}
 
     def test_without_peft_it_says_what_to_install(
         self, llama: Receiver, monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ from lpca.codec.objectives.answer import answer_loss
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.training import Progress, Training
 from lpca.receivers.model import Receiver
+from lpca.tasks import Episode
 from lpca.tasks.kinds.trip import Trip
 
 SHORT = Recipe(stages=(Stage(4),), batch_size=3, warmup_steps=2, validation_every=2)
@@ -24,6 +25,12 @@ def train(receiver: Receiver, seed: int = 0, recipe: Recipe = SHORT, k: int = 2)
     return training
 
 
+def watched(training: Training) -> list[Episode]:
+    """The validation episodes on which a training is watched."""
+    size, seed = training.recipe.batch_size, training.seed
+    return list(training.task.evaluation_set("validation", "seen", size, seed))
+
+
 def same(one: TokenPooler, other: TokenPooler) -> bool:
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     return all(torch.equal(a, b) for a, b in pairs)
@@ -33,7 +40,7 @@ def same(one: TokenPooler, other: TokenPooler) -> bool:
 def slow_answer_loss(receiver: Receiver, training: Training, prefixes: Tensor) -> float:
     """One plain pass per episode: nats per token of all the answers' tokens together."""
     nats, tokens = 0.0, 0
-    for episode, prefix in zip(training._validation, prefixes, strict=True):
+    for episode, prefix in zip(watched(training), prefixes, strict=True):
         answer = receiver.option_ids(episode.right)
         before = receiver.embed(receiver.prompt_start_ids(episode.before))
         after = receiver.embed(receiver.segment_ids(episode.after) + answer)
@@ -49,7 +56,7 @@ def test_the_loss_is_that_of_its_definition(receiver: Receiver) -> None:
     training = Training(
         receiver, Trip(), partial(TokenPooler, receiver, 3), 0, replace(SHORT, batch_size=6)
     )
-    episodes = training._validation
+    episodes = watched(training)
     assert len({len(receiver.option_ids(e.right)) for e in episodes}) > 2
     assert len({len(e.before) for e in episodes}) > 2
     with torch.no_grad():
@@ -60,7 +67,7 @@ def test_the_loss_is_that_of_its_definition(receiver: Receiver) -> None:
 
 def test_the_gap_is_that_of_another_episodes_message(receiver: Receiver) -> None:
     training = train(receiver)
-    messages = [e.message for e in training._validation]
+    messages = [e.message for e in watched(training)]
     with torch.no_grad():
         right = training.codec.decode(training.codec.encode(messages))
         wrong = training.codec.decode(training.codec.encode([*messages[1:], messages[0]]))

@@ -292,7 +292,8 @@ def test_links_between_the_files_at_the_root_and_the_pages_are_whole():
             assert (ROOT / target).is_file(), (page, target)
 
 
-def test_a_subset_by_outcome_claims_what_the_page_says(capsys):
+def test_a_subset_by_outcome_claims_what_the_page_says(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     runpy.run_path(str(ROOT / "tools" / "naive_subset.py"), run_name="__main__")
     made = re.findall(r"^\| (\w+) \| (\d+) \| (\S+) \| (\[.*\]) \|$", capsys.readouterr().out, re.M)
     assert len(made) == 3

@@ -20,6 +20,7 @@ from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import CONDITIONS, Setting
 from lpca.evaluation.evaluate import evaluate
 from lpca.receivers.model import Receiver, refuse_too_long
+from lpca.tasks import split_by_hash
 from lpca.tasks.kinds.episodes import Episodes
 from lpca.tasks.kinds.trip import city_names
 from lpca.validity.audit import Audit
@@ -252,7 +253,7 @@ class TestWindow:
         named = [{**row, "group": "g0"} for row in rows]
         (folder / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in named))
         task = Episodes.from_settings({"file": "own.jsonl"}, folder)
-        split = next(s for s in ("train", "validation", "test") if task._splits[s])
+        split = split_by_hash("g0")
         if split == "train":
             return task.training_batch(0, 4, 0)
         return task.evaluation_set(split, "all", 4, 0)

@@ -16,9 +16,9 @@ import pytest
 
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.tasks import SPLITS, EpisodeSet, TaskError, split_by_hash, split_of
+from lpca.tasks import SPLITS, EpisodeSet, Split, TaskError, split_by_hash, split_of
 from lpca.tasks.kinds.episodes import Episodes
-from lpca.tasks.rows import without_lists
+from lpca.tasks.rows import Row, without_lists
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "own_episodes"
@@ -72,6 +72,24 @@ def countries() -> Episodes:
     return Episodes.from_settings({"file": "countries.jsonl"}, EXAMPLES)
 
 
+def held(task: Episodes, split: Split) -> list[Row]:
+    """The rows that are a split's by the rule: the hash of their group's name."""
+    return [row for row in task.rows if split_by_hash(row.group) == split]
+
+
+def shown(task: Episodes, split: Split) -> set[Row]:
+    """The rows that a split's episodes are made of; so many are drawn that each row is met."""
+    written = {(row.message, row.before, row.after): row for row in task.rows}
+    if split == "train":
+        episodes = list(task.training_batch(0, 30 * len(task.rows), 0))
+    elif split == "validation":
+        episodes = list(task.evaluation_set(split, "all", len(task.rows), 0))
+    else:
+        sets = [task.evaluation_set(split, "all", 30, seed) for seed in range(60)]
+        episodes = [episode for one in sets for episode in one]
+    return {written[e.message, e.before, e.after] for e in episodes}
+
+
 def assert_sound(episodes: EpisodeSet) -> None:
     assert sorted(episodes.donors) == list(range(len(episodes)))
     for index, episode in enumerate(episodes):
@@ -87,7 +105,7 @@ class TestSplits:
     def test_all_rows_of_a_group_stand_in_one_split(self, tmp_path: Path) -> None:
         rows = [{**row, "group": f"g{i % 40}"} for i, row in enumerate(free(400))]
         task = make(tmp_path, rows)
-        splits = {split: {row.group for row in task._rows(split, "all")} for split in SPLITS}
+        splits = {split: {row.group for row in shown(task, split)} for split in SPLITS}
         assert sum(map(len, splits.values())) == 40
         for one, other in combinations(SPLITS, 2):
             assert splits[one].isdisjoint(splits[other])
@@ -97,19 +115,19 @@ class TestSplits:
         assert [round(counts[split] / 5000, 1) for split in SPLITS] == [0.6, 0.1, 0.3]
 
     def test_rows_stay_where_they_are_when_the_file_grows(self, tmp_path: Path) -> None:
-        few = {row.content for row in make(tmp_path, free(200))._rows("test", "all")}
-        many = {row.content for row in make(tmp_path, free(400))._rows("test", "all")}
+        few = {row.content for row in shown(make(tmp_path, free(200)), "test")}
+        many = {row.content for row in shown(make(tmp_path, free(400)), "test")}
         assert few < many
 
     def test_questions_on_one_passage_stand_in_one_split(self) -> None:
         task = countries()
-        messages = [{row.message for row in task._rows(split, "all")} for split in SPLITS]
+        messages = [{row.message for row in shown(task, split)} for split in SPLITS]
         assert all(messages)
         assert not any(one & other for one, other in combinations(messages, 2))
 
     def test_seen_answers_are_those_of_training_rows(self) -> None:
         task = countries()
-        trained = {row.answer for row in task._rows("train", "all")}
+        trained = {row.answer for row in shown(task, "train")}
         assert all(e.right in trained for e in task.evaluation_set("test", "seen", 60, 0))
         unseen = task.evaluation_set("test", "unseen", 40, 0)
         assert not [e.right for e in unseen if e.right in trained]
@@ -156,7 +174,7 @@ class TestDonors:
 
     def test_where_none_contradicts_the_error_says_how_many(self, tmp_path: Path) -> None:
         task = make(tmp_path, yes_no(300, yes=1.0))
-        count = len(task._rows("test", "all"))
+        count = len(held(task, "test"))
         with pytest.raises(TaskError, match=f"{count} of {count} episodes cannot be contradicted"):
             task.evaluation_set("test", "all", 40, 0)
 
@@ -184,7 +202,7 @@ class TestDonors:
 
     def test_too_few_episodes_are_counted(self, tmp_path: Path) -> None:
         task = make(tmp_path, free(50))
-        count = len(task._rows("test", "all"))
+        count = len(held(task, "test"))
         with pytest.raises(
             TaskError,
             match=rf"own.jsonl: the test split holds {count} episodes .*, 400 are asked for; "
@@ -196,7 +214,7 @@ class TestDonors:
 
     def test_validation_has_as_many_as_training_watches(self, tmp_path: Path) -> None:
         task = make(tmp_path, free(60))
-        assert len(task._rows("validation", "all")) < 24
+        assert len(held(task, "validation")) < 24
         episodes = task.evaluation_set("validation", "seen", 24, 0)
         assert len(episodes) == 24
         assert all(e.message != episodes.donor(i).message for i, e in enumerate(episodes))
@@ -206,7 +224,7 @@ class TestOptions:
     @pytest.mark.parametrize("count", [2, 4, 7])
     def test_a_row_without_gets_answers_of_its_own_split(self, tmp_path: Path, count: int) -> None:
         task = make(tmp_path, free(300), options=count)
-        answers = {row.answer for row in task._rows("test", "all")}
+        answers = {row.answer for row in held(task, "test")}
         episodes = task.evaluation_set("test", "all", 60, 0)
         assert all(len(e.options) == count and answers.issuperset(e.options) for e in episodes)
         places = Counter(e.answer for e in episodes)
@@ -252,7 +270,7 @@ class TestOptions:
 class TestTraining:
     def test_batches_are_training_rows_in_fresh_orders(self) -> None:
         task = countries()
-        messages = {row.message for row in task._rows("train", "all")}
+        messages = {row.message for row in held(task, "train")}
         batches = [task.training_batch(step, 24, 0) for step in range(6)]
         assert all(messages.issuperset(e.message for e in batch) for batch in batches)
         assert len({tuple(e.message for e in batch) for batch in batches}) == 6

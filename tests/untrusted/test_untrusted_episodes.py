@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lpca.commands.cli import main
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.tasks import TaskError
+from lpca.tasks import SPLITS, TaskError, split_by_hash
 from lpca.tasks.kinds.episodes import Episodes
 from lpca.tasks.rows import FIELDS, OPTIONAL, RECEIVED_FIELDS, Row, read_rows
 
@@ -153,8 +153,8 @@ def test_a_valid_file_gives_what_was_written_and_sound_episodes(tmp_path_factory
 
 
 def drawn_or_refused(task: Episodes) -> None:
-    for split in ("train", "validation", "test"):
-        count = len(task._rows(split, "all"))
+    for split in SPLITS:
+        count = sum(split_by_hash(row.group) == split for row in task.rows)
         said = ""
         try:
             episodes = task.evaluation_set(split, "all", max(2, count), 0)

@@ -456,20 +456,21 @@ class TestReceiver:
         assert not own_run.failing()
 
 
+def count_twice(run: Run) -> None:
+    """Give the tenth episode the first one's seed."""
+    episodes = list(run.episodes)
+    episodes[9] = replace(episodes[9], seed=episodes[0].seed)
+    run.episodes = EpisodeSet(tuple(episodes), run.episodes.donors)
+
+
 class TestSplits:
     @pytest.fixture(autouse=True)
     def few_conditions(self, run: Run) -> None:
         run.conditions = FEW
 
     def test_an_episode_counted_twice(self, run: Run) -> None:
-        self._reseed(run, run.episodes.episodes[0].seed)
+        count_twice(run)
         assert run.failing() == {"splits_disjoint"}
-
-    @staticmethod
-    def _reseed(run: Run, seed: int) -> None:
-        episodes = list(run.episodes)
-        episodes[9] = replace(episodes[9], seed=seed)
-        run.episodes = EpisodeSet(tuple(episodes), run.episodes.donors)
 
 
 class TestOwnCodec:
@@ -490,7 +491,7 @@ class TestOwnCodec:
         assert "unknown" in found.detail
 
     def test_nothing_declared_does_not_excuse_an_episode_counted_twice(self, run: Run) -> None:
-        TestSplits._reseed(run, run.episodes.episodes[0].seed)
+        count_twice(run)
         assert self.splits(run, None).passed is False
 
     def test_trained_on_nothing(self, run: Run) -> None:
