@@ -76,9 +76,9 @@ def test_the_command_reads_validation_episodes_and_writes_numbers_and_picture(
 ) -> None:
     seen: list[int] = []
 
-    def spying(channel: Channel, episodes: Any, *rest: Any) -> dict[str, Any]:
+    def spying(channel: Channel, episodes: Any, *rest: Any, **named: Any) -> dict[str, Any]:
         seen.extend(episode.seed for episode in episodes)
-        return scale_sweep(channel, episodes, *rest)
+        return scale_sweep(channel, episodes, *rest, **named)
 
     monkeypatch.setattr("lpca.diagnose.sweeps.scale_sweep", spying)
     out = tmp_path / "out"

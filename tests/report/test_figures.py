@@ -411,6 +411,15 @@ def test_an_unknown_format_is_refused() -> None:
         render(Figure(), "bmp")
 
 
+def test_names_once_documented_are_where_they_were() -> None:
+    code = (
+        "import sys; from lpca.stats import Verdict; "
+        "assert not {'numpy', 'scipy', 'torch'} & set(sys.modules); "
+        "from lpca.report.figures import gate_figure, svg; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_pictures_are_loaded_only_to_be_drawn() -> None:
     code = (
         "import sys, lpca.commands.cli, lpca.pytest_plugin; assert 'matplotlib' not in sys.modules"
