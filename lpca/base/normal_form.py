@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -140,8 +141,9 @@ class Writer:
     def _write_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
         self._annotation(node.annotation)
         if self._scopes and self._scopes[-1].is_class:
-            # a field: what reads fields may read their types
-            self._write_plain(node)
+            # a field: what reads fields may read their types, which are the same in quotes
+            self._write_plain(node, ("annotation",))
+            self._write(_unquoted(node.annotation))
         elif node.value is not None:
             self._write_plain(ast.Assign([node.target], node.value))
 
@@ -225,8 +227,10 @@ class Writer:
         found, rest = self._chain(node.func)
         first = found[0].dotted if found and isinstance(found[0], Outside) else None
         name = first if first and not rest else ".".join(dotted(node.func))
-        if name == "typing.cast" and node.args:
-            self._annotation(node.args[0])
+        types = node.args[:1] if first == "typing.cast" and len(found) == 1 else []
+        if types and not isinstance(types[0], ast.Starred):
+            self._annotation(types[0])
+            node = ast.Call(node.func, node.args[1:], node.keywords)
         if name in _IMPORTERS and node.args and (module := text_of(node.args[0])):
             self._refer(self.sources.follow(Symbol(module, WHOLE)))
         self._write_plain(node)
@@ -253,7 +257,13 @@ class Writer:
             if argument.annotation is not None:
                 self._annotation(argument.annotation)
         self._enter(body, is_class=False, arguments=[argument.arg for argument in every])
-        self._write_plain(arguments, ("defaults", "kw_defaults"))
+        rest = (arguments.vararg, arguments.kwarg)
+        self._write_plain(arguments, ("defaults", "kw_defaults", "vararg", "kwarg"))
+        for argument in rest:
+            # nobody outside can say its name
+            self._say("rest" if argument else "none")
+            if argument:
+                self._bind(argument.arg)
         self._write(list(body))
         self._scopes.pop()
 
@@ -339,13 +349,32 @@ class Writer:
 
     def _annotation(self, node: ast.AST) -> None:
         """Follow what an annotation names, in quotes or not, without writing it."""
-        text = text_of(node)
-        if text is not None:
-            with suppress(SyntaxError, ValueError, RecursionError):
-                self._annotation(ast.parse(text.strip(), mode="eval").body)
-        elif dotted(node):
+        self._names_in(_unquoted(node))
+
+    def _names_in(self, node: ast.AST) -> None:
+        if dotted(node):
             self.unit.annotated += [one for one in self._chain(node)[0] if isinstance(one, Symbol)]
-        elif not (isinstance(node, ast.Subscript) and dotted(node.value)[-1:] == ("Literal",)):
-            # the strings of a Literal are values
+        else:
             for part in ast.iter_child_nodes(node):
-                self._annotation(part)
+                self._names_in(part)
+
+
+class _Unquoted(ast.NodeTransformer):
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        with suppress(SyntaxError, ValueError, RecursionError):
+            text = text_of(node)
+            if text is not None:
+                return _unquoted(ast.parse(text.strip(), mode="eval").body)
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        # the strings of a Literal are values
+        return node if dotted(node.value)[-1:] == ("Literal",) else self.generic_visit(node)
+
+
+def _unquoted(annotation: ast.AST) -> ast.AST:
+    """Return an annotation in quotes, or with parts in quotes, as what it says."""
+    if not any(text_of(node) is not None for node in ast.walk(annotation)):
+        return annotation
+    unquoted: ast.AST = _Unquoted().visit(copy.deepcopy(annotation))
+    return unquoted

@@ -248,6 +248,27 @@ def test_each_of_these_differs(hashed: Hashed, before: str, after: str) -> None:
     assert hashed(before) != hashed(after)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("def root(*args): return args", "def root(*values): return values"),
+        ("def root(**kw): return kw", "def root(**more): return more"),
+        ("root = lambda *a, **b: (a, b)", "root = lambda *c, **d: (c, d)"),
+        (
+            "class A:\n n: 'A | None' = None\ndef root(): return A()",
+            "class B:\n n: 'B | None' = None\ndef root(): return B()",
+        ),
+        ("class A: pass\nclass root:\n n: A = 1", "class A: pass\nclass root:\n n: 'A' = 1"),
+        (
+            "from typing import cast\ndef root(x): return cast(int, x)",
+            "from typing import cast\ndef root(x): return cast('float', x)",
+        ),
+    ],
+)
+def test_each_of_these_is_the_same(hashed: Hashed, before: str, after: str) -> None:
+    assert hashed(before) == hashed(after)
+
+
 def test_a_module_as_a_value_counts_whole(hashed: Hashed) -> None:
     main = "import made_helpers\ndef root(): return vars(made_helpers)"
     assert hashed(main) != hashed(main, HELPERS.replace('"shown"', '"hidden"'))
