@@ -6,25 +6,37 @@ hashed is a normal form in which these change nothing: where a definition stands
 called, how it is imported, names of local variables and methods, docstrings, comments, layout,
 and annotations, but for those of a class's fields.
 
-Why equal forms mean equal behaviour: definitions, variables of a scope and methods are written as
-numbers, in the order in which the same walk meets them. Equal forms therefore pair the names of
-one with the names of the other, one to one, in every place where they stand; all else is written
-as it is. Only names that nothing outside can know are numbered. Literal stay parameters (a mapping
-may be unpacked into them), fields and stored attributes (`asdict`, `state_dict`), special methods,
-methods of classes that derive from a library's, names that stand in a string (`getattr`) or are
-also a library's, and those that built-in types have.
+Definitions, variables of a scope and methods are written as numbers, in the order in which the
+same walk meets them; all else is written as it is. Literal stay parameters but for `*args` and
+`**kw` (a mapping may be unpacked into them), fields and stored attributes (`asdict`,
+`state_dict`), special methods, all methods of a user's classes (lpca reads them by name), methods
+of classes that derive from a library's, names that stand in a string (`getattr`) or are also a
+library's, and those that built-in types have.
 
-Known limits. What code reads of itself only when it runs is not followed, so a change of it can
-leave an identity as it was:
+Known limits. Reading does not show all that running does: equal hashes are strong evidence of
+equal behaviour, no proof. A change of these can leave an identity as it was:
 
-- a module imported by `import_module` under a name that is composed at run time;
-- an attribute that `getattr` reads under a composed name;
-- `__name__`, or a definition's own name, used as data: names are written as numbers;
-- a statement at module level that is there for its effect but assigns, as `_ = effect()`: nobody
-  uses what it assigns.
+- modules imported by `import_module` but under a literal, absolute name given in the call itself:
+  a name from a table, a constant or a keyword, a relative or a composed one is not followed;
+- what the `__init__` of a package does to the modules in it, and modules that are imported only
+  for their effect, where no name of theirs is used (of a whole module those that it imports by
+  name count, not those that these import);
+- entries that definitions make of themselves elsewhere: by a decorator that fills a table of one's
+  own, in `__init_subclass__`, by `register` from another top-level module than the table's;
+- at a registration what is behind the name of a keyword's value, and the order of registrations;
+- a call `library.register(entry)` at module level, of which nothing else is used;
+- statements at module level that assign and have an effect, as `_ = effect()`, where what they
+  assign is not used; and where a statement stands among others that bind other names;
+- where in a function an import stands, and which of several of one name it uses;
+- names used as data: `__name__`, `__module__`, `locals()`, `dir()`, `globals()["f"]`, code in a
+  string, an attribute that `getattr` reads under a composed name; names of modules in strings;
+- `__doc__` and `__annotations__` that are read, but for the annotations of fields;
+- what stands under a condition called `TYPE_CHECKING` that is not typing's;
+- what is read from files that are no Python, and all of libraries and of Python itself.
 
-The other way round, an annotation that names a new class changes an identity, although nothing
-else is computed: what an annotation names is followed, for it cannot be seen whether it is read.
+The other way round, some changes that compute nothing else change an identity: a class that an
+annotation newly names (it cannot be seen whether it is read), a change of what a later binding of
+the same name hides, and another order of a module's statements where all of the module counts.
 """
 
 from __future__ import annotations
@@ -34,7 +46,7 @@ import builtins
 import hashlib
 import inspect
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
@@ -48,8 +60,6 @@ from lpca.base.source_code import (
     Module,
     Sources,
     Symbol,
-    dotted,
-    text_of,
 )
 
 _KNOWN = frozenset(
@@ -221,30 +231,19 @@ class _Walk:
         named = module.bound.get(symbol.name, [])
         for statement in module.effects if symbol.name == EFFECTS else named:
             self._add(symbol, module, statement)
-        kind = self._kind(module, named)
+        kind = self.sources.registry_kind(symbol)
         if kind is not None:
             self._enter_registry(symbol, kind)
         else:
             # what is entered elsewhere in a table or a dispatcher that is no registry
             for place, one in self.sources.registrations(symbol):
-                self._add_entry(symbol, place, one.entry)
+                entry = one.entry if isinstance(one.entry, DEFINITIONS) else one.statement
+                self._add_entry(symbol, place, entry or one.entry)
         self._effects_of(module)
 
     def _effects_of(self, module: Module | None) -> None:
         if module and module.effects:
             self._number(Symbol(module.name, EFFECTS))
-
-    def _kind(self, module: Module, statements: Sequence[ast.stmt]) -> str | None:
-        """The kind of the registry that a name is; None where it is none."""
-        value = getattr(statements[0], "value", None) if len(statements) == 1 else None
-        if not isinstance(value, ast.Call) or not value.args:
-            return None
-        chain = dotted(value.func)
-        targets = self.sources.resolve(module.name, chain[0]) if chain else ()
-        is_registry = any(
-            isinstance(target, Symbol) and target.name == "Registry" for target in targets
-        )
-        return text_of(value.args[0]) if is_registry else None
 
     def _enter_registry(self, symbol: Symbol, kind: str) -> None:
         found = self.sources.registrations(symbol)
@@ -279,6 +278,11 @@ class _Walk:
             if isinstance(token, Symbol):
                 self._number(token)
         self._tokens += unit.tokens
+        for token in dict.fromkeys(one for one in unit.tokens if isinstance(one, Symbol)):
+            places = module.bound.get(token.name, []) if token.module == module.name else []
+            if len(places) > 1:
+                # what it reads depends on which of them stand before it
+                self._tokens.append(str([_place(one) < _place(statement) for one in places]))
         self._annotated.extend(unit.annotated)
 
     def _members(self) -> set[str]:
@@ -296,9 +300,15 @@ class _Walk:
 
         methods, literal = set[str](), set(_KNOWN)
         for symbol, units in self._units.items():
+            # this package may read any name of an object that a user's module hands to it
+            is_users = symbol.module.partition(".")[0] != PACKAGE.name
             for unit in units:
                 methods |= unit.methods
                 literal |= unit.literal
-                if reaches_out(symbol):
+                if is_users or reaches_out(symbol):
                     literal |= unit.methods
         return {name for name in methods - literal if not name.startswith("__")}
+
+
+def _place(node: ast.stmt | ast.expr) -> tuple[int, int]:
+    return node.lineno, node.col_offset

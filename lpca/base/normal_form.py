@@ -150,6 +150,15 @@ class Writer:
     def _write_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:  # noqa: N802
         self._say(type(node).__name__)
         self._decorators(node.decorator_list)
+        if any(registration(one, one) and not self._is_entry(one) for one in node.decorator_list):
+            # a dispatcher may read for which types it is
+            self._write(
+                [
+                    _unquoted(one.annotation)
+                    for one in [*node.args.posonlyargs, *node.args.args]
+                    if one.annotation
+                ]
+            )
         self._bind(node.name)
         if self._scopes and self._scopes[-1].is_class:
             self.unit.methods.add(node.name)
@@ -257,13 +266,12 @@ class Writer:
             if argument.annotation is not None:
                 self._annotation(argument.annotation)
         self._enter(body, is_class=False, arguments=[argument.arg for argument in every])
-        rest = (arguments.vararg, arguments.kwarg)
         self._write_plain(arguments, ("defaults", "kw_defaults", "vararg", "kwarg"))
-        for argument in rest:
+        for rest in (arguments.vararg, arguments.kwarg):
             # nobody outside can say its name
-            self._say("rest" if argument else "none")
-            if argument:
-                self._bind(argument.arg)
+            self._say("rest" if rest else "none")
+            if rest:
+                self._bind(rest.arg)
         self._write(list(body))
         self._scopes.pop()
 
@@ -337,8 +345,17 @@ class Writer:
 
     def _decorators(self, decorators: Sequence[ast.expr]) -> None:
         """A registration is left out: which names it has is the registry's affair."""
-        at_top = not self._scopes
-        self._write([one for one in decorators if not (at_top and registration(one, one))])
+        self._write([one for one in decorators if not self._is_entry(one)])
+
+    def _is_entry(self, decorator: ast.expr) -> bool:
+        entered = registration(decorator, decorator)
+        if entered is None or self._scopes:
+            return False
+        found, rest = self.sources.along(
+            self._lookup(entered.registry[0]) or (), entered.registry[1:]
+        )
+        kinds = [self.sources.registry_kind(one) for one in found]
+        return not rest and bool(kinds) and None not in kinds
 
     def _base(self, base: ast.expr) -> None:
         found, rest = self._chain(base.value if isinstance(base, ast.Subscript) else base)

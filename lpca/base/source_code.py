@@ -54,13 +54,14 @@ Imports = dict[str, list[Symbol]]
 class Registered:
     """A statement that enters something in a registry, under names where they are literal.
 
-    `about` is what is said of it there, in keywords.
+    `about` is what is said of it there, in keywords; `statement` is all of it.
     """
 
     registry: tuple[str, ...]
     names: tuple[str, ...] | None
     about: str
     entry: ast.stmt | ast.expr
+    statement: ast.stmt | None = None
 
 
 @dataclass(eq=False)
@@ -73,6 +74,8 @@ class Module:
     bound: dict[str, list[ast.stmt]] = field(default_factory=dict)
     imported: Imports = field(default_factory=dict)
     """What `*` imports stands under `*`."""
+    bindings: list[tuple[str, Symbol]] = field(default_factory=list)
+    """What is bound, by import or otherwise, in the order of the statements."""
     effects: list[ast.stmt] = field(default_factory=list)
     registered: list[Registered] = field(default_factory=list)
 
@@ -91,7 +94,17 @@ class Module:
         """What other modules can see of its names, without what they are."""
         entered = [(one.registry, one.names) for one in self.registered]
         sizes = {name: len(places) for name, places in self.bound.items()}
-        return sizes, self.imported, len(self.effects) > 0, entered
+        registries = [(name, self.maker(name)) for name in self.bound]
+        kinds = [(name, kind) for name, (chain, kind) in registries if chain[-1:] == ("Registry",)]
+        return sizes, kinds, self.bindings, len(self.effects) > 0, entered
+
+    def maker(self, name: str) -> tuple[tuple[str, ...], str | None]:
+        """What is called to make a name's only value, in dotted names, and the text it is given."""
+        statements = self.bound.get(name, [])
+        value = getattr(statements[0], "value", None) if len(statements) == 1 else None
+        if not isinstance(value, ast.Call) or not value.args:
+            return (), None
+        return dotted(value.func), text_of(value.args[0])
 
     @cached_property
     def lazy(self) -> list[tuple[str | None, str | None]]:
@@ -129,14 +142,14 @@ class Module:
         nodes = list(own_nodes([statement]))
         for name, what in self.imports_of(nodes).items():
             self.imported.setdefault(name, []).extend(what)
+            self.bindings += [(name, one) for one in what]
         if isinstance(statement, ast.Import | ast.ImportFrom) or is_text(statement):
             return
         for name in dict.fromkeys(bound_names(nodes)):
             self.bound.setdefault(name, []).append(statement)
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement]
-        binds = (*DEFINITIONS, ast.AnnAssign, ast.Name, ast.Tuple)
+            self.bindings.append((name, Symbol(self.name, name)))
         only_types = isinstance(statement, ast.If) and is_type_checking(statement.test)
-        if not only_types and not all(isinstance(target, binds) for target in targets):
+        if not only_types and not _only_binds(statement):
             self.effects.append(statement)
             # registered in a loop: under names that are computed
             calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
@@ -236,20 +249,33 @@ class Sources:
                         found.setdefault(target, []).append((module, one))
         return self._registered[top].get(registry, [])
 
+    def registry_kind(self, what: Target) -> str | None:
+        """Return the kind of the registry that a name is; None where it is none."""
+        module = self.module(what.module) if isinstance(what, Symbol) else None
+        if module is None or not isinstance(what, Symbol):
+            return None
+        chain, kind = module.maker(what.name)
+        targets = self.along(self.resolve(module.name, chain[0]), chain[1:])[0] if chain else ()
+        is_registry = [
+            isinstance(one, Symbol)
+            and (one.module.partition(".")[0], one.name) == (OWN, "Registry")
+            for one in targets
+        ]
+        return kind if is_registry and all(is_registry) else None
+
     def _resolve(self, module: str, name: str) -> Iterator[Target]:
         found = self.module(module)
         if found is None:
             return
-        if name in found.bound:
-            yield Symbol(module, name)
-        for what in found.imported.get(name, ()):
-            yield from self.follow(what)
+        own = Symbol(module, name)
+        # which of several holds may depend on what is seen only when it runs: all count, in order
+        for bound, what in found.bindings:
+            if bound == name:
+                yield from (own,) if what == own else self.follow(what)
+            elif bound == "*":
+                yield from self.resolve(what.module, name)
         if name in found.bound or name in found.imported:
             return
-        for star in found.imported.get("*", ()):
-            if targets := self.resolve(star.module, name):
-                yield from targets
-                return
         if found.is_package and self.module(f"{module}.{name}"):
             yield Symbol(f"{module}.{name}", WHOLE)
         for key, lazy in found.lazy:
@@ -279,6 +305,17 @@ def bound_names(nodes: Iterable[ast.AST]) -> Iterator[str]:
             yield node.id
         elif type(node) in BINDING and (name := getattr(node, BINDING[type(node)])):
             yield name
+
+
+def _only_binds(node: ast.AST) -> bool:
+    """Whether a statement, or what it assigns to, binds names and does nothing else."""
+    if isinstance(node, ast.Assign):
+        return all(map(_only_binds, node.targets))
+    if isinstance(node, ast.AnnAssign | ast.Starred):
+        return _only_binds(node.target if isinstance(node, ast.AnnAssign) else node.value)
+    if isinstance(node, ast.Tuple | ast.List):
+        return all(map(_only_binds, node.elts))
+    return isinstance(node, (*DEFINITIONS, ast.Name))
 
 
 def is_text(statement: object) -> bool:
@@ -328,7 +365,7 @@ def _entered(statement: ast.stmt) -> list[Registered]:
     if not isinstance(call, ast.Call) or len(call.args) != 1:
         return []
     entered = registration(call.func, call.args[0])
-    return [entered] if entered else []
+    return [replace(entered, statement=statement)] if entered else []
 
 
 def _place(name: str) -> tuple[Path, bool] | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lpca.base.code_identity import Closures, code_hash, reading
-from lpca.base.source_code import EFFECTS, WHOLE, Symbol
+from lpca.base.source_code import EFFECTS, WHOLE, Sources, Symbol
 
 MAIN = '''"""Doc."""
 
@@ -63,6 +63,11 @@ class Shown:
     def text(self):
         return "shown"
 '''
+DECORATED = (
+    "class P:\n def register(self, s): return lambda f: lambda x: f(x) * s\n"
+    "p = P()\n@p.register(2)\ndef g(x): return x\ndef root(x): return g(x)"
+)
+OWN_REGISTRY = DECORATED.replace("P", "Registry").replace("Registry()", "Registry('x')")
 Hashed = Callable[..., str]
 
 
@@ -157,10 +162,21 @@ def test_what_is_used_of_another_module_matters(hashed: Hashed, old: str, new: s
 @pytest.mark.parametrize(
     ("old", "new"), [("items", "parts"), ("width", "size"), ("doubled", "twice")]
 )
-def test_methods_and_functions_may_be_renamed(hashed: Hashed, old: str, new: str) -> None:
+def test_methods_and_functions_may_be_renamed(old: str, new: str) -> None:
+    def hash_of(main: str, helpers: str) -> str:
+        main = main.replace("made_helpers", "lpca.made_helpers")
+        sources = Sources({"lpca.made_main": main, "lpca.made_helpers": helpers})
+        return Closures(sources).hash([Symbol("lpca.made_main", "root")])
+
     # a dict has `items` of its own: whose method is meant cannot be seen, so the name counts
-    renamed = hashed(MAIN.replace(old, new), HELPERS.replace(old, new))
-    assert (renamed == hashed()) == (old != "items")
+    renamed = hash_of(MAIN.replace(old, new), HELPERS.replace(old, new))
+    assert (renamed == hash_of(MAIN, HELPERS)) == (old != "items")
+
+
+def test_a_users_functions_may_be_renamed_her_methods_are_read_by_name(hashed: Hashed) -> None:
+    for old, new in (("doubled", "twice"), ("width", "size")):
+        renamed = hashed(MAIN.replace(old, new), HELPERS.replace(old, new))
+        assert (renamed == hashed()) == (old == "doubled")
 
 
 def test_a_definition_may_move(hashed: Hashed) -> None:
@@ -242,6 +258,35 @@ def test_a_definition_may_move(hashed: Hashed) -> None:
             "import made_helpers\ndef root(): return vars(made_helpers)",
             "def root(): return vars(1)",
         ),
+        # decorators, and what a dispatcher is told, of what is no registry
+        (DECORATED, DECORATED.replace("register(2)", "register(3)")),
+        (OWN_REGISTRY, OWN_REGISTRY.replace("register(2)", "register(3)")),
+        # what binds a name and does more
+        (
+            "T = {}\nT['a'], DIM = 3, 8\ndef root(): return T",
+            "T = {}\nT['a'], DIM = 4, 8\ndef root(): return T",
+        ),
+        (
+            "T = {}\nT['x']: int = 6\ndef root(): return T",
+            "T = {}\nT['x']: int = 7\ndef root(): return T",
+        ),
+        (
+            "class A: x = 1\n(A.x, *Y) = 2, 3\ndef root(): return A.x",
+            "class A: x = 1\n(A.x, *Y) = 4, 3\ndef root(): return A.x",
+        ),
+        # in which order a name is bound and read
+        ("A = 1\nB = A\nA = 2\ndef root(): return B", "A = 1\nA = 2\nB = A\ndef root(): return B"),
+        (
+            "from made_helpers import doubled\ndef doubled(x): return 0\nroot = doubled",
+            "def doubled(x): return 0\nfrom made_helpers import doubled\nroot = doubled",
+        ),
+        # a property that is read of an object handed over
+        (
+            "class A:\n @property\n def bits(self): return 8\n"
+            " @property\n def spare(self): return 9\nclass C(A): pass\ndef root(): return C()",
+            "class A:\n @property\n def spare(self): return 8\n"
+            " @property\n def bits(self): return 9\nclass C(A): pass\ndef root(): return C()",
+        ),
     ],
 )
 def test_each_of_these_differs(hashed: Hashed, before: str, after: str) -> None:
@@ -267,6 +312,31 @@ def test_each_of_these_differs(hashed: Hashed, before: str, after: str) -> None:
 )
 def test_each_of_these_is_the_same(hashed: Hashed, before: str, after: str) -> None:
     assert hashed(before) == hashed(after)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "@root.register\ndef _(x: int): return 2",
+        "@root.register(int)\ndef _(x): return 2",
+        "root.register(int)(lambda x: 2)",
+    ],
+)
+def test_for_which_type_a_dispatcher_is_told_counts(hashed: Hashed, told: str) -> None:
+    start = "from functools import singledispatch\n@singledispatch\ndef root(x): return 1\n"
+    assert hashed(start + told) != hashed(start + told.replace("int", "str"))
+
+
+@pytest.mark.parametrize("start", ["from made_helpers import *", "f = 1"])
+def test_the_last_star_counts(hashed: Hashed, start: str) -> None:
+    star, end = "from made_more import *", "def root(): return f()"
+
+    def of(value: int, *lines: str) -> str:
+        more = f"def f(): return {value}"
+        return hashed("\n".join(lines), "def f(): return 1", made_more=more)
+
+    assert of(2, start, star, end) != of(3, start, star, end)
+    assert of(2, start, star, end) != of(2, star, start, end)
 
 
 def test_a_module_as_a_value_counts_whole(hashed: Hashed) -> None:
