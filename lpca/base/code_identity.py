@@ -27,7 +27,8 @@ equal behaviour, no proof. A change of these can leave an identity as it was:
 - a call `library.register(entry)` at module level, of which nothing else is used;
 - statements at module level that assign and have an effect, as `_ = effect()`, where what they
   assign is not used; and where a statement stands among others that bind other names;
-- where in a function an import stands, and which of several of one name it uses;
+- where in a function an import stands, and which of several of one name it uses; which name
+  a `:=` in a lambda inside a comprehension binds;
 - names used as data: `__name__`, `__module__`, `locals()`, `dir()`, `globals()["f"]`, code in a
   string, an attribute that `getattr` reads under a composed name; names of modules in strings;
 - `__doc__` and `__annotations__` that are read, but for the annotations of fields;
