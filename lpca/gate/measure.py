@@ -162,11 +162,16 @@ class Measurement:
         return self.evaluated.outcomes
 
     @property
+    def failed_checks(self) -> list[CheckResult]:
+        """The validity checks that found something, in their order."""
+        return [check for check in self.checks if check.passed is False]
+
+    @property
     def faults(self) -> list[str]:
         """What the validity checks found; with any, no criterion may be read."""
         done = {check.id for check in self.checks}
-        failed = [f"{c.id}: {c.detail}" for c in self.checks if c.passed is False]
-        return failed + [f"{name}: not carried out" for name in CHECKS if name not in done]
+        found = [f"{check.id}: {check.detail}" for check in self.failed_checks]
+        return found + [f"{name}: not carried out" for name in CHECKS if name not in done]
 
 
 def measure(

@@ -163,7 +163,7 @@ class FaultyRun:
             )
         except RequestError as error:
             return Result("REFUSED", refused=frozenset({"checkpoint_fits"}), details=(str(error),))
-        failed = [check for check in measurement.checks if check.passed is False]
+        failed = measurement.failed_checks
         faults = [check.id for check in failed] if self.checks else measurement.faults
         result = judge(self.spec, GATE, measurement.table, faults=faults)
         required = [judge(self.spec, name, measurement.table) for name in self.gate.requires]
