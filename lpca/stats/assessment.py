@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lpca.stats.claims import Claim, Difference, Gain, Rate, Ratio, decidable
-from lpca.stats.gain import ValueCounts, gain_counts, gain_interval, gain_test
-from lpca.stats.proportions import rate_test, ratio_score, ratio_test, tango, tango_test, wilson
+from lpca.stats.gain import ValueCounts, gain_counts, gain_interval, gain_z
+from lpca.stats.normal import OneSided, one_sided_p
+from lpca.stats.proportions import rate_z, ratio_score, ratio_z, tango, tango_z, wilson
 from lpca.stats.tables import Interval, PairedTable, Proportion
+
+if TYPE_CHECKING:
+    from lpca.stats.clusters import Clusters
 
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90
@@ -19,11 +23,27 @@ Sample = Proportion | PairedTable | ValueCounts
 
 
 @dataclass(frozen=True)
+class Grouping:
+    """What groups of episodes come to, for one claim.
+
+    `icc` is the correlation of its values within groups and `design_effect` how much larger their
+    variance is than that of as many independent episodes, both at the estimate, where they
+    describe the data. `at_margin` is the design effect under the hypothesis, which decides.
+    """
+
+    groups: int
+    icc: float
+    design_effect: float
+    at_margin: float
+
+
+@dataclass(frozen=True)
 class Assessment:
     """What the data say about one claim `region.low < parameter < region.high`.
 
     `interval` has confidence 1 - 2 alpha. `p_pass` is the p-value for the claim, `p_fail` that
-    for its opposite, each one-sided at `alpha`; `method` names interval and tests.
+    for its opposite, each one-sided at `alpha`; `method` names interval and tests. `grouping` is
+    None where each episode is a group of its own.
     """
 
     estimate: float
@@ -33,6 +53,7 @@ class Assessment:
     p_fail: float
     alpha: float
     method: str
+    grouping: Grouping | None = None
 
     @property
     def holds(self) -> bool:
@@ -53,6 +74,7 @@ def assess(
     outcomes: Mapping[str, Sequence[int]],
     confidence: float = CONFIDENCE,
     equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
+    clusters: Clusters | None = None,
 ) -> Assessment:
     """Assess one claim from outcomes by condition, element i the same episode in all.
 
@@ -61,6 +83,8 @@ def assess(
         outcomes: by condition one outcome per episode, 0 or 1.
         confidence: two-sided level of the interval of a one-sided claim.
         equivalence_confidence: that of a claim with two bounds (Equivalence, Band).
+        clusters: which episodes are no independent evidence (`lpca.stats.clusters`); with none, or
+            with groups of one, the tests of independent episodes decide.
 
     Returns:
         Estimate, interval and the two p-values.
@@ -77,7 +101,13 @@ def assess(
         >>> round(seen.estimate, 2), seen.holds
         (0.56, True)
     """
-    return assess_counts(claim, sample_of(claim, outcomes), confidence, equivalence_confidence)
+    sample = sample_of(claim, outcomes)
+    if clusters is None or clusters.are_single:
+        return assess_counts(claim, sample, confidence, equivalence_confidence)
+    from lpca.stats.grouped import over_groups
+
+    reading = over_groups(decidable(claim), sample, outcomes, clusters)
+    return _assessed(claim, reading, confidence, equivalence_confidence)
 
 
 def sample_of(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> Sample:
@@ -118,38 +148,81 @@ def assess_counts(
         >>> seen.method, seen.holds
         ('two one-sided Tango score', True)
     """
-    method, region = _METHODS[decidable(claim).method], claim.region
+    return _assessed(
+        claim, independent(decidable(claim), sample), confidence, equivalence_confidence
+    )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One parameter read from data: its estimate, its tests at any bound and its interval.
+
+    `test` takes a bound and a side and gives the one-sided p-value, `interval` takes a confidence,
+    `grouping` the bounds of the claim.
+    """
+
+    method: str
+    estimate: float
+    test: Callable[[float, OneSided], float]
+    interval: Callable[[float], Interval]
+    grouping: Callable[[Sequence[float]], Grouping | None] = lambda _: None
+
+
+def independent(claim: Claim, sample: Sample) -> Reading:
+    """Read a claim's parameter from counts of independent episodes.
+
+    Raises:
+        TypeError: a claim that no sound method decides.
+    """
+    method = METHODS[decidable(claim).method]
+    return Reading(
+        method.name,
+        method.estimate(sample),
+        lambda bound, side: one_sided_p(method.z(sample, bound), side),
+        lambda level: method.interval(sample, level),
+    )
+
+
+def _assessed(
+    claim: Claim, reading: Reading, confidence: float, equivalence_confidence: float
+) -> Assessment:
+    region = claim.region
     # an empty region would be contradicted by every sample: a FAIL that says nothing
     if not region.low < region.high:
         raise ValueError(f"margins need low < high, got {region.low} and {region.high}")
     level = equivalence_confidence if claim.is_two_sided else confidence
     inside, outside = [], []
     if region.low > -math.inf:
-        inside.append(method.test(sample, region.low, "greater"))
-        outside.append(method.test(sample, region.low, "less"))
+        inside.append(reading.test(region.low, "greater"))
+        outside.append(reading.test(region.low, "less"))
     if region.high < math.inf:
-        inside.append(method.test(sample, region.high, "less"))
-        outside.append(method.test(sample, region.high, "greater"))
+        inside.append(reading.test(region.high, "less"))
+        outside.append(reading.test(region.high, "greater"))
+    name = reading.method
     return Assessment(
-        estimate=method.estimate(sample),
-        interval=method.interval(sample, level),
+        estimate=reading.estimate,
+        interval=reading.interval(level),
         region=region,
         # all of two one-sided tests must reject; either alone contradicts
         p_pass=max(inside),
         p_fail=min(outside),
         alpha=(1.0 - level) / 2.0,
-        method=f"two one-sided {method.name}" if claim.is_two_sided else method.name,
+        method=f"two one-sided {name}" if claim.is_two_sided else name,
+        grouping=reading.grouping(claim.margins),
     )
 
 
 @dataclass(frozen=True)
-class _Method:
-    """How one parameter is estimated, held within an interval and tested against a bound."""
+class Method:
+    """How one parameter is estimated, held within an interval and scored against a bound.
+
+    `z` is the score of independent episodes, positive above the bound.
+    """
 
     name: str
     estimate: Callable[[Any], float]
     interval: Callable[[Any, float], Interval]
-    test: Callable[..., float]
+    z: Callable[[Any, float], float]
 
 
 def _observed_ratio(table: PairedTable) -> float:
@@ -158,14 +231,14 @@ def _observed_ratio(table: PairedTable) -> float:
     return math.inf if table.first else math.nan
 
 
-_METHODS = {
-    Rate.method: _Method(
+METHODS = {
+    Rate.method: Method(
         "Wilson score",
         lambda seen: seen.successes / seen.n,
         lambda seen, level: wilson(seen.successes, seen.n, level),
-        lambda seen, bound, side: rate_test(seen.successes, seen.n, bound, side),
+        lambda seen, bound: rate_z(seen.successes, seen.n, bound),
     ),
-    Difference.method: _Method("Tango score", lambda table: table.difference, tango, tango_test),
-    Ratio.method: _Method("Nam-Blackwelder score", _observed_ratio, ratio_score, ratio_test),
-    Gain.method: _Method("multinomial score", lambda sample: sample.mean, gain_interval, gain_test),
+    Difference.method: Method("Tango score", lambda table: table.difference, tango, tango_z),
+    Ratio.method: Method("Nam-Blackwelder score", _observed_ratio, ratio_score, ratio_z),
+    Gain.method: Method("multinomial score", lambda sample: sample.mean, gain_interval, gain_z),
 }

@@ -156,12 +156,17 @@ def gain_test(sample: ValueCounts, margin: float = 0.0, alternative: OneSided = 
     Raises:
         ValueError: a margin outside the range of values, or another alternative.
     """
+    return one_sided_p(gain_z(sample, margin), alternative)
+
+
+def gain_z(sample: ValueCounts, margin: float) -> float:
+    """The score of `gain_test`, positive above the margin; errors as there."""
     if not min(sample.values) <= margin <= max(sample.values):
         raise ValueError(f"margin must lie within the range of values, got {margin}")
     excess = _excess(sample, margin)
     if excess >= 0.0:
-        return one_sided_p(_score(sample, margin, excess), alternative)
-    return one_sided_p(-_score(sample.negated, -margin, -excess), alternative)
+        return _score(sample, margin, excess)
+    return -_score(sample.negated, -margin, -excess)
 
 
 def _score(sample: ValueCounts, mean: float, excess: float) -> float:

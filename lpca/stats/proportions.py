@@ -77,11 +77,15 @@ def rate_test(successes: int, n: int, bound: float, alternative: OneSided = "gre
         >>> round(rate_test(31, 90, 0.25), 4)
         0.0193
     """
+    return one_sided_p(rate_z(successes, n, bound), alternative)
+
+
+def rate_z(successes: int, n: int, bound: float) -> float:
+    """The score of `rate_test`, positive above the bound; errors as there."""
     check_counts(successes, n)
     if not 0.0 <= bound <= 1.0:
         raise ValueError(f"bound must lie in [0, 1], got {bound}")
-    excess = successes - n * bound
-    return one_sided_p(score_z(excess, n * bound * (1.0 - bound)), alternative)
+    return score_z(successes - n * bound, n * bound * (1.0 - bound))
 
 
 def wilson_threshold(n: int, bound: float, confidence: float = 0.95) -> int | None:
@@ -184,11 +188,15 @@ def tango_test(table: PairedTable, margin: float = 0.0, alternative: OneSided = 
         >>> round(tango_test(PairedTable(a=20, b=20, c=9, d=51)), 4)
         0.0205
     """
+    return one_sided_p(tango_z(table, margin), alternative)
+
+
+def tango_z(table: PairedTable, margin: float) -> float:
+    """The score of `tango_test`, positive above the margin; errors as there."""
     if not -1.0 <= margin <= 1.0:
         raise ValueError(f"margin must lie in [-1, 1], got {margin}")
     b, c, n = table.b, table.c, table.n
-    excess = tango_excess(b, c, n, margin)
-    return one_sided_p(score_z(excess, tango_variance(b, c, n, margin)), alternative)
+    return score_z(tango_excess(b, c, n, margin), tango_variance(b, c, n, margin))
 
 
 def min_n_equivalence(margin: float, alpha: float = 0.05) -> int:
@@ -330,8 +338,12 @@ def ratio_test(table: PairedTable, ratio: float, alternative: OneSided = "greate
         >>> round(ratio_test(PairedTable(a=40, b=10, c=20, d=30), 0.6), 4)
         0.0017
     """
+    return one_sided_p(ratio_z(table, ratio), alternative)
+
+
+def ratio_z(table: PairedTable, ratio: float) -> float:
+    """The score of `ratio_test`, positive above the ratio; errors as there."""
     if not 0.0 < ratio < math.inf:
         raise ValueError(f"ratio must be positive and finite, got {ratio}")
     a, b, c = table.a, table.b, table.c
-    excess = ratio_excess(a, b, c, ratio)
-    return one_sided_p(score_z(excess, ratio_variance(a, b, c, ratio)), alternative)
+    return score_z(ratio_excess(a, b, c, ratio), ratio_variance(a, b, c, ratio))

@@ -1,0 +1,146 @@
+"""A claim's parameter read over groups of episodes: the same scores, divided by a design effect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from lpca.stats.assessment import METHODS, Grouping, Reading, Sample
+from lpca.stats.claims import Decidable, Ratio
+from lpca.stats.clusters import Clusters, Tally, upper_tail
+from lpca.stats.normal import OneSided
+from lpca.stats.tables import Interval, binary
+
+Array = npt.NDArray[np.float64]
+
+GRID, LEVELS = 32, 6
+"""A limit is looked for among so many steps, then in the step it lies in, and so on: to 1e-9."""
+
+
+def values_of(claim: Decidable, bounds: Sequence[float]) -> tuple[Array, Array]:
+    """What patterns of a claim's outcomes are worth at each bound, and the mean they are held to.
+
+    Args:
+        claim: what is claimed.
+        bounds: under the hypothesis; a ratio's goes into the values, its mean is held to 0.
+
+    Returns:
+        [bounds, patterns] and [bounds]; pattern i has the bits of i as the outcomes of the claim's
+        conditions, the first condition's the highest.
+    """
+    bits = list(product((0, 1), repeat=len(claim.conditions)))
+    if isinstance(claim, Ratio):
+        scaled = [replace(claim, ratio=bound) for bound in bounds]
+        return np.array([[one.value(*x) for x in bits] for one in scaled]), np.zeros(len(bounds))
+    values = np.array([claim.value(*x) for x in bits], dtype=float)
+    return np.broadcast_to(values, (len(bounds), len(bits))), np.array(bounds, dtype=float)
+
+
+@dataclass(frozen=True)
+class _Means:
+    """Where a mean may lie."""
+
+    low: float
+    high: float
+
+    @staticmethod
+    def between(end: float, estimate: float, share: float) -> float:
+        return end + share * (estimate - end)
+
+
+class _Ratios:
+    """Where a ratio may lie: from 0 to infinity, in steps of r / (1 + r)."""
+
+    low, high = 0.0, math.inf
+
+    @staticmethod
+    def between(end: float, estimate: float, share: float) -> float:
+        start, stop = (1.0 if math.isinf(x) else x / (1.0 + x) for x in (end, estimate))
+        found = start + share * (stop - start)
+        return found / (1.0 - found) if found < 1.0 else math.inf
+
+
+def over_groups(
+    claim: Decidable, sample: Sample, outcomes: Mapping[str, Sequence[int]], clusters: Clusters
+) -> Reading:
+    """Read a claim's parameter from outcomes whose episodes come in groups.
+
+    The interval holds the bounds that the test does not reject; where those are no interval, all
+    from the first to the last.
+
+    Args:
+        claim: what is claimed.
+        sample: the counts of its outcomes.
+        outcomes: by condition one outcome per episode, 0 or 1.
+        clusters: the groups, of as many episodes.
+
+    Returns:
+        The reading.
+
+    Raises:
+        ValueError: as many outcomes as clusters are needed.
+    """
+    columns = [binary(outcomes[name]) for name in claim.conditions]
+    if len(columns[0]) != clusters.n:
+        raise ValueError(f"{clusters.n} episodes are grouped, {len(columns[0])} have outcomes")
+    patterns = np.zeros(clusters.n, dtype=np.intp)
+    for column in columns:
+        patterns = 2 * patterns + np.frombuffer(column, dtype=np.uint8)
+    # patterns of equal worth are one kind: which of two conditions failed both is no evidence
+    worth = values_of(claim, [0.5])[0][0]
+    kept, kinds = np.unique(worth, return_inverse=True)
+    first = np.array([int(np.flatnonzero(worth == value)[0]) for value in kept])
+    tally = Tally(kinds[patterns][None, :], len(kept), clusters)
+    method = METHODS[claim.method]
+
+    def effects(bounds: Sequence[float]) -> Array:
+        values, margins = values_of(claim, bounds)
+        return tally.design_effect(values[:, first], margins)
+
+    def tails(bounds: Sequence[float], side: OneSided) -> Array:
+        z = np.array([method.z(sample, bound) for bound in bounds])
+        return upper_tail(z if side == "greater" else -z, effects(bounds), clusters.freedom)
+
+    estimate = method.estimate(sample)
+    means = _Means(float(worth.min()), float(worth.max()))
+    scale = _Ratios() if isinstance(claim, Ratio) else means
+
+    def limit(alpha: float, side: OneSided) -> float:
+        """The bound farthest from the estimate, on one side, that is not rejected."""
+        end = scale.low if side == "greater" else scale.high
+        if math.isnan(estimate) or estimate == end:
+            return end
+
+        def at(share: float) -> float:
+            return scale.between(end, estimate, share)
+
+        low, high = 0.0, 1.0
+        for _ in range(LEVELS):
+            shares = np.linspace(low, high, GRID + 1)
+            rejected = tails([at(share) for share in shares[1:-1].tolist()], side) < alpha
+            # all that is looked at may be rejected: the limit then lies next to the estimate
+            first = int(rejected.argmin()) if not rejected.all() else len(rejected)
+            low, high = float(shares[first]), float(shares[first + 1])
+        return at(high) if low > 0.0 else end
+
+    def interval(level: float) -> Interval:
+        alpha = (1.0 - level) / 2.0
+        return Interval(limit(alpha, "greater"), limit(alpha, "less"))
+
+    def grouping(bounds: Sequence[float]) -> Grouping:
+        # a ratio may be none: its values are then taken as those at the bound
+        exists = 0.0 < estimate < math.inf or not isinstance(claim, Ratio)
+        values, margins = values_of(claim, [estimate if exists else bounds[0]])
+        icc = float(tally.correlation(values[:, first], margins)[0])
+        found = float(tally.design_effect(values[:, first], margins)[0])
+        return Grouping(clusters.groups, icc, found, float(effects(bounds).max()))
+
+    def test(bound: float, side: OneSided) -> float:
+        return float(tails([bound], side)[0])
+
+    return Reading(f"{method.name} over groups", estimate, test, interval, grouping)
