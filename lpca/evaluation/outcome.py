@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -98,7 +98,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; `from_json` reads it back unchanged."""
-        return asdict(self)
+        return {**vars(self), "given": {**vars(self.given)}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -19,6 +19,9 @@ from lpca.base.hashing import hash_data
 from lpca.receivers import ReceiverError, TokenRows
 from lpca.receivers.hashing import hash_tensors
 from lpca.tasks import Episode
+
+KNOWN_TEXTS = 4096
+"""How many texts' token ids a receiver remembers: those of some hundred episodes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +175,17 @@ class Receiver:
         return hash_data([hash_tensors(self.model.state_dict().items()), workings])
 
     def _ids(self, text: str, special: bool) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+        return list(self._known_ids(text, special))
+
+    @cached_property
+    def _known_ids(self) -> Callable[[str, bool], tuple[int, ...]]:
+        """The tokenizer; the same texts stand under each condition, and in most of the checks."""
+
+        @lru_cache(maxsize=KNOWN_TEXTS)
+        def ids(text: str, special: bool) -> tuple[int, ...]:
+            return tuple(self.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+        return ids
 
 
 def _workings(name: str, module: torch.nn.Module) -> list[object]:

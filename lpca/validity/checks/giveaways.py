@@ -30,6 +30,10 @@ LEAST_CODE = 6
 _QUOTED = 30
 """Characters shown on either side of an answer that stands where it should not."""
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+_SHIFTS = [
+    str.maketrans(_ALPHABET, _ALPHABET[places:] + _ALPHABET[:places])
+    for places in range(1, len(_ALPHABET))
+]
 
 
 @CHECKS.register("no_answer_outside_options")
@@ -158,9 +162,9 @@ def hidden_option(text: str, options: Sequence[str]) -> tuple[str, str] | None:
     Returns:
         The first option that stands there, and in which disguise; None without one.
     """
+    words = [(option, _letters(option)) for option in options]
     for name, plain in _readings(text):
-        for option in options:
-            word = _letters(option)
+        for option, word in words:
             if len(word) >= LEAST_LETTERS and word in plain:
                 return option, name
     return None
@@ -176,9 +180,8 @@ def _readings(text: str) -> Iterator[tuple[str, str]]:
     plain = _letters(text)
     yield "broken up", plain
     yield "backwards", plain[::-1]
-    for places in range(1, len(_ALPHABET)):
-        shifted = _ALPHABET[places:] + _ALPHABET[:places]
-        yield "with its letters shifted", plain.translate(str.maketrans(_ALPHABET, shifted))
+    for shift in _SHIFTS:
+        yield "with its letters shifted", plain.translate(shift)
     yield "percent-encoded", _letters(unquote(text))
     for name, code in _codes(text):
         yield f"as {name}", _letters(code)
