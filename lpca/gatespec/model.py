@@ -97,6 +97,14 @@ class Criterion:
     best_of: Sweep | None = None
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def reads_packets(self) -> bool:
+        """Whether its claim names a condition that gives B what the codec made of a message.
+
+        Any other claim is about the receiver and its controls, and the same for every codec.
+        """
+        return any(name in MESSAGE_LATENTS for name in self.claim.conditions)
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -181,10 +189,18 @@ class Spec:
 
 
 def levels_of(criterion: Criterion, evaluation: Evaluation) -> tuple[float, float]:
-    """The confidence a criterion is decided at, as a one-sided claim and as an equivalence."""
+    """The confidence a criterion is decided at, as a one-sided claim and as an equivalence.
+
+    A claim about what the codec sends is read at the alpha of one of the looks that the test
+    episodes may serve: whoever chooses among codecs chooses by such claims.
+    """
+    levels = evaluation.confidence, evaluation.equivalence_confidence
     if criterion.confidence is not None:
-        return criterion.confidence, criterion.confidence
-    return evaluation.confidence, evaluation.equivalence_confidence
+        levels = criterion.confidence, criterion.confidence
+    if not criterion.reads_packets:
+        return levels
+    one_sided, two_sided = (shared(level, evaluation.checkpoints) for level in levels)
+    return one_sided, two_sided
 
 
 def passing_levels(gate: Gate, levels: tuple[float, float]) -> tuple[float, float]:
