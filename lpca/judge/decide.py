@@ -128,12 +128,13 @@ def _at_look(
 ) -> list[Verdict]:
     if not criteria:
         return []
-    alpha = (1.0 - evaluation.confidence) / 2.0
+    alphas = [(1.0 - levels_of(criterion, evaluation)[0]) / 2.0 for criterion in criteria]
     if rule.rule == "e-process":
-        return decide_anytime([evalues(criterion.claim, outcomes) for criterion in criteria], alpha)
-    limit = obrien_fleming(rule.looks or 1, alpha).p[look]
+        found = [evalues(criterion.claim, outcomes) for criterion in criteria]
+        return decide_anytime(found, alphas)
     verdicts = []
-    for seen in _assessed(criteria, outcomes, evaluation):
+    for seen, alpha in zip(_assessed(criteria, outcomes, evaluation), alphas, strict=True):
+        limit = obrien_fleming(rule.looks or 1, alpha).p[look]
         # each claim's own alpha scales the boundary: a band spends its alpha on either side
         boundary = limit * seen.alpha / alpha
         if seen.p_pass < boundary:

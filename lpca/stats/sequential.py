@@ -91,18 +91,23 @@ def evalues(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> EValues:
     return EValues(min(favouring), log_mean_exp(opposing))
 
 
-def decide_anytime(found: Sequence[EValues], alpha: float = 0.025) -> list[Verdict]:
+def decide_anytime(
+    found: Sequence[EValues], alpha: float | Sequence[float] = 0.025
+) -> list[Verdict]:
     """Verdicts at one look, one per criterion of a gate.
 
     PASS when the e-value for the claim reaches 1 / alpha; FAIL when that of its opposite reaches
     m / alpha, m the number of criteria (Bonferroni); else INCONCLUSIVE. A criterion once decided
-    stays decided: whoever looks repeatedly must keep its first verdict. Raises ValueError for
-    alpha outside (0, 1).
+    stays decided: whoever looks repeatedly must keep its first verdict. `alpha` is one for all, or
+    one for each. Raises ValueError for alpha outside (0, 1).
     """
-    if not 0.0 < alpha < 1.0:
-        raise ValueError(f"alpha must lie strictly between 0 and 1, got {alpha}")
-    needed = -math.log(alpha)
-    return [_verdict(seen, needed, math.log(len(found))) for seen in found]
+    given = [alpha] if isinstance(alpha, float) else list(alpha)
+    if wrong := [one for one in given if not 0.0 < one < 1.0]:
+        raise ValueError(f"alpha must lie strictly between 0 and 1, got {wrong[0]}")
+    alphas = given * len(found) if isinstance(alpha, float) else given
+    correction = math.log(max(1, len(found)))
+    paired = zip(found, alphas, strict=True)
+    return [_verdict(seen, -math.log(own), correction) for seen, own in paired]
 
 
 def _verdict(seen: EValues, needed: float, correction: float) -> Verdict:

@@ -113,7 +113,7 @@ def test_judge_decides_a_table(tmp_path, capsys):
     assert "gate1_open: NOT MEASURED (beside; sets no exit code)" in text
     assert "interval 59" not in text
     assert main(["judge", outcomes(tmp_path), "--spec", DEFAULT, "--verbose"]) == 0
-    assert "95 % interval 59.7 to 69.8 points" in capsys.readouterr().out
+    assert "98.33 % interval 58.4 to 70.8 points" in capsys.readouterr().out
 
 
 def test_judge_fits_its_terminal(tmp_path, capsys, monkeypatch):
@@ -235,8 +235,8 @@ def test_a_reader_that_leaves_early_is_no_crash():
 def test_judge_counts_the_k_that_it_does_not_see(tmp_path, capsys, family, code):
     spec = tmp_path / "gate_specs.yaml"
     spec.write_text(
-        "version: 1\ntask: {name: trip, seed: 1}\nevaluation: {n: 100}\ngates:\n  g:\n"
-        f"    conditions: [normal, p0]\n    k: {family}\n"
+        "version: 1\ntask: {name: trip, seed: 1}\nevaluation: {n: 100, checkpoints: 1}\n"
+        f"gates:\n  g:\n    conditions: [normal, p0]\n    k: {family}\n"
         "    criteria:\n      - {id: c, claim: normal - p0 > 0}\n",
         encoding="utf-8",
     )

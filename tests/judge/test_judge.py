@@ -20,7 +20,7 @@ from lpca.gatespec.model import (
     Sweep,
     TaskSpec,
 )
-from lpca.judge.decide import judge, judge_gate, passes
+from lpca.judge.decide import judge, judge_gate
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.stats.verdicts import Verdict
 
@@ -136,8 +136,9 @@ def test_a_condition_without_outcomes_is_not_measured():
     assert result.reasons == ("c1 has no outcomes under null",)
 
 
-def spec_of(*gates):
-    return Spec("spec.yaml", TaskSpec("trip", 1), EVALUATION, {one.name: one for one in gates})
+def spec_of(*gates, looks=1):
+    evaluation = replace(EVALUATION, checkpoints=looks)
+    return Spec("spec.yaml", TaskSpec("trip", 1), evaluation, {one.name: one for one in gates})
 
 
 def test_a_required_gate_that_does_not_pass_makes_the_gate_invalid():
@@ -233,27 +234,38 @@ def test_a_criterions_own_confidence_decides_it():
 
 
 @pytest.mark.parametrize(("count", "holds"), [(1, True), (2, True), (3, False), (10, False)])
-def test_a_pass_may_hold_with_a_share_of_its_alpha(count, holds):
+def test_a_claim_about_the_codec_is_read_at_its_share_of_alpha(count, holds):
     # 10 against 2 of 50 discordant episodes: z = 2.309, one-sided p = 0.0105
-    spec = spec_of(gate("normal - p0 > 0"))
+    spec = spec_of(gate("normal - p0 > 0"), looks=count)
     outcomes = {
         "normal": (True,) * 10 + (False,) * 2 + (False,) * 38,
         "p0": (False,) * 10 + (True,) * 2 + (False,) * 38,
     }
     found = OutcomeTable(tuple(range(50)), outcomes)
-    assert passes(spec, "gate1", found, count) is holds
-    assert (judge(spec, "gate1", found).verdict is Verdict.PASS) is passes(spec, "gate1", found, 1)
+    result = judge(spec, "gate1", found)
+    assert (result.verdict is Verdict.PASS) is holds
+    assert result.criteria[0].confidence == pytest.approx(1 - 0.05 / count)
 
 
 def test_a_share_of_alpha_reaches_equivalences_and_levels_of_their_own():
-    close = spec_of(gate("abs(null - p0) < 0.09"))
-    outcomes = table(null=10, p0=10)
-    assert passes(close, "gate1", outcomes, 1)
-    assert not passes(close, "gate1", outcomes, 10)
-    own = gate("normal - p0 > 0")
-    own = replace(own, criteria=(replace(own.criteria[0], confidence=0.5),))
-    assert passes(spec_of(own), "gate1", table(normal=12, p0=10), 1)
-    assert not passes(spec_of(own), "gate1", table(normal=12, p0=10), 20)
+    def verdict(looks, outcomes, *claims, **changes):
+        one = gate(*claims)
+        one = replace(one, criteria=tuple(replace(c, **changes) for c in one.criteria))
+        return judge(spec_of(one, looks=looks), "gate1", outcomes).verdict
+
+    alike = table(normal=10, p1=10)
+    assert verdict(1, alike, "abs(normal - p1) < 0.09") is Verdict.PASS
+    assert verdict(10, alike, "abs(normal - p1) < 0.09") is Verdict.INCONCLUSIVE
+    close = table(normal=12, p0=10)
+    assert verdict(1, close, "normal - p0 > 0", confidence=0.5) is Verdict.PASS
+    assert verdict(20, close, "normal - p0 > 0", confidence=0.5) is Verdict.INCONCLUSIVE
+
+
+def test_a_control_is_the_same_for_every_codec_and_read_at_its_whole_alpha():
+    spec = spec_of(gate("abs(null - p0) < 0.09", "p1 - p0 > 0.2"), looks=100)
+    result = judge(spec, "gate1", table(null=10, p0=10, p1=40))
+    assert result.verdict is Verdict.PASS
+    assert [one.confidence for one in result.criteria] == [0.90, 0.95]
 
 
 def test_a_hundred_thousand_episodes_are_judged_at_once():
