@@ -255,12 +255,13 @@ class EpisodeOutcome:
 class KeptEpisode:
     """One episode and its outcomes; a record has a hash in place of its texts.
 
-    `answers` is its stratum, `answer` the index of the right option, `donor` the seed of the
-    episode whose message `shuffle` gave B.
+    `answers` is its stratum, `group` what it shares with others (a document, a wording), `answer`
+    the index of the right option, `donor` the seed of the episode whose message `shuffle` gave B.
     """
 
     seed: int
     answers: str
+    group: Omitted[str | None] = None
     wording: Omitted[str | None] = None
     message: Omitted[str | None] = None
     options: Omitted[tuple[str, ...]] = ()

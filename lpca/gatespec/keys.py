@@ -22,7 +22,7 @@ from lpca.gatespec.kinds import (
     Setting,
     Word,
 )
-from lpca.gatespec.model import CONDITIONS, Answers, Score
+from lpca.gatespec.model import CONDITIONS, Answers, Cluster, Normalised, Score, Severity
 from lpca.gatespec.sections import REQUIRED, Either, Key, Others, Table, Variants
 from lpca.gatespec.values import SEED, ClaimText, Method, Seeds, Where
 
@@ -44,6 +44,7 @@ K = Integer(1, MAX_K)
 RATE = Number(0.0, 1.0)
 LEVEL = Number(0.0, 1.0, nearest=1e-9)
 """A confidence: nearer to 0 or 1 than that it is lost in rounding."""
+TEMPERATURE = Number(0.0, 10.0, nearest=1e-3)
 KS = ListOf(
     K, "a k", fewest=1, too_few="k is a list; allowed: a list of at least one k", distinct=True
 )
@@ -84,8 +85,10 @@ EVALUATION = Table(
         Key(
             "score",
             Choice(get_args(Score)),
-            "which success the criteria read; both are reported",
+            "which success the criteria read: the likeliest option, the generated answer (both are "
+            "reported), or a `graded` mark in [0, 1]",
             "likelihood",
+            "[Graded scores](#graded-scores)",
         ),
         Key(
             "confidence",
@@ -107,6 +110,29 @@ EVALUATION = Table(
             3,
             "[the ledger](validity.md#the-ledger)",
         ),
+        Key(
+            "cluster",
+            Choice(get_args(Cluster)),
+            "what counts as one piece of evidence: a `group` of episodes, or with `none` each "
+            "episode, which needs a `why`",
+            "group",
+        ),
+        Key("why", TEXT, "the reason for `cluster: none`, or for another unusual setting", ""),
+        Key(
+            "normalised",
+            Choice(get_args(Normalised)),
+            "what the likelihood of an option is set in relation to: its `bytes`, its `tokens`, or "
+            "its likelihood without the question (`pmi`); with `score: likelihood` alone",
+            "none",
+        ),
+        Key(
+            "repeats",
+            Integer(1, 1000),
+            "how often each episode is read; its readings are one unit; more than one needs a "
+            "`temperature`",
+            1,
+        ),
+        Key("temperature", TEMPERATURE, "that at which answers are sampled"),
     )
 )
 
@@ -162,6 +188,17 @@ CRITERION = Table(
             "method", Method(), "the claim's own method by name; other methods are read and refused"
         ),
         Key("confidence", LEVEL, "a level of its own; refused unless it is the evaluation's"),
+        Key(
+            "cluster",
+            Choice(get_args(Cluster)),
+            "as of the evaluation, whose value holds by default; `none` needs a `why`",
+        ),
+        Key(
+            "severity",
+            Choice(get_args(Severity)),
+            "with `warn` it is shown and counted, and decides nothing",
+            "error",
+        ),
         WHERE_KEY,
         BEST_OF_KEY,
     ),
@@ -169,10 +206,12 @@ CRITERION = Table(
 )
 
 _CORRELATION = "the share of episodes whose difficulty decides all conditions at once"
+_ICC = "how alike the outcomes of one group are: the intraclass correlation"
 EXPECT = Table(
     (
         *(Key(name, RATE, f"the supposed success rate of {name}") for name in CONDITIONS),
         Key("correlation", RATE, _CORRELATION, 0.0),
+        Key("icc", RATE, _ICC, 0.0),
     ),
     what="the expected rate of {key}",
     among="conditions",
@@ -238,8 +277,8 @@ GATE = Table(
         Key(
             "expect",
             EXPECT,
-            "supposed success rate by condition, and `correlation` in [0, 1]: "
-            f"{_CORRELATION} (0 by default)",
+            "supposed success rate by condition; `correlation` in [0, 1]: "
+            f"{_CORRELATION}; `icc` in [0, 1]: {_ICC} (both 0 by default)",
         ),
         Key(
             "criteria",

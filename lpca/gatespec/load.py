@@ -9,6 +9,7 @@ from typing import Any
 from lpca.gatespec.document import Scalar, Section, SpecError, parse_document, read_document
 from lpca.gatespec.keys import SPEC
 from lpca.gatespec.model import (
+    Cluster,
     Criterion,
     Evaluation,
     Gate,
@@ -76,7 +77,30 @@ def _evaluation(given: Values) -> Evaluation:
     if two_sided is None:
         # two one-sided tests are to spend the alpha of a two-sided interval
         two_sided = round(2.0 * confidence - 1.0, 12) if confidence > 0.5 else confidence
-    return Evaluation(**{**given.fixed, "equivalence_confidence": two_sided}, places=given.places)
+    found = Evaluation(**{**given.fixed, "equivalence_confidence": two_sided}, places=given.places)
+    _refuse_unexplained(found.cluster, found.why, given, "the evaluation")
+    if found.normalised != "none" and found.score != "likelihood":
+        raise SpecError(
+            given.places["normalised"],
+            f"normalised is {found.normalised!r} beside score {found.score!r}; allowed: none, or "
+            "score: likelihood",
+        )
+    if found.repeats > 1 and found.temperature is None:
+        raise SpecError(
+            given.places["repeats"],
+            f"repeats is {str(found.repeats)!r} without a temperature, so that all would be alike; "
+            "allowed: 1, or a temperature: NUMBER beside it",
+        )
+    return found
+
+
+def _refuse_unexplained(cluster: Cluster | None, why: str, given: Values, what: str) -> None:
+    """Raise SpecError where episodes are to count one by one for no reason that is given."""
+    if cluster == "none" and not why:
+        raise SpecError(
+            given.places["cluster"],
+            f"{what} has cluster 'none' without a why; allowed: group, or a why: TEXT beside it",
+        )
 
 
 def _gate(name: str, gates: Values, given: Values) -> Gate:
@@ -102,6 +126,7 @@ def _gate(name: str, gates: Values, given: Values) -> Gate:
         name=name,
         position=gates.section.entries[name].key.position,
         correlation=rates.pop("correlation", 0.0),
+        icc=rates.pop("icc", 0.0),
         expect=rates,
         family=family["any"] or family["all"] if isinstance(family, Values) else family,
         any_k=any_k,
@@ -120,6 +145,7 @@ def _criterion(given: Values) -> Criterion:
     assert isinstance(claim, Scalar)
     expect = given["expect"]
     held = {key: value for key, value in given.fixed.items() if key != "expect"}
+    _refuse_unexplained(held["cluster"], held["why"], given, f"criterion {held['id']}")
     return Criterion(
         **{**held, "best_of": _sweep(held["best_of"])},
         text=claim.text,

@@ -12,7 +12,10 @@ from lpca.stats.claims import Claim
 from lpca.stats.truth import Truth
 
 Answers = Literal["seen", "unseen", "all"]
-Score = Literal["likelihood", "greedy"]
+Score = Literal["likelihood", "greedy", "graded"]
+Cluster = Literal["group", "none"]
+Normalised = Literal["none", "bytes", "tokens", "pmi"]
+Severity = Literal["error", "warn"]
 SequentialRule = Literal["e-process", "obrien-fleming"]
 
 _DECLARED = declared("lpca.evaluation.conditions")
@@ -81,8 +84,9 @@ class Sequential:
 class Criterion:
     """One claim about conditions; `position` is that of its `claim:` value.
 
-    `method` is the one its author asks for (None: the claim's own), `confidence` replaces that of
-    the evaluation.
+    `method` is the one its author asks for (None: the claim's own), `confidence` and `cluster`
+    replace those of the evaluation. With `severity` warn it is shown and counted, and decides
+    nothing.
     """
 
     id: str
@@ -93,6 +97,8 @@ class Criterion:
     method: str | None = None
     expect_discordant: float | None = None
     confidence: float | None = None
+    cluster: Cluster | None = None
+    severity: Severity = "error"
     where: Filter | None = None
     best_of: Sweep | None = None
     places: Places = field(default_factory=dict, compare=False, repr=False)
@@ -105,16 +111,22 @@ class Criterion:
         """
         return any(name in MESSAGE_LATENTS for name in self.claim.conditions)
 
+    @property
+    def decides(self) -> bool:
+        """Whether the gate's verdict depends on it."""
+        return self.severity == "error"
+
 
 @dataclass(frozen=True)
 class Gate:
     """Criteria that must all hold, and the conditions their episodes are run under.
 
-    `expect` holds supposed rates by condition and `correlation` how alike outcomes of an episode
-    are (as in `lpca.stats.truth`); `n` replaces that of the evaluation. `looks` are the numbers
-    of episodes after which the data are read. `family` holds every k that is tried; with `any_k`
-    one of them suffices. `controls` says how a control condition is made, where declared.
-    `reported` are the conditions that are run for their numbers alone.
+    `expect` holds supposed rates by condition, `correlation` how alike outcomes of an episode are
+    (as in `lpca.stats.truth`) and `icc` how alike episodes of a group; `n` replaces that of the
+    evaluation. `looks` are the numbers of episodes after which the data are read. `family` holds
+    every k that is tried; with `any_k` one of them suffices. `controls` says how a control
+    condition is made, where declared. `reported` are the conditions that are run for their numbers
+    alone.
     """
 
     name: str
@@ -127,6 +139,7 @@ class Gate:
     expect: dict[str, float]
     position: Position
     correlation: float = 0.0
+    icc: float = 0.0
     n: int | None = None
     looks: tuple[int, ...] = ()
     sequential: Sequential | None = None
@@ -163,7 +176,11 @@ class TaskSpec:
 class Evaluation:
     """How many episodes, which success counts, and at which confidence.
 
-    `checkpoints` is how many codecs, or readings of one, the same test episodes may serve.
+    `checkpoints` is how many codecs, or readings of one, the same test episodes may serve. Claims
+    are decided over groups of episodes unless `cluster` is none, for the reason `why` gives.
+    `normalised` is what a likelihood is divided by, or compared with, before options are ranked.
+    Each episode is read `repeats` times, with answers sampled at `temperature`; None: none is
+    sampled.
     """
 
     n: int
@@ -171,6 +188,11 @@ class Evaluation:
     confidence: float
     equivalence_confidence: float
     checkpoints: int = 3
+    cluster: Cluster = "group"
+    why: str = ""
+    normalised: Normalised = "none"
+    repeats: int = 1
+    temperature: float | None = None
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -186,6 +208,11 @@ class Spec:
     def episodes(self, gate: Gate) -> int:
         """How many episodes a gate is decided on."""
         return self.evaluation.n if gate.n is None else gate.n
+
+
+def cluster_of(criterion: Criterion, evaluation: Evaluation) -> Cluster:
+    """Over what a criterion is decided: groups of episodes, or (none) each episode by itself."""
+    return criterion.cluster or evaluation.cluster
 
 
 def levels_of(criterion: Criterion, evaluation: Evaluation) -> tuple[float, float]:

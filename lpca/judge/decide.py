@@ -123,7 +123,7 @@ def _at_look(
     rule: Sequential,
     look: int,
     criteria: Sequence[Criterion],
-    outcomes: Mapping[str, bytes],
+    outcomes: Mapping[str, Sequence[float]],
     evaluation: Evaluation,
 ) -> list[Verdict]:
     if not criteria:
@@ -274,7 +274,7 @@ def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Eva
 
 
 def _assessed(
-    criteria: Sequence[Criterion], outcomes: Mapping[str, bytes], evaluation: Evaluation
+    criteria: Sequence[Criterion], outcomes: Mapping[str, Sequence[float]], evaluation: Evaluation
 ) -> list[Assessment]:
     return [assess(one.claim, outcomes, *levels_of(one, evaluation)) for one in criteria]
 

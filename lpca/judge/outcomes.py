@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from lpca.base.errors import UserError
 from lpca.stats.tables import binary
@@ -20,39 +22,93 @@ class OutcomeError(UserError, ValueError):
     """Outcomes from which nothing may be decided; its text names the episodes at fault."""
 
 
+_COLUMNS = {
+    "answers": "strata",
+    "groups": "groups",
+    "donors": "donors",
+    "donor_groups": "groups of donors",
+    "repeats": "repeats",
+}
+"""What a row may say of its episode, and how messages call it."""
+
+
 @dataclass(frozen=True)
 class OutcomeTable:
     """Success of every episode under every condition.
 
-    `outcomes[condition][i]` is the outcome of episode `seeds[i]`; `answers[i]`, where given, is
-    its stratum (`seen` or `unseen`).
+    Row i is episode `seeds[i]`, read for the time that `repeats[i]` names where episodes are read
+    more than once; its outcome under a condition is `outcomes[condition][i]`.
+
+    Attributes:
+        seeds: the episodes.
+        outcomes: by condition true or false, or marks in [0, 1] where `graded`.
+        answers: each row's stratum, `seen` or `unseen`; None where that is not known.
+        groups: what each row's episode shares with others; None: every episode is its own group.
+        donors: the episode whose message each row's shuffled one is.
+        donor_groups: the groups of those.
+        repeats: which reading of its episode each row is; None where each is read once.
+        graded: whether outcomes are marks.
 
     Raises:
-        OutcomeError: no episode, a duplicated one, a condition with more or fewer outcomes than
-            there are episodes, or an outcome that is neither true nor false (1 or 0).
+        OutcomeError: no episode, a duplicated one, a column with more or fewer values than there
+            are rows, an episode in two groups, or an outcome that is neither true nor false (1 or
+            0; where graded, outside [0, 1]).
     """
 
     seeds: tuple[int | str, ...]
-    outcomes: Mapping[str, tuple[bool, ...]]
-    answers: tuple[str, ...] | None = field(default=None)
+    outcomes: Mapping[str, tuple[float, ...]]
+    answers: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    donors: tuple[int | str, ...] | None = None
+    donor_groups: tuple[str, ...] | None = None
+    repeats: tuple[str, ...] | None = None
+    graded: bool = False
 
     def __post_init__(self) -> None:
         if not self.seeds or not self.outcomes:
             raise OutcomeError("there is no outcome: no episode or no condition is given")
-        if len(set(self.seeds)) < self.n:
-            repeated = [seed for seed, count in Counter(self.seeds).items() if count > 1]
-            raise OutcomeError(f"episodes stand twice: {shown(repeated)}; one row each is allowed")
-        if self.answers is not None and len(self.answers) != self.n:
-            raise OutcomeError(f"{len(self.answers)} strata for {self.n} episodes")
+        for name, what in _COLUMNS.items():
+            held = getattr(self, name)
+            if held is not None and len(held) != self.n:
+                raise OutcomeError(f"{len(held)} {what} for {self.n} episodes")
+        self._refuse_duplicates()
         for condition, values in self.outcomes.items():
             self._check(condition, values)
 
-    def _check(self, condition: str, values: tuple[bool, ...]) -> None:
+    def _refuse_duplicates(self) -> None:
+        """Raise OutcomeError for a row that stands twice or an episode in two groups."""
+        if self.repeats is None:
+            if self.units < self.n:
+                repeated = [seed for seed, count in Counter(self.seeds).items() if count > 1]
+                allowed = "one row each is allowed"
+                raise OutcomeError(f"episodes stand twice: {shown(repeated)}; {allowed}")
+            return
+        rows = Counter(zip(self.seeds, self.repeats, strict=True))
+        if len(rows) < self.n:
+            repeated = [f"{seed} repeat {which}" for (seed, which), n in rows.items() if n > 1]
+            raise OutcomeError(f"rows stand twice: {shown(repeated)}; one each is allowed")
+        readings = Counter(self.seeds)
+        most = max(readings.values())
+        if short := [seed for seed, count in readings.items() if count < most]:
+            allowed = f"every episode needs all {most} repeats"
+            raise OutcomeError(f"repeats are missing of episodes {shown(short)}; {allowed}")
+        pairs = set(zip(self.seeds, self.groups or self.seeds, strict=True))
+        if len(pairs) > self.units:
+            torn = [seed for seed, count in Counter(seed for seed, _ in pairs).items() if count > 1]
+            raise OutcomeError(f"episodes are in two groups: {shown(torn)}; allowed: one")
+
+    def _check(self, condition: str, values: tuple[float, ...]) -> None:
         if len(values) != self.n:
             raise OutcomeError(
                 f"{condition} has {len(values)} outcomes for {self.n} episodes; "
                 "every episode needs one under every condition"
             )
+        if self.graded:
+            beyond = [one for one in zip(self.seeds, values, strict=True) if not 0 <= one[1] <= 1]
+            if beyond:
+                told = shown([f"{seed} ({value})" for seed, value in beyond])
+                raise OutcomeError(f"{condition} lies outside [0, 1] in episodes {told}")
+            return
         try:
             binary(values)
         except ValueError:
@@ -65,22 +121,33 @@ class OutcomeTable:
             ) from None
 
     @cached_property
-    def packed(self) -> Mapping[str, bytes]:
-        """The outcomes as bytes 0 and 1, which are counted fast."""
-        return {condition: binary(values) for condition, values in self.outcomes.items()}
+    def packed(self) -> Mapping[str, Sequence[float]]:
+        """The outcomes as bytes 0 and 1, which are counted fast; marks as they are."""
+        if self.graded:
+            return {name: tuple(map(float, values)) for name, values in self.outcomes.items()}
+        return {name: binary(values) for name, values in self.outcomes.items()}
 
     @property
     def n(self) -> int:
-        """Number of episodes."""
+        """Number of rows: of episodes, where none is repeated."""
         return len(self.seeds)
 
+    @cached_property
+    def units(self) -> int:
+        """Number of distinct episodes."""
+        return len(set(self.seeds))
+
     def rate(self, condition: str) -> float:
-        """Share of episodes that succeed under a condition."""
-        return int.from_bytes(self.packed[condition], "big").bit_count() / self.n
+        """Share of rows that succeed under a condition, or their mean mark."""
+        held = self.packed[condition]
+        return (held.count(1) if isinstance(held, bytes) else math.fsum(held)) / self.n
 
     def head(self, n: int) -> OutcomeTable:
-        """The first n episodes."""
-        return self._at(range(min(n, self.n)))
+        """The first n episodes, with all of their rows."""
+        if self.repeats is None:
+            return self._at(range(min(n, self.n)))
+        first = set(list(dict.fromkeys(self.seeds))[:n])
+        return self._at([index for index, seed in enumerate(self.seeds) if seed in first])
 
     def stratum(self, answers: str) -> OutcomeTable:
         """The episodes of one stratum; all of them for `all`.
@@ -98,10 +165,16 @@ class OutcomeTable:
         return self._at(kept)
 
     def _at(self, kept: Sequence[int]) -> OutcomeTable:
-        return OutcomeTable(
-            tuple(self.seeds[index] for index in kept),
-            {name: tuple(values[i] for i in kept) for name, values in self.outcomes.items()},
-            None if self.answers is None else tuple(self.answers[index] for index in kept),
+        columns: dict[str, Any] = {
+            name: tuple(held[i] for i in kept)
+            for name in _COLUMNS
+            if (held := getattr(self, name)) is not None
+        }
+        return replace(
+            self,
+            seeds=tuple(self.seeds[i] for i in kept),
+            outcomes={name: tuple(held[i] for i in kept) for name, held in self.outcomes.items()},
+            **columns,
         )
 
 

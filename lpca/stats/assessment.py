@@ -71,7 +71,7 @@ class Assessment:
 
 def assess(
     claim: Claim,
-    outcomes: Mapping[str, Sequence[int]],
+    outcomes: Mapping[str, Sequence[float]],
     confidence: float = CONFIDENCE,
     equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
     clusters: Clusters | None = None,
@@ -110,7 +110,7 @@ def assess(
     return _assessed(claim, reading, confidence, equivalence_confidence)
 
 
-def sample_of(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> Sample:
+def sample_of(claim: Claim, outcomes: Mapping[str, Sequence[float]]) -> Sample:
     """Count the outcomes of a claim's conditions; arguments and errors as of `assess`."""
     found = [outcomes[name] for name in decidable(claim).conditions]
     if isinstance(claim, Gain):

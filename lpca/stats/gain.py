@@ -68,7 +68,7 @@ def gain_support(fraction: float) -> tuple[float, ...]:
 
 
 def gain_counts(
-    condition: Sequence[int], text: Sequence[int], base: Sequence[int], fraction: float
+    condition: Sequence[float], text: Sequence[float], base: Sequence[float], fraction: float
 ) -> ValueCounts:
     """Count the values of paired outcomes.
 

@@ -41,7 +41,7 @@ class EValues:
     log_fail: float
 
 
-def evalues(claim: Claim, outcomes: Mapping[str, Sequence[int]]) -> EValues:
+def evalues(claim: Claim, outcomes: Mapping[str, Sequence[float]]) -> EValues:
     """E-values for and against a claim, from all outcomes so far.
 
     Differences and rates bet on their own mean, gains on the mean gain, ratios on the mean of

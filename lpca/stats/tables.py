@@ -6,6 +6,7 @@ import operator
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from typing import cast
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Proportion:
     n: int
 
     @classmethod
-    def of(cls, outcomes: Sequence[int]) -> Proportion:
+    def of(cls, outcomes: Sequence[float]) -> Proportion:
         """Count outcomes; ValueError when a value is neither 0 nor 1."""
         seen = binary(outcomes)
         return cls(seen.count(1), len(seen))
@@ -58,7 +59,7 @@ class PairedTable:
             raise ValueError("a paired table needs at least one pair, got n = 0")
 
     @classmethod
-    def from_outcomes(cls, first: Sequence[int], second: Sequence[int]) -> PairedTable:
+    def from_outcomes(cls, first: Sequence[float], second: Sequence[float]) -> PairedTable:
         """Count pairs of outcomes; element i of both belongs to the same episode.
 
         Raises ValueError when lengths differ, when there is no pair, or when a value is neither
@@ -99,11 +100,11 @@ class PairedTable:
         return PairedTable(self.a, self.c, self.b, self.d)
 
 
-def binary(outcomes: Sequence[int]) -> bytes:
+def binary(outcomes: Sequence[float]) -> bytes:
     """The outcomes as bytes 0 and 1. Raises ValueError naming the first value that is neither."""
     if isinstance(outcomes, tuple | list | bytes):
         with suppress(TypeError, ValueError):  # such as 1.0: read one by one
-            packed = bytes(outcomes)
+            packed = bytes(cast("Sequence[int]", outcomes))
             if not packed.strip(b"\0\1"):
                 return packed
     for index, value in enumerate(outcomes):

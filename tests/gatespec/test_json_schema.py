@@ -116,7 +116,7 @@ def test_specs_name_the_schema_that_is_there():
 
 def test_the_tables_know_every_word_of_the_model():
     assert tuple(SEQUENTIAL.tables) == get_args(SequentialRule)
-    assert EXPECT.names == (*CONDITIONS, "correlation")
+    assert EXPECT.names == (*CONDITIONS, "correlation", "icc")
     assert all(key.default is REQUIRED for key in SPEC.keys)
 
 

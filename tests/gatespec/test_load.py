@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lpca.checker.check import check_spec
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import SpecError, load_spec, parse_spec
+from lpca.gatespec.model import cluster_of
 from lpca.stats.claims import Difference
 
 DEFAULT = Path(__file__).parents[2] / "gate_specs.yaml"
@@ -115,12 +116,51 @@ def test_settings_and_defaults():
         ("        claim: normal - null > 0\n", "", "17:9: ", "lacks the key 'claim'"),
         ("{discordant: 0.3}", "{discordant: 1.3}", "20:30: ", "from 0 to 1"),
         ("{discordant: 0.3}", "{disc: 0.3}", "20:18: ", "allowed: discordant"),
+        (
+            "n: 400,",
+            "cluster: none, n: 400,",
+            "3:23: ",
+            "cluster 'none' without a why; allowed: gro",
+        ),
+        ("n: 400,", "cluster: grup, n: 400,", "3:23: ", "did you mean 'group'?"),
+        ("why: content", "cluster: none", "19:18: ", "criterion normal_above_null has cluster"),
+        ("why: content", "severity: note", "19:19: ", "allowed: error, warn"),
+        ("n: 400,", "repeats: 3, n: 400,", "3:23: ", "repeats is '3' without a temperature"),
+        (
+            "n: 400,",
+            "temperature: 0, n: 400,",
+            "3:27: ",
+            "temperature is '0'; allowed: a number abo",
+        ),
+        ("n: 400,", "normalised: byte, n: 400,", "3:26: ", "did you mean 'bytes'?"),
+        (
+            "n: 400, score: likelihood",
+            "n: 400, normalised: bytes, score: greedy",
+            "3:34: ",
+            "normalised is 'bytes' beside score 'greedy'; allowed: none, or score: likelihood",
+        ),
+        ("{null: 0.25}", "{icc: 1.5}", "15:19: ", "from 0 to 1"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_what_is_allowed(old, new, start, says):
     message = error(old, new)
     assert message.startswith(start), message
     assert says in message
+
+
+def test_groups_repeats_graded_scores_and_warnings_are_declared():
+    stated = "cluster: none, why: one run, score: graded, repeats: 3, temperature: 0.7"
+    text = SPEC.replace("score: likelihood", stated).replace(
+        "{null: 0.25}", "{null: 0.25, icc: 0.5}"
+    )
+    found = parse_spec(text.replace("why: content", "cluster: group\n        severity: warn"))
+    evaluation, gate = found.evaluation, found.gates["gate1"]
+    assert (evaluation.cluster, evaluation.score, evaluation.repeats) == ("none", "graded", 3)
+    assert (gate.icc, gate.expect, gate.criteria[0].decides) == (0.5, {"null": 0.25}, False)
+    assert cluster_of(gate.criteria[0], evaluation) == "group"
+    plain = parse_spec(SPEC)
+    assert (plain.evaluation.cluster, plain.evaluation.repeats) == ("group", 1)
+    assert plain.gates["gate1"].criteria[0].decides
 
 
 def test_gates_that_require_each_other_are_refused():

@@ -197,7 +197,7 @@ def validation_tested(run: FaultyRun) -> None:
 @sabotage("field", "failed episodes are dropped from the denominator", "episodes_complete")
 def failures_dropped(run: FaultyRun) -> None:
     """As if they had crashed."""
-    _judge_only(run, lambda outcomes, i: outcomes["normal"][i])
+    _judge_only(run, lambda outcomes, i: bool(outcomes["normal"][i]))
 
 
 @sabotage("field", "a subset is chosen by null's own failures, in the code", "episodes_complete")
@@ -227,7 +227,7 @@ def episodes_left_out(run: FaultyRun) -> None:
     run.exchange(evaluate=fewer)
 
 
-def _judge_only(run: FaultyRun, keep: Callable[[Mapping[str, Sequence[bool]], int], bool]) -> None:
+def _judge_only(run: FaultyRun, keep: Callable[[Mapping[str, Sequence[float]], int], bool]) -> None:
     honest = run.steps.outcome_table
 
     def kept(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
