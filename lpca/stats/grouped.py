@@ -66,7 +66,7 @@ class _Ratios:
 
 
 def over_groups(
-    claim: Decidable, sample: Sample, outcomes: Mapping[str, Sequence[int]], clusters: Clusters
+    claim: Decidable, sample: Sample, outcomes: Mapping[str, Sequence[float]], clusters: Clusters
 ) -> Reading:
     """Read a claim's parameter from outcomes whose episodes come in groups.
 
