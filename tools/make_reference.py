@@ -23,7 +23,7 @@ from lpca.gatespec.kinds import (
     Word,
 )
 from lpca.gatespec.sections import REQUIRED, Either, Table, Variants
-from lpca.gatespec.values import ClaimText, Seeds
+from lpca.gatespec.values import ClaimText, Seeds, TaskSeed
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "spec-reference.md"
@@ -35,6 +35,7 @@ _WORDS = {
     Setting: "number, `true`, `false` or text",
     Identifier: "name",
     ClaimText: "claim",
+    TaskSeed: "whole number from 0, or `drawn`",
     Seeds: "whole number, range `0..999`, or list of either",
     Table: "mapping",
     Variants: "mapping",

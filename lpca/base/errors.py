@@ -30,7 +30,8 @@ class ExitCode(IntEnum):
 
     A failed gate is not a gate that could not be decided: FAIL says the claim is contradicted
     by the data, INCONCLUSIVE that the data do not decide it, INVALID that they must not be
-    read, NOT_MEASURED that they are not there.
+    read, NOT_MEASURED that they are not there, EXPLORED that they were validation episodes,
+    which decide nothing.
     """
 
     PASS = 0
@@ -42,6 +43,7 @@ class ExitCode(IntEnum):
     INCONCLUSIVE = 6
     INVALID = 7
     NOT_MEASURED = 8
+    EXPLORED = 9
 
 
 _WORST_FIRST = (
@@ -52,13 +54,14 @@ _WORST_FIRST = (
     ExitCode.INVALID,
     ExitCode.FAIL,
     ExitCode.INCONCLUSIVE,
+    ExitCode.EXPLORED,
     ExitCode.NO_TESTS,
     ExitCode.PASS,
 )
 
 
 def worst(codes: Iterable[int]) -> ExitCode:
-    """The code a run with several ends on: 2, 3, 4, then 8, 7, 1, 6, 5, then 0.
+    """The code a run with several ends on: 2, 3, 4, then 8, 7, 1, 6, 9, 5, then 0.
 
     No code at all is NO_TESTS: nothing ran, so nothing passed.
 

@@ -126,7 +126,7 @@ def seed_overlap(spec: Spec) -> Iterator[Fault]:
 def _seeds(spec: Spec) -> list[tuple[str, Position, Ranges]]:
     task = spec.task
     named: list[tuple[str, Position, Ranges]] = [
-        ("seed", place_in(spec, task, "seed"), ((task.seed, task.seed),))
+        ("seed", place_in(spec, task, "seed"), () if task.drawn else ((task.seed, task.seed),))
     ]
     for key, ranges in task.other_seeds.items():
         named.append((key, place_in(spec, task, key), ranges))

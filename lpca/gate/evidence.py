@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lpca.base import __version__
-from lpca.base.hashing import hash_data, hash_file
+from lpca.base.hashing import hash_data
 from lpca.codec.channel import similarity
 from lpca.evaluation.outcome import Outcome, as_text
 from lpca.evidence.json_form import from_data
@@ -86,7 +86,7 @@ def compose(
         task={"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
         hashes=Hashes(
             receiver.weights_hash,
-            hash_file(Path(spec.file)),
+            spec.sha256,
             measurement.episodes.whole.hash(),
             _outcomes_hash(measurement),
             codec.content_hash if codec else None,

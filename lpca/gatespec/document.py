@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -116,7 +117,7 @@ def read_document(path: str | os.PathLike[str], expected: str = SPEC) -> Section
             `MAX_DEPTH`, or its root is no mapping.
     """
     name = os.fspath(path)
-    return parse_document(_read_text(name, expected), name, expected)
+    return parse_document(read_text(name, expected)[0], name, expected)
 
 
 def parse_document(text: str, name: str, expected: str = SPEC) -> Section:
@@ -131,7 +132,8 @@ def parse_document(text: str, name: str, expected: str = SPEC) -> Section:
         raise SpecError(Position(name, 1, 1), f"not valid YAML: {message}") from None
 
 
-def _read_text(name: str, expected: str) -> str:
+def read_text(name: str, expected: str = SPEC) -> tuple[str, str]:
+    """Return a file's text, and the SHA-256 of its bytes; SpecError as for `read_document`."""
     start = Position(name, 1, 1)
     what = "a gate spec in YAML" if expected == SPEC else f"{expected}, in YAML,"
     try:
@@ -147,7 +149,7 @@ def _read_text(name: str, expected: str) -> str:
     if len(data) > MAX_BYTES:
         raise SpecError(start, f"the file is too large; allowed: at most {MAX_BYTES} bytes")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig"), hashlib.sha256(data).hexdigest()
     except UnicodeDecodeError as error:
         before = error.object[: error.start].decode("utf-8", "replace")
         byte = error.object[error.start]

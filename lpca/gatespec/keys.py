@@ -24,7 +24,7 @@ from lpca.gatespec.kinds import (
 )
 from lpca.gatespec.model import CONDITIONS, Answers, Cluster, Normalised, Score, Severity
 from lpca.gatespec.sections import REQUIRED, Either, Key, Others, Table, Variants
-from lpca.gatespec.values import SEED, ClaimText, Method, Seeds, Where
+from lpca.gatespec.values import SEED, ClaimText, Method, Seeds, TaskSeed, Where
 
 MAX_GATES = 100
 NULL_FORMS = {
@@ -58,7 +58,13 @@ TASK = Table(
             REQUIRED,
             "[your own episodes](own-episodes.md)",
         ),
-        Key("seed", SEED, "names the test episodes", REQUIRED),
+        Key(
+            "seed",
+            TaskSeed(),
+            "names the test episodes; `drawn`: drawn once the codec is there",
+            REQUIRED,
+            "[commit, then draw](validity.md#commit-then-draw)",
+        ),
     ),
     (
         Others(

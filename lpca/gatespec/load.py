@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from typing import Any
 
-from lpca.gatespec.document import Scalar, Section, SpecError, parse_document, read_document
+from lpca.gatespec.document import Scalar, Section, SpecError, parse_document, read_text
 from lpca.gatespec.keys import SPEC
 from lpca.gatespec.model import (
     Cluster,
@@ -20,6 +21,7 @@ from lpca.gatespec.model import (
     TaskSpec,
 )
 from lpca.gatespec.sections import Values
+from lpca.gatespec.values import DRAWN
 
 __all__ = ["SpecError", "load_spec", "parse_spec"]
 
@@ -42,24 +44,29 @@ def load_spec(path: str | os.PathLike[str]) -> Spec:
         >>> [criterion.id for criterion in spec.gates["gate0"].criteria]
         ['p0_in_band', 'p1_above_p0']
     """
-    return _spec(read_document(path), os.fspath(path))
+    name = os.fspath(path)
+    text, sha256 = read_text(name)
+    return _spec(parse_document(text, name), name, sha256)
 
 
 def parse_spec(text: str, name: str = "gate_specs.yaml") -> Spec:
     """Read the text of a spec file of that name, as `load_spec` does."""
-    return _spec(parse_document(text, name), name)
+    sha256 = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return _spec(parse_document(text, name), name, sha256)
 
 
-def _spec(document: Section, file: str) -> Spec:
+def _spec(document: Section, file: str, sha256: str) -> Spec:
     root = SPEC.read(document, "the spec")
     task, named = root["task"], root["gates"]
+    drawn = task["seed"] == DRAWN
     gates = {name: _gate(name, named, given) for name, given in named.others.items()}
     for gate in gates.values():  # only now: a gate may require one that stands below it
         _refuse_cycle(gate, gates)
     return Spec(
         file,
         TaskSpec(
-            **task.fixed,
+            **{**task.fixed, "seed": 0 if drawn else task["seed"]},
+            drawn=drawn,
             # seeds are read as ranges: nothing else that a task is handed is a tuple
             settings={
                 key: held for key, held in task.others.items() if not isinstance(held, tuple)
@@ -69,6 +76,7 @@ def _spec(document: Section, file: str) -> Spec:
         ),
         _evaluation(root["evaluation"]),
         gates,
+        sha256,
     )
 
 

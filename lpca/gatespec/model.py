@@ -161,14 +161,15 @@ class Gate:
 class TaskSpec:
     """Which task, and the settings handed to it.
 
-    `seed` names the test episodes; `other_seeds` holds those of other episodes (such as
-    `train_seed`) by key, as inclusive ranges.
+    `seed` names the test episodes, unless it is to be `drawn` once the codec is there;
+    `other_seeds` holds those of other episodes (such as `train_seed`) by key, as inclusive ranges.
     """
 
     name: str
     seed: int
     settings: dict[str, int | float | str | bool] = field(default_factory=dict)
     other_seeds: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    drawn: bool = False
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -198,12 +199,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Spec:
-    """A whole spec file."""
+    """A whole spec file; `sha256` is of its bytes as they were read."""
 
     file: str
     task: TaskSpec
     evaluation: Evaluation
     gates: dict[str, Gate]
+    sha256: str = field(default="", compare=False)
 
     def episodes(self, gate: Gate) -> int:
         """How many episodes a gate is decided on."""
@@ -215,15 +217,23 @@ def cluster_of(criterion: Criterion, evaluation: Evaluation) -> Cluster:
     return criterion.cluster or evaluation.cluster
 
 
+def declared_levels(criterion: Criterion, evaluation: Evaluation) -> tuple[float, float]:
+    """The confidence a spec declares for a criterion, as a one-sided claim and as an equivalence.
+
+    It is that of all the looks together that the test episodes may serve.
+    """
+    if criterion.confidence is not None:
+        return criterion.confidence, criterion.confidence
+    return evaluation.confidence, evaluation.equivalence_confidence
+
+
 def levels_of(criterion: Criterion, evaluation: Evaluation) -> tuple[float, float]:
     """The confidence a criterion is decided at, as a one-sided claim and as an equivalence.
 
     A claim about what the codec sends is read at the alpha of one of the looks that the test
     episodes may serve: whoever chooses among codecs chooses by such claims.
     """
-    levels = evaluation.confidence, evaluation.equivalence_confidence
-    if criterion.confidence is not None:
-        levels = criterion.confidence, criterion.confidence
+    levels = declared_levels(criterion, evaluation)
     if not criterion.reads_packets:
         return levels
     one_sided, two_sided = (shared(level, evaluation.checkpoints) for level in levels)

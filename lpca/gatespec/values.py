@@ -13,6 +13,8 @@ from lpca.gatespec.model import CONDITIONS, Filter
 from lpca.stats.claims import Band, Claim, Difference, Gain, Rate, Ratio
 
 SEED = Integer(0)
+DRAWN = "drawn"
+"""In place of the test episodes' seed: it is drawn once the codec is there."""
 SEED_RANGE = r"([0-9]{1,12}) ?\.\. ?([0-9]{1,12})"
 MAX_WHERE = 200
 """Characters of a `where`."""
@@ -119,6 +121,20 @@ class Where(Kind):
     def schema(self) -> Schema:
         """Return any text: its grammar is the loader's."""
         return {"type": ["string", "null"], "maxLength": MAX_WHERE, "pattern": NOT_BLANK}
+
+
+class TaskSeed(Kind):
+    """The seed of the test episodes, or the word `drawn`: named once the codec is there."""
+
+    def read(self, node: Node, what: str, known: Known = NOTHING) -> int | str:
+        """Return the seed, or the word."""
+        if isinstance(node, Scalar) and node.text == DRAWN:
+            return DRAWN
+        return SEED.read(node, what)
+
+    def schema(self) -> Schema:
+        """Return both."""
+        return {"anyOf": [SEED.schema(), {"const": DRAWN}]}
 
 
 class Seeds(Kind):

@@ -13,7 +13,7 @@ from typing import Any
 
 from lpca.base.numbers import span
 from lpca.gatespec.claims import unit_of
-from lpca.gatespec.model import CONDITIONS, Criterion, Evaluation, levels_of
+from lpca.gatespec.model import CONDITIONS, Criterion, Evaluation, declared_levels
 from lpca.judge.outcomes import OutcomeError, clipped, printable
 from lpca.stats.assessment import assess_counts
 from lpca.stats.claims import Gain
@@ -109,7 +109,8 @@ def pairing_range(criterion: Criterion, counts: Marginals, evaluation: Evaluatio
     if isinstance(criterion.claim, Gain):
         verdicts = _gain_verdicts(criterion.claim, counts)
         return PairingRange(criterion.id, verdicts, None, _message(criterion, verdicts, None))
-    levels = levels_of(criterion, evaluation)
+    # nothing passes by counts alone: no look is spent
+    levels = declared_levels(criterion, evaluation)
     samples = _samples(criterion.claim.conditions, counts)
     possible = [assess_counts(criterion.claim, sample, *levels) for sample in samples]
     verdicts = tuple(dict.fromkeys(decide([assessment])[0] for assessment in possible))

@@ -10,7 +10,7 @@ from pathlib import Path
 from lpca.base import __version__
 from lpca.base.code_identity import code_hash
 from lpca.base.files import StorageError, read_json, write_json
-from lpca.base.hashing import hash_data, hash_file
+from lpca.base.hashing import hash_data
 from lpca.codec.architectures import CODECS
 from lpca.codec.checkpoint import identify
 from lpca.codec.objectives import OBJECTIVES
@@ -53,7 +53,7 @@ def keys_of(
     """
     setting = {
         "gate": grid.gate,
-        "spec": hash_file(Path(spec.file)),
+        "spec": spec.sha256,
         "contents": dict(task.contents()),
         "receiver": [receiver.weights_hash, receiver.configuration_hash],
         "computed": [receiver.device.type, str(receiver.dtype)],

@@ -114,6 +114,7 @@ STATUSES: Mapping[Verdict, str] = {
     Verdict.INCONCLUSIVE: Status.UNKNOWN,
     Verdict.INVALID: Status.BROKEN,
     Verdict.NOT_MEASURED: Status.UNKNOWN,
+    Verdict.EXPLORED: Status.UNKNOWN,
 }
 _SUITES = (LabelType.PARENT_SUITE, LabelType.SUITE, LabelType.SUB_SUITE)
 _UNWANTED_LABELS = (*_SUITES, "package")

@@ -21,6 +21,7 @@ LEVELS: Mapping[Verdict, Level] = {
     Verdict.INVALID: "error",
     Verdict.INCONCLUSIVE: "warning",
     Verdict.NOT_MEASURED: "warning",
+    Verdict.EXPLORED: "notice",
 }
 """How loudly each verdict is annotated; PASS is not."""
 UNBROKEN = 10_000

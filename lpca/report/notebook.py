@@ -17,6 +17,7 @@ COLOURS = {
     Verdict.INCONCLUSIVE: "#8a5a00",
     Verdict.INVALID: "#6e3ab0",
     Verdict.NOT_MEASURED: "#57606a",
+    Verdict.EXPLORED: "#0550ae",
 }
 """Backgrounds on which white can be read; the verdict stands on them in words."""
 _CELL = "padding:2px 10px;text-align:left;white-space:nowrap"

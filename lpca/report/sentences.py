@@ -38,6 +38,8 @@ _CLOSINGS = {
     "is named above and run again.",
     Verdict.NOT_MEASURED: "this says nothing about the channel, neither for nor against it; the "
     "whole gate has to be run.",
+    Verdict.EXPLORED: "this decides nothing: validation episodes are there to choose on; what is "
+    "chosen is judged on test episodes, without --split.",
 }
 
 
@@ -48,6 +50,9 @@ def standing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
     if verdict is Verdict.NOT_MEASURED:
         return "not everything it takes was measured"
     total = len(results)
+    if verdict is Verdict.EXPLORED:
+        held = sum(result.verdict is Verdict.PASS for result in results)
+        return f"{held} of {total} criteria hold on these validation episodes"
     if verdict is Verdict.PASS:
         every = {1: "its criterion holds", 2: "both criteria hold"}
         return every.get(total, f"all {total} criteria hold")

@@ -22,6 +22,7 @@ COLOURS: Mapping[str, Mapping[str, bool]] = {
     Verdict.INCONCLUSIVE: {"yellow": True, "bold": True},
     Verdict.INVALID: {"purple": True, "bold": True},
     Verdict.NOT_MEASURED: {"cyan": True, "bold": True},
+    Verdict.EXPLORED: {"blue": True, "bold": True},
 }
 """pytest's markup by verdict; the words say the same without it."""
 

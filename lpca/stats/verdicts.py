@@ -10,13 +10,17 @@ from lpca.stats.assessment import Assessment
 
 
 class Verdict(StrEnum):
-    """What a criterion or a gate came to."""
+    """What a criterion or a gate came to.
+
+    EXPLORED is of gates alone: read on validation episodes, on which nothing is decided.
+    """
 
     PASS = "PASS"
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
     INVALID = "INVALID"
     NOT_MEASURED = "NOT MEASURED"
+    EXPLORED = "EXPLORED"
 
 
 def holm(pvalues: Sequence[float]) -> list[float]:

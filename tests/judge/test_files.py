@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from whole_evidence import complete
 
 from lpca.gatespec.load import load_spec
-from lpca.gatespec.model import levels_of
 from lpca.judge.marginals import Marginals, pairing_range
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.judge.reader import read_outcomes
@@ -191,8 +190,7 @@ def test_a_range_holds_every_pairing_and_no_other():
     criterion = next(one for one in spec.gates["gate1"].criteria if one.id == "normal_above_null")
     found = pairing_range(criterion, Marginals({"normal": 30, "null": 18}, 50), spec.evaluation)
     tables = [PairedTable(a, 30 - a, 18 - a, 2 + a) for a in range(19)]
-    levels = levels_of(criterion, spec.evaluation)
-    seen = [assess_counts(criterion.claim, table, *levels) for table in tables]
+    seen = [assess_counts(criterion.claim, table) for table in tables]
     assert found.interval is not None
     assert found.interval.low == min(one.interval.low for one in seen)
     assert found.interval.high == max(one.interval.high for one in seen)

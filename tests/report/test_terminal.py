@@ -152,7 +152,7 @@ def test_a_failure_is_told_in_plain_words_with_its_place_and_its_meaning(spec):
     )
     (line,) = (at for at, row in enumerate(SPEC.split("\n"), 1) if "shuffle - p0" in row)
     assert f"gate_specs.yaml:{line}: a contradicting message misleads" in text
-    assert "estimate 12 points, 95 % interval" in text
+    assert "estimate 12 points, 98.33 % interval" in text
 
 
 def test_a_pass_is_one_line_each_and_says_what_follows(spec):

@@ -223,6 +223,7 @@ def next_steps(evidence: Evidence) -> list[str]:
         Verdict.INCONCLUSIVE: _after_fail,
         Verdict.INVALID: _after_invalid,
         Verdict.NOT_MEASURED: _after_not_measured,
+        Verdict.EXPLORED: _after_explored,
     }
     return list(steps[evidence.verdict](evidence))
 
@@ -276,6 +277,10 @@ def _after_invalid(evidence: Evidence) -> Iterator[str]:
                 "pass it, nothing about the channel can be read."
             )
     yield "Then run it again. Until it is valid, none of its numbers is a result."
+
+
+def _after_explored(evidence: Evidence) -> Iterator[str]:
+    yield "Judge the codec that was chosen on test episodes: the same command without `--split`."
 
 
 def _after_not_measured(evidence: Evidence) -> Iterator[str]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from lpca.base.hashing import hash_file
 from lpca.base.numbers import PERCENT, UNITS, counted, percent, span
 from lpca.gatespec.claims import unit_of
 from lpca.gatespec.model import CONDITIONS, Spec
@@ -38,7 +36,7 @@ def keep(held: Mapping[str, Any], spec: Spec) -> dict[str, Any]:
     if missing:
         raise RecordError(f"{attempt.id} lacks {', '.join(missing)}")
     judged = list(_judged(attempt, spec, gate)) if attempt.valid else []
-    spec_hash = hash_file(Path(spec.file))
+    spec_hash = spec.sha256
     return {"attempts": [dict(held)], "judged": judged, "spec_sha256": spec_hash}
 
 
