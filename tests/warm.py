@@ -35,16 +35,20 @@ ADDRESS = "LPCA_TESTS_SERVER"
 ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0
 READ_AT_START = re.compile(
-    r"PYTHON(?!PATH$)|OMP_(?!NUM_THREADS$)|MKL_|KMP_(?!DUPLICATE_LIB_OK$|INIT_AT_FORK$)|TORCH_|HF_"
+    r"PYTHON(?!PATH$)|OMP_(?!NUM_THREADS$)|MKL_|KMP_(?!DUPLICATE_LIB_OK$|INIT_AT_FORK$)|TORCH_(?!NCCL_)|HF_"
     r"|TRANSFORMERS_|TOKENIZERS_|MPL|LD_|LC_|LANG|COV"
 )
 """Variables that Python or a library reads once; a child cannot have others than the server.
 
-Two of OpenMP's are set by sklearn, in whichever process happened to load it before it asks.
+Two of OpenMP's are set by sklearn, in whichever process happened to load it before it asks. NCCL's
+are read where GPUs are joined; torch's launcher sets one for its processes.
 """
 THREADS = "OMP_NUM_THREADS"
 IMPORTED_BY_PYTEST = re.compile("pytest|allure|junit|__main__")
 """Modules of lpca that pytest imports itself, to rewrite their assertions."""
+_ELASTIC = "torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler"
+STARTERS = ("subprocess", _ELASTIC)
+"""Modules that hold the class by which processes are started."""
 _Started = subprocess.Popen
 _lifelines: list[socket.socket] = []
 
@@ -344,6 +348,7 @@ def load() -> None:
 
     for name in ("torch", "transformers", "scipy.stats", "scipy.optimize", "matplotlib.figure"):
         importlib.import_module(name)
+    importlib.import_module("transformers.models.llama.modeling_llama")  # the stub's
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401 - loaded when named
 
     import lpca
@@ -411,7 +416,9 @@ def become(request: Request) -> None:
     _open_streams(unbuffered)
     _forget_other_lpca()
     if ADDRESS in request.env:
-        subprocess.Popen = Popen
+        for name in STARTERS:
+            if name in sys.modules:
+                vars(sys.modules[name])["Popen"] = Popen
     _end(_run_to_end(kind, rest))
 
 

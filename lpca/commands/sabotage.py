@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         raise RequestError(f"--sound {arguments.sound}: allowed: 0 or more")
     console = StderrConsole()
     receiver = load_receiver(arguments.receiver, arguments.device, "float32")
-    parts = SoundParts(receiver, cache_dir() / "sabotage" / receiver.weights_hash[:16])
+    cache = cache_dir()
+    parts = SoundParts(receiver, cache / "sabotage" / receiver.weights_hash[:16], cache)
     console.tell("training the sound codecs and measuring the sound run")
     first = parts.warm_up()
     if first.verdict != "PASS":

@@ -211,12 +211,14 @@ class SoundParts:
 
     Args:
         receiver: the model that plays B.
-        cache: where codecs and the sound run's outcomes are kept.
+        cache: where the sound run's outcomes are kept, and codecs where `codecs` is None.
+        codecs: a cache in which others' codecs are too.
         spec: the gate that is decided; by default the one of this package.
     """
 
     receiver: Receiver
     cache: Path
+    codecs: Path | None = None
     spec: Spec = field(
         default_factory=lambda: load_spec(str(files("lpca.sabotage").joinpath("gate.yaml")))
     )
@@ -224,10 +226,10 @@ class SoundParts:
     @contextmanager
     def run(self, train_seed: int = 0) -> Iterator[FaultyRun]:
         """A sound run, with caches and a ledger of its own."""
-        task = task_of(self.spec)
-        codec = obtain(self.receiver, task, Request(K, train_seed), self.cache)
+        task, codecs = task_of(self.spec), self.codecs or self.cache
+        codec = obtain(self.receiver, task, Request(K, train_seed), codecs)
         static = Request(K, recipe=Recipe().control())
-        control = obtain(self.receiver, task, static, self.cache)
+        control = obtain(self.receiver, task, static, codecs)
         with TemporaryDirectory() as scratch:
             own, kept = Path(scratch) / "cache", self.cache / "outcomes"
             if kept.exists():
@@ -241,7 +243,7 @@ class SoundParts:
                 control,
                 own,
                 Path(scratch) / "ledger",
-                self.cache,
+                codecs,
             )
 
     def warm_up(self) -> Result:

@@ -17,9 +17,6 @@ def parts(lpca_cache: Path) -> SoundParts:
     own = lpca_cache.parent / "sabotage"
     own.mkdir(exist_ok=True)
     with FileLock(own / "warm_up.lock"):  # else each worker computes what the other does
-        (lpca_cache / "codecs").mkdir(parents=True, exist_ok=True)
-        if not (own / "codecs").exists():
-            (own / "codecs").symlink_to(lpca_cache / "codecs")
-        found = SoundParts(load_receiver("stub", "cpu", "float32"), own)
+        found = SoundParts(load_receiver("stub", "cpu", "float32"), own, lpca_cache)
         found.warm_up()
     return found

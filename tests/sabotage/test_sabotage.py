@@ -22,6 +22,9 @@ LEDGER = {"ledger_intact", "checkpoints_accounted", "looks_accounted"}
 ALSO_READ = {"subset_in_code": ("null",)}
 """Conditions that a fault itself reads."""
 
+TRAINS_LONG = {"label_in_prefix"}
+"""A fault whose channel is trained for ten seconds: it is planted in the slow suite."""
+
 
 def slow(number: int) -> object:
     """The first two have two strata and two training seeds; the third trains a codec of its own."""
@@ -50,7 +53,13 @@ def decided(parts: SoundParts, one: Sabotage, checks: frozenset[str] | None = No
         return run.decide()
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=list(SABOTAGES))
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] if name in TRAINS_LONG else [], id=name)
+        for name, one in SABOTAGES.items()
+    ],
+)
 def test_a_planted_fault_is_caught_by_what_names_it(parts: SoundParts, sabotage: Sabotage) -> None:
     """Where a check must catch it, what the check reads suffices; criteria read all of a gate."""
     result = decided(parts, sabotage, sabotage.caught_by if brief(sabotage) else None)
