@@ -271,6 +271,11 @@ class KeptEpisode:
     outcomes: Mapping[str, EpisodeOutcome]
 
     @property
+    def shared(self) -> str | None:
+        """What it shares with others, in older evidence its wording; None where neither is kept."""
+        return self.group or self.wording or None
+
+    @property
     def right(self) -> int:
         """The index of the right option; LookupError where a record has left it out."""
         if self.answer is None:

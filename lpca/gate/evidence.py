@@ -140,6 +140,7 @@ def _episode(index: int, episode: Episode, measurement: Measurement) -> KeptEpis
         seed=episode.seed,
         answers=episode.stratum,
         wording=episode.wording,
+        group=episode.group,
         message=episode.message,
         options=tuple(episode.options),
         answer=episode.answer,

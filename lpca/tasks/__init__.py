@@ -37,6 +37,11 @@ class TaskError(RequestError):
         self.setting = setting
 
 
+def message_key(message: str) -> str:
+    """A message without differences of case and blanks: by it messages are told apart."""
+    return " ".join(message.casefold().split())
+
+
 def checked_settings(task: str, settings: Settings, allowed: Sequence[str]) -> dict[str, Any]:
     """Return a task's settings; TaskError on one that it does not have."""
     for key in sorted(set(settings) - set(allowed)):
@@ -97,6 +102,14 @@ class Episode:
     def contradicted_by(self, donor: Episode) -> bool:
         """Whether the donor's message, believed, makes this episode's right answer wrong."""
         return donor.right in self.options and donor.right != self.right
+
+    @property
+    def group(self) -> str:
+        """What it shares with other episodes, which are no evidence independent of it.
+
+        Its wording; where it has none of its own, its message.
+        """
+        return self.wording or message_key(self.message)
 
     @property
     def right(self) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
-from lpca.tasks import TaskError
-from lpca.tasks.rows import Row, clash, message_key, stands_in
+from lpca.tasks import TaskError, message_key
+from lpca.tasks.rows import Row, clash, stands_in
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -111,7 +111,8 @@ class OptionListTask(Task):
                 told[index] = {fact: columns[fact][i] for fact in facts}
                 positions[index] = places[i]
                 donors[index] = group[(i + 1) % count]
-        wordings = least_used([self._allowed(split, stratum, told[i]) for i in range(n)], rng)
+        allowed = [self._allowed(split, stratum, told[i]) for i in range(n)]
+        wordings = least_used(allowed, donors, rng)
         episodes = []
         for i in range(n):
             asked = turns[i % len(turns)]
@@ -216,16 +217,23 @@ def hash_order(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest()))
 
 
-def least_used(allowed: Sequence[Sequence[str]], rng: random.Random) -> list[str]:
-    """For each entry one of its wordings, of those the one that came least so far."""
+def least_used(
+    allowed: Sequence[Sequence[str]], donors: Mapping[int, int], rng: random.Random
+) -> list[str]:
+    """For each entry one of its wordings, of those the one that came least so far.
+
+    Where another is allowed, it is not that of the entry's donor.
+    """
+    receivers = {donor: index for index, donor in donors.items()}
     counts: Counter[str] = Counter()
-    chosen = []
-    for own in allowed:
-        fewest = min(counts[wording] for wording in own)
-        wording = rng.choice([one for one in own if counts[one] == fewest])
-        counts[wording] += 1
-        chosen.append(wording)
-    return chosen
+    chosen: dict[int, str] = {}
+    for index, own in enumerate(allowed):
+        beside = {chosen.get(donors[index]), chosen.get(receivers[index])}
+        apart = [wording for wording in own if wording not in beside] or own
+        fewest = min(counts[wording] for wording in apart)
+        chosen[index] = rng.choice([one for one in apart if counts[one] == fewest])
+        counts[chosen[index]] += 1
+    return list(chosen.values())
 
 
 def cycle_of(names: Sequence[str], n: int, rng: random.Random) -> list[str]:

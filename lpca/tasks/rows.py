@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lpca.base.registry import suggestion
-from lpca.tasks import MAX_OPTIONS, MIN_OPTIONS, TaskError
+from lpca.tasks import MAX_OPTIONS, MIN_OPTIONS, TaskError, message_key
 
 MARK = "{message}"
 MAX_BYTES, MAX_LINE, MAX_ROWS = 64 * 2**20, 256 * 2**10, 100_000
@@ -81,11 +81,6 @@ def shown_path(path: Path) -> str:
     """A path as a message shows it: printable, and its end where it is long."""
     text = str(path) if str(path).isprintable() else ascii(str(path))
     return text if len(text) <= _LONGEST_PATH else "..." + text[-_LONGEST_PATH:]
-
-
-def message_key(message: str) -> str:
-    """A message without differences of case and blanks: by it messages are told apart."""
-    return " ".join(message.casefold().split())
 
 
 class _Fault(Exception):  # noqa: N818 - becomes a TaskError as soon as the line is known

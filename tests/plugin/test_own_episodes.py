@@ -11,8 +11,7 @@ from gate_project import ROOT
 from lpca.base.errors import ExitCode
 from lpca.codec.recipe import Recipe, Stage
 from lpca.gate.measure import STEPS
-from lpca.tasks import split_by_hash
-from lpca.tasks.rows import message_key
+from lpca.tasks import message_key, split_by_hash
 
 EXAMPLES = ROOT / "examples" / "own_episodes"
 HEAD = """

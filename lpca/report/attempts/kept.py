@@ -152,6 +152,12 @@ def content_hash(episode: KeptEpisode) -> str:
     return episode.content_sha256 or hash_data(told)
 
 
+def _group_hash(episode: KeptEpisode) -> str | None:
+    """A hash of what an episode shares with others, kept or still there: equal ones stay equal."""
+    group = episode.shared
+    return group if group is None or episode.content_sha256 else hash_data(group)
+
+
 def prompt_hash(episode: KeptEpisode, condition: str) -> str | None:
     """The hash of B's prompt under a text condition; None where it was not run."""
     found = episode.outcomes.get(condition)
@@ -180,6 +186,7 @@ def _compact_episode(episode: KeptEpisode) -> KeptEpisode:
         seed=episode.seed,
         answers=episode.answers,
         donor=episode.donor,
+        group=_group_hash(episode),
         content_sha256=content_hash(episode),
         outcomes=outcomes,
     )

@@ -32,6 +32,18 @@ from lpca.tasks.donors import contradicts, distractors, drawn
 from lpca.tasks.rows import Row, places_of, read_rows, shown_path, without_lists
 
 
+@dataclass(frozen=True)
+class RowEpisode(Episode):
+    """An episode of a row; `row_group` is what its author says that it shares with others."""
+
+    row_group: str = ""
+
+    @property
+    def group(self) -> str:
+        """The row's group: its author's, else its message."""
+        return self.row_group
+
+
 @TASKS.register("episodes")
 @dataclass(frozen=True)
 class Episodes(Task):
@@ -179,7 +191,7 @@ class Episodes(Task):
             rng.shuffle(wrong)
             options = (*wrong[:place], row.answer, *wrong[place:])
         stratum = self._stratum(row)
-        return Episode(
+        return RowEpisode(
             seed=episode_seed(split, stratum, seed, index),
             stratum=stratum,
             wording="",
@@ -188,6 +200,7 @@ class Episodes(Task):
             after=row.after,
             options=options,
             answer=options.index(row.answer),
+            row_group=row.group,
         )
 
 
