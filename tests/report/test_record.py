@@ -218,10 +218,15 @@ def test_no_message_is_published_and_the_record_can_still_be_judged(
     prompt = {"condition": "p1", "seed": 0, "text": SECRET}
     prompt |= {"prompt_sha256": "", "slot_sha256": ""}
     held = evidence(tmp_path, prompts=[prompt])
+    for index, episode in enumerate(held["episodes"]):
+        episode["group"] = f"{SECRET} {index // 2}"
     record(held)
     assert not [name for name, data in files(folder).items() if SECRET.encode() in data]
     kept = json.loads((folder / "main-attempt-01.json").read_text(encoding="utf-8"))
     assert kept[RECORD]["id"] == "main-attempt-01"
+    groups = [episode["group"] for episode in kept["episodes"]]
+    assert groups[::2] == groups[1::2]
+    assert len(set(groups)) == len(groups) // 2
     arguments = [str(folder / "main-attempt-01.json"), "--spec", str(tmp_path / "made_specs.yaml")]
     assert main(["judge", *arguments]) == 0
     assert capsys.readouterr().out.startswith("main: PASS")

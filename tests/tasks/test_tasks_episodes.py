@@ -16,7 +16,15 @@ import pytest
 
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.tasks import SPLITS, EpisodeSet, Split, TaskError, split_by_hash, split_of
+from lpca.tasks import (
+    SPLITS,
+    EpisodeSet,
+    Split,
+    TaskError,
+    message_key,
+    split_by_hash,
+    split_of,
+)
 from lpca.tasks.kinds.episodes import Episodes
 from lpca.tasks.rows import Row, without_lists
 
@@ -118,6 +126,15 @@ class TestSplits:
         few = {row.content for row in shown(make(tmp_path, free(200)), "test")}
         many = {row.content for row in shown(make(tmp_path, free(400)), "test")}
         assert few < many
+
+    def test_an_episodes_group_is_the_rows_else_its_message(self, tmp_path: Path) -> None:
+        rows = free(90)
+        for index, row in enumerate(rows[:60]):
+            row["group"] = f"document {index // 3}"
+        told = {row["message"]: row for row in rows}
+        for episode in make(tmp_path, rows).evaluation_set("test", "all", 12, 0):
+            row = told[episode.message]
+            assert episode.group == row.get("group", message_key(row["message"]))
 
     def test_questions_on_one_passage_stand_in_one_split(self) -> None:
         task = countries()

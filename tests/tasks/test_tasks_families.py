@@ -238,6 +238,7 @@ class TestEpisodes:
             facts[split] = [tuple(sorted(e.told)) for e in episodes if isinstance(e, FreeEpisode)]
             assert {split_of_message(told) for told in facts[split]} == {split}
         assert len(set(facts["test"])) == 200
+        assert len({episode.group for episode in test}) == 200
         assert set(facts["test"]).isdisjoint(facts["train"])
 
     def test_a_paraphrase_tells_the_same_in_other_words(self, family: Family) -> None:

@@ -97,6 +97,9 @@ class TestMessages:
         wordings = {wording for wording, _ in counts}
         assert all(counts[wording, fact] > 0 for wording in wordings for fact in FACTS)
 
+    def test_episodes_of_one_wording_are_one_group(self) -> None:
+        assert all(e.group == e.wording != "" for one in sets(30) for e in one)
+
     def test_no_wording_names_a_fact_by_itself(self) -> None:
         for wording in (*TRAIN_WORDINGS, *VALIDATION_WORDINGS, *TEST_WORDINGS):
             bare = wording.format(who="", where="", when="").lower()

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
+from lpca.gatespec.model import Answers
 from lpca.tasks import (
     MAX_OPTIONS,
     MAX_TASK_SEED,
@@ -23,7 +24,13 @@ from lpca.tasks import (
     make_task,
     split_of,
 )
-from lpca.tasks.kinds.trip import TEST_WORDINGS, TRAIN_WORDINGS, Trip, city_names
+from lpca.tasks.kinds.trip import (
+    TEST_WORDINGS,
+    TRAIN_WORDINGS,
+    VALIDATION_WORDINGS,
+    Trip,
+    city_names,
+)
 
 STRATA: tuple[Stratum, ...] = ("seen", "unseen")
 SETS: list[tuple[Split, Stratum]] = [
@@ -148,7 +155,26 @@ class TestSplits:
         episodes = Trip().evaluation_set("test", stratum, 130, seed)
         counts = Counter(e.wording for e in episodes)
         assert set(counts) == {*TRAIN_WORDINGS, *TEST_WORDINGS}
-        assert max(counts.values()) - min(counts.values()) <= 4
+        assert max(counts.values()) - min(counts.values()) <= 2
+
+    @pytest.mark.parametrize("answers", ["seen", "unseen", "all"])
+    def test_gate_1_speaks_of_sixty_wordings_half_of_them_new(self, answers: Answers) -> None:
+        episodes = Trip().evaluation_set("test", answers, 400, 20260122)
+        for stratum in {e.stratum for e in episodes}:
+            counts = Counter(e.group for e in episodes if e.stratum == stratum)
+            trained = sum(counts[wording] for wording in TRAIN_WORDINGS)
+            assert len(counts) == len({*TRAIN_WORDINGS, *TEST_WORDINGS}) >= 60
+            assert len(TEST_WORDINGS) * 2 == len(counts)
+            assert max(counts.values()) - min(counts.values()) <= 2
+            assert abs(2 * trained - counts.total()) <= counts.total() / 10
+
+    def test_every_wording_names_the_city_once_and_no_other(self) -> None:
+        every = (*TRAIN_WORDINGS, *VALIDATION_WORDINGS, *TEST_WORDINGS)
+        assert len(set(every)) == len(every)
+        for wording in every:
+            assert wording.count("{city}") == 1
+            bare = wording.format(city="").lower()
+            assert [n for names in NAMES.values() for n in names if n.lower() in bare] == []
 
     @pytest.mark.parametrize("split", ["validation", "test"])
     def test_no_message_is_shared_with_training(self, split: Split) -> None:
@@ -210,6 +236,12 @@ class TestDonors:
         answers = Counter(e.right for e in Trip().evaluation_set("test", "unseen", n, 0))
         assert set(answers) == set(NAMES["held out for test"])
         assert set(answers.values()) == {1}
+
+    @pytest.mark.parametrize(("split", "stratum"), SETS)
+    @pytest.mark.parametrize("n", [2, 3, 64, 401])
+    def test_a_donors_wording_is_another_one(self, split: Split, stratum: Stratum, n: int) -> None:
+        episodes = Trip().evaluation_set(split, stratum, n, 0)
+        assert not [i for i, e in enumerate(episodes) if e.wording == episodes.donor(i).wording]
 
     @pytest.mark.parametrize("n", [1, 0, -3])
     def test_too_few_episodes_for_a_derangement(self, n: int) -> None:
