@@ -256,7 +256,8 @@ class KeptEpisode:
     """One episode and its outcomes; a record has a hash in place of its texts.
 
     `answers` is its stratum, `group` what it shares with others (a document, a wording), `answer`
-    the index of the right option, `donor` the seed of the episode whose message `shuffle` gave B.
+    the index of the right option, `donor` the seed of the episode whose message `shuffle` gave B,
+    and `donor_group` what that one shares with others.
     """
 
     seed: int
@@ -267,6 +268,7 @@ class KeptEpisode:
     options: Omitted[tuple[str, ...]] = ()
     answer: Omitted[int | None] = None
     donor: int
+    donor_group: Omitted[str | None] = None
     content_sha256: Omitted[str | None] = None
     outcomes: Mapping[str, EpisodeOutcome]
 

@@ -136,6 +136,7 @@ def _outcomes_hash(measurement: Measurement) -> str:
 
 
 def _episode(index: int, episode: Episode, measurement: Measurement) -> KeptEpisode:
+    donor = measurement.episodes.donor(index)
     return KeptEpisode(
         seed=episode.seed,
         answers=episode.stratum,
@@ -144,7 +145,8 @@ def _episode(index: int, episode: Episode, measurement: Measurement) -> KeptEpis
         message=episode.message,
         options=tuple(episode.options),
         answer=episode.answer,
-        donor=measurement.episodes.donor(index).seed,
+        donor=donor.seed,
+        donor_group=donor.group,
         outcomes={name: _outcome(records[index]) for name, records in measurement.outcomes.items()},
     )
 

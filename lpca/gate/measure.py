@@ -81,6 +81,7 @@ class Subject:
 
 def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
     """Return the outcomes under the spec's `score`, ready to be judged."""
+    donors = [episodes.donor(index) for index in range(len(episodes))]
     return OutcomeTable(
         seeds=tuple(episode.seed for episode in episodes),
         outcomes={
@@ -88,6 +89,9 @@ def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> Out
             for condition, outcomes in evaluated.outcomes.items()
         },
         answers=tuple(episode.stratum for episode in episodes),
+        groups=tuple(episode.group for episode in episodes),
+        donors=tuple(donor.seed for donor in donors),
+        donor_groups=tuple(donor.group for donor in donors),
     )
 
 

@@ -152,9 +152,8 @@ def content_hash(episode: KeptEpisode) -> str:
     return episode.content_sha256 or hash_data(told)
 
 
-def _group_hash(episode: KeptEpisode) -> str | None:
-    """A hash of what an episode shares with others, kept or still there: equal ones stay equal."""
-    group = episode.shared
+def _group_hash(episode: KeptEpisode, group: str | None) -> str | None:
+    """A hash of the name of a group, kept or still there: equal ones stay equal."""
     return group if group is None or episode.content_sha256 else hash_data(group)
 
 
@@ -186,7 +185,8 @@ def _compact_episode(episode: KeptEpisode) -> KeptEpisode:
         seed=episode.seed,
         answers=episode.answers,
         donor=episode.donor,
-        group=_group_hash(episode),
+        donor_group=_group_hash(episode, episode.donor_group),
+        group=_group_hash(episode, episode.shared),
         content_sha256=content_hash(episode),
         outcomes=outcomes,
     )
