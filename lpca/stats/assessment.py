@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from lpca.stats.claims import Claim, Difference, Gain, Rate, Ratio, decidable
 from lpca.stats.gain import ValueCounts, gain_counts, gain_interval, gain_z
+from lpca.stats.graded import (
+    RatioMarks,
+    graded_sample,
+    is_graded,
+    ratio_marks_interval,
+    ratio_marks_z,
+)
 from lpca.stats.normal import OneSided, one_sided_p
 from lpca.stats.proportions import rate_z, ratio_score, ratio_z, tango, tango_z, wilson
 from lpca.stats.tables import Interval, PairedTable, Proportion
@@ -18,8 +25,9 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 EQUIVALENCE_CONFIDENCE = 0.90
-Sample = Proportion | PairedTable | ValueCounts
-"""Counts that decide a claim: of a rate, of a difference or a ratio, of a gain."""
+Sample = Proportion | PairedTable | ValueCounts | RatioMarks
+"""Counts that decide a claim: of a rate, of a difference or a ratio, of a gain or any claim on
+marks but a ratio, which reads the marks themselves."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ def assess(
 
     Args:
         claim: what is claimed.
-        outcomes: by condition one outcome per episode, 0 or 1.
+        outcomes: by condition one outcome per episode, 0 or 1, or a mark in [0, 1].
         confidence: two-sided level of the interval of a one-sided claim.
         equivalence_confidence: that of a claim with two bounds (Equivalence, Band).
         clusters: which episodes are no independent evidence (`lpca.stats.clusters`); with none, or
@@ -91,7 +99,7 @@ def assess(
 
     Raises:
         KeyError: a condition has no outcomes.
-        ValueError: outcomes that are not paired or neither 0 nor 1.
+        ValueError: outcomes that are not paired, or outside [0, 1].
         TypeError: a claim that no sound method decides.
 
     Example:
@@ -113,6 +121,8 @@ def assess(
 def sample_of(claim: Claim, outcomes: Mapping[str, Sequence[float]]) -> Sample:
     """Count the outcomes of a claim's conditions; arguments and errors as of `assess`."""
     found = [outcomes[name] for name in decidable(claim).conditions]
+    if is_graded(found):
+        return graded_sample(decidable(claim), found)
     if isinstance(claim, Gain):
         return gain_counts(found[0], found[1], found[2], claim.fraction)
     if len(found) == 2:
@@ -174,7 +184,7 @@ def independent(claim: Claim, sample: Sample) -> Reading:
     Raises:
         TypeError: a claim that no sound method decides.
     """
-    method = METHODS[decidable(claim).method]
+    method = method_of(claim, sample)
     return Reading(
         method.name,
         method.estimate(sample),
@@ -225,6 +235,14 @@ class Method:
     z: Callable[[Any, float], float]
 
 
+def method_of(claim: Claim, sample: Sample) -> Method:
+    """How a claim's parameter is read from its sample; TypeError where no method is sound."""
+    own = METHODS[decidable(claim).method]
+    if isinstance(sample, RatioMarks):
+        return _RATIO_OF_MARKS
+    return METHODS[Gain.method] if isinstance(sample, ValueCounts) else own
+
+
 def _observed_ratio(table: PairedTable) -> float:
     if table.second:
         return table.first / table.second
@@ -242,3 +260,6 @@ METHODS = {
     Ratio.method: Method("Nam-Blackwelder score", _observed_ratio, ratio_score, ratio_z),
     Gain.method: Method("multinomial score", lambda sample: sample.mean, gain_interval, gain_z),
 }
+_RATIO_OF_MARKS = Method(
+    "multinomial score", lambda marks: marks.ratio, ratio_marks_interval, ratio_marks_z
+)

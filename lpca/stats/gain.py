@@ -13,9 +13,15 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from lpca.stats.normal import OneSided, first_not, one_sided_p, z_value
 from lpca.stats.tables import Interval, binary, check_counts
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,29 @@ class ValueCounts:
     @property
     def mean(self) -> float:
         """Mean observed value."""
-        return math.fsum(v * k for v, k in zip(self.values, self.counts, strict=True)) / self.n
+        return self.total / self.n
+
+    @cached_property
+    def total(self) -> float:
+        """Sum of all observed values."""
+        return math.fsum(v * k for v, k in zip(self.values, self.counts, strict=True))
+
+    @cached_property
+    def seen(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """The values that occurred and how often, as arrays."""
+        import numpy as np
+
+        values, counts = np.array(self.values), np.array(self.counts, dtype=float)
+        return values[counts > 0], counts[counts > 0]
 
     @property
     def negated(self) -> ValueCounts:
         """The same counts of the negated values."""
         return ValueCounts(tuple(-v for v in self.values), self.counts)
+
+
+MANY = 64
+"""More values than that are summed as an array: marks take hundreds, outcomes at most eight."""
 
 
 def gain_value(condition: float, text: float, base: float, fraction: float) -> float:
@@ -125,10 +148,10 @@ def gain_interval(sample: ValueCounts, confidence: float = 0.95) -> Interval:
 
 
 def _gain_low(sample: ValueCounts, z: float) -> float:
-    return first_not(lambda mean: _exceeds(sample, mean, z), min(sample.values), sample.mean)
+    return first_not(lambda mean: above(sample, mean, z), min(sample.values), sample.mean)
 
 
-def _exceeds(sample: ValueCounts, mean: float, z: float) -> bool:
+def above(sample: ValueCounts, mean: float, z: float) -> bool:
     """Whether the score at `mean` is above z: whether the multiplier exceeds z^2 / excess."""
     excess = _excess(sample, mean)
     if excess <= 0.0:
@@ -187,11 +210,15 @@ def _score(sample: ValueCounts, mean: float, excess: float) -> float:
 
 
 def _excess(sample: ValueCounts, mean: float) -> float:
+    if len(sample.values) > MANY:
+        return sample.total - sample.n * mean
     return math.fsum(k * (v - mean) for v, k in zip(sample.values, sample.counts, strict=True))
 
 
 def _slope(sample: ValueCounts, mean: float, multiplier: float) -> float:
     """Derivative of the log-likelihood in the multiplier; its root is the restricted fit."""
+    if len(sample.values) > MANY:
+        return _slope_of_many(sample, mean, multiplier)
     total = 0.0
     for value, count in zip(sample.values, sample.counts, strict=True):
         weight = 1.0 + multiplier * (value - mean)
@@ -199,3 +226,9 @@ def _slope(sample: ValueCounts, mean: float, multiplier: float) -> float:
             return -math.inf
         total += count * (value - mean) / weight if count else 0.0
     return total
+
+
+def _slope_of_many(sample: ValueCounts, mean: float, multiplier: float) -> float:
+    away = sample.seen[0] - mean
+    weight = 1.0 + multiplier * away
+    return float((sample.seen[1] * away / weight).sum()) if weight.min() > 0.0 else -math.inf
