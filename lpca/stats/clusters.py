@@ -34,12 +34,6 @@ if TYPE_CHECKING:
 
 RHO = (0.0, *np.geomspace(0.002, 0.5, 14), 0.6, 0.7, 0.8, 0.9, 0.97, 1.0 - 1e-9)
 """The correlations within groups among which the likeliest is looked for."""
-LIKELY = 0.1
-"""How far in log-likelihood the largest credible correlation may be below the likeliest.
-
-Chosen by simulation before any record was judged with it: at 0 outcomes that copy their group's own
-draw pass falsely in up to .046, at 0.5 thirty lopsided groups lose a fifth of their power.
-"""
 STEPS = 60
 """Halvings of the interval that holds a multiplier: to the last bit of a double."""
 
@@ -139,6 +133,31 @@ def restricted_fit(values: Array, counts: Array, margin: Array) -> Array:
     return fit
 
 
+def scores(values: Array, counts: Array, margin: Array) -> Array:
+    """The score of each table's mean against its margin, episodes being independent.
+
+    Its square is Pearson's statistic against the restricted fit: on {-1, 0, 1} Tango's score, on
+    {0, 1} Wilson's, on {-r, 0, 1 - r, 1} at margin 0 Nam and Blackwelder's, in general that of
+    `lpca.stats.gain`. Lang (2008), Stat. Med. 27:5975.
+
+    Args:
+        values: as of `restricted_fit`, like the other two.
+        counts: [tables, K].
+        margin: [tables].
+
+    Returns:
+        [tables], positive where the mean is above the margin.
+    """
+    n = counts.sum(axis=1, keepdims=True)
+    expected = n * restricted_fit(values, counts, margin)
+    apart = counts - expected
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squares = np.where(apart == 0.0, 0.0, apart * apart / expected).sum(axis=1)
+    excess = (counts * (values - margin[:, None])).sum(axis=1)
+    found: Array = np.sign(excess) * np.sqrt(squares)
+    return found
+
+
 class Tally:
     """How often each value occurred in each group, of one table or of many over the same groups.
 
@@ -215,7 +234,7 @@ class Tally:
     def _share(
         self, counts: Codes, reached: Array, errors: Array, square: Array, fit: Array
     ) -> Array:
-        """The correlation within groups: the larger of the credible one and the moments'."""
+        """The correlation within groups: the larger of the likeliest one and the moments'."""
         sizes = counts[0].sum(axis=1).astype(float)
         count = self.n**2 / (sizes * sizes).sum()
         totals = _weighed(counts, errors)
@@ -224,7 +243,7 @@ class Tally:
         pairs = (sizes * (sizes - 1.0)).sum() / self.n
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(square > 0.0, (between - square) / (pairs * square), 0.0)
-        found: Array = np.maximum(np.clip(share, 0.0, 1.0), _credible(reached, sizes, fit))
+        found: Array = np.maximum(np.clip(share, 0.0, 1.0), _likeliest(reached, sizes, fit))
         return found
 
     def _across(self, errors: Array, square: Array) -> Array:
@@ -269,8 +288,8 @@ def _reached(counts: Codes) -> Array:
     return above.astype(float)
 
 
-def _credible(reached: Array, sizes: Array, fit: Array) -> Array:
-    """The largest correlation whose log-likelihood is within `LIKELY` of the largest.
+def _likeliest(reached: Array, sizes: Array, fit: Array) -> Array:
+    """By table the correlation that makes its counts most likely, of those of `RHO`.
 
     The likelihood of a group's counts is a product over its episodes one after the other, as in an
     urn: the c-th of a kind has (p (1 - rho) + (c - 1) rho) / (1 - rho + (c' - 1) rho), c' its place
@@ -284,8 +303,9 @@ def _credible(reached: Array, sizes: Array, fit: Array) -> Array:
         shares = np.log(p * (1.0 - rho) + before * rho)
         logs[:, index] = (reached * shares).sum(axis=(1, 2))
         logs[:, index] -= total @ np.log(1.0 - rho + before * rho)
-    credible = logs >= logs.max(axis=1, keepdims=True) - LIKELY
-    found: Array = np.array(RHO)[len(RHO) - 1 - credible[:, ::-1].argmax(axis=1)]
+    # of equally likely ones, where a table says nothing of it, the largest; 1e-9 is rounding
+    likeliest = logs >= logs.max(axis=1, keepdims=True) - 1e-9
+    found: Array = np.array(RHO)[len(RHO) - 1 - likeliest[:, ::-1].argmax(axis=1)]
     return found
 
 

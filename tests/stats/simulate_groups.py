@@ -1,0 +1,181 @@
+"""How often claims over groups pass falsely, cover and pass rightly: `python -m tests.stats.simulate_groups`.
+
+Prints the tables of `docs/statistics.md`. Outcomes of a group follow one of two models, both with
+the correlation asked for: `urn` (Dirichlet-multinomial: each group has rates of its own) and `copy`
+(each episode copies its group's one draw with probability sqrt(icc)).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lpca.stats.clusters import Clusters, Tally, scores, upper_tail
+
+Array = npt.NDArray[np.float64]
+Model = Literal["urn", "copy"]
+SEED = 20261130
+ALPHA = 0.025
+GROUPS, ICCS = (8, 13, 30, 80), (0.0, 0.1, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A claim at its margin: the values an episode may take and how probable each is."""
+
+    name: str
+    values: tuple[float, ...]
+    shares: tuple[float, ...]
+    side: int = 1
+    """1 for a claim that the mean is above, -1 that it is below."""
+
+    @property
+    def margin(self) -> float:
+        return float(np.dot(self.values, self.shares))
+
+    def moved(self, by: float) -> tuple[float, ...]:
+        """Shares whose mean lies `by` farther on the claim's side, as far as there is room."""
+        shares = list(self.shares)
+        best, worst = (-1, 0) if self.side > 0 else (0, -1)
+        mass = min(by / (self.values[-1] - self.values[0]), 0.98 * shares[worst])
+        if shares[best] == 0.0:  # losses only: they become ties
+            mass = min(by / abs(self.values[worst]), 0.98 * shares[worst])
+            best = int(np.argmin(np.abs(self.values)))
+        shares[worst] -= mass
+        shares[best] += mass
+        return tuple(shares)
+
+
+DIFF = (-1.0, 0.0, 1.0)
+TRUTHS = (
+    Truth("difference > -.10, losses only", DIFF, (0.1, 0.9, 0.0)),
+    Truth("difference > -.05, losses only", DIFF, (0.05, 0.95, 0.0)),
+    Truth("difference > -.10, mixed", DIFF, (0.2, 0.7, 0.1)),
+    Truth("difference > 0, mixed", DIFF, (0.2, 0.6, 0.2)),
+    Truth("difference < .10, gains only", DIFF, (0.0, 0.9, 0.1), -1),
+    Truth("difference > .10, mostly gains", DIFF, (0.05, 0.8, 0.15)),
+    Truth("rate > .80", (0.0, 1.0), (0.2, 0.8)),
+    Truth("rate < .30", (0.0, 1.0), (0.7, 0.3), -1),
+    Truth("ratio > 2", (-2.0, -1.0, 0.0, 1.0), (0.1, 0.2, 0.3, 0.4)),
+    Truth("half of the gain > 0", (-1.0, -0.5, 0.0, 0.5, 1.0), (0.05, 0.3, 0.25, 0.4, 0.0)),
+)
+
+
+def sizes(groups: int, lopsided: bool, equal: int = 13) -> list[int]:
+    """How many episodes each group has: all the same, or from 1 to 40."""
+    return [round(40.0 ** (i / (groups - 1))) for i in range(groups)] if lopsided else [equal] * groups
+
+
+def clusters_of(held: Sequence[int]) -> Clusters:
+    """The groups of those sizes, one after the other."""
+    return Clusters(np.repeat(np.arange(len(held)), held))
+
+
+def drawn(
+    rng: np.random.Generator,
+    tables: int,
+    clusters: Clusters,
+    shares: Sequence[float],
+    icc: float,
+    model: Model,
+) -> npt.NDArray[np.intp]:
+    """[tables, n]: which value each episode takes."""
+    p = np.array(shares)
+    k, groups = len(p), clusters.groups
+    if icc == 0.0:
+        rates = np.broadcast_to(p, (tables, groups, k))
+    elif icc == 1.0 or model == "copy":
+        own = np.eye(k)[rng.choice(k, size=(tables, groups), p=p)]
+        rates = math.sqrt(icc) * own + (1.0 - math.sqrt(icc)) * p
+    else:
+        possible = np.flatnonzero(p)
+        rates = np.zeros((tables, groups, k))
+        alphas = p[possible] * (1.0 - icc) / icc
+        rates[..., possible] = rng.dirichlet(alphas, size=(tables, groups))
+    edges = rates.cumsum(axis=2)[:, clusters.own, :-1]
+    return (rng.random((tables, clusters.n, 1)) > edges).sum(axis=2)
+
+
+def tails(
+    kinds: npt.NDArray[np.intp], truth: Truth, clusters: Clusters, margin: float | None = None
+) -> Array:
+    """By table the one-sided p-value of the claim, as `lpca.stats.grouped` has it."""
+    values = np.array(truth.values)
+    at = np.full(len(kinds), truth.margin if margin is None else margin)
+    tally = Tally(kinds, len(values), clusters)
+    z = truth.side * scores(values, tally.total.astype(float), at)
+    return upper_tail(z, tally.design_effect(values, at), clusters.freedom)
+
+
+def false_passes(truth: Truth, held: Sequence[int], icc: float, model: Model, tables: int) -> float:
+    """The share of tables, drawn at the margin, that pass."""
+    clusters = clusters_of(held)
+    rng = np.random.default_rng([SEED, len(held), round(100 * icc), sum(held)])
+    kinds = drawn(rng, tables, clusters, truth.shares, icc, model)
+    return float((tails(kinds, truth, clusters) < ALPHA).mean())
+
+
+def powers(
+    truth: Truth, held: Sequence[int], icc: float, model: Model, tables: int
+) -> tuple[float, float]:
+    """The power, and that of the score test that knows the design effect.
+
+    At a truth at which the latter has a power of about .8, as far as the claim's values have room.
+    """
+    clusters = clusters_of(held)
+    values = np.array(truth.values)
+    square = np.array(held, dtype=float)
+    effect = 1.0 + icc * (square * (square - 1.0)).sum() / clusters.n
+    spread = float(np.dot(values**2, truth.shares)) - truth.margin**2
+    shares = truth.moved(2.8 * math.sqrt(spread * effect / clusters.n))
+    rng = np.random.default_rng([SEED + 1, len(held), round(100 * icc), sum(held)])
+    kinds = drawn(rng, tables, clusters, shares, icc, model)
+    at = np.full(tables, truth.margin)
+    total = Tally(kinds, len(values), clusters).total.astype(float)
+    known = truth.side * scores(values, total, at) / math.sqrt(effect)
+    return (
+        float((tails(kinds, truth, clusters) < ALPHA).mean()),
+        float((upper_tail(known, np.ones(tables), np.inf) < ALPHA).mean()),
+    )
+
+
+def print_tables(tables: int) -> None:
+    """All cells, as Markdown."""
+    columns = [(groups, icc) for groups in GROUPS for icc in ICCS]
+    head = "| claim | sizes | model |" + "".join(f" {g}, {icc:g} |" for g, icc in columns)
+    print(f"False PASS at the margin, {tables} draws a cell (columns: groups, ICC)\n\n{head}")
+    print("|---|---|---|" + "---|" * len(columns))
+    for truth in TRUTHS:
+        for lopsided in (False, True):
+            for model in ("urn", "copy"):
+                cells = [
+                    false_passes(truth, sizes(groups, lopsided), icc, model, tables)
+                    for groups, icc in columns
+                ]
+                row = " | ".join(f"{cell:.3f}".lstrip("0") for cell in cells)
+                kind = "1 to 40" if lopsided else "13"
+                print(f"| {truth.name} | {kind} | {model} | {row} |", flush=True)
+    columns = [(groups, icc) for groups in (30, 80) for icc in ICCS]
+    print(f"\nPower, beside that of a test that knows the design effect, {tables} draws a cell\n")
+    print("| claim | sizes | model |" + "".join(f" {g}, {icc:g} |" for g, icc in columns))
+    print("|---|---|---|" + "---|" * len(columns))
+    for truth in TRUTHS:
+        for lopsided in (False, True):
+            for model in ("urn", "copy"):
+                found = [
+                    powers(truth, sizes(groups, lopsided), icc, model, tables)
+                    for groups, icc in columns
+                ]
+                row = " | ".join(f"{own:.2f} / {known:.2f}" for own, known in found)
+                kind = "1 to 40" if lopsided else "13"
+                print(f"| {truth.name} | {kind} | {model} | {row} |", flush=True)
+
+
+if __name__ == "__main__":
+    print_tables(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
