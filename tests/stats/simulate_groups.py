@@ -1,17 +1,20 @@
-"""How often claims over groups pass falsely, cover and pass rightly: `python -m tests.stats.simulate_groups`.
+"""How often claims over groups pass falsely, cover the truth, and pass rightly.
 
-Prints the tables of `docs/statistics.md`. Outcomes of a group follow one of two models, both with
-the correlation asked for: `urn` (Dirichlet-multinomial: each group has rates of its own) and `copy`
-(each episode copies its group's one draw with probability sqrt(icc)).
+By hand, for the tables of docs/statistics.md: python tests/stats/simulate_groups.py
+
+Outcomes of a group follow one of two models, both with the correlation asked for: `urn`
+(Dirichlet-multinomial: each group has rates of its own) and `copy` (each episode copies its group's
+one draw with probability sqrt(icc)).
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import product
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,7 @@ from lpca.stats.clusters import Clusters, Tally, scores, upper_tail
 
 Array = npt.NDArray[np.float64]
 Model = Literal["urn", "copy"]
+Cell = Callable[..., float]
 SEED = 20261130
 ALPHA = 0.025
 GROUPS, ICCS = (8, 13, 30, 80), (0.0, 0.1, 0.5, 1.0)
@@ -69,7 +73,11 @@ TRUTHS = (
 
 def sizes(groups: int, lopsided: bool, equal: int = 13) -> list[int]:
     """How many episodes each group has: all the same, or from 1 to 40."""
-    return [round(40.0 ** (i / (groups - 1))) for i in range(groups)] if lopsided else [equal] * groups
+    if not lopsided:
+        return [equal] * groups
+    return (
+        [round(40.0 ** (i / (groups - 1))) for i in range(groups)] if lopsided else [equal] * groups
+    )
 
 
 def clusters_of(held: Sequence[int]) -> Clusters:
@@ -121,6 +129,14 @@ def false_passes(truth: Truth, held: Sequence[int], icc: float, model: Model, ta
     return float((tails(kinds, truth, clusters) < ALPHA).mean())
 
 
+def coverage(truth: Truth, held: Sequence[int], icc: float, model: Model, tables: int) -> float:
+    """The share of tables whose 95 % interval holds the truth: that neither side's test rejects."""
+    clusters = clusters_of(held)
+    rng = np.random.default_rng([SEED + 2, len(held), round(100 * icc), sum(held)])
+    found = tails(drawn(rng, tables, clusters, truth.shares, icc, model), truth, clusters)
+    return float(((found >= ALPHA) & (found <= 1.0 - ALPHA)).mean())
+
+
 def powers(
     truth: Truth, held: Sequence[int], icc: float, model: Model, tables: int
 ) -> tuple[float, float]:
@@ -147,34 +163,30 @@ def powers(
 
 def print_tables(tables: int) -> None:
     """All cells, as Markdown."""
-    columns = [(groups, icc) for groups in GROUPS for icc in ICCS]
-    head = "| claim | sizes | model |" + "".join(f" {g}, {icc:g} |" for g, icc in columns)
-    print(f"False PASS at the margin, {tables} draws a cell (columns: groups, ICC)\n\n{head}")
-    print("|---|---|---|" + "---|" * len(columns))
-    for truth in TRUTHS:
-        for lopsided in (False, True):
-            for model in ("urn", "copy"):
-                cells = [
-                    false_passes(truth, sizes(groups, lopsided), icc, model, tables)
-                    for groups, icc in columns
-                ]
-                row = " | ".join(f"{cell:.3f}".lstrip("0") for cell in cells)
-                kind = "1 to 40" if lopsided else "13"
-                print(f"| {truth.name} | {kind} | {model} | {row} |", flush=True)
-    columns = [(groups, icc) for groups in (30, 80) for icc in ICCS]
-    print(f"\nPower, beside that of a test that knows the design effect, {tables} draws a cell\n")
+    every = [(groups, icc) for groups in GROUPS for icc in ICCS]
+    many = [(groups, icc) for groups, icc in every if groups >= 30]
+
+    def shown(cell: Cell, form: str) -> Callable[..., str]:
+        return lambda *about: form.format(cell(*about, tables)).replace("0.", ".")
+
+    def both(*about: Any) -> str:
+        own, known = powers(*about, tables)
+        return f"{own:.2f} / {known:.2f}".replace("0.", ".")
+
+    print_table("False PASS at the margin", every, shown(false_passes, "{:.3f}"))
+    print_table("Coverage of 95 % intervals", every, shown(coverage, "{:.3f}"))
+    print_table("Power, and that of a test that knows the design effect", many, both)
+
+
+def print_table(title: str, columns: Sequence[tuple[int, float]], cell: Callable[..., str]) -> None:
+    """One table: a row for each claim, sizes and model."""
+    print(f"\n{title}; columns: groups, ICC\n")
     print("| claim | sizes | model |" + "".join(f" {g}, {icc:g} |" for g, icc in columns))
     print("|---|---|---|" + "---|" * len(columns))
-    for truth in TRUTHS:
-        for lopsided in (False, True):
-            for model in ("urn", "copy"):
-                found = [
-                    powers(truth, sizes(groups, lopsided), icc, model, tables)
-                    for groups, icc in columns
-                ]
-                row = " | ".join(f"{own:.2f} / {known:.2f}" for own, known in found)
-                kind = "1 to 40" if lopsided else "13"
-                print(f"| {truth.name} | {kind} | {model} | {row} |", flush=True)
+    for truth, lopsided, model in product(TRUTHS, (False, True), get_args(Model)):
+        cells = [cell(truth, sizes(groups, lopsided), icc, model) for groups, icc in columns]
+        kind = "1 to 40" if lopsided else "13"
+        print(f"| {truth.name} | {kind} | {model} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
