@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from lpca.base.errors import ExitCode
 from lpca.evidence.json_form import Key, Omitted, Spread, to_data
 from lpca.gatespec.model import Position, Score, SequentialRule
+from lpca.stats.assessment import Grouping
 from lpca.stats.claims import Claim
 from lpca.stats.tables import Interval, PairedTable
 from lpca.stats.verdicts import Verdict
@@ -32,7 +33,8 @@ class CriterionResult:
     the claim's bound, or both ends of a band or an equivalence. A claim on a pair carries
     `table`, a claim on one rate `successes`; both carry `n`. Without a reading (INVALID, NOT
     MEASURED) the numbers are None. `needed_n` is set for an INCONCLUSIVE claim that more
-    episodes would probably decide: the n that reaches power 0.8 at the observed rates.
+    episodes would probably decide: the n that reaches power 0.8 at the observed rates. Over groups
+    of episodes `grouping` says what they come to, and `needed_groups` how many would do.
     """
 
     id: str
@@ -53,6 +55,8 @@ class CriterionResult:
     p_pass: float | None = None
     p_fail: float | None = None
     needed_n: int | None = None
+    needed_groups: Omitted[int | None] = None
+    grouping: Omitted[Grouping | None] = None
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ CODEC_LATENTS = tuple(name for name in LATENT if "codec" in _DECLARED[name])
 """Those among them that follow from what the codec makes of messages."""
 MESSAGE_LATENTS = tuple(name for name in CODEC_LATENTS if _DECLARED[name]["codec"] == "message")
 """Those whose slot holds what the codec made of one message, as it is."""
+OF_DONORS = tuple(name for name, about in _DECLARED.items() if about.get("donor"))
+"""Conditions in which that is the message of the episode's donor."""
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from lpca.base.numbers import level, number, percent, span
 from lpca.evidence.model import CriterionResult, GateResult
 from lpca.gatespec.claims import in_words, unit_of
-from lpca.gatespec.model import Criterion, Evaluation, Gate, Sequential, Spec, levels_of, shared
+from lpca.gatespec.model import (
+    Criterion,
+    Evaluation,
+    Gate,
+    Sequential,
+    Spec,
+    cluster_of,
+    levels_of,
+    shared,
+)
+from lpca.judge.grouping import WholeGroups, clusters_of
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats.assessment import Assessment, assess, sample_of
 from lpca.stats.claims import Band, Claim, Equivalence, Gain, Rate, Ratio
@@ -18,29 +30,54 @@ from lpca.stats.tables import PairedTable, Proportion
 from lpca.stats.truth import Truth
 from lpca.stats.verdicts import AnyOf, Verdict, any_of, decide, gate_verdict
 
+if TYPE_CHECKING:
+    from lpca.stats.clusters import Clusters
+
+Levels = tuple[float, float]
+"""Confidences of one-sided claims and of those with two bounds."""
 _WHAT: Mapping[type, str] = {Ratio: "ratio", Gain: "gain kept less the share asked for"}
 """What is estimated, where it is no difference."""
 
 
 def message(
-    claim: Claim, verdict: Verdict, seen: Assessment, table: OutcomeTable, needed: int | None
+    claim: Claim, verdict: Verdict, seen: Assessment, table: OutcomeTable, needed: Needed
 ) -> str:
     """One sentence on the verdict and one on the numbers behind it."""
     if verdict is Verdict.INCONCLUSIVE:
-        lead = undecided(table.n, claim, needed, _observed(claim, table))
+        groups = seen.grouping.groups if seen.grouping else None
+        lead = undecided(table.units, groups, claim, needed, _observed(claim, table))
     else:
         lead = in_words(claim, holds=verdict is Verdict.PASS)
     return f"{verdict}: {lead}. {_numbers(claim, seen, table)}."
 
 
-def needed_n(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> int | None:
-    """An n that reaches power 0.8 if the observed rates are the true ones; None when none does.
+@dataclass(frozen=True)
+class Needed:
+    """How many episodes, and groups of them, would do; None where no number does or none is due."""
 
-    A claim on a pair also takes the observed disagreement as true; a gain takes the conditions
-    to be independent given their rates.
+    n: int | None = None
+    groups: int | None = None
+
+
+def needed(criterion: Criterion, table: OutcomeTable, seen: Assessment, at: Levels) -> Needed:
+    """What reaches power 0.8 if the observed rates are the true ones.
+
+    A claim on a pair also takes the observed disagreement as true; a gain takes the conditions to
+    be independent given their rates. Groups are taken to be as large, and as alike within, as at
+    the bound that is to be refuted.
     """
     truth = _observed(criterion.claim, table)
-    return enough_n(criterion.claim, truth, table.n, levels_of(criterion, evaluation))
+    if seen.grouping is None:
+        return Needed(enough_n(criterion.claim, truth, table.n, at))
+    alone = enough_n(criterion.claim, truth, 1, at)
+    if alone is None:
+        return Needed()
+    from lpca.stats.clusters import enough_groups
+
+    each = table.n / seen.grouping.groups
+    groups = enough_groups(alone * seen.grouping.at_margin / each, seen.alpha)
+    groups = max(groups, seen.grouping.groups + 1)
+    return Needed(math.ceil(groups * table.units / seen.grouping.groups), groups)
 
 
 def _observed(claim: Claim, table: OutcomeTable) -> Truth:
@@ -50,19 +87,27 @@ def _observed(claim: Claim, table: OutcomeTable) -> Truth:
 
 
 def undecided(
-    n: int, claim: Claim, needed: int | None, observed: Truth, named: Callable[[str], str] = str
+    n: int,
+    groups: int | None,
+    claim: Claim,
+    needed: Needed,
+    observed: Truth,
+    named: Callable[[str], str] = str,
 ) -> str:
-    """That n episodes do not decide a claim, and what more of them would do.
+    """That n episodes, in so many groups if any, do not decide a claim, and what more would do.
 
-    `needed` is as of a `CriterionResult`; `named` says how a condition is called.
+    `named` says how a condition is called.
     """
-    if needed is not None:
-        told = f"were the observed rates true, {needed} would show it with power 0.8"
+    if needed.groups is not None:
+        told = f"were the observed rates true, {needed.groups} groups would show it with power 0.8"
+    elif needed.n is not None:
+        told = f"were the observed rates true, {needed.n} would show it with power 0.8"
     elif observed.satisfies(claim):
         told = "were the observed rates true, no feasible number would show it"
     else:
         told = "the observed rates speak against it"
-    return f"{n} episodes do not decide whether {in_words(claim, named=named)}; {told}"
+    these = f"{n} episodes" if groups is None else f"{n} episodes in {groups} groups"
+    return f"{these} do not decide whether {in_words(claim, named=named)}; {told}"
 
 
 def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
@@ -75,7 +120,10 @@ def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
         what = _WHAT.get(type(claim), "difference")
         head = f"{what} {number(seen.estimate, unit)}, "
     confidence = level(1 - 2 * seen.alpha)
-    return f"{rates}: {head}{confidence} interval {interval}, bound {bounds}, n {table.n}"
+    n = f"n {table.units}"
+    if seen.grouping:
+        n += f" in {seen.grouping.groups} groups, design effect {seen.grouping.at_margin:.1f}"
+    return f"{rates}: {head}{confidence} interval {interval}, bound {bounds}, {n}"
 
 
 def look_sizes(rule: Sequential, n: int) -> list[int]:
@@ -96,22 +144,24 @@ def sequential_verdicts(
 ) -> list[Verdict]:
     """One verdict per criterion, from all looks that the episodes so far allow.
 
-    Episodes count in the table's order. A criterion once decided stays decided. An equivalence
+    Episodes count in the table's order, group by group where claims are decided over groups, and a
+    look sees whole groups alone. A criterion once decided stays decided. An equivalence
     keeps its fixed n: its entry of `fixed` counts once all episodes are there. FAIL takes
     Bonferroni's correction over the gate's criteria. The gate may stop as soon as no verdict is
     INCONCLUSIVE.
     """
     n = evaluation.n if gate.n is None else gate.n
     early = [i for i, one in enumerate(criteria) if not isinstance(one.claim, Equivalence)]
-    complete = table.n >= n
+    complete = table.units >= n
     found = [
         whole if complete and index not in early else Verdict.INCONCLUSIVE
         for index, whole in enumerate(fixed)
     ]
+    ordered = WholeGroups.of(table, evaluation.cluster, complete)
     for look, size in enumerate(look_sizes(rule, n)):
-        if size > table.n:
+        seen = ordered.head(size)
+        if size > table.units or seen is None:
             break
-        seen = {name: outcomes[:size] for name, outcomes in table.packed.items()}
         at_look = _at_look(rule, look, [criteria[index] for index in early], seen, evaluation)
         for index, verdict in zip(early, at_look, strict=True):
             if found[index] is Verdict.INCONCLUSIVE:
@@ -123,17 +173,19 @@ def _at_look(
     rule: Sequential,
     look: int,
     criteria: Sequence[Criterion],
-    outcomes: Mapping[str, Sequence[float]],
+    table: OutcomeTable,
     evaluation: Evaluation,
 ) -> list[Verdict]:
     if not criteria:
         return []
     alphas = [(1.0 - levels_of(criterion, evaluation)[0]) / 2.0 for criterion in criteria]
     if rule.rule == "e-process":
-        found = [evalues(criterion.claim, outcomes) for criterion in criteria]
+        found = [
+            evalues(one.claim, table.packed, _clusters(one, table, evaluation)) for one in criteria
+        ]
         return decide_anytime(found, alphas)
     verdicts = []
-    for seen, alpha in zip(_assessed(criteria, outcomes, evaluation), alphas, strict=True):
+    for seen, alpha in zip(_assessed(criteria, table, evaluation), alphas, strict=True):
         limit = obrien_fleming(rule.looks or 1, alpha).p[look]
         # each claim's own alpha scales the boundary: a band spends its alpha on either side
         boundary = limit * seen.alpha / alpha
@@ -234,7 +286,7 @@ def judge_gate(
         unknown = sorted(set(criteria) - set(known))
         raise ValueError(f"gate {gate.name} has no criterion {', '.join(unknown)}")
     measured = [criterion for criterion in gate.criteria if not _missing(criterion, table)]
-    assessments = _assessed(measured, table.packed, evaluation)
+    assessments = _assessed(measured, table, evaluation)
     verdicts = decide(assessments)
     if gate.sequential:
         verdicts = sequential_verdicts(gate, gate.sequential, measured, table, evaluation, verdicts)
@@ -269,14 +321,26 @@ def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Eva
         TypeError: a criterion is one that the checker refuses.
     """
     _refuse_undecidable(gate)
-    by_k = {k: _assessed(gate.criteria, one.packed, evaluation) for k, one in tables.items()}
+    by_k = {k: _assessed(gate.criteria, one, evaluation) for k, one in tables.items()}
     return any_of(by_k, gate.family)
 
 
 def _assessed(
-    criteria: Sequence[Criterion], outcomes: Mapping[str, Sequence[float]], evaluation: Evaluation
+    criteria: Sequence[Criterion], table: OutcomeTable, evaluation: Evaluation
 ) -> list[Assessment]:
-    return [assess(one.claim, outcomes, *levels_of(one, evaluation)) for one in criteria]
+    return [
+        assess(
+            one.claim,
+            table.packed,
+            *levels_of(one, evaluation),
+            _clusters(one, table, evaluation),
+        )
+        for one in criteria
+    ]
+
+
+def _clusters(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> Clusters | None:
+    return clusters_of(table, criterion.claim.conditions, cluster_of(criterion, evaluation))
 
 
 def _refuse_undecidable(gate: Gate) -> None:
@@ -306,9 +370,10 @@ def _read(
     table: OutcomeTable,
     evaluation: Evaluation,
 ) -> CriterionResult:
-    undecided = verdict is Verdict.INCONCLUSIVE
-    needed = needed_n(criterion, table, evaluation) if undecided else None
-    told = message(criterion.claim, verdict, assessment, table, needed)
+    due = Needed()
+    if verdict is Verdict.INCONCLUSIVE:
+        due = needed(criterion, table, assessment, levels_of(criterion, evaluation))
+    told = message(criterion.claim, verdict, assessment, table, due)
     sample = sample_of(criterion.claim, table.packed)
     return replace(
         _unread(criterion, verdict, told),
@@ -318,10 +383,12 @@ def _read(
         method=assessment.method,
         table=sample if isinstance(sample, PairedTable) else None,
         successes=sample.successes if isinstance(sample, Proportion) else None,
-        n=table.n,
+        n=table.units,
         p_pass=assessment.p_pass,
         p_fail=assessment.p_fail,
-        needed_n=needed,
+        needed_n=due.n,
+        needed_groups=due.groups,
+        grouping=assessment.grouping,
     )
 
 

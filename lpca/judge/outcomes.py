@@ -145,9 +145,9 @@ class OutcomeTable:
     def head(self, n: int) -> OutcomeTable:
         """The first n episodes, with all of their rows."""
         if self.repeats is None:
-            return self._at(range(min(n, self.n)))
+            return self.rows(range(min(n, self.n)))
         first = set(list(dict.fromkeys(self.seeds))[:n])
-        return self._at([index for index, seed in enumerate(self.seeds) if seed in first])
+        return self.rows([index for index, seed in enumerate(self.seeds) if seed in first])
 
     def stratum(self, answers: str) -> OutcomeTable:
         """The episodes of one stratum; all of them for `all`.
@@ -162,9 +162,10 @@ class OutcomeTable:
         kept = [index for index, value in enumerate(self.answers) if value == answers]
         if not kept:
             raise OutcomeError(f"no episode has answers {answers!r}")
-        return self._at(kept)
+        return self.rows(kept)
 
-    def _at(self, kept: Sequence[int]) -> OutcomeTable:
+    def rows(self, kept: Sequence[int]) -> OutcomeTable:
+        """These rows, in this order."""
         columns: dict[str, Any] = {
             name: tuple(held[i] for i in kept)
             for name in _COLUMNS

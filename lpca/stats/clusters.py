@@ -19,6 +19,7 @@ Where losses are seen one by one in many groups that is not credible, and rho is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -317,3 +318,28 @@ def upper_tail(z: Array, effect: Array, freedom: float) -> Array:
         return np.ones_like(z)
     tail: Array = stdtr(freedom, -z / np.sqrt(effect))
     return tail
+
+
+def enough_groups(independent: float, alpha: float) -> int:
+    """How many groups do what so many independent ones would do by the normal distribution.
+
+    Student's t asks for more of them, by the square of the ratio of the quantiles.
+
+    Args:
+        independent: how many would do if z were held against the normal.
+        alpha: the one-sided level, in (0, 0.5).
+
+    Returns:
+        The number, at least 2.
+
+    Example:
+        >>> enough_groups(34.6, 0.025)
+        38
+    """
+    from scipy.special import ndtri, stdtrit
+
+    normal = ndtri(1.0 - alpha)
+    found = max(2, math.ceil(independent))
+    while found < independent * (stdtrit(found - 1.0, 1.0 - alpha) / normal) ** 2:
+        found += 1
+    return found

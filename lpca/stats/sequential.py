@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from lpca.stats.clusters import Clusters
+
     Array = npt.NDArray[np.float64]
 
 STAKES = 200
@@ -41,7 +43,9 @@ class EValues:
     log_fail: float
 
 
-def evalues(claim: Claim, outcomes: Mapping[str, Sequence[float]]) -> EValues:
+def evalues(
+    claim: Claim, outcomes: Mapping[str, Sequence[float]], clusters: Clusters | None = None
+) -> EValues:
     """E-values for and against a claim, from all outcomes so far.
 
     Differences and rates bet on their own mean, gains on the mean gain, ratios on the mean of
@@ -51,6 +55,7 @@ def evalues(claim: Claim, outcomes: Mapping[str, Sequence[float]]) -> EValues:
     Args:
         claim: what is claimed.
         outcomes: by condition one outcome per episode so far, 0 or 1; element i the same episode.
+        clusters: the groups that episodes come in, one bet for each (`log_group_evalue`).
 
     Returns:
         The two logarithms.
@@ -72,13 +77,18 @@ def evalues(claim: Claim, outcomes: Mapping[str, Sequence[float]]) -> EValues:
     columns = [binary(outcomes[name]) for name in claim.conditions]
     if len({len(column) for column in columns}) != 1:
         raise ValueError(f"outcomes must be paired, got lengths {[len(c) for c in columns]}")
+    possible = [claim.value(*bits) for bits in product((0.0, 1.0), repeat=len(columns))]
+    low, high = min(possible), max(possible)
     counts = Counter[float]()
     for bits, count in Counter(zip(*columns, strict=True)).items():
         counts[float(claim.value(*bits))] += count
-    possible = [claim.value(*bits) for bits in product((0.0, 1.0), repeat=len(columns))]
+    single = clusters is None or clusters.groups == clusters.n
+    values = [] if single else [claim.value(*bits) for bits in zip(*columns, strict=True)]
 
     def log_evalue(bound: float, side: OneSided) -> float:
-        return log_betting_evalue(counts, bound, min(possible), max(possible), side)
+        if clusters is None or single:
+            return log_betting_evalue(counts, bound, low, high, side)
+        return log_group_evalue(values, clusters, bound, low, high, side)
 
     region, favouring, opposing = bounds_of_mean(claim), [], []
     if region.low > -math.inf:
@@ -152,21 +162,68 @@ def log_betting_evalue(
     """
     import numpy as np
 
-    if not low < margin < high:
-        raise ValueError(f"margin must lie strictly between {low} and {high}, got {margin}")
-    if alternative not in ("greater", "less"):
-        raise ValueError(f"alternative must be 'greater' or 'less', got {alternative!r}")
+    sign, stakes = _stakes(margin, low, high, alternative)
     counts = values if isinstance(values, Mapping) else Counter(values)
     for value in counts:
         if not low <= value <= high:
             raise ValueError(f"every value must lie in [{low}, {high}], got {value}")
-    sign, room = (1.0, margin - low) if alternative == "greater" else (-1.0, high - margin)
-    stakes = (np.arange(STAKES) + 0.5) / (STAKES * room)
     capital = np.zeros(STAKES)
     for value, count in counts.items():
         capital += count * np.log1p(stakes * sign * (value - margin))
     peak = float(capital.max())  # taken out, so that no exponential overflows
     return peak + math.log(float(np.exp(capital - peak).mean()))
+
+
+def log_group_evalue(
+    values: Sequence[float],
+    clusters: Clusters,
+    margin: float,
+    low: float = -1.0,
+    high: float = 1.0,
+    alternative: OneSided = "greater",
+) -> float:
+    """Natural logarithm of the capital won by betting on one group of episodes after another.
+
+    A group's factor is 1 + s (sum of its values less the margin) / m, m the size of the largest
+    group so far: sizes are known before outcomes, so each bet is placed in advance. Assumes that
+    under the hypothesis a group's sum, given all groups before it, has a mean at most the margin
+    times its size; whatever hangs together within the group. With groups of one it is
+    `log_betting_evalue`, whose source holds here too.
+
+    Args:
+        values: one per episode, in [low, high], in the order of `clusters`.
+        clusters: the groups, numbered in the order in which they are bet on.
+        margin: what the mean is compared with.
+        low: the least value that is possible.
+        high: the largest.
+        alternative: "less" bets that the mean is below.
+
+    Returns:
+        The logarithm.
+
+    Raises:
+        ValueError: a margin not strictly inside, or another alternative.
+    """
+    import numpy as np
+
+    sign, stakes = _stakes(margin, low, high, alternative)
+    largest = np.maximum.accumulate(clusters.sizes)
+    gains = sign * np.bincount(clusters.own, np.array(values) - margin) / largest
+    capital: Array = np.log1p(stakes[:, None] * gains).sum(axis=1)
+    return log_mean_exp(capital.tolist())
+
+
+def _stakes(margin: float, low: float, high: float, alternative: OneSided) -> tuple[float, Array]:
+    """The sign of a gain and the stakes; errors as of `log_betting_evalue`."""
+    import numpy as np
+
+    if not low < margin < high:
+        raise ValueError(f"margin must lie strictly between {low} and {high}, got {margin}")
+    if alternative not in ("greater", "less"):
+        raise ValueError(f"alternative must be 'greater' or 'less', got {alternative!r}")
+    sign, room = (1.0, margin - low) if alternative == "greater" else (-1.0, high - margin)
+    middles = np.arange(STAKES, dtype=np.float64) + 0.5
+    return sign, middles / (STAKES * room)
 
 
 def log_mean_exp(logs: Sequence[float]) -> float:

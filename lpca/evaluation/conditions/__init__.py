@@ -62,6 +62,7 @@ holds: what stands in the slot: "nothing", "text" (tokens, or their embeddings) 
 bytes: of the message's text no more stand there.
 codec: the latents follow from what the codec makes of a "message", as it is, or of its "norms" or
     the "mean" of several.
+donor: the message is that of the episode's donor.
 
 It is read where conditions are named, without importing them (`lpca.gatespec.model`).
 """

@@ -138,7 +138,7 @@ class Random(Normal):
         ]
 
 
-@CONDITIONS.register("shuffle", holds="latents", codec="message")
+@CONDITIONS.register("shuffle", holds="latents", codec="message", donor=True)
 class Shuffle(MessageLatents):
     """Another episode's latents, which name a wrong option: whether this message matters."""
 
