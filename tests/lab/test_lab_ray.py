@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+import warm
 from gate_project import ROOT
 from lab_project import Lab
 
@@ -76,7 +77,7 @@ def start(lab, *engine, address=None):
     environment = {**os.environ, "LPCA_CACHE": str(lab.cache), "PYTHONPATH": str(ROOT)}
     if address:
         environment["RAY_ADDRESS"] = address
-    return subprocess.Popen(
+    return warm.Popen(
         [sys.executable, "-m", "lpca", "lab", "grid.yaml", *engine],
         cwd=lab.path,
         env={**environment, "OMP_NUM_THREADS": "1"},
