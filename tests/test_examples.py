@@ -21,7 +21,10 @@ CALLED = {
         *("tango_test", "wilson", "wilson_threshold"),
     ),
     "lpca.stats.scores": ("mean_difference",),
-    "lpca.stats.sequential": ("evalues", "log_betting_evalue", "obrien_fleming"),
+    "lpca.judge.rows": ("table_of",),
+    "lpca.stats.sequential": (
+        *("anytime_mean", "evalues", "log_betting_evalue", "obrien_fleming", "repeated_p"),
+    ),
     "lpca.stats.tables": ("PairedTable",),
     "lpca.stats.truth": ("Truth",),
     "lpca.stats.verdicts": ("any_of", "decide", "holm"),

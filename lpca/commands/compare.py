@@ -83,16 +83,30 @@ def _lines(found: Comparison) -> Iterator[str]:
         f"in B; scored by {found.score}"
     )
     yield "A - B and its interval are in points."
+    yield from (line for text in _basis(found) for line in wrap(text, WIDTH))
     yield ""
     width = max(len("condition"), *(len(condition.condition) for condition in found.conditions))
     yield (
         f"{'condition':<{width}}{'A':>8}{'B':>8}{'a b c d':>16}{'A - B':>8}"
-        f"{f'{level(CONFIDENCE)} interval':>18}{'McNemar p':>11}"
+        f"{f'{level(CONFIDENCE)} interval':>18}{'p':>11}"
     )
     yield from (_row(condition, width) for condition in found.conditions)
     yield ""
     for text in (*(f"Warning: {warning}." for warning in found.warnings), EXPLORATORY):
         yield from wrap(text, WIDTH)
+
+
+def _basis(found: Comparison) -> Iterator[str]:
+    """What the intervals rest on, where that is not each episode of a number fixed beforehand."""
+    if found.groups is not None and found.groups < found.shared:
+        yield f"{found.shared} episodes are in {found.groups} groups, which the intervals are over."
+    if found.stop.look is None:
+        yield "A run could end at any time: intervals and p hold at every time."
+    elif found.stop.looks != 1:
+        yield (
+            f"The shared episodes end at look {found.stop.look} of {found.stop.looks}: intervals "
+            "and p are those of all looks together."
+        )
 
 
 def _row(one: Compared, width: int) -> str:
@@ -105,5 +119,5 @@ def _row(one: Compared, width: int) -> str:
     )
     return (
         f"{one.condition:<{width}}{''.join(f'{rate:>8}' for rate in rates)}{counts:>16}"
-        f"{difference:>8}{f'{low} to {high}':>18}{one.p_exact:>11.2g}"
+        f"{difference:>8}{f'{low} to {high}':>18}{one.p:>11.2g}"
     )

@@ -3,29 +3,56 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from lpca.base.errors import ExitCode, RequestError, worst
+from lpca.base.numbers import PERCENT, amount
 from lpca.base.registry import suggestion
 from lpca.checker.check import check_spec
 from lpca.evidence.model import GateResult
 from lpca.gatespec.load import load_spec
-from lpca.gatespec.model import Gate, Spec
-from lpca.judge.decide import judge, judge_family, unread
+from lpca.gatespec.model import CONDITIONS, Gate, Spec
+from lpca.judge.decide import is_decided, judge, judge_family, unread
 from lpca.judge.marginals import Attempt, Marginals, pairing_range
-from lpca.judge.outcomes import OutcomeError, OutcomeTable
-from lpca.judge.reader import Measured, read_outcomes
+from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
+from lpca.judge.reader import Contents, Measured, read_conditions, read_outcomes
+from lpca.judge.rows import ROLES, Reading
 from lpca.report.layout import fitting, wrapped
+from lpca.report.layout import table as columns
 from lpca.report.sentences import closing, standing
 from lpca.report.terminal import criteria_lines, success_table
 from lpca.stats.verdicts import Verdict
 
+_COMMA = re.compile(r",(?=[^,=]*=)")
+"""A comma behind which another NAME=COLUMN begins; a metric's name may have one of its own."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
-    parser.add_argument("outcomes", help="a .json, .jsonl, .csv or .parquet file")
+    parser.add_argument(
+        "outcomes",
+        nargs="?",
+        help="a table (.csv, .jsonl, .json, .parquet), evidence, or a harness's log",
+    )
+    parser.add_argument(
+        "--as",
+        dest="files",
+        action="append",
+        default=[],
+        metavar="CONDITION=FILE",
+        help="in place of OUTCOMES the file of one condition; may be given again",
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN,...",
+        help="what a condition, episode, group, repeat or outcome is called in the file",
+    )
+    parser.add_argument("--metric", help="the metric or column with the outcomes of a --as FILE")
     parser.add_argument("--spec", default="gate_specs.yaml", help="the spec that decides")
     parser.add_argument("--gate", help="one gate; all that are not beside another by default")
     parser.add_argument("--verbose", action="store_true", help="with intervals, pairs and p-values")
@@ -35,10 +62,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Print each gate's verdict; the exit code is that of the worst."""
     try:
         spec = load_spec(arguments.spec)
-        contents = read_outcomes(arguments.outcomes)
+        notes: list[str] = []
+        contents = _contents(arguments, spec, notes)
         own = contents.gate if isinstance(contents, Measured) else None
         gates = _gates(spec, arguments.gate or own)
         _warn(spec)
+        _note(notes)
         if isinstance(contents, Measured):
             return _judge_measured(spec, gates, contents, arguments.verbose)
         if isinstance(contents, OutcomeTable):
@@ -49,6 +78,54 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         return worst([_judge_attempt(spec, gates, content) for content in contents])
     except TypeError as error:
         raise RequestError(f"{arguments.spec}: {error}") from error
+
+
+def _contents(arguments: argparse.Namespace, spec: Spec, notes: list[str]) -> Contents:
+    """What is to be judged; `notes` takes what a reader of the verdict should know of it."""
+    files = _pairs("--as", arguments.files, CONDITIONS)
+    if bool(files) == bool(arguments.outcomes):
+        raise RequestError("lpca judge: allowed: either OUTCOMES, or --as CONDITION=FILE for each")
+    listed = [pair for one in arguments.map for pair in _COMMA.split(one)]
+    reading = Reading(
+        _pairs("--map", listed, ROLES),
+        arguments.metric,
+        spec.evaluation.score == "graded",
+        notes.append,
+    )
+    if files:
+        contents: Contents = read_conditions(files, reading)
+    else:
+        contents = read_outcomes(arguments.outcomes, reading)
+    if isinstance(contents, OutcomeTable) and contents.groups is None:
+        notes.append("no column group: each episode counts as one piece of evidence")
+    if isinstance(contents, Measured):
+        if contents.unchecked:
+            notes.append(f"WARNING: validity checks not carried out: {shown(contents.unchecked)}")
+        if contents.spec != spec.sha256:
+            notes.append(f"WARNING: the run was judged by another spec than {spec.file}")
+    return contents
+
+
+def _pairs(option: str, given: Sequence[str], allowed: Collection[str]) -> dict[str, str]:
+    """What an option's NAME=VALUE say; RequestError for another name, or one that stands twice."""
+    found: dict[str, str] = {}
+    for pair in given:
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or not value:
+            raise RequestError(f"{option} {clipped(pair)}: allowed: NAME=VALUE")
+        if name not in allowed:
+            raise RequestError(f"{option} {clipped(pair)}: {suggestion(name, allowed)}")
+        if name in found or value in found.values():
+            raise RequestError(f"{option} {clipped(pair)}: stands twice; once is allowed")
+        found[name] = value
+    return found
+
+
+def _note(notes: Sequence[str]) -> None:
+    for note in dict.fromkeys(notes):
+        _say(note)
+    if notes:
+        print()
 
 
 def _gates(spec: Spec, name: str | None) -> list[Gate]:
@@ -88,7 +165,7 @@ def _judge_measured(
 ) -> ExitCode:
     codes = []
     for gate in gates:
-        result = judge(spec, gate.name, measured.table, faults=measured.faults)
+        result = _decided(spec, gate, measured.table, measured.faults)
         result = _in_family(spec, gate, result, measured.table, measured.k)
         codes.append(result.exit_code)
         _show(spec, gate, result, measured.table, verbose)
@@ -101,7 +178,16 @@ def _result(spec: Spec, gate: Gate, table: OutcomeTable, whole: bool) -> GateRes
         own = table if whole and table.answers is None else table.stratum(gate.answers)
     except OutcomeError as error:
         return unread(gate, Verdict.NOT_MEASURED, (str(error),))
-    return _in_family(spec, gate, judge(spec, gate.name, own), own, None)
+    return _in_family(spec, gate, _decided(spec, gate, own), own, None)
+
+
+def _decided(spec: Spec, gate: Gate, table: OutcomeTable, faults: Sequence[str] = ()) -> GateResult:
+    """A gate's verdict; of fewer episodes than declared only one that its stopping rule gave."""
+    declared = spec.episodes(gate)
+    if not faults and table.units < declared and not is_decided(spec, gate.name, table):
+        reason = f"{table.units} episodes; the spec declares {declared}, and fewer decide nothing"
+        return unread(gate, Verdict.NOT_MEASURED, (reason,))
+    return judge(spec, gate.name, table, faults=faults)
 
 
 def _in_family(
@@ -132,17 +218,23 @@ def _show(
         if not read or reason not in unread:
             _say(reason)
     if read:
-        n, declared = read[0].n, spec.episodes(gate)
+        n, declared = table.units, spec.episodes(gate)
         _say(f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}"))
-        named = [name for name in gate.conditions if name in table.outcomes]
-        counts = {name: table.packed[name].count(1) for name in named}
-        rates = {name: table.rate(name) for name in named}
-        shown = success_table(counts, table.n, spec.evaluation.confidence, width)
-        print("\n".join(["", *shown, ""]))
+        rates = {name: table.rate(name) for name in gate.conditions if name in table.outcomes}
+        print("\n".join(["", *_rates(table, rates, spec.evaluation.confidence), ""]))
         print("\n".join(criteria_lines(result.criteria, rates, width, verbose=verbose)))
     print()
     _say(f"So: {closing(verdict, result.criteria)}")
     print()
+
+
+def _rates(table: OutcomeTable, rates: Mapping[str, float], confidence: float) -> list[str]:
+    """Success by condition; the mean alone of marks, and of episodes that were read repeatedly."""
+    if not table.graded and table.units == table.n:
+        counts = {name: table.packed[name].count(1) for name in rates}
+        return success_table(counts, table.n, confidence, _width())
+    rows = [[name, amount(rate, PERCENT, column=True)] for name, rate in rates.items()]
+    return columns(["condition", "mean"], rows, _width())
 
 
 def _width() -> int:

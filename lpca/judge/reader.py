@@ -1,7 +1,7 @@
-"""What each kind of file of outcomes holds, and from rows to a table that a gate is decided from.
+"""What a file of outcomes holds: a table, a run's evidence, counts, or a log of another harness.
 
-A table is paired: every row that lacks an outcome, has another than true or false or stands twice
-is named.
+What kind of file it is shows in what it begins with; its name decides only where that could be
+several things.
 """
 
 from __future__ import annotations
@@ -10,85 +10,275 @@ import csv
 import io
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lpca.base.registry import suggestion
+from lpca.base.registry import declared
 from lpca.evidence.files import is_evidence, parse_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
 from lpca.gatespec.keys import EPISODES
 from lpca.gatespec.model import CONDITIONS
+from lpca.judge.logs import (
+    LARGEST_PART,
+    LARGEST_WHOLE,
+    inspect_rows,
+    inspect_samples,
+    is_inspect,
+    is_lm_eval,
+    lm_eval_rows,
+    metric_of,
+    zipped_rows,
+)
 from lpca.judge.marginals import Attempt, Marginals, attempts_of, is_counts, marginals_of
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, printable, shown
+from lpca.judge.rows import (
+    CONDITION,
+    GROUP,
+    KEYS,
+    OUTCOME,
+    REPEAT,
+    STRATUM,
+    Reading,
+    Row,
+    table_of,
+)
 
-NAMES = ("seed", "episode")
-STRATUM = "answers"
-_STRATA = ("seen", "unseen")
-_TRUE = frozenset({"1", "true"})
-_FALSE = frozenset({"0", "false"})
-_WHOLE = re.compile(r"(-?[0-9]+)\.0*")
-_LONGEST_NUMBER = 18
-_ABSENT = frozenset({"", "none", "null", "nan", "na"})
-
-
-@dataclass(frozen=True)
-class Row:
-    """One episode as its file has it; `place` is how messages name it."""
-
-    place: str
-    values: Mapping[str, Any]
+LARGEST = 2**30
+"""Bytes of a file that is read line by line; of a zip only parts are read."""
+_BOM = b"\xef\xbb\xbf"
+_NOT_BLANK = re.compile(rb"\S")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One gate's episodes at its k, and the validity checks that failed on them."""
+    """One gate's episodes at its k, as a run's evidence has them.
+
+    Attributes:
+        gate: its name.
+        k: the number of latents; None where none are injected.
+        table: the outcomes.
+        faults: the validity checks that failed, and what the evidence contradicts itself in.
+        unchecked: the validity checks that were not carried out.
+        spec: the hash of the spec that the run was judged by.
+    """
 
     gate: str
     k: int | None
     table: OutcomeTable
     faults: tuple[str, ...]
+    unchecked: tuple[str, ...]
+    spec: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a table, or of a log of one condition that `harness` wrote."""
+
+    rows: Sequence[Row]
+    harness: str | None = None
 
 
 Contents = OutcomeTable | Measured | Marginals | tuple[Attempt, ...]
+_Held = Rows | Evidence | Marginals | tuple[Attempt, ...]
 
 
-def read_outcomes(path: str) -> Contents:
-    """Read a .json, .jsonl, .csv or .parquet file of outcomes.
+def read_outcomes(path: str, reading: Reading | None = None) -> Contents:
+    """Read a file of outcomes.
 
-    A JSON file holds a list of rows, outcomes by condition and seed, counts by condition
-    (`{"normal": [11, 50]}`), published `attempts`, or the evidence of a pytest run.
+    It holds a table in wide or in long form (CSV, JSON lines, JSON, parquet), outcomes by
+    condition and seed, counts by condition (`{"normal": [11, 50]}`), published `attempts`, or a
+    run's evidence; or it is a harness's log with a metric for each condition.
+
+    Args:
+        path: the file's.
+        reading: what its columns are called, and whether its outcomes are marks.
 
     Raises:
         OutcomeError: the file cannot be read or holds nothing that may be judged; the text
             begins with the file's name.
     """
-    readers = {".json": _json, ".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
-    reader = readers.get(Path(path).suffix.lower())
-    if reader is None:
-        raise OutcomeError(f"{path}: unknown kind of file; allowed: {', '.join(readers)}")
+    reading = reading or Reading()
+    with _named(path):
+        held = _held(path, reading)
+        if isinstance(held, Evidence):
+            return _measured(held)
+        if not isinstance(held, Rows):
+            return held
+        if held.harness and not set(reading.names) & set(CONDITIONS):
+            raise OutcomeError(
+                f"this log of {held.harness} is of one condition; allowed: a file for each, as "
+                "--as normal=FILE --as p0=FILE"
+            )
+        return table_of(held.rows, reading)
+
+
+def read_conditions(files: Mapping[str, str], reading: Reading | None = None) -> OutcomeTable:
+    """Read one file for each condition, and align them by their episodes.
+
+    Args:
+        files: by condition its file: a table, or a harness's log.
+        reading: as for `read_outcomes`; `reading.metric`, or what `reading.names` has for a
+            condition, is the column of its outcomes.
+
+    Raises:
+        OutcomeError: as for `read_outcomes`; or an episode is not in every file, or is another
+            one: of another group, or with another right answer.
+    """
+    reading = reading or Reading()
+    rows: list[Row] = []
+    answers: dict[str, tuple[str, str]] = {}
+    for condition, path in files.items():
+        own = replace(reading, tell=_prefixed(path, reading.tell))
+        with _named(path):
+            held = _held(path, own)
+            if not isinstance(held, Rows):
+                raise OutcomeError(
+                    f"for {condition} a table or a log is due, not evidence or counts"
+                )
+            rows += _of_condition(condition, path, held, own)
+            for row in held.rows:
+                _refuse_other_answer(row, condition, answers)
+    return table_of(_filled(rows), Reading(graded=reading.graded))
+
+
+def _prefixed(path: str, tell: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda text: tell(f"{path}: {text}")
+
+
+def _filled(rows: Sequence[Row]) -> Sequence[Row]:
+    """What one file alone says of an episode, its group or stratum, goes for its others too."""
+    known: dict[int | str, dict[str, Any]] = {}
+    for row in rows:
+        about = {role: row.values[role] for role in (GROUP, STRATUM) if role in row.values}
+        known.setdefault(row.values["episode"], {}).update(about)
+    return [Row(row.place, {**known[row.values["episode"]], **row.values}) for row in rows]
+
+
+def _of_condition(condition: str, path: str, held: Rows, reading: Reading) -> Iterator[Row]:
+    """One file's rows in long form."""
+    others = {role: name for role, name in reading.names.items() if role not in CONDITIONS}
+    others.pop(OUTCOME, None)
+    column = _outcome_column(condition, held, reading)
+    table = table_of(held.rows, replace(reading, names={**others, condition: column}))
+    if spare := [name for name in table.outcomes if name != condition]:
+        reading.tell(f"columns left alone: {shown(spare)}")
+    about = {GROUP: table.groups, STRATUM: table.answers, REPEAT: table.repeats}
+    for index, seed in enumerate(table.seeds):
+        own = {name: column[index] for name, column in about.items() if column is not None}
+        outcome = table.outcomes[condition][index]
+        yield Row(path, {"episode": seed, CONDITION: condition, OUTCOME: outcome, **own})
+
+
+def _outcome_column(condition: str, held: Rows, reading: Reading) -> str:
+    """The column of a file of one condition that holds its outcomes."""
+    asked = reading.names.get(condition, reading.metric)
+    if held.harness:
+        given = [name for role, name in reading.names.items() if role not in CONDITIONS]
+        return metric_of(held.rows, asked, given)
+    names = dict.fromkeys(name for row in held.rows for name in row.values)
+    if CONDITION in names and OUTCOME in names:
+        raise OutcomeError(f"it has a column {CONDITION}: allowed as the only file, without --as")
+    for name in (asked, reading.names.get(OUTCOME)):
+        if name is not None:
+            return name
+    for name in (OUTCOME, condition):
+        if name in names:
+            return name
+    raise OutcomeError(
+        f"its columns are {shown(list(names))}; outcomes of {condition} are due under {OUTCOME} or "
+        f"{condition}, or under another column with --metric COLUMN"
+    )
+
+
+def _refuse_other_answer(row: Row, condition: str, answers: dict[str, tuple[str, str]]) -> None:
+    """Raise OutcomeError where two logs have one id for documents with different answers."""
+    if row.answer is None:
+        return
+    name = str(row.values["episode"])
+    before, answer = answers.setdefault(name, (condition, row.answer))
+    if answer != row.answer:
+        raise OutcomeError(
+            f"{row.place}: the target of episode {clipped(name)} is {clipped(row.answer)}, under "
+            f"{before} {clipped(answer)}; allowed: logs of the same documents"
+        )
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Put the file's name before what is wrong with it."""
     try:
-        return reader(_bytes_of(path))
-    except UnicodeDecodeError as error:
-        raise OutcomeError(f"{path}: byte {error.start} is not UTF-8") from None
+        yield
     except OutcomeError as error:
         raise OutcomeError(f"{path}: {error}") from None
 
 
-def _bytes_of(path: str) -> bytes:
+def _held(path: str, reading: Reading) -> _Held:
+    extra = [name for role, name in reading.names.items() if role not in (*CONDITIONS, OUTCOME)]
+    suffix = Path(path).suffix.lower()
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            if suffix == ".eval" or file.peek(4).startswith(b"PK\3\4"):
+                status, rows = zipped_rows(path, _parsed, extra)
+                return _of_inspect(status, rows, reading)
+            data = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise OutcomeError(f"the file cannot be read ({reason})") from None
+    kind = _kind(data, suffix)
+    _refuse_larger(data, LARGEST if kind == ".jsonl" else LARGEST_WHOLE, kind)
+    if kind == ".json":
+        return _json(data, extra, reading)
+    if kind == ".jsonl":
+        return _jsonl(data, extra)
+    return Rows(_csv(data) if kind == ".csv" else _parquet(data))
 
 
-def _csv(data: bytes) -> OutcomeTable:
-    lines = csv.reader(io.StringIO(data.decode("utf-8-sig")), strict=True)
+def _refuse_larger(data: bytes, most: int, kind: str) -> None:
+    if len(data) > most:
+        raise OutcomeError(f"the file has more than {most} bytes; that many of {kind} are allowed")
+
+
+def _kind(data: bytes, suffix: str) -> str:
+    """The kind of a file, called by the end of its usual name."""
+    kinds = (".json", ".jsonl", ".csv", ".parquet")
+    found = _NOT_BLANK.search(data, len(_BOM) if data.startswith(_BOM) else 0)
+    start = found.start() if found else len(data)
+    if data.startswith(b"PAR1", start):
+        return ".parquet"
+    if data.startswith(b"[", start):
+        return ".json"
+    if data.startswith(b"{", start):
+        return ".jsonl" if _has_json_lines(data, start, suffix) else ".json"
+    header = data[start : start + LARGEST_PART].partition(b"\n")[0].split(b",")
+    if {name.strip() for name in header} & {name.encode() for name in KEYS}:
+        return ".csv"
+    if suffix in kinds:
+        return suffix
+    raise OutcomeError(f"unknown kind of file; allowed: {', '.join((*kinds, '.eval'))}")
+
+
+def _has_json_lines(data: bytes, start: int, suffix: str) -> bool:
+    """Whether the first line is an object by itself, and a row or followed by more."""
+    end = data.find(b"\n", start) + 1 or len(data)
+    try:
+        first = json.loads(data[start:end]) if end - start <= LARGEST_PART else None
+    except (ValueError, RecursionError):
+        first = None
+    if not isinstance(first, dict):
+        return suffix == ".jsonl"
+    # of a table by column, as pandas writes it, an episode's key is an object
+    is_row = is_lm_eval(first) or any(isinstance(first.get(name), str | int) for name in KEYS)
+    return suffix == ".jsonl" or is_row or _NOT_BLANK.search(data, end) is not None
+
+
+def _csv(data: bytes) -> Sequence[Row]:
+    lines = csv.reader(io.StringIO(_decoded(data)), strict=True)
     try:
         numbered = [(lines.line_num, cells) for cells in lines if cells]
     except csv.Error as error:
@@ -100,9 +290,16 @@ def _csv(data: bytes) -> OutcomeTable:
     uneven = [f"line {line}" for line, cells in numbered[1:] if len(cells) != len(names)]
     if uneven:
         raise OutcomeError(f"{shown(uneven)}: not {len(names)} values, one per column")
-    return table_of(
-        [Row(f"line {line}", dict(zip(names, cells, strict=True))) for line, cells in numbered[1:]]
-    )
+    return [
+        Row(f"line {line}", dict(zip(names, cells, strict=True))) for line, cells in numbered[1:]
+    ]
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise OutcomeError(f"byte {error.start} is not UTF-8") from None
 
 
 def _refuse_repeated(names: Sequence[str]) -> None:
@@ -110,57 +307,83 @@ def _refuse_repeated(names: Sequence[str]) -> None:
         raise OutcomeError(f"a column stands twice among {shown(names)}; once is allowed")
 
 
-def _jsonl(data: bytes) -> OutcomeTable:
-    lines = data.decode("utf-8-sig").split("\n")
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            rows.append(_row(f"line {number}", _parsed(line, number)))
-    return table_of(rows)
+def _jsonl(data: bytes, extra: Sequence[str]) -> Rows:
+    records = _lines(data)
+    first = next(records, None)
+    if first is None:
+        return Rows(())
+    if is_lm_eval(first[1]):
+        return Rows(lm_eval_rows(chain([first], records), extra), "lm-evaluation-harness")
+    return Rows([_row(place, held) for place, held in chain([first], records)])
 
 
-def _json(data: bytes) -> Contents:
-    held = _parsed(data.decode("utf-8-sig"), 1)
+def _lines(data: bytes) -> Iterator[tuple[str, Any]]:
+    """Each line's place and content, one after the other: a log may be larger than its rows."""
+    for number, line in enumerate(io.BytesIO(data.removeprefix(_BOM)), start=1):
+        if len(line) > LARGEST_PART:
+            raise OutcomeError(
+                f"line {number} has more than {LARGEST_PART} bytes; that many are allowed"
+            )
+        try:
+            text = line.decode()
+        except UnicodeDecodeError as error:
+            raise OutcomeError(f"line {number}: byte {error.start} is not UTF-8") from None
+        if text.strip():
+            yield f"line {number}", _parsed(text, number)
+
+
+def _json(data: bytes, extra: Sequence[str], reading: Reading) -> _Held:
+    held = _parsed(_decoded(data), 1)
     if isinstance(held, dict) and isinstance(held.get("attempts"), list):
         return attempts_of(held["attempts"])
     if is_evidence(held):
-        return _measured(held)
+        try:
+            return parse_evidence(held)
+        except EvidenceError as error:
+            raise OutcomeError(f"this evidence is damaged: {error}") from None
+    if is_inspect(held):
+        rows = inspect_rows(inspect_samples(held), extra)
+        return _of_inspect(str(held["status"]), rows, reading)
     if isinstance(held, list):
-        return table_of([_row(f"row {index}", row) for index, row in enumerate(held, start=1)])
+        numbered = [(f"row {index}", row) for index, row in enumerate(held, start=1)]
+        if held and is_lm_eval(held[0]):
+            return Rows(lm_eval_rows(numbered, extra), "lm-evaluation-harness")
+        return Rows([_row(place, row) for place, row in numbered])
     if isinstance(held, dict) and held and set(held) <= set(CONDITIONS):
         if not any(is_counts(value) for value in held.values()):
-            return _by_condition(held)
+            return Rows(_by_condition(held))
         return marginals_of(held)
+    if isinstance(held, dict) and any(isinstance(held.get(name), dict) for name in KEYS):
+        return Rows(_by_column(held))
     raise OutcomeError(
         "this JSON holds no outcomes; allowed: a list of rows, outcomes by condition and seed, or "
         'counts such as {"normal": [11, 50]}'
     )
 
 
-def _measured(held: Any) -> Measured:
-    """What is judged again; the outcomes are those of the evidence's own score."""
-    try:
-        evidence = parse_evidence(held)
-    except EvidenceError as error:
-        raise OutcomeError(f"this evidence is damaged: {error}") from None
-    faults = tuple(printable(f"{one.title}: {one.detail}") for one in evidence.failed_checks)
-    return Measured(evidence.gate, evidence.k, table_of_evidence(evidence), faults)
+def _of_inspect(status: str, rows: Sequence[Row], reading: Reading) -> Rows:
+    if status != "success":
+        reading.tell(f"the run of inspect_ai did not succeed: its status is {clipped(status)}")
+    return Rows(rows, "inspect_ai")
 
 
-def _by_condition(columns: Mapping[str, Mapping[str, Any]]) -> OutcomeTable:
-    every = list(dict.fromkeys(seed for column in columns.values() for seed in column))
-    for condition, column in columns.items():
-        missing = [seed for seed in every if seed not in column]
-        if missing:
-            raise OutcomeError(
-                f"{condition} has no outcome for seeds {shown(missing)}; every condition needs the "
-                "same seeds"
-            )
-    rows = []
-    for seed in every:
-        own = {name: column[seed] for name, column in columns.items()}
-        rows.append(Row(f"seed {seed}", {"seed": seed, **own}))
-    return table_of(rows)
+def _by_condition(columns: Mapping[str, Mapping[str, Any]]) -> Sequence[Row]:
+    return [
+        Row(f"{name} of seed {clipped(seed)}", {"seed": seed, CONDITION: name, OUTCOME: value})
+        for name, column in columns.items()
+        for seed, value in column.items()
+    ]
+
+
+def _by_column(columns: Mapping[str, Mapping[str, Any]]) -> Sequence[Row]:
+    """As pandas writes a table in JSON: by column, and there by the index of the row."""
+    if not all(isinstance(column, dict) for column in columns.values()):
+        raise OutcomeError("a column is no object as the others are; allowed: all by index")
+    rows = dict.fromkeys(index for column in columns.values() for index in column)
+    return [
+        Row(f"row {clipped(index)}", {name: column.get(index) for name, column in columns.items()})
+        for index in rows
+    ]
 
 
 def _row(place: str, held: Any) -> Row:
@@ -194,7 +417,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return held
 
 
-def _parquet(data: bytes) -> OutcomeTable:
+def _parquet(data: bytes) -> Sequence[Row]:
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
@@ -210,111 +433,35 @@ def _parquet(data: bytes) -> OutcomeTable:
     except (arrow.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise OutcomeError(f"this is no parquet file ({clipped(reason)})") from None
-    return table_of([Row(f"row {index}", row) for index, row in enumerate(held, start=1)])
+    return [Row(f"row {index}", row) for index, row in enumerate(held, start=1)]
 
 
-def table_of(rows: Sequence[Row]) -> OutcomeTable:
-    """Check rows and pair them.
-
-    Each row has `seed` or `episode`, one outcome per condition (1, 0, true or false), and
-    optionally `answers` (seen or unseen).
-
-    Raises:
-        OutcomeError: no rows, an unknown column, a missing outcome, a duplicated episode or an
-            outcome that is not binary; the first few such rows are named.
-    """
-    if not rows:
-        raise OutcomeError("there is no row; one per episode is expected")
-    columns = list(dict.fromkeys(name for row in rows for name in row.values))
-    key = _key(columns)
-    conditions = [name for name in columns if name in CONDITIONS]
-    _check_columns(columns, conditions)
-    seeds = _seeds(rows, key)
-    outcomes = {name: tuple(_outcomes(rows, name)) for name in conditions}
-    answers = _answers(rows) if STRATUM in columns else None
-    return OutcomeTable(seeds, outcomes, answers)
+def _measured(evidence: Evidence) -> Measured:
+    faults = [printable(f"{one.title}: {one.detail}") for one in evidence.failed_checks]
+    done = {check.id for check in evidence.checks}
+    return Measured(
+        evidence.gate,
+        evidence.k,
+        table_of_evidence(evidence),
+        (*faults, *_contradictions(evidence)),
+        tuple(name for name in declared("lpca.validity.checks") if name not in done),
+        evidence.hashes.spec,
+    )
 
 
-def _key(columns: Sequence[str]) -> str:
-    given = [name for name in NAMES if name in columns]
-    if len(given) != 1:
-        raise OutcomeError(
-            f"the columns are {shown(columns)}; exactly one of {' and '.join(NAMES)} is due"
-        )
-    return given[0]
-
-
-def _check_columns(columns: Sequence[str], conditions: Sequence[str]) -> None:
-    allowed = (*NAMES, STRATUM, *CONDITIONS)
-    unknown = next((name for name in columns if name not in allowed), None)
-    if unknown is not None:
-        raise OutcomeError(
-            f"unknown column {clipped(str(unknown))!r}; {suggestion(str(unknown), allowed)}"
-        )
-    if not conditions:
-        raise OutcomeError(f"there is no column of outcomes; allowed: {', '.join(CONDITIONS)}")
-
-
-def _seeds(rows: Sequence[Row], key: str) -> tuple[int | str, ...]:
-    texts = [_name(row.values.get(key)) for row in rows]
-    numbers = all(text.isdecimal() and len(text) <= _LONGEST_NUMBER for text in texts)
-    if numbers:
-        texts = [str(int(text)) for text in texts]
-    places = [row.place for row in rows]
-    if nameless := _where(texts, _ABSENT.__contains__, places):
-        raise OutcomeError(f"no {key} in {shown(nameless)}; every row names its episode")
-    twice = {text for text, count in Counter(texts).items() if count > 1}
-    named = [f"{place} ({key} {text})" for place, text in zip(places, texts, strict=True)]
-    if repeated := _where(texts, twice.__contains__, named):
-        raise OutcomeError(f"duplicated episodes: {shown(repeated)}; one row each is allowed")
-    return tuple(int(text) if numbers else text for text in texts)
-
-
-def _name(value: Any) -> str:
-    is_name = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return _text(value) if is_name else ""
-
-
-def _outcomes(rows: Sequence[Row], condition: str) -> list[bool]:
-    texts = [_text(row.values.get(condition)) for row in rows]
-    if missing := _where(texts, _ABSENT.__contains__, [row.place for row in rows]):
-        raise OutcomeError(
-            f"no outcome under {condition} in {shown(missing)}; a paired claim needs every episode "
-            "under every condition"
-        )
-    if wrong := _others(rows, texts, _TRUE | _FALSE):
-        raise OutcomeError(
-            f"{condition} is not binary in {shown(wrong)}; allowed: 1, 0, true, false"
-        )
-    return [text in _TRUE for text in texts]
-
-
-def _answers(rows: Sequence[Row]) -> tuple[str, ...]:
-    texts = [_text(row.values.get(STRATUM)) for row in rows]
-    if wrong := _others(rows, texts, _STRATA):
-        raise OutcomeError(f"{STRATUM} in {shown(wrong)}; allowed: {', '.join(_STRATA)}")
-    return tuple(texts)
-
-
-def _where(
-    texts: Sequence[str], is_wrong: Callable[[str], bool], names: Sequence[str]
-) -> list[str]:
-    """The names of the rows whose text is wrong."""
-    return [name for name, text in zip(names, texts, strict=True) if is_wrong(text)]
-
-
-def _others(rows: Sequence[Row], texts: Sequence[str], allowed: Collection[str]) -> list[str]:
-    """The rows whose text is none of those allowed, each with it."""
-    pairs = zip(rows, texts, strict=True)
-    named = [f"{row.place} ({clipped(text) or 'empty'})" for row, text in pairs]
-    return _where(texts, lambda text: text not in allowed, named)
-
-
-def _text(value: Any) -> str:
-    """A cell as text: 1, 1.0, "1.0" and True read alike, as files of different kinds hold them."""
-    text = "" if value is None else str(value).strip().lower()
-    whole = _WHOLE.fullmatch(text)
-    return whole[1] if whole else text
+def _contradictions(evidence: Evidence) -> Iterator[str]:
+    """Outcomes that are not what their own scores say: the right option alone has the highest."""
+    for name in evidence.conditions or {}:
+        wrong = []
+        for episode in evidence.episodes:
+            found = episode.outcomes.get(name)
+            if found is None or episode.answer is None or not found.scores:
+                continue
+            best = [i for i, score in enumerate(found.scores) if score >= max(found.scores)]
+            if found.likelihood != (best == [episode.answer]):
+                wrong.append(episode.seed)
+        if wrong:
+            yield f"outcomes under {name} are not what their scores say: episodes {shown(wrong)}"
 
 
 def table_of_evidence(evidence: Evidence) -> OutcomeTable:
@@ -323,9 +470,20 @@ def table_of_evidence(evidence: Evidence) -> OutcomeTable:
     Raises:
         OutcomeError: as for `table_of`.
     """
+    groups = {one.seed: one.shared for one in evidence.episodes}
     rows = []
     for index, episode in enumerate(evidence.episodes, start=1):
         own = {name: found.success(evidence.score) for name, found in episode.outcomes.items()}
-        values = {"seed": episode.seed, "answers": episode.answers, **own}
+        about = {} if episode.shared is None else {GROUP: episode.shared}
+        values = {"seed": episode.seed, STRATUM: episode.answers, **about, **own}
         rows.append(Row(f"episode {index}", values))
-    return table_of(rows)
+    table = table_of(rows, Reading(graded=evidence.score == "graded"))
+    donors = tuple(one.donor for one in evidence.episodes)
+    if table.groups is None:
+        return replace(table, donors=donors)
+    # older evidence does not keep the group of a donor that is none of its episodes
+    donor_groups = (
+        one.donor_group or groups.get(one.donor) or f"episode {one.donor}"
+        for one in evidence.episodes
+    )
+    return replace(table, donors=donors, donor_groups=tuple(donor_groups))

@@ -16,8 +16,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from lpca.stats.claims import Approximate, BoundsComparison, Claim, Equivalence, bounds_of_mean
-from lpca.stats.normal import OneSided, one_sided_z, upper_tail
-from lpca.stats.tables import binary
+from lpca.stats.normal import OneSided, first_not, one_sided_z, upper_tail
+from lpca.stats.tables import Interval, binary
 from lpca.stats.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -226,6 +226,75 @@ def _stakes(margin: float, low: float, high: float, alternative: OneSided) -> tu
     return sign, middles / (STAKES * room)
 
 
+@dataclass(frozen=True)
+class AnytimeMean:
+    """A bounded mean seen while values arrive: an interval, and the p-value that it is not 0.
+
+    Both hold at every stopping time; the interval excludes 0 exactly when p is below its level.
+    """
+
+    interval: Interval
+    p: float
+
+
+def anytime_mean(
+    values: Sequence[float],
+    clusters: Clusters,
+    low: float = -1.0,
+    high: float = 1.0,
+    confidence: float = 0.95,
+) -> AnytimeMean:
+    """A confidence sequence for a bounded mean, and its p-value.
+
+    It holds each mean that neither bet of `log_group_evalue` rejects, that the mean is above it
+    and that it is below, each at half of the level; assumptions are those of the bet.
+
+    Args:
+        values: one per episode, in [low, high], in the order of `clusters`.
+        clusters: the groups, numbered in the order in which they are bet on.
+        low: the least value that is possible; below 0.
+        high: the largest; above 0.
+        confidence: two-sided level in (0, 1), held over all times together.
+
+    Returns:
+        The interval and the two-sided p-value of a mean of 0.
+
+    Raises:
+        ValueError: a confidence outside (0, 1), no values, or one outside its range.
+
+    Example:
+        >>> from lpca.stats.clusters import Clusters, codes_of
+        >>> values = [1.0] * 30 + [0.0] * 60 + [-1.0] * 10
+        >>> seen = anytime_mean(values, Clusters(codes_of(range(100))))
+        >>> round(seen.interval.low, 3), round(seen.interval.high, 3), round(seen.p, 4)
+        (0.01, 0.39, 0.0316)
+    """
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence must lie strictly between 0 and 1, got {confidence}")
+    if not values:
+        raise ValueError("a mean needs at least one value")
+    alpha, mean, counts = 1.0 - confidence, math.fsum(values) / len(values), Counter(values)
+
+    def p_value(margin: float, side: OneSided) -> float:
+        if not low < margin < high:
+            beyond = mean > margin if side == "greater" else mean < margin
+            return 0.0 if beyond else 1.0
+        if clusters.groups == len(values):
+            won = log_betting_evalue(counts, margin, low, high, side)
+        else:
+            won = log_group_evalue(values, clusters, margin, low, high, side)
+        return min(1.0, 2.0 * math.exp(min(0.0, -won)))
+
+    ends = (
+        first_not(lambda margin: p_value(margin, "greater") < alpha, low, high),
+        -first_not(lambda margin: p_value(-margin, "less") < alpha, -high, -low),
+    )
+    p = min(p_value(0.0, "greater"), p_value(0.0, "less"))
+    # bets on groups of rising sizes may reject everything: what lies between is then left
+    interval = Interval(min(ends), max(ends))
+    return AnytimeMean(interval, max(p, alpha) if interval.low <= 0.0 <= interval.high else p)
+
+
 def log_mean_exp(logs: Sequence[float]) -> float:
     """Logarithm of the mean of exponentials: the average of e-values is an e-value."""
     peak = max(logs)
@@ -279,6 +348,34 @@ def obrien_fleming(looks: int, alpha: float = 0.025) -> Boundaries:
     boundary = float(brentq(excess, 0.9 * single * root, 2.0 * (single + 1.0) * root, xtol=1e-11))
     z = tuple(boundary / math.sqrt(k) for k in range(1, looks + 1))
     return Boundaries(z, tuple(upper_tail(value) for value in z))
+
+
+def repeated_p(p: float, look: int, looks: int) -> float:
+    """One-sided p-value of a look as one of several: the level whose boundary it just reaches.
+
+    It is below alpha exactly where p is below `obrien_fleming(looks, alpha).p` at this look.
+    Jennison and Turnbull (2000), chapter 9.
+
+    Args:
+        p: the one-sided p-value of the episodes so far, by themselves.
+        look: which look it is, from 1.
+        looks: how many there are in all.
+
+    Returns:
+        The p-value, at most 0.5.
+
+    Raises:
+        ValueError: a look that is none of them.
+
+    Example:
+        >>> round(repeated_p(0.002, look=2, looks=4), 4), round(repeated_p(0.022, 4, 4), 4)
+        (0.0243, 0.0256)
+    """
+    if not 1 <= look <= looks:
+        raise ValueError(f"look must be from 1 to {looks}, got {look}")
+    if not 0.0 < p < 0.5:
+        return min(p, 0.5)
+    return min(0.5, _crossing(one_sided_z(p) * math.sqrt(look), looks, *_grid(looks)))
 
 
 def _crossing(boundary: float, looks: int, depth: Array, weights: Array, kernel: Array) -> float:

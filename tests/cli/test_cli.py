@@ -144,7 +144,7 @@ def test_judge_writes_what_an_ascii_terminal_cannot_show(tmp_path):
         ({"shuffle": 60}, 400, 1),
         ({"random": 30}, 400, 6),
         ({"p0": 60}, 400, 7),
-        ({}, 25, 7),
+        ({}, 25, 8),
     ],
 )
 def test_judge_ends_with_the_code_of_its_verdict(tmp_path, changes, n, code):
@@ -160,7 +160,8 @@ def test_judge_reads_the_evidence_of_a_run(tmp_path, capsys, passed, code):
     for line in lines:
         seed, *cells = line.split(",")
         found = {name: {"likelihood": cell == "1"} for name, cell in zip(names, cells, strict=True)}
-        episodes.append({"seed": int(seed), "answers": "seen", "outcomes": found})
+        told = {"seed": int(seed), "answers": "seen", "donor": (int(seed) + 1) % 400}
+        episodes.append({**told, "outcomes": found})
     check = {"id": "x", "title": "the prefix is used", "passed": passed, "detail": "no"}
     evidence = {"gate": "gate1", "score": "likelihood", "checks": [check], "episodes": episodes}
     path = tmp_path / "evidence.json"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
-from fractions import Fraction
+from dataclasses import replace
+from random import Random
 
 import pytest
 from made_evidence import evidence, outcomes, save, signed
@@ -33,6 +34,8 @@ def pair(tmp_path):
     """60 episodes each; the last 40 of A are the first 40 of B."""
     first = evidence(tmp_path, outcomes() | {"normal": A_NORMAL}, first_seed=0)
     second = evidence(tmp_path, outcomes() | {"normal": B_NORMAL}, first_seed=20)
+    for episode in (*first["episodes"], *second["episodes"]):
+        episode["group"] = f"group of {episode['seed']}"
     return first, second
 
 
@@ -47,10 +50,9 @@ def counted(first, second, condition, score="likelihood"):
     return tuple(cells.values())
 
 
-def sign_test(b, c):
-    """McNemar's exact p from its definition: twice the smaller tail of b + c fair coins."""
-    tail = sum(math.comb(b + c, i) for i in range(min(b, c) + 1))
-    return float(min(Fraction(2 * tail, 2 ** (b + c)), 1))
+def score_test(b, c):
+    """Twice the smaller tail of the score of two rates that are equal: (b - c) / sqrt(b + c)."""
+    return math.erfc(abs(b - c) / math.sqrt(2 * (b + c))) if b + c else 1.0
 
 
 def test_only_shared_episodes_are_paired_and_each_is_counted_once(pair):
@@ -60,7 +62,7 @@ def test_only_shared_episodes_are_paired_and_each_is_counted_once(pair):
     for one in found.conditions:
         table = one.table
         assert (table.a, table.b, table.c, table.d) == counted(*pair, one.condition)
-        assert one.p_exact == pytest.approx(sign_test(table.b, table.c), abs=1e-12)
+        assert one.p == pytest.approx(score_test(table.b, table.c), abs=1e-12)
 
 
 def test_the_interval_holds_every_difference_that_is_not_rejected(pair):
@@ -89,6 +91,77 @@ def test_a_record_compares_as_its_evidence_does(pair):
     first, second = pair
     assert compare(compact(first), second) == compare(first, second)
     assert compare(first, compact(second)) == compare(first, second)
+
+
+def test_the_interval_excludes_no_difference_exactly_when_p_is_below_its_level(tmp_path):
+    base = parse_evidence(evidence(tmp_path, outcomes(24)))
+
+    def attempt(values, groups, looks):
+        episodes = []
+        for episode, value, group in zip(base.episodes, values, groups, strict=True):
+            found = replace(episode.outcomes["normal"], likelihood=value)
+            episodes.append(replace(episode, group=group, outcomes={"normal": found}))
+        return replace(
+            base,
+            looks=looks,
+            episodes=tuple(episodes),
+            conditions={"normal": base.conditions["p0"]},
+        )
+
+    fixed = base.looks
+    rules = [
+        fixed,
+        replace(fixed, rule="e-process", sizes=(8, 16, 24), look=3),
+        replace(fixed, rule="obrien-fleming", sizes=(12, 24, 36), look=2),
+        replace(fixed, rule="obrien-fleming", sizes=(10, 20, 30), look=3),
+    ]
+    seen = set()
+    for seed in range(80):
+        random = Random(seed)
+        sizes = random.choices([1, 1, 2, 5], k=24)
+        groups = [f"g{place}" for place, size in enumerate(sizes) for _ in range(size)][:24]
+        rates = random.choice([(0.5, 0.5), (0.8, 0.4), (0.9, 0.1), (0.0, 0.0)])
+        columns = [[random.random() < rate for _ in groups] for rate in rates]
+        looks = random.choice(rules)
+        pair = attempt(columns[0], groups, looks), attempt(columns[1], groups, fixed)
+        (one,) = compare_typed(*pair).conditions
+        excluded = not one.interval.low <= 0.0 <= one.interval.high
+        assert excluded == (one.p < 0.05), seed
+        seen.add((looks.rule, excluded))
+    assert len(seen) == 6
+
+
+@pytest.mark.parametrize(
+    ("rule", "sizes", "shared", "stop"),
+    [
+        (None, (), 40, (1, 1)),
+        ("obrien-fleming", (20, 40, 60), 40, (2, 3)),
+        ("obrien-fleming", (30, 60), 40, (None, None)),
+        ("e-process", (20, 40, 60), 40, (None, None)),
+    ],
+)
+def test_a_stopping_rule_widens_the_interval(pair, rule, sizes, shared, stop):
+    fixed = compare(*pair, ["normal"])
+    for held in pair:
+        held["looks"] |= {"rule": rule, "sizes": list(sizes), "look": 2} if rule else {}
+    found = compare(*pair, ["normal"])
+    assert (found.shared, (found.stop.look, found.stop.looks)) == (shared, stop)
+    (one,), (other,) = found.conditions, fixed.conditions
+    assert (one.interval.low < other.interval.low) is (rule is not None)
+    assert (one.p > other.p) is (rule is not None)
+
+
+def test_groups_count_for_less_than_their_episodes(pair, tmp_path, capsys):
+    single = compare(*pair, ["normal"])
+    for held in pair:
+        for episode in held["episodes"]:
+            episode["group"] = f"wording {episode['seed'] // 10}"
+    found = compare(*pair, ["normal"])
+    assert (single.groups, found.groups) == (40, 4)
+    assert found.conditions[0].interval.low < single.conditions[0].interval.low
+    files = [save(tmp_path / f"{name}.json", held) for name, held in zip("ab", pair, strict=True)]
+    assert main(["compare", *files, "--condition", "normal"]) == 0
+    assert "40 episodes are in 4 groups" in capsys.readouterr().out
 
 
 def another_task(held):

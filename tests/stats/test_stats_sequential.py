@@ -12,12 +12,15 @@ from scipy.integrate import quad
 from scipy.stats import beta, betabinom, binom, multinomial
 
 from lpca.stats.claims import Approximate, Band, Difference, Equivalence, Gain, Rate, Ratio
+from lpca.stats.clusters import Clusters, codes_of
 from lpca.stats.sequential import (
     EValues,
+    anytime_mean,
     decide_anytime,
     evalues,
     log_betting_evalue,
     obrien_fleming,
+    repeated_p,
 )
 from lpca.stats.verdicts import Verdict
 
@@ -247,3 +250,64 @@ def test_the_simulation_would_notice_a_rule_that_ignores_its_looks(monkeypatch):
     monkeypatch.setattr(simulate, "decide_anytime", lambda found, alpha: decide_anytime(found, 0.9))
     found = simulate.anytime(*simulate.BOUNDARY["rate"], 500, 16, 25)
     assert found.passed > 0.1
+
+
+GROUPS = st.lists(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=1, max_size=4), min_size=1)
+
+
+@given(GROUPS, st.floats(0.5, 0.99))
+def test_a_confidence_sequence_excludes_zero_exactly_when_its_p_is_below_the_level(groups, level):
+    values = [value for group in groups for value in group]
+    clusters = Clusters(codes_of([i for i, group in enumerate(groups) for _ in group]))
+    seen = anytime_mean(values, clusters, confidence=level)
+    assert (not seen.interval.low <= 0.0 <= seen.interval.high) == (seen.p < 1.0 - level)
+    turned = anytime_mean([-one for one in values], clusters, confidence=level)
+    ends = (-turned.interval.high, -turned.interval.low)
+    assert ends == pytest.approx((seen.interval.low, seen.interval.high), abs=1e-12)
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30))
+def test_a_confidence_sequence_of_single_values_is_the_inverted_bet(more, same, fewer):
+    values = [1.0] * more + [0.0] * same + [-1.0] * fewer
+    if values:
+        seen = anytime_mean(values, Clusters(codes_of(range(len(values)))))
+        assert seen.interval.low <= (more - fewer) / len(values) <= seen.interval.high
+        for end, side in ((seen.interval.low, "greater"), (seen.interval.high, "less")):
+            if -1.0 < end < 1.0:
+                won = log_betting_evalue({1.0: more, 0.0: same, -1.0: fewer}, end, -1, 1, side)
+                assert won == pytest.approx(math.log(40.0), abs=1e-6)
+
+
+def test_groups_that_copy_one_draw_leave_a_confidence_sequence_as_wide_as_their_number():
+    values = [1.0] * 12 + [0.0] * 8
+    once, often = (
+        anytime_mean(
+            [one for one in values for _ in range(size)],
+            Clusters(codes_of([index for index in range(20) for _ in range(size)])),
+        )
+        for size in (1, 5)
+    )
+    assert often.interval.low == pytest.approx(once.interval.low, abs=1e-9)
+    assert often.p == pytest.approx(once.p, rel=1e-9)
+
+
+@pytest.mark.parametrize(("values", "level"), [([], 0.95), ([1.0], 1.0)])
+def test_a_confidence_sequence_needs_values_and_a_level(values, level):
+    with pytest.raises(ValueError, match=r"at least one value|confidence"):
+        anytime_mean(values, Clusters(codes_of(range(1))), confidence=level)
+
+
+@given(st.floats(1e-6, 0.4), st.integers(1, 5), st.sampled_from([0.01, 0.025, 0.05]))
+def test_a_repeated_p_is_below_alpha_exactly_within_the_boundary(p, look, alpha):
+    boundary = obrien_fleming(5, alpha).p[look - 1]
+    if abs(p - boundary) > 1e-8:
+        assert (repeated_p(p, look, 5) < alpha) == (p < boundary)
+
+
+def test_a_repeated_p_at_the_boundary_is_the_level_and_alone_it_is_the_p():
+    for look, boundary in enumerate(obrien_fleming(4).p, start=1):
+        assert repeated_p(boundary, look, 4) == pytest.approx(0.025, abs=1e-7)
+    assert repeated_p(0.013, 1, 1) == pytest.approx(0.013, rel=1e-9)
+    assert (repeated_p(0.0, 1, 4), repeated_p(0.9, 1, 4)) == (0.0, 0.5)
+    with pytest.raises(ValueError, match="from 1 to 4"):
+        repeated_p(0.01, 5, 4)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lpca.evidence.model import Evidence, KeptEpisode
 from lpca.gatespec.model import Score
+from lpca.judge.grouping import clusters_of
+from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.reader import table_of_evidence
 from lpca.report.attempts.kept import TEXT_CONDITIONS, RecordError, content_hash, prompt_hash
-from lpca.stats.proportions import mcnemar, tango
+from lpca.stats.assessment import Assessment, assess
+from lpca.stats.claims import Difference
+from lpca.stats.clusters import Clusters, codes_of
+from lpca.stats.sequential import anytime_mean, obrien_fleming, repeated_p
 from lpca.stats.tables import Interval, PairedTable
 
 CONFIDENCE = 0.95
+ALPHA = (1.0 - CONFIDENCE) / 2.0
+"""That of either side."""
+DIFFERENCE = Difference("A", "B", ">", 0.0)
+STEPS = 20
+"""Halvings between two levels: to six digits."""
 
 Pairs = Sequence[tuple[KeptEpisode, KeptEpisode]]
 """The same episode in both, A's first."""
@@ -21,23 +32,39 @@ Pairs = Sequence[tuple[KeptEpisode, KeptEpisode]]
 class Compared:
     """One condition in both attempts; `table` counts A first, `interval` is of A minus B.
 
-    `p_exact` is McNemar's exact two-sided p-value.
+    `p` is two-sided and of the interval's own test: below 0.05 exactly where 0 lies outside.
     """
 
     condition: str
     table: PairedTable
     interval: Interval
-    p_exact: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When the shared episodes ended: after all that were declared, at a look, or at any time.
+
+    `look` counts from 1 among `looks`; both are None where a run might have ended at any time.
+    """
+
+    look: int | None = 1
+    looks: int | None = 1
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two attempts have in common, and how they differ on it; outcomes by `score`."""
+    """What two attempts have in common, and how they differ on it; outcomes by `score`.
+
+    `groups` is how many groups the shared episodes are in; None where that is not known.
+    """
 
     score: Score
     shared: int
     only_first: int
     only_second: int
+    groups: int | None
+    stop: Stop
     conditions: tuple[Compared, ...]
     warnings: tuple[str, ...]
 
@@ -51,8 +78,8 @@ def compare(first: Evidence, second: Evidence, asked: Sequence[str] = ()) -> Com
         asked: conditions; all that both were run under unless given.
 
     Returns:
-        Each condition's paired difference, A minus B, with a 95 % interval (Tango) and McNemar's
-        exact p; exploratory, no claim is decided.
+        Each condition's paired difference, A minus B, with a 95 % interval and the p of its own
+        test, both over groups and under the runs' stopping rule; exploratory, no claim is decided.
 
     Raises:
         RecordError: the tasks differ, no episode is shared, a shared one is not the same in
@@ -66,12 +93,18 @@ def compare(first: Evidence, second: Evidence, asked: Sequence[str] = ()) -> Com
     same_receiver = first.hashes.receiver == second.hashes.receiver
     for mine, other in pairs:
         _refuse_other_episode(mine, other, same_receiver)
+    stop, table = _stop(first, second, len(pairs)), _grouped(first, second, pairs)
     return Comparison(
         first.score,
         len(pairs),
         len(ours) - len(pairs),
         len(theirs) - len(pairs),
-        tuple(_compared(name, first.score, pairs) for name in _conditions(first, second, asked)),
+        None if table.groups is None else len(set(table.groups)),
+        stop,
+        tuple(
+            _compared(name, first.score, pairs, stop, clusters_of(table, [name], "group"))
+            for name in _conditions(first, second, asked)
+        ),
         tuple(_warnings(first, second, pairs)),
     )
 
@@ -110,12 +143,75 @@ def _conditions(first: Evidence, second: Evidence, asked: Sequence[str]) -> Sequ
     return list(dict.fromkeys(asked)) or both
 
 
-def _compared(name: str, score: Score, pairs: Pairs) -> Compared:
-    columns = zip(*pairs, strict=True)
-    table = PairedTable.from_outcomes(
-        *([episode.outcomes[name].success(score) for episode in own] for own in columns)
+def _stop(first: Evidence, second: Evidence, shared: int) -> Stop:
+    """How the number of shared episodes came about.
+
+    A run with a stopping rule might have ended elsewhere, had its outcomes been others. Shared
+    episodes that are no look of its rule, or of two rules, are taken to end at any time.
+    """
+    rules = [one.looks for one in (first, second) if one.looks.rule is not None]
+    if not rules:
+        return Stop()
+    sizes = {one.sizes for one in rules}
+    if {one.rule for one in rules} == {"obrien-fleming"} and len(sizes) == 1:
+        (only,) = sizes
+        if shared in only:
+            return Stop(only.index(shared) + 1, len(only))
+    return Stop(None, None)
+
+
+def _grouped(first: Evidence, second: Evidence, pairs: Pairs) -> OutcomeTable:
+    """The shared episodes, grouped as whichever attempt knows their groups has them."""
+    table = table_of_evidence(first)
+    if table.groups is None and (other := table_of_evidence(second)).groups is not None:
+        table = other
+    places = {seed: index for index, seed in enumerate(table.seeds)}
+    return table.rows([places[mine.seed] for mine, _ in pairs])
+
+
+def _compared(
+    name: str, score: Score, pairs: Pairs, stop: Stop, clusters: Clusters | None
+) -> Compared:
+    first, second = (
+        [episode.outcomes[name].success(score) for episode in own]
+        for own in zip(*pairs, strict=True)
     )
-    return Compared(name, table, tango(table, CONFIDENCE), mcnemar(table))
+    table = PairedTable.from_outcomes(first, second)
+    if stop.look is None or stop.looks is None:
+        differences = [float(mine - other) for mine, other in zip(first, second, strict=True)]
+        single = Clusters(codes_of(range(table.n)))
+        seen = anytime_mean(differences, clusters or single, confidence=CONFIDENCE)
+        return Compared(name, table, seen.interval, seen.p)
+
+    def seen_at(alpha: float) -> Assessment:
+        outcomes = {"A": first, "B": second}
+        return assess(DIFFERENCE, outcomes, 1.0 - 2.0 * alpha, clusters=clusters)
+
+    # without a stopping rule there is one look, whose level is the whole
+    alpha = ALPHA if stop.looks == 1 else obrien_fleming(stop.looks, ALPHA).p[stop.look - 1]
+    found = seen_at(alpha)
+    p = _p_of(lambda level: seen_at(level).interval, min(found.p_pass, found.p_fail), alpha)
+    p = p if stop.looks == 1 else repeated_p(p, stop.look, stop.looks)
+    return Compared(name, table, found.interval, min(1.0, 2.0 * p))
+
+
+def _p_of(interval_at: Callable[[float], Interval], p: float, alpha: float) -> float:
+    """The one-sided p-value that says what the interval at a level says.
+
+    Over groups a test may reject 0 and not a difference beyond it: the interval, which has no gap,
+    then holds 0, and p is the level at which it no longer does.
+    """
+
+    def excludes(level: float) -> bool:
+        return not interval_at(level).low <= 0.0 <= interval_at(level).high
+
+    if excludes(alpha) == (p < alpha):
+        return p
+    low, high = (alpha, 0.5 - 1e-9) if p < alpha else (0.0, alpha)
+    for _ in range(STEPS):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if excludes(middle) else (middle, high)
+    return low if p >= alpha else high
 
 
 def _warnings(first: Evidence, second: Evidence, pairs: Pairs) -> Iterator[str]:
