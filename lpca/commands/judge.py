@@ -9,13 +9,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from lpca.base.errors import ExitCode, RequestError, worst
-from lpca.base.numbers import PERCENT, amount
+from lpca.base.numbers import PERCENT, amount, span
 from lpca.base.registry import suggestion
 from lpca.checker.check import check_spec
 from lpca.evidence.model import GateResult
 from lpca.gatespec.load import load_spec
-from lpca.gatespec.model import CONDITIONS, Gate, Spec
+from lpca.gatespec.model import CONDITIONS, Evaluation, Gate, Spec
 from lpca.judge.decide import is_decided, judge, judge_family, unread
+from lpca.judge.grouping import clusters_of
 from lpca.judge.marginals import Attempt, Marginals, pairing_range
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 from lpca.judge.reader import Contents, Measured, read_conditions, read_outcomes
@@ -23,7 +24,9 @@ from lpca.judge.rows import ROLES, Reading
 from lpca.report.layout import fitting, wrapped
 from lpca.report.layout import table as columns
 from lpca.report.sentences import closing, standing
-from lpca.report.terminal import criteria_lines, success_table
+from lpca.report.terminal import criteria_lines, success_heads
+from lpca.stats.assessment import assess
+from lpca.stats.claims import Rate
 from lpca.stats.verdicts import Verdict
 
 _COMMA = re.compile(r",(?=[^,=]*=)")
@@ -221,20 +224,25 @@ def _show(
         n, declared = table.units, spec.episodes(gate)
         _say(f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}"))
         rates = {name: table.rate(name) for name in gate.conditions if name in table.outcomes}
-        print("\n".join(["", *_rates(table, rates, spec.evaluation.confidence), ""]))
+        print("\n".join(["", *_rates(table, rates, spec.evaluation), ""]))
         print("\n".join(criteria_lines(result.criteria, rates, width, verbose=verbose)))
     print()
     _say(f"So: {closing(verdict, result.criteria)}")
     print()
 
 
-def _rates(table: OutcomeTable, rates: Mapping[str, float], confidence: float) -> list[str]:
-    """Success by condition; the mean alone of marks, and of episodes that were read repeatedly."""
-    if not table.graded and table.units == table.n:
-        counts = {name: table.packed[name].count(1) for name in rates}
-        return success_table(counts, table.n, confidence, _width())
-    rows = [[name, amount(rate, PERCENT, column=True)] for name, rate in rates.items()]
-    return columns(["condition", "mean"], rows, _width())
+def _rates(table: OutcomeTable, rates: Mapping[str, float], evaluation: Evaluation) -> list[str]:
+    """Success by condition, or the mean of marks, with intervals over groups."""
+    rows = []
+    for name, rate in rates.items():
+        clusters = clusters_of(table, [name], evaluation.cluster)
+        claim = Rate(name, ">", 0.5)  # whichever bound: the interval does not depend on it
+        seen = assess(claim, table.packed, evaluation.confidence, clusters=clusters).interval
+        held = table.packed[name]
+        counted = f"{held.count(1)}/{table.n}" if isinstance(held, bytes) else "mean"
+        interval = span(seen.low, seen.high, PERCENT, column=True)
+        rows.append([name, counted, amount(rate, PERCENT, column=True), interval])
+    return columns(success_heads(evaluation.confidence), rows, _width())
 
 
 def _width() -> int:

@@ -11,7 +11,6 @@ from lpca.evidence.model import CodecFacts, CriterionResult, Evidence, Successes
 from lpca.gatespec.claims import unit_of
 from lpca.report.layout import WIDTH, table, wrapped
 from lpca.report.sentences import closing, sentence, standing
-from lpca.stats.proportions import wilson
 from lpca.stats.verdicts import Verdict
 
 _VERDICTS = re.compile(f"({'|'.join(Verdict)}|FAILED)")
@@ -140,7 +139,7 @@ def _reasons(evidence: Evidence, width: int) -> list[str]:
 
 def _conditions(evidence: Evidence, width: int, verbose: bool) -> list[str]:
     held, other = evidence.conditions.values(), evidence.other_score
-    heads, rows = [*_heads(evidence.confidence), other], []
+    heads, rows = [*success_heads(evidence.confidence), other], []
     has_credit = any(numbers.credit is not None for numbers in held)
     has_ties = verbose or any(numbers.near_ties for numbers in held)
     heads += ["credit"] * has_credit + ["near-ties"] * has_ties
@@ -152,16 +151,8 @@ def _conditions(evidence: Evidence, width: int, verbose: bool) -> list[str]:
     return table(heads, rows, width)
 
 
-def success_table(
-    counts: Mapping[str, int], n: int, confidence: float, width: int = WIDTH
-) -> list[str]:
-    """Success by condition, of the same n episodes, with Wilson intervals."""
-    found = {name: Successes(count, wilson(count, n, confidence)) for name, count in counts.items()}
-    rows = [success_cells(name, n, successes) for name, successes in found.items()]
-    return table(_heads(confidence), rows, width)
-
-
-def _heads(confidence: float) -> list[str]:
+def success_heads(confidence: float) -> list[str]:
+    """What stands over the columns of success by condition."""
     return ["condition", "success", "", f"{level(confidence)} interval"]
 
 
