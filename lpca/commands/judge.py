@@ -23,10 +23,15 @@ from lpca.judge.reader import Contents, Measured, read_conditions, read_outcomes
 from lpca.judge.rows import ROLES, Reading
 from lpca.report.layout import fitting, wrapped
 from lpca.report.layout import table as columns
+<<<<<<< HEAD
 from lpca.report.sentences import closing, standing
 from lpca.report.terminal import criteria_lines, success_heads
 from lpca.stats.assessment import assess
 from lpca.stats.claims import Rate
+=======
+from lpca.report.sentences import closing, grouped, standing
+from lpca.report.terminal import criteria_lines, success_table
+>>>>>>> 38d5d8c (Marks over groups; what groups come to in reports; the simulations in the documentation)
 from lpca.stats.verdicts import Verdict
 
 _COMMA = re.compile(r",(?=[^,=]*=)")
@@ -223,6 +228,7 @@ def _show(
     if read:
         n, declared = table.units, spec.episodes(gate)
         _say(f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}"))
+        _say(grouped(result.criteria))
         rates = {name: table.rate(name) for name in gate.conditions if name in table.outcomes}
         print("\n".join(["", *_rates(table, rates, spec.evaluation), ""]))
         print("\n".join(criteria_lines(result.criteria, rates, width, verbose=verbose)))

@@ -122,7 +122,7 @@ def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
     confidence = level(1 - 2 * seen.alpha)
     n = f"n {table.units}"
     if seen.grouping:
-        n += f" in {seen.grouping.groups} groups, design effect {seen.grouping.at_margin:.1f}"
+        n += f" in {seen.grouping.groups} groups"
     return f"{rates}: {head}{confidence} interval {interval}, bound {bounds}, {n}"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from lpca.base.numbers import percent, points
 from lpca.evidence.model import CriterionResult
 from lpca.gatespec.claims import in_words
-from lpca.gatespec.model import TRUNCATED
+from lpca.gatespec.model import MESSAGE_LATENTS, TRUNCATED
 from lpca.judge.decide import Needed, undecided
 from lpca.stats.claims import Band, Claim, Difference, Equivalence
 from lpca.stats.truth import Truth
@@ -87,6 +87,26 @@ def sentence(
     groups = result.grouping.groups if result.grouping else None
     needed = Needed(result.needed_n, result.needed_groups)
     return undecided(result.n, groups, claim, needed, Truth(rates), named)
+
+
+def grouped(results: Sequence[CriterionResult]) -> str:
+    """What groups of episodes come to, for the claim on the codec that they weigh on most.
+
+    Empty where each episode is a group of its own.
+    """
+    found = [
+        (any(name in MESSAGE_LATENTS for name in one.claim.conditions), one.grouping, one)
+        for one in results
+        if one.grouping is not None
+    ]
+    if not found:
+        return ""
+    _, grouping, result = max(found, key=lambda item: (item[0], item[1].design_effect))
+    n = result.n or 0
+    return (
+        f"{n} episodes in {grouping.groups} groups count as {n / grouping.design_effect:.0f} "
+        f"({result.id}: ICC {grouping.icc:.2f}, design effect {grouping.design_effect:.1f})"
+    )
 
 
 def meaning(claim: Claim, others: Sequence[CriterionResult] = ()) -> str:

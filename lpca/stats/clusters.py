@@ -78,6 +78,11 @@ class Clusters:
         return np.bincount(self.own)
 
     @cached_property
+    def own_pairs(self) -> float:
+        """Ordered pairs of episodes that share a group."""
+        return _pairs(self.own)
+
+    @cached_property
     def are_single(self) -> bool:
         """Whether every episode is a group of its own and no donor's message is read."""
         return self.groups == self.n and self.donor is None
@@ -179,7 +184,7 @@ class Tally:
         self.own = _counts(kinds, k, clusters.own, clusters.groups)
         self.total = self.own.sum(axis=1)
         self.donor = self.same = None
-        self.own_pairs, self.donor_pairs = _pairs(clusters.own), 0.0
+        self.own_pairs, self.donor_pairs = clusters.own_pairs, 0.0
         self._reached = [_reached(self.own)] if self.own_pairs else []
         if clusters.donor is not None:
             groups = int(max(clusters.own.max(), clusters.donor.max())) + 1
@@ -258,6 +263,55 @@ class Tally:
         with np.errstate(divide="ignore", invalid="ignore"):
             added = np.where(square > 0.0, 2.0 * products / square, 0.0)
         return np.maximum(added, 0.0)
+
+
+def effect_of_marks(values: Array, margin: float, z: float, clusters: Clusters) -> float:
+    """The design effect of values that are no few kinds, such as marks.
+
+    So much that the score is no larger than that of group sums about the margin,
+    sum / sqrt(sum of squares), which few groups can never make large. What donors add to the
+    variance of group sums is estimated by the moments.
+
+    Args:
+        values: one per episode.
+        margin: their mean under the hypothesis.
+        z: the score of as many independent ones.
+        clusters: the groups.
+
+    Returns:
+        The effect, at least 1.
+    """
+    sums = np.bincount(clusters.own, values - margin)
+    total, spread = float(sums.sum()), float((sums * sums).sum())
+    if clusters.donor is not None:
+        errors = values - values.mean()
+        square = float((errors * errors).sum())
+        own = 1.0 + _moments_of(errors, clusters.own) * clusters.own_pairs / clusters.n
+        added = _moments_of(errors, clusters.donor) * _pairs(clusters.donor) / clusters.n
+        most = int(max(clusters.own.max(), clusters.donor.max())) + 1
+        mine, theirs = (np.bincount(x, errors, most) for x in (clusters.own, clusters.donor))
+        same = errors[clusters.own == clusters.donor]
+        if square > 0.0:
+            crossed = float((mine * theirs).sum() - (same * same).sum())
+            added += max(0.0, 2.0 * crossed / square)
+        spread *= (own + added) / own
+    return max(1.0, z * z * spread / (total * total)) if total else 1.0
+
+
+def correlation_of_marks(values: Array, clusters: Clusters) -> float:
+    """The correlation of such values within groups, by the moments, in [0, 1]."""
+    return _moments_of(values - values.mean(), clusters.own)
+
+
+def _moments_of(errors: Array, codes: Codes) -> float:
+    sizes = np.bincount(codes).astype(float)
+    pairs, square = _pairs(codes), float((errors * errors).sum())
+    if not pairs or not square:
+        return 0.0
+    count = len(codes) ** 2 / float((sizes * sizes).sum())
+    between = float((np.bincount(codes, errors) ** 2).sum())
+    between *= count / (count - 1.0) if count > 1.0 else 1.0
+    return min(1.0, max(0.0, (between - square) / (pairs / len(codes) * square)))
 
 
 def _counts(kinds: Codes, k: int, codes: Codes, groups: int) -> Codes:

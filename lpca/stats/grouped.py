@@ -10,9 +10,16 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from lpca.stats.assessment import METHODS, Grouping, Reading, Sample
+from lpca.stats.assessment import Grouping, Reading, Sample, method_of
 from lpca.stats.claims import Decidable, Ratio
-from lpca.stats.clusters import Clusters, Tally, upper_tail
+from lpca.stats.clusters import (
+    Clusters,
+    Tally,
+    correlation_of_marks,
+    effect_of_marks,
+    upper_tail,
+)
+from lpca.stats.graded import is_graded
 from lpca.stats.normal import OneSided
 from lpca.stats.tables import Interval, binary
 
@@ -85,26 +92,16 @@ def over_groups(
     Raises:
         ValueError: as many outcomes as clusters are needed.
     """
-    columns = [binary(outcomes[name]) for name in claim.conditions]
-    if len(columns[0]) != clusters.n:
-        raise ValueError(f"{clusters.n} episodes are grouped, {len(columns[0])} have outcomes")
-    patterns = np.zeros(clusters.n, dtype=np.intp)
-    for column in columns:
-        patterns = 2 * patterns + np.frombuffer(column, dtype=np.uint8)
-    # patterns of equal worth are one kind: which of two conditions failed both is no evidence
+    found = [outcomes[name] for name in claim.conditions]
+    if len(found[0]) != clusters.n:
+        raise ValueError(f"{clusters.n} episodes are grouped, {len(found[0])} have outcomes")
     worth = values_of(claim, [0.5])[0][0]
-    kept, kinds = np.unique(worth, return_inverse=True)
-    first = np.array([int(np.flatnonzero(worth == value)[0]) for value in kept])
-    tally = Tally(kinds[patterns][None, :], len(kept), clusters)
-    method = METHODS[claim.method]
-
-    def effects(bounds: Sequence[float]) -> Array:
-        values, margins = values_of(claim, bounds)
-        return tally.design_effect(values[:, first], margins)
+    method = method_of(claim, sample)
+    effects = (_OfMarks if is_graded(found) else _OfKinds)(claim, found, clusters)
 
     def tails(bounds: Sequence[float], side: OneSided) -> Array:
         z = np.array([method.z(sample, bound) for bound in bounds])
-        return upper_tail(z if side == "greater" else -z, effects(bounds), clusters.freedom)
+        return upper_tail(z if side == "greater" else -z, effects(bounds, z), clusters.freedom)
 
     estimate = method.estimate(sample)
     means = _Means(float(worth.min()), float(worth.max()))
@@ -135,12 +132,69 @@ def over_groups(
     def grouping(bounds: Sequence[float]) -> Grouping:
         # a ratio may be none: its values are then taken as those at the bound
         exists = 0.0 < estimate < math.inf or not isinstance(claim, Ratio)
-        values, margins = values_of(claim, [estimate if exists else bounds[0]])
-        icc = float(tally.correlation(values[:, first], margins)[0])
-        found = float(tally.design_effect(values[:, first], margins)[0])
-        return Grouping(clusters.groups, icc, found, float(effects(bounds).max()))
+        icc, effect = effects.observed(estimate if exists else bounds[0])
+        z = np.array([method.z(sample, bound) for bound in bounds])
+        return Grouping(clusters.groups, icc, effect, float(effects(bounds, z).max()))
 
     def test(bound: float, side: OneSided) -> float:
         return float(tails([bound], side)[0])
 
     return Reading(f"{method.name} over groups", estimate, test, interval, grouping)
+
+
+class _OfKinds:
+    """Design effects of outcomes that are 0 or 1: patterns of equal worth are one kind.
+
+    Which of two conditions failed both is no evidence.
+    """
+
+    def __init__(
+        self, claim: Decidable, found: Sequence[Sequence[float]], clusters: Clusters
+    ) -> None:
+        patterns = np.zeros(clusters.n, dtype=np.intp)
+        for column in found:
+            patterns = 2 * patterns + np.frombuffer(binary(column), dtype=np.uint8)
+        worth = values_of(claim, [0.5])[0][0]
+        kept, kinds = np.unique(worth, return_inverse=True)
+        self.claim = claim
+        self.first = np.array([int(np.flatnonzero(worth == value)[0]) for value in kept])
+        self.tally = Tally(kinds[patterns][None, :], len(kept), clusters)
+
+    def __call__(self, bounds: Sequence[float], z: Array) -> Array:
+        """Those at bounds, where independent episodes have the scores z."""
+        values, margins = values_of(self.claim, bounds)
+        return self.tally.design_effect(values[:, self.first], margins)
+
+    def observed(self, estimate: float) -> tuple[float, float]:
+        """The correlation within groups, and the design effect, at the estimate."""
+        values, margins = values_of(self.claim, [estimate])
+        icc = self.tally.correlation(values[:, self.first], margins)
+        return float(icc[0]), float(self([estimate], np.zeros(1))[0])
+
+
+class _OfMarks:
+    """Design effects of marks in [0, 1]."""
+
+    def __init__(
+        self, claim: Decidable, found: Sequence[Sequence[float]], clusters: Clusters
+    ) -> None:
+        self.claim, self.rows, self.clusters = claim, list(zip(*found, strict=True)), clusters
+
+    def __call__(self, bounds: Sequence[float], z: Array) -> Array:
+        """Those at bounds, where independent episodes have the scores z."""
+        told = [
+            effect_of_marks(*self._values(bound), score, self.clusters)
+            for bound, score in zip(bounds, z.tolist(), strict=True)
+        ]
+        return np.array(told)
+
+    def observed(self, estimate: float) -> tuple[float, float]:
+        """The correlation within groups, and the design effect, at the estimate."""
+        icc = correlation_of_marks(self._values(estimate)[0], self.clusters)
+        return icc, 1.0 + icc * self.clusters.own_pairs / self.clusters.n
+
+    def _values(self, bound: float) -> tuple[Array, float]:
+        at, margin = self.claim, bound
+        if isinstance(at, Ratio):
+            at, margin = replace(at, ratio=bound), 0.0
+        return np.array([at.value(*row) for row in self.rows], dtype=float), margin

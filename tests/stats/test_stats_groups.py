@@ -274,3 +274,36 @@ def test_bets_on_groups_win_against_a_true_hypothesis_in_at_most_alpha() -> None
         )
         won += max(path) >= math.log(1 / 0.05)
     assert won / 300 <= 0.05
+
+
+def test_marks_over_groups_are_held_to_the_groups() -> None:
+    rng = np.random.default_rng(6)
+    claim = Difference("x", "y", ">", 0.1)
+    gain = 0.3 + 0.2 * rng.random(30)
+
+    def assessed(size: int) -> Assessment:
+        x, y = (0.3 + gain).repeat(size).tolist(), [0.3] * (30 * size)
+        return assess(claim, {"x": x, "y": y}, clusters=groups_of(*np.arange(30).repeat(size)))
+
+    once, often = assessed(2), assessed(20)
+    assert once.holds
+    # the same marks ten times over are no further evidence
+    assert often.interval.low < gain.mean() - 2 * gain.std() / math.sqrt(30)
+    assert often.interval.low == pytest.approx(assessed(40).interval.low, abs=0.001)
+    assert often.grouping is not None
+    assert often.grouping.icc == 1.0
+    few = groups_of(*np.arange(4).repeat(150))
+    seen = {"x": (0.3 + gain).repeat(20).tolist(), "y": [0.3] * 600}
+    assert not assess(claim, seen, clusters=few).holds
+
+
+def test_marks_at_the_margin_pass_seldom() -> None:
+    rng = np.random.default_rng(7)
+    claim, passed = Difference("x", "y", ">", 0.0), 0
+    clusters = groups_of(*np.arange(13).repeat(6))
+    for _ in range(150):
+        own = rng.normal(size=13).repeat(6) * 0.7 + rng.normal(size=78) * 0.7
+        apart = np.clip(own * 0.2, -0.9, 0.9)
+        seen = {"x": (0.5 + apart / 2).tolist(), "y": (0.5 - apart / 2).tolist()}
+        passed += assess(claim, seen, clusters=clusters).p_pass < 0.025
+    assert passed / 150 <= 0.03 + 3 * math.sqrt(0.03 * 0.97 / 150)

@@ -10,6 +10,7 @@ from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CodecFacts, CriterionResult, Evidence
 from lpca.report.attempts.kept import Attempt, RecordFacts
 from lpca.report.markdown import code, conditions_table, criteria_table, plain, table, validity_line
+from lpca.report.sentences import grouped
 from lpca.stats.verdicts import Verdict
 
 _RESULTS = {True: "passed", False: "**FAILED**", None: "did not apply"}
@@ -119,6 +120,8 @@ def _configuration(evidence: Evidence) -> Iterator[list[str]]:
     yield ["static prefix", _codec(evidence.static)]
     yield ["task", ", ".join(filter(None, [plain(task.pop("name")), _listed(task)]))]
     yield ["episodes", episodes]
+    if shared := grouped(evidence.criteria):
+        yield ["groups", shared]
     yield ["command", code(shlex.join(evidence.command))]
     yield ["versions", _listed(evidence.versions)]
     yield ["machine", _listed(evidence.machine)]
