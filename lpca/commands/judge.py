@@ -228,7 +228,8 @@ def _show(
     if read:
         n, declared = table.units, spec.episodes(gate)
         _say(f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}"))
-        _say(grouped(result.criteria))
+        if shared := grouped(result.criteria):
+            _say(shared)
         rates = {name: table.rate(name) for name in gate.conditions if name in table.outcomes}
         print("\n".join(["", *_rates(table, rates, spec.evaluation), ""]))
         print("\n".join(criteria_lines(result.criteria, rates, width, verbose=verbose)))

@@ -97,14 +97,13 @@ def grouped(results: Sequence[CriterionResult]) -> str:
     found = [
         (any(name in MESSAGE_LATENTS for name in one.claim.conditions), one.grouping, one)
         for one in results
-        if one.grouping is not None
+        if one.grouping is not None and one.n is not None and one.grouping.groups < one.n
     ]
     if not found:
         return ""
     _, grouping, result = max(found, key=lambda item: (item[0], item[1].design_effect))
-    n = result.n or 0
     return (
-        f"{n} episodes in {grouping.groups} groups count as {n / grouping.design_effect:.0f} "
+        f"{result.n} episodes in {grouping.groups} groups count as {grouping.effective:.0f} "
         f"({result.id}: ICC {grouping.icc:.2f}, design effect {grouping.design_effect:.1f})"
     )
 

@@ -36,12 +36,14 @@ class Grouping:
 
     `icc` is the correlation of its values within groups and `design_effect` how much larger their
     variance is than that of as many independent episodes, both at the estimate, where they
-    describe the data. `at_margin` is the design effect under the hypothesis, which decides.
+    describe the data; they count as `effective` independent ones. `at_margin` is the design effect
+    under the hypothesis, which decides.
     """
 
     groups: int
     icc: float
     design_effect: float
+    effective: float
     at_margin: float
 
 

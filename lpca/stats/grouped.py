@@ -134,7 +134,8 @@ def over_groups(
         exists = 0.0 < estimate < math.inf or not isinstance(claim, Ratio)
         icc, effect = effects.observed(estimate if exists else bounds[0])
         z = np.array([method.z(sample, bound) for bound in bounds])
-        return Grouping(clusters.groups, icc, effect, float(effects(bounds, z).max()))
+        at_margin = float(effects(bounds, z).max())
+        return Grouping(clusters.groups, icc, effect, clusters.n / effect, at_margin)
 
     def test(bound: float, side: OneSided) -> float:
         return float(tails([bound], side)[0])
