@@ -23,15 +23,10 @@ from lpca.judge.reader import Contents, Measured, read_conditions, read_outcomes
 from lpca.judge.rows import ROLES, Reading
 from lpca.report.layout import fitting, wrapped
 from lpca.report.layout import table as columns
-<<<<<<< HEAD
-from lpca.report.sentences import closing, standing
+from lpca.report.sentences import closing, grouped, standing
 from lpca.report.terminal import criteria_lines, success_heads
 from lpca.stats.assessment import assess
 from lpca.stats.claims import Rate
-=======
-from lpca.report.sentences import closing, grouped, standing
-from lpca.report.terminal import criteria_lines, success_table
->>>>>>> 38d5d8c (Marks over groups; what groups come to in reports; the simulations in the documentation)
 from lpca.stats.verdicts import Verdict
 
 _COMMA = re.compile(r",(?=[^,=]*=)")

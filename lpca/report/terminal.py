@@ -10,12 +10,7 @@ from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CodecFacts, CriterionResult, Evidence, Successes
 from lpca.gatespec.claims import unit_of
 from lpca.report.layout import WIDTH, table, wrapped
-<<<<<<< HEAD
-from lpca.report.sentences import closing, sentence, standing
-=======
 from lpca.report.sentences import closing, grouped, sentence, standing
-from lpca.stats.proportions import wilson
->>>>>>> 38d5d8c (Marks over groups; what groups come to in reports; the simulations in the documentation)
 from lpca.stats.verdicts import Verdict
 
 _VERDICTS = re.compile(f"({'|'.join(Verdict)}|FAILED)")
