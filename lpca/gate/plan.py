@@ -85,8 +85,23 @@ def gate_conditions(spec: Spec, name: str) -> list[str]:
 
 
 def gate_episodes(spec: Spec, gate: Gate, task: Task) -> EpisodeSet:
-    """Return the test episodes that a gate declares, as its task makes them."""
-    return task.evaluation_set("test", gate.answers, spec.episodes(gate), spec.task.seed)
+    """Return the test episodes that a gate declares, as its task makes them.
+
+    With a stopping rule they come group by group: a look sees whole groups alone.
+    """
+    made = task.evaluation_set("test", gate.answers, spec.episodes(gate), spec.task.seed)
+    return _by_group(made) if gate.sequential and spec.evaluation.cluster == "group" else made
+
+
+def _by_group(episodes: EpisodeSet) -> EpisodeSet:
+    """The same episodes with the same donors, groups in the order in which they first appear."""
+    first: dict[str, int] = {}
+    for index, episode in enumerate(episodes):
+        first.setdefault(episode.group, index)
+    order = sorted(range(len(episodes)), key=lambda i: first[episodes.episodes[i].group])
+    place = {index: i for i, index in enumerate(order)}
+    donors = tuple(place[episodes.donors[index]] for index in order)
+    return EpisodeSet(tuple(episodes.episodes[index] for index in order), donors)
 
 
 def needs_codec(spec: Spec, name: str) -> bool:
