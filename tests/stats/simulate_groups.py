@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lpca.stats.clusters import Clusters, Tally, scores, upper_tail
+from lpca.stats.normal import OneSided
+from lpca.stats.sequential import log_group_evalue, obrien_fleming
 
 Array = npt.NDArray[np.float64]
 Model = Literal["urn", "copy"]
@@ -137,6 +139,42 @@ def coverage(truth: Truth, held: Sequence[int], icc: float, model: Model, tables
     return float(((found >= ALPHA) & (found <= 1.0 - ALPHA)).mean())
 
 
+def early_passes(
+    truth: Truth, held: Sequence[int], icc: float, model: Model, tables: int
+) -> tuple[float, float]:
+    """The share of tables at the margin that pass at some look: O'Brien-Fleming, e-process.
+
+    Four looks at whole groups; the e-process is looked at after every group.
+    """
+    clusters = clusters_of(held)
+    rng = np.random.default_rng([SEED + 3, len(held), round(100 * icc), sum(held)])
+    kinds = drawn(rng, tables, clusters, truth.shares, icc, model)
+    passed = np.zeros(tables, dtype=bool)
+    ends = np.cumsum(held)
+    for look, limit in enumerate(obrien_fleming(4, ALPHA).p, start=1):
+        rows = int(ends[np.searchsorted(ends, clusters.n * look / 4, side="right") - 1])
+        if look == 4:
+            rows = clusters.n
+        passed |= tails(kinds[:, :rows], truth, clusters.head(rows)) < limit
+    won = 0
+    for table in kinds[: tables // 10]:
+        values = np.array(truth.values)[table]
+        side: OneSided = "greater" if truth.side > 0 else "less"
+        paths = (
+            log_group_evalue(
+                values[:end].tolist(),
+                clusters.head(int(end)),
+                truth.margin,
+                truth.values[0],
+                truth.values[-1],
+                side,
+            )
+            for end in ends
+        )
+        won += max(paths) >= -math.log(ALPHA)
+    return float(passed.mean()), won / (tables // 10)
+
+
 def powers(
     truth: Truth, held: Sequence[int], icc: float, model: Model, tables: int
 ) -> tuple[float, float]:
@@ -173,7 +211,11 @@ def print_tables(tables: int) -> None:
         own, known = powers(*about, tables)
         return f"{own:.2f} / {known:.2f}".replace("0.", ".")
 
+    def early(*about: Any) -> str:
+        return " / ".join(f"{share:.3f}".lstrip("0") for share in early_passes(*about, tables))
+
     print_table("False PASS at the margin", every, shown(false_passes, "{:.3f}"))
+    print_table("False PASS at any look: O'Brien-Fleming of 4, e-process", many, early)
     print_table("Coverage of 95 % intervals", every, shown(coverage, "{:.3f}"))
     print_table("Power, and that of a test that knows the design effect", many, both)
 

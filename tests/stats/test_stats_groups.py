@@ -307,3 +307,16 @@ def test_marks_at_the_margin_pass_seldom() -> None:
         seen = {"x": (0.5 + apart / 2).tolist(), "y": (0.5 - apart / 2).tolist()}
         passed += assess(claim, seen, clusters=clusters).p_pass < 0.025
     assert passed / 150 <= 0.03 + 3 * math.sqrt(0.03 * 0.97 / 150)
+
+
+@pytest.mark.parametrize("lopsided", [False, True])
+def test_looks_at_whole_groups_pass_falsely_in_at_most_alpha(lopsided: bool) -> None:
+    tables = 200
+    found = [
+        simulate.early_passes(truth, simulate.sizes(30, lopsided), icc, "urn", tables)
+        for truth in (simulate.TRUTHS[0], simulate.TRUTHS[3])
+        for icc in (0.0, 0.5)
+    ]
+    fixed, anytime = zip(*found, strict=True)
+    assert max(fixed) <= 0.03 + 3 * math.sqrt(0.03 * 0.97 / tables)
+    assert max(anytime) <= 0.1  # of twenty paths
