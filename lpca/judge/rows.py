@@ -372,8 +372,9 @@ def _where(
 def _others(column: _Column, texts: Sequence[str], allowed: Collection[str]) -> list[str]:
     """The rows whose text is none of those allowed, each with it."""
     pairs = zip(column.places, texts, strict=True)
-    named = [f"{place} ({clipped(text) or 'empty'})" for place, text in pairs]
-    return _where(texts, lambda text: text not in allowed, named)
+    return [
+        f"{place} ({clipped(text) or 'empty'})" for place, text in pairs if text not in allowed
+    ]
 
 
 def _text(value: Any) -> str:
