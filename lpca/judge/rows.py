@@ -372,9 +372,7 @@ def _where(
 def _others(column: _Column, texts: Sequence[str], allowed: Collection[str]) -> list[str]:
     """The rows whose text is none of those allowed, each with it."""
     pairs = zip(column.places, texts, strict=True)
-    return [
-        f"{place} ({clipped(text) or 'empty'})" for place, text in pairs if text not in allowed
-    ]
+    return [f"{place} ({clipped(text) or 'empty'})" for place, text in pairs if text not in allowed]
 
 
 def _text(value: Any) -> str:

@@ -62,6 +62,18 @@ def test_three_repeats_of_an_episode_are_one_unit(judge):
     assert "40 episodes\n" in text
 
 
+def test_marks_are_decided_over_groups_where_the_spec_has_a_graded_score(judge, tmp_path):
+    spec = (CASES / "spec-n200.yaml").read_text(encoding="utf-8")
+    graded = tmp_path / "graded.yaml"
+    graded.write_text(spec.replace("n: 200", "n: 200, score: graded"), encoding="utf-8")
+    code, text, _ = judge("graded-f1.csv", "--spec", str(graded))
+    assert code == 0
+    assert "200 episodes in 50 groups count as" in text
+    (row,) = [line.split() for line in text.splitlines() if line.startswith("  normal ")]
+    marks = [line.split(",")[3] for line in (CASES / "graded-f1.csv").read_text().split()[1:]]
+    assert row[1:3] == ["mean", f"{100 * sum(map(float, marks)) / 200:.1f}"]
+
+
 def test_marks_are_refused_with_the_advice_where_the_spec_has_no_graded_score(judge):
     code, text, error = judge("graded-f1.csv", n=200)
     assert (code, text) == (4, "")
