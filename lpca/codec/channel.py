@@ -18,6 +18,8 @@ ENCODING_BATCH = 64
 COMPARED = 24
 """How many episodes are compared."""
 DECIMALS = 4
+PROJECTIONS = 32
+"""How many numbers a codec's fingerprint has."""
 
 
 class Channel:
@@ -64,11 +66,19 @@ class Channel:
         return self._mean[1]
 
     def fingerprint(self, messages: Sequence[str]) -> tuple[float, ...]:
-        """Return four seeded projections of each message's prefix: alike for like codecs only."""
-        prefixes = torch.stack(self.prefixes(messages)).flatten(1).double().cpu()
-        generator = torch.Generator().manual_seed(named_seed("fingerprint", prefixes.shape[1]))
-        axes = torch.randn(prefixes.shape[1], 4, generator=generator, dtype=torch.float64)
-        return tuple(round(value, 6) for value in (prefixes @ axes).flatten().tolist())
+        """Return seeded projections of all the messages' prefixes: alike for like codecs only.
+
+        A projection of numbers chosen at random keeps their distance, on average. The order of the
+        messages means nothing.
+        """
+        distinct = sorted(set(messages))
+        total = torch.zeros(PROJECTIONS, dtype=torch.float64)
+        for start in range(0, len(distinct), ENCODING_BATCH):
+            prefixes = self.prefixes(distinct[start : start + ENCODING_BATCH])
+            flat = torch.stack(prefixes).flatten(1).double().cpu()
+            axes = _drawn("axes", flat.shape[1])
+            total += (_drawn("messages", len(flat), start) * (flat @ axes)).sum(0)
+        return tuple(round(value, 6) for value in total.tolist())
 
     def _latents(self, messages: Sequence[str]) -> Tensor:
         if isinstance(self.codec, nn.Module):
@@ -86,6 +96,12 @@ class Channel:
         if not bool(torch.isfinite(prefixes).all()):
             raise CodecError("the codec's prefix holds NaN or infinity")
         return prefixes.detach().float()
+
+
+def _drawn(what: str, rows: int, *names: int) -> Tensor:
+    """Normal numbers [rows, PROJECTIONS], the same for the same names."""
+    generator = torch.Generator().manual_seed(named_seed("fingerprint", what, rows, *names))
+    return torch.randn(rows, PROJECTIONS, generator=generator, dtype=torch.float64)
 
 
 def similarity(channel: Channel, episodes: EpisodeSet) -> Similarity:

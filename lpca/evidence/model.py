@@ -217,6 +217,24 @@ class Hashes:
 
 
 @dataclass(frozen=True)
+class LedgerFacts:
+    """Where a look stands in the ledger, and what it took.
+
+    `heads` are the hashes of the ledger's last lines and `lines` their number, as the verdict was
+    entered; `look` is that of the look's own line. `share` of alpha is what such a look takes,
+    `spent` what all looks at connected rows have taken together. `test_sets` counts the sets of
+    rows, none connected with another, on which the codec's recipe was tried.
+    """
+
+    heads: tuple[str, ...]
+    lines: int
+    look: str
+    share: float
+    spent: float
+    test_sets: int
+
+
+@dataclass(frozen=True)
 class KeptBlock:
     """One block of outcomes in the cache, and whether it was there before."""
 
@@ -294,9 +312,9 @@ class Evidence:
     """A gate's verdict with everything it rests on.
 
     `result` is the verdict, `answers` the stratum of the episodes, `score` the success that
-    counts, `any_of_k` every k of which any suffices, `required` the gates that had to pass before
-    it, `shown_with` those beside it that set no exit code, `static` the trained prefix that never
-    sees a message.
+    counts, `split` that of the episodes where they are not the test's, `any_of_k` every k of which
+    any suffices, `required` the gates that had to pass before it, `shown_with` those beside it that
+    set no exit code, `static` the trained prefix that never sees a message.
 
     Example:
         >>> from pathlib import Path
@@ -327,6 +345,8 @@ class Evidence:
     similarity: Similarity | None = None
     task: Mapping[str, Any]
     hashes: Hashes
+    ledger: Omitted[LedgerFacts | None] = None
+    split: Omitted[str] = ""
     cache: Omitted[Mapping[str, tuple[KeptBlock, ...]] | None] = None
     versions: Mapping[str, str]
     machine: Mapping[str, str]

@@ -91,6 +91,7 @@ def compose(
             _outcomes_hash(measurement),
             codec.content_hash if codec else None,
         ),
+        ledger=measurement.ledger.facts() if measurement.ledger else None,
         cache={
             name: tuple(KeptBlock(key, key in evaluated.cached) for key in keys)
             for name, keys in evaluated.keys.items()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from lpca.base.hashing import hash_data
 from lpca.codec.channel import Channel
-from lpca.codec.checkpoint import Identity
+from lpca.codec.checkpoint import Identity, recipe_of
 from lpca.codec.store import DEFAULT_SEED, Obtained, obtain_codec
 from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import MakeJob, RunBlock, make_job, run_block
@@ -18,21 +18,20 @@ from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, SlotMaker, encode_messages
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import Outcome
+from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes
-from lpca.gatespec.model import Spec, levels_of
-from lpca.judge.decide import is_decided, look_sizes, passes
+from lpca.gatespec.model import Gate, Spec, declared_levels
+from lpca.judge.decide import is_decided, look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CHECKS, run_checks
-from lpca.validity.ledger import GateLedger, LedgerEntry
+from lpca.validity.ledger import GateLedger, LedgerEntry, row_keys, share_of
 
 MEAN_MESSAGES = 256
 """How many messages of training the condition `mean` takes the mean over."""
-PROBES = 8
-"""Messages by which codecs are told apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +60,13 @@ class Subject:
     def trained(self) -> Identity | None:
         """The training run that the codec's weights follow from; None where it is not lpca's."""
         return self.codec.identity if isinstance(self.codec, Obtained) else None
+
+    @property
+    def recipe_hash(self) -> str:
+        """Of how the codec is made, whatever its seed; of a user's own its name is all there is."""
+        if self.trained is not None:
+            return hash_data(asdict(recipe_of(self.trained)))
+        return hash_data(self.codec.name if isinstance(self.codec, OwnCodec) else "")
 
     @property
     def encoding_seconds(self) -> float:
@@ -186,7 +192,6 @@ def measure(
     ledger: Path,
     *,
     batch_size: int = 32,
-    announced: int = 1,
     report: Callable[[int, int], None] = lambda done, total: None,
     checking: Callable[[], None] = lambda: None,
     steps: Steps = STEPS,
@@ -202,9 +207,8 @@ def measure(
         name: the gate's.
         subject: receiver, task and codecs.
         cache: the folder in which outcomes are kept.
-        ledger: the folder in which ledgers stand; nothing is written there.
+        ledger: the folder in which the ledger stands; this look is entered there.
         batch_size: episodes at a time, at most.
-        announced: how many codecs were declared together for the spec's test episodes.
         report: called with how many outcomes of a look are there, and of how many.
         checking: called when the audit begins.
         steps: what is done, where something else than in a sound run.
@@ -236,7 +240,10 @@ def measure(
         condition: steps.condition_numbers(condition, own, spec.evaluation.confidence, setting)
         for condition, own in evaluated.outcomes.items()
     }
-    read = gate_ledger(ledger, spec, name, subject, episodes, announced)
+    read = None
+    if subject.channel is not None:
+        look = look_at(spec, name, subject, episodes)
+        read = GateLedger.claim(ledger, look, spec.evaluation.checkpoints)
     audit = Audit(
         setting=setting,
         task=subject.task,
@@ -252,7 +259,6 @@ def measure(
         static_trained=subject.control.identity if subject.control else None,
         ledger=read,
         numbers=numbers,
-        passes=lambda count: passes(spec, name, table, count),
         run_block=steps.run_block,
     )
     results = tuple(run_checks(audit, checks))
@@ -270,36 +276,44 @@ def _own_cache(subject: Subject, cache: Path) -> Path:
     return cache if now == subject.receiver_hash else cache / "changed" / now
 
 
-def gate_ledger(
-    folder: Path, spec: Spec, name: str, subject: Subject, episodes: EpisodeSet, announced: int = 1
-) -> GateLedger | None:
-    """Return what the ledger knows about these episodes, and what reading them adds.
-
-    Args:
-        folder: where the ledgers stand.
-        spec: the spec that the gate is in.
-        name: the gate whose outcomes are read.
-        subject: receiver, task and codec.
-        episodes: those that were evaluated.
-        announced: how many codecs were declared together for the spec's test episodes.
-
-    Returns:
-        None without a codec: nothing could be picked then.
-    """
-    gate, task, evaluation = spec.gates[name], spec.task, spec.evaluation
-    if subject.channel is None:
-        return None
-    probes = [e.message for e in subject.task.training_batch(0, PROBES, 0)]
-    settings = {**task.settings, **subject.task.contents()}
-    claims = [[criterion.text, *levels_of(criterion, evaluation)] for criterion in gate.criteria]
-    now = LedgerEntry(
-        test_set=hash_data([task.name, settings, task.seed, gate.answers]),
+def look_at(spec: Spec, name: str, subject: Subject, episodes: EpisodeSet) -> LedgerEntry:
+    """What the ledger keeps of a look at a codec's outcomes on these episodes, by a gate."""
+    gate, channel = spec.gates[name], subject.channel
+    assert channel is not None, "without a codec nothing can be picked"
+    return LedgerEntry(
+        rows=row_keys(episodes),
         receiver=subject.receiver.weights_hash,
-        k=subject.channel.k,
-        fingerprint=subject.channel.fingerprint(probes),
+        k=channel.k,
+        codec=(subject.codec.content_hash if subject.codec else None) or "",
+        recipe=subject.recipe_hash,
+        packets=channel.fingerprint([episode.message for episode in episodes]),
         gate=name,
         n=len(episodes),
-        episodes=episodes.hash(),
-        criteria=hash_data([evaluation.score, sorted(claims)]),
+        criteria=claim_hashes(spec, gate),
+        share=share_of(spec, gate),
+        spec=spec.sha256,
     )
-    return GateLedger.read(folder, now, evaluation.checkpoints, announced)
+
+
+def claim_hashes(spec: Spec, gate: Gate) -> tuple[str, ...]:
+    """A hash for each claim about the codec that decides, with all that it is decided by, sorted.
+
+    Controls are left out: on the same outcomes they come to the same, however often they are read.
+    """
+    evaluation = spec.evaluation
+    how = [evaluation.score, evaluation.normalised, evaluation.repeats, evaluation.temperature]
+    rule = asdict(gate.sequential) if gate.sequential else None
+    found = {
+        hash_data(
+            [
+                to_data(criterion.claim),
+                declared_levels(criterion, evaluation),
+                criterion.cluster or evaluation.cluster,
+                rule,
+                *how,
+            ]
+        )
+        for criterion in gate.criteria
+        if criterion.reads_packets and criterion.severity == "error"
+    }
+    return tuple(sorted(found))

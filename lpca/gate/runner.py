@@ -72,7 +72,6 @@ class Options:
         retrain: train a codec, whatever there is.
         train_seed: that of the training; None for any that is shipped, else 0.
         codec: the user's own, in place of one of lpca's.
-        announced: how many codecs were declared together for the spec's test episodes.
         recipe: how a codec of lpca's is made and trained.
     """
 
@@ -87,7 +86,6 @@ class Options:
     retrain: bool = False
     train_seed: int | None = None
     codec: Source | None = None
-    announced: int = 1
     recipe: Recipe = field(default_factory=Recipe)
 
 
@@ -181,7 +179,6 @@ class Runner:
             options.cache,
             options.ledger,
             batch_size=options.batch_size,
-            announced=options.announced,
             report=self.console.evaluating(label),
             checking=lambda: self.console.tell(f"checking the validity of {label}"),
             steps=self.steps,
@@ -191,11 +188,11 @@ class Runner:
         result = judge(self.spec, name, measurement.table, criteria, measurement.faults)
         decide = time.monotonic() - started
         seconds = {**self._spent(subject, k), **measurement.seconds, "decide": decide}
+        if measurement.ledger is not None:
+            measurement.ledger.keep(result.verdict, self.origin.run)
         found = compose(
             self.spec, gate, k, result, required, measurement, subject, self.origin, seconds
         )
-        if measurement.ledger is not None:
-            measurement.ledger.keep(result.verdict, self.origin.run)
         write_evidence(path, found)
         # as every other worker and a later reader have it: without what JSON cannot hold
         return read_evidence(path)

@@ -18,7 +18,6 @@ from lpca.gatespec.model import (
     Spec,
     cluster_of,
     levels_of,
-    shared,
 )
 from lpca.judge.grouping import WholeGroups, clusters_of
 from lpca.judge.outcomes import OutcomeTable
@@ -245,21 +244,6 @@ def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
     return Verdict.INCONCLUSIVE not in verdicts and all(
         is_decided(spec, other, table) for other in gate.requires
     )
-
-
-def passes(spec: Spec, name: str, table: OutcomeTable, count: int) -> bool:
-    """Whether a gate's criteria all pass with their alpha divided by `count` (Bonferroni)."""
-    gate, evaluation = spec.gates[name], spec.evaluation
-    strict = replace(
-        evaluation,
-        confidence=shared(evaluation.confidence, count),
-        equivalence_confidence=shared(evaluation.equivalence_confidence, count),
-    )
-    criteria = tuple(
-        one if one.confidence is None else replace(one, confidence=shared(one.confidence, count))
-        for one in gate.criteria
-    )
-    return judge_gate(replace(gate, criteria=criteria), table, strict).verdict is Verdict.PASS
 
 
 def judge_gate(

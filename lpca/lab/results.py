@@ -183,7 +183,6 @@ class Bench:
             cache=self.cache,
             evidence=folder,
             ledger=self.ledger,
-            announced=self.spec.evaluation.checkpoints,
             recipe=cell.row.recipe,
         )
         runner = Runner(self.spec, options, Origin(key, self.command), self.console)

@@ -20,7 +20,7 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.evaluation.conditions import SlotMaker
-from lpca.gate.measure import STEPS, Steps, Subject, gate_ledger, measure
+from lpca.gate.measure import STEPS, Steps, Subject, look_at, measure
 from lpca.gate.plan import gate_episodes, task_of
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec
@@ -181,10 +181,11 @@ class FaultyRun:
             rates={name: measurement.table.rate(name) for name in measurement.table.outcomes},
         )
 
-    def remember(self, verdict: Verdict = Verdict.FAIL) -> None:
-        """Keep a reading of this run in the ledger without running it."""
-        episodes = self.test_episodes()
-        self._keep(gate_ledger(self.ledger, self.spec, GATE, self._subject(), episodes), verdict)
+    def remember(self, verdict: Verdict = Verdict.FAIL, **changes: Any) -> None:
+        """Keep a look of this run in the ledger without running it; `changes` to its entry."""
+        looked = look_at(self.spec, GATE, self._subject(), self.test_episodes())
+        now = replace(looked, **changes)
+        self._keep(GateLedger.claim(self.ledger, now, self.spec.evaluation.checkpoints), verdict)
 
     @staticmethod
     def _keep(ledger: GateLedger | None, verdict: Verdict) -> None:

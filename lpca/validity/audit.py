@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -51,7 +51,6 @@ class Audit:
         static_trained: the training run of the prefix that ignores messages.
         ledger: what was judged on these episodes before; None where no ledger is kept.
         numbers: what is reported of each condition.
-        passes: tells whether the gate passes with its alpha divided by a count.
         run_block: what computed the outcomes, and computes some of them once more.
     """
 
@@ -68,7 +67,6 @@ class Audit:
     static_trained: Identity | None = None
     ledger: GateLedger | None = None
     numbers: Mapping[str, ConditionNumbers] | None = None
-    passes: Callable[[int], bool] = field(default=lambda _: False)
     run_block: RunBlock = run_block
 
     @property

@@ -1,88 +1,194 @@
-"""The memory of a set of test episodes: which codecs were judged on it, and how often.
+"""The memory of test episodes: who looked at which rows, and what of alpha that has spent.
 
-One file per test set, one reading of a gate's outcomes a line, each line naming the hash of the one
-before it. Lines are added, never changed: what was looked at stays looked at.
+Rows are known by what they hold, never by a seed. Looks that share a row, directly or through
+others, are one family. In a family every codec that was shown counts with every set of claims that
+was read, for whoever has seen all of it may choose any pair: with C codecs, and claims whose shares
+of alpha are s1, s2, ..., C (s1 + s2 + ...) of alpha is spent. By Bonferroni's bound over the pairs
+a family passes falsely in at most alpha as long as no look is read beyond 1. A share is declared
+before the first look: 1 / `checkpoints`.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from lpca.base.files import StorageError, locked, write_file
-from lpca.base.hashing import hash_data
+from lpca.evidence.model import LedgerFacts
+from lpca.gatespec.model import Gate, Spec
+from lpca.tasks import EpisodeSet
+from lpca.tasks.rows import message_key
+from lpca.validity.ledger_file import LedgerError, LedgerFile, Line
 
-SAME_CODEC = 0.02
-"""Relative distance of two fingerprints up to which they are one codec in two precisions."""
-
-
-class LedgerError(StorageError):
-    """A ledger was altered or cannot be read; the message names file and line."""
+SAME_PACKETS = 0.002
+"""Relative distance up to which packets are the same, computed on another machine."""
+ROUNDING = 1e-9
+LOOK, VERDICT, COMMIT, DRAW = "look", "verdict", "commit", "draw"
+"""The kinds of lines."""
 
 
 @dataclass(frozen=True)
 class LedgerEntry:
-    """One reading of a gate's outcomes.
+    """One look: a codec's outcomes on test rows, read by a gate's claims.
 
     Args:
-        test_set: hash of task, settings, seed and stratum.
+        rows: what identifies the rows (`row_keys`).
         receiver: hash of its weights.
         k: the number of latents.
-        fingerprint: what the codec makes of probe messages (`lpca.codec.channel`).
-        gate: its name.
+        codec: hash of the codec's content.
+        recipe: hash of how it is made, whatever its seed.
+        packets: what it sends for the messages of these rows (`Channel.fingerprint`).
+        gate: the gate's name.
         n: how many episodes were read.
-        episodes: their hash.
-        criteria: hash of the claims, their levels and the score.
-        verdict: what came of it.
+        criteria: hashes of the claims about the codec, each with how it is decided, sorted.
+        share: of alpha, that such a look takes; 0 where no claim is about the codec.
+        spec: hash of the spec file.
         run: which run read them.
-        written: when, as ISO 8601.
     """
 
-    test_set: str
+    rows: tuple[str, ...]
     receiver: str
     k: int
-    fingerprint: tuple[float, ...]
+    codec: str
+    recipe: str
+    packets: tuple[float, ...]
     gate: str
     n: int
-    episodes: str
-    criteria: str
-    verdict: str = ""
+    criteria: tuple[str, ...]
+    share: float
+    spec: str = ""
     run: str = ""
-    written: str = ""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> LedgerEntry:
+        """Read a line's data; TypeError, ValueError or KeyError where it is no look."""
+        held = {name: value for name, value in data.items() if name != "written"}
+        held |= {name: tuple(map(str, held[name])) for name in ("rows", "criteria")}
+        return cls(**held | {"packets": tuple(map(float, held["packets"]))})
+
+    def same_subject(self, other: LedgerEntry) -> bool:
+        """Whether both were shown one codec, by what it sends for the same rows."""
+        mine, theirs = (self.receiver, self.k, self.rows), (other.receiver, other.k, other.rows)
+        if mine != theirs or len(self.packets) != len(other.packets):
+            return False
+        size = max(math.hypot(*self.packets), math.hypot(*other.packets))
+        return math.dist(self.packets, other.packets) <= SAME_PACKETS * size
 
     def same_codec(self, other: LedgerEntry) -> bool:
-        """Whether both read the same codec, at the same k on the same receiver."""
-        if not self.comparable(other):
-            return False
-        gap = math.dist(self.fingerprint, other.fingerprint)
-        return gap <= SAME_CODEC * max(self._norm, other._norm)
+        """Whether both are of one codec; on other rows it is known by its content."""
+        if self.rows == other.rows:
+            return self.same_subject(other)
+        mine, theirs = (self.receiver, self.k, self.codec), (other.receiver, other.k, other.codec)
+        return mine == theirs
 
-    def rescaled(self, other: LedgerEntry) -> bool:
-        """Whether the other codec's latents are this one's at another scale."""
-        # latents of zero are no scale of anything
-        if not self.comparable(other) or self.same_codec(other) or not self._norm * other._norm:
-            return False
-        mine = [value / self._norm for value in self.fingerprint]
-        theirs = [value / other._norm for value in other.fingerprint]
-        return math.dist(mine, theirs) <= SAME_CODEC
+    def covered_by(self, other: LedgerEntry) -> bool:
+        """Whether the other look has paid for this one: the same outcomes, as strictly read."""
+        paid = self.criteria == other.criteria and self.share <= other.share + ROUNDING
+        return paid and self.same_subject(other)
 
-    def comparable(self, other: LedgerEntry) -> bool:
-        """Whether both are of one receiver and k, with fingerprints that can be compared."""
-        mine, theirs = (self.receiver, self.k), (other.receiver, other.k)
-        return mine == theirs and len(self.fingerprint) == len(other.fingerprint)
 
-    def same_reading(self, other: LedgerEntry) -> bool:
-        """Whether both read the same outcomes by the same criteria."""
-        mine, theirs = (self.gate, self.episodes), (other.gate, other.episodes)
-        return mine == theirs and self.criteria == other.criteria and self.same_codec(other)
+@dataclass(frozen=True)
+class Family:
+    """Looks that share rows, directly or through others."""
+
+    entries: Sequence[LedgerEntry]
+
+    @cached_property
+    def subjects(self) -> list[LedgerEntry]:
+        """One entry for each codec on the rows on which it was shown."""
+        found: list[LedgerEntry] = []
+        for entry in self.entries:
+            if not any(entry.same_subject(one) for one in found):
+                found.append(entry)
+        return found
+
+    @cached_property
+    def shares(self) -> dict[frozenset[str], float]:
+        """By the claims that were read about a codec, together, their share of alpha.
+
+        More claims than others of the same share add nothing: where they pass the others do.
+        """
+        found: dict[frozenset[str], float] = {}
+        for entry in self.entries:
+            claims = frozenset(entry.criteria)
+            if claims:
+                found[claims] = max(entry.share, found.get(claims, 0.0))
+        return {
+            claims: share
+            for claims, share in found.items()
+            if not any(fewer < claims and share <= own for fewer, own in found.items())
+        }
 
     @property
-    def _norm(self) -> float:
-        return math.hypot(*self.fingerprint)
+    def spent(self) -> float:
+        """How much of alpha its looks take together; above 1 they cannot be paid for."""
+        return len(self.subjects) * sum(self.shares.values())
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether alpha suffices for all of its looks."""
+        return self.spent <= 1.0 + ROUNDING
+
+
+def family_of(now: LedgerEntry, entries: Sequence[LedgerEntry]) -> Family:
+    """The family of a look among others."""
+    return Family(families([*entries, now])[-1])
+
+
+def families(entries: Sequence[LedgerEntry]) -> list[list[LedgerEntry]]:
+    """Divide looks into families, each in their order; that of the last look stands last."""
+    root = list(range(len(entries)))
+
+    def top(index: int) -> int:
+        while root[index] != index:
+            root[index] = root[root[index]]
+            index = root[index]
+        return index
+
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        for row in entry.rows:
+            root[top(index)] = top(seen.setdefault(row, index))
+    found: dict[int, list[LedgerEntry]] = {}
+    for index, entry in enumerate(entries):
+        found.setdefault(top(index), []).append(entry)
+    return sorted(found.values(), key=lambda own: own[-1] is entries[-1])
+
+
+def row_keys(episodes: EpisodeSet) -> tuple[str, ...]:
+    """What identifies the rows of a set: their messages, and what stands around one of them alone.
+
+    A message counts wherever else it stands, also as a donor's, for a codec does the same with it
+    there. B's text counts where it is one row's own: a question that all rows share is none.
+
+    Returns:
+        Beginnings of SHA-256 hashes, 64 bits in hexadecimal, sorted.
+    """
+    every = [*episodes, *(episodes.donor(index) for index in range(len(episodes)))]
+    messages = {f"message {message_key(episode.message)}" for episode in every}
+    around = Counter(
+        f"context {message_key(episode.before)} {message_key(episode.after)} "
+        f"{sorted(map(message_key, episode.options))}"
+        for episode in episodes
+    )
+    own = {text for text, count in around.items() if count == 1}
+    hashes = (hashlib.sha256(text.encode()).hexdigest()[:16] for text in messages | own)
+    return tuple(sorted(hashes))
+
+
+def share_of(spec: Spec, gate: Gate) -> float:
+    """The share of alpha that one look by a gate takes; where one of several k suffices, by each k.
+
+    None is taken by a gate without a claim about the codec: it says the same of every codec.
+    """
+    if not any(criterion.reads_packets for criterion in gate.criteria):
+        return 0.0
+    return 1.0 / (spec.evaluation.checkpoints * (len(gate.family) if gate.any_k else 1))
 
 
 @dataclass(frozen=True)
@@ -90,11 +196,11 @@ class GateLedger:
     """What a ledger knows about the outcomes that are read now.
 
     Args:
-        folder: where the ledgers stand, one file per test set.
-        now: the reading that is to be judged.
-        earlier: what was read on this test set before, oldest first.
-        limit: how many codecs, or readings of one codec, may be paid for.
-        announced: how many codecs were declared together before the first of them was judged.
+        folder: where the ledger stands.
+        now: the look that is taken.
+        earlier: what was looked at before, oldest first.
+        limit: how many looks the spec declares.
+        line: the hash of the line that holds the look.
         altered: where the ledger was changed; nothing else is known then.
     """
 
@@ -102,91 +208,96 @@ class GateLedger:
     now: LedgerEntry
     earlier: Sequence[LedgerEntry]
     limit: int
-    announced: int = 1
+    line: str = ""
     altered: str = ""
 
     @classmethod
-    def read(cls, folder: Path, now: LedgerEntry, limit: int, announced: int = 1) -> GateLedger:
-        """Read what is known; that a ledger was altered is part of it."""
+    def claim(cls, folder: Path, now: LedgerEntry, limit: int) -> GateLedger:
+        """Enter a look before anything is read of it; that a ledger was altered is told later.
+
+        So two that look at the same time know of each other: the second finds the first. What was
+        looked at before is as it was then: it is charged once, and stands where it stood.
+        """
         try:
-            return cls(folder, now, read_entries(folder, now.test_set), limit, announced)
+            with LedgerFile.opened(folder) as ledger:
+                looks = looks_of(ledger)
+                entries = list(looks.values())
+                for place, (line, entry) in enumerate(looks.items()):
+                    if now.covered_by(entry):
+                        return cls(folder, now, entries[:place], limit, line)
+                line = ledger.add(LOOK, asdict(now)).hash
+                return cls(folder, now, entries, limit, line)
         except LedgerError as error:
-            return cls(folder, now, [], limit, announced, str(error))
+            return cls(folder, now, [], limit, altered=str(error))
 
-    def codecs(self) -> list[LedgerEntry]:
-        """One entry for each different codec judged on this test set, that of now first."""
-        return _distinct(
-            self.now, filter(self.now.comparable, self.earlier), LedgerEntry.same_codec
-        )
+    @cached_property
+    def family(self) -> Family:
+        """All looks at rows that are connected with those of now, that of now last."""
+        return family_of(self.now, self.earlier)
 
-    def readings(self) -> list[LedgerEntry]:
-        """The different readings of this codec by this gate, that of now first."""
-        own = [
-            one for one in self.earlier if one.gate == self.now.gate and one.same_codec(self.now)
-        ]
-        return _distinct(self.now, own, LedgerEntry.same_reading)
+    @cached_property
+    def own(self) -> Family:
+        """Those among them that looked at this codec."""
+        return Family([one for one in self.family.entries if one.same_codec(self.now)])
 
     def keep(self, verdict: str, run: str) -> None:
-        """Add the reading of now; an altered ledger is left as it is."""
-        if not self.altered:
-            written = datetime.now(UTC).isoformat(timespec="seconds")
-            add_entry(self.folder, replace(self.now, verdict=verdict, run=run, written=written))
+        """Enter what came of the look; an altered ledger is left as it is."""
+        if self.altered:
+            return
+        with LedgerFile.opened(self.folder) as ledger:
+            if last_verdicts(ledger.lines).get(self.line) != verdict:
+                ledger.add(VERDICT, {"look": self.line, "verdict": verdict, "run": run})
+
+    def facts(self) -> LedgerFacts | None:
+        """What evidence keeps of it, as it stands now; None of an altered one."""
+        if self.altered:
+            return None
+        ledger = LedgerFile.read(self.folder)
+        tried = [
+            own
+            for own in families([*self.earlier, self.now])
+            if any(one.recipe == self.now.recipe for one in own)
+        ]
+        return LedgerFacts(
+            heads=ledger.heads,
+            lines=len(ledger.lines),
+            look=self.line,
+            share=self.now.share,
+            spent=self.family.spent,
+            test_sets=len(tried),
+        )
 
 
-def read_entries(folder: Path, test_set: str) -> list[LedgerEntry]:
-    """Return what was read on a test set, oldest first; LedgerError where a line was altered."""
-    path = _path(folder, test_set)
-    if not path.exists():
-        return []
-    found, before = [], ""
-    for number, line in enumerate(_lines(path), start=1):
-        try:
-            data = json.loads(line)
-            previous = data.pop("previous")
-            entry = LedgerEntry(**data)
-            entry = replace(entry, fingerprint=tuple(float(value) for value in entry.fingerprint))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise LedgerError(f"{path}:{number}: no line of a ledger: {error}") from error
-        if previous != before:
-            raise LedgerError(f"{path}:{number}: the line before it was altered or taken away")
-        found.append(entry)
-        before = hash_data(line)
+def looks_of(ledger: LedgerFile) -> dict[str, LedgerEntry]:
+    """The looks by the hashes of their lines; LedgerError for a line that is none."""
+    found = {}
+    for number, line in enumerate(ledger.lines, start=1):
+        if line.kind == LOOK:
+            try:
+                found[line.hash] = LedgerEntry.of(line.data)
+            except (TypeError, ValueError, KeyError) as error:
+                raise LedgerError(f"{ledger.folder}: line {number} is no look: {error}") from error
     return found
 
 
-def add_entry(folder: Path, entry: LedgerEntry) -> None:
-    """Add a reading, unless its like is there already; LedgerError where a line was altered."""
-    path = _path(folder, entry.test_set)
-    with locked(path):
-        if any(
-            entry.same_reading(read_entry) for read_entry in read_entries(folder, entry.test_set)
-        ):
-            return
-        lines = _lines(path) if path.exists() else []
-        data = asdict(entry) | {"previous": hash_data(lines[-1]) if lines else ""}
-        text = "\n".join([*lines, json.dumps(data, sort_keys=True, allow_nan=False)]) + "\n"
-        write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
+def last_verdicts(lines: Iterable[Line]) -> dict[str, str]:
+    """By the hash of a look's line what came of it last."""
+    return {
+        str(line.data.get("look")): str(line.data.get("verdict"))
+        for line in lines
+        if line.kind == VERDICT
+    }
 
 
-def _path(folder: Path, test_set: str) -> Path:
-    return folder / f"{test_set[:16]}.jsonl"
+def unpaid(ledger: LedgerFile) -> dict[str, LedgerEntry]:
+    """The looks that alpha does not pay for, by the hashes of their lines, as the ledger has them.
 
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise LedgerError(f"{path}: cannot be read: {error}") from error
-
-
-def _distinct(
-    now: LedgerEntry,
-    earlier: Iterable[LedgerEntry],
-    same: Callable[[LedgerEntry, LedgerEntry], bool],
-) -> list[LedgerEntry]:
-    """The entry of now, and of the earlier ones each that is unlike all before it."""
-    found = [now]
-    for entry in earlier:
-        if not any(same(entry, one) for one in found):
-            found.append(entry)
+    Each is held against those that stand before it.
+    """
+    found: dict[str, LedgerEntry] = {}
+    before: list[LedgerEntry] = []
+    for line, entry in looks_of(ledger).items():
+        if not family_of(entry, before).is_paid:
+            found[line] = entry
+        before.append(entry)
     return found

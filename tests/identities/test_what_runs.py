@@ -70,9 +70,7 @@ def test_all_that_a_gate_runs_is_in_an_identity(tmp_path: Path) -> None:
     spec = sound_spec(tmp_path / "gate_specs.yaml")
     kept = (tmp_path / "cache", tmp_path / "evidence", tmp_path / "ledger")
     with StderrConsole("traced") as console, traced() as seen:
-        options = Options(
-            "stub", "cpu", "float32", 32, *kept, train_seed=0, recipe=RECIPE, announced=9
-        )
+        options = Options("stub", "cpu", "float32", 32, *kept, train_seed=0, recipe=RECIPE)
         runner = Runner(spec, options, Origin("key", ("command",)), console)
         runner.evaluate_shared("traced", 4)
         evidence = runner.evidence("traced", 4)

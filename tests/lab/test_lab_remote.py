@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -22,7 +23,8 @@ from lpca.lab.engines.ray import (
 )
 from lpca.lab.grid import read_grid
 from lpca.lab.results import Results, without_shown_with
-from lpca.validity.ledger import LedgerEntry, add_entry
+from lpca.validity.ledger import GateLedger, LedgerEntry
+from lpca.validity.ledger_file import LedgerFile
 
 
 class Quiet:
@@ -100,7 +102,8 @@ def test_the_evidence_is_the_one_of_a_local_run(here, order, whole, tmp_path, mo
         # how many looks came before is the one thing that the order of a grid changes
         one["checks"] = [c for c in one["checks"] if c["id"] != "ledger_intact"]
     assert without_time(found) == without_time(wanted)
-    assert [entry.run for entry in outcome.ledger_entries] == [key]
+    assert [json.loads(line)["kind"] for line in outcome.ledger_lines] == ["look", "verdict"]
+    assert json.loads(outcome.ledger_lines[1])["run"] == key
     assert not (here.path / LEDGER).exists(), "the machine that measures keeps nothing"
 
     engine = engine_for(order, keys)
@@ -109,9 +112,9 @@ def test_the_evidence_is_the_one_of_a_local_run(here, order, whole, tmp_path, mo
         engine.keep(cell, outcome)
     assert engine.results.summary(cell).verdict == "INCONCLUSIVE"
     (book,) = (here.path / LEDGER).glob("*.jsonl")
-    assert len(book.read_text().splitlines()) == 1, "a result that comes twice counts once"
+    assert len(book.read_text().splitlines()) == 2, "a result that comes twice counts once"
     again = measure_there(order, 3, key, ledger_texts(here.path / LEDGER))
-    assert again.ledger_entries == ()
+    assert again.ledger_lines == ()
 
 
 def test_a_machine_that_would_compute_another_codec_does_not(order):
@@ -120,15 +123,26 @@ def test_a_machine_that_would_compute_another_codec_does_not(order):
     assert outcome.evidence == ""
 
 
-def test_codecs_that_others_left_no_place_for_are_judged_anew(here, order):
+def test_codecs_that_others_left_no_place_for_are_judged_anew(here, order, tmp_path):
     engine = engine_for(order, keys_there(order))
-    entry = LedgerEntry("t" * 64, "r", 4, (1.0, 0.0), "main", 60, "e", "c", "PASS", "run")
+    entry = LedgerEntry(("row",), "r", 4, "c", "r", (1.0, 0.0), "main", 60, ("claim",), 1 / 8)
+
+    def measured(folder, verdict="PASS"):
+        """The same codec, judged on another machine beside the ledger as it is now."""
+        shutil.copytree(engine.job.ledger, folder)
+        before = LedgerFile.read(folder).lines
+        GateLedger.claim(folder, entry, 8).keep(verdict, "run")
+        lines = LedgerFile.read(folder).lines[len(before) :]
+        return MeasuredThere("there", "{}", ledger_lines=tuple(line.text for line in lines))
+
+    with LedgerFile.opened(engine.job.ledger) as ledger:
+        ledger.add("commit", {"codec": "", "spec": ""})
+    early = measured(tmp_path / "early")
     for index in range(8):
-        assert not engine.is_overdrawn(MeasuredThere("there", "{}", ledger_entries=(entry,))), index
-        add_entry(engine.job.ledger, replace(entry, fingerprint=(0.0, 1.0 + index)))
-    assert engine.is_overdrawn(MeasuredThere("there", "{}", ledger_entries=(entry,)))
-    refused = replace(entry, verdict="INVALID")
-    assert not engine.is_overdrawn(MeasuredThere("there", "{}", ledger_entries=(refused,)))
+        assert not engine.is_overdrawn(early), index
+        GateLedger.claim(engine.job.ledger, replace(entry, packets=(0.0, 1.0 + index)), 8)
+    assert engine.is_overdrawn(early)
+    assert not engine.is_overdrawn(measured(tmp_path / "late", "INVALID"))
 
 
 def test_each_codec_is_sent_once_with_its_place_in_the_grid_and_its_key(here, order):

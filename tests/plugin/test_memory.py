@@ -12,12 +12,16 @@ def failed_checks(project):
     return [c["id"] for c in project.evidence()["checks"] if c["passed"] is False]
 
 
+def details(project):
+    return {check["id"]: check["detail"] for check in project.evidence()["checks"]}
+
+
 def test_another_training_seed_is_paid_for_and_a_search_is_refused(project):
     project.write(BASE + MAIN, HEAD.replace("n: 60", "n: 60, checkpoints: 2"))
     assert project.run("-m", "main").ret == 0
     assert project.run("-m", "main", "--train-seed", "1").ret == 0
-    details = {c["id"]: c["detail"] for c in project.evidence()["checks"]}
-    assert "one of 2 codecs judged on these episodes" in details["checkpoints_accounted"]
+    assert "one of 2 codecs judged on these episodes" in details(project)["checkpoints_accounted"]
+    assert project.evidence()["ledger"]["spent"] == 1.0
     assert project.run("-m", "main").ret == 0, "what was looked at once may be looked at again"
     result = project.run("-m", "main", "--train-seed", "2")
     assert result.ret == 7
@@ -25,13 +29,13 @@ def test_another_training_seed_is_paid_for_and_a_search_is_refused(project):
     result.stdout.fnmatch_lines(["*3 codecs were judged on these episodes, 2 are allowed*"])
 
 
-def test_a_fresh_seed_starts_anew(project):
+def test_another_seed_that_shows_the_same_messages_is_another_look(project):
     head = HEAD.replace("n: 60", "n: 60, checkpoints: 1")
     project.write(BASE + MAIN, head)
     assert project.run("-m", "main").ret == 0
-    assert project.run("-m", "main", "--train-seed", "1").ret == 7
     project.write(BASE + MAIN, head.replace("seed: 5", "seed: 6"))
-    assert project.run("-m", "main", "--train-seed", "1").ret == 0
+    assert project.run("-m", "main").ret == 7
+    assert failed_checks(project) == ["looks_accounted"]
 
 
 def test_reading_after_ever_more_episodes_is_refused(project):
@@ -42,21 +46,6 @@ def test_reading_after_ever_more_episodes_is_refused(project):
     result = project.run("-m", "main")
     assert (result.ret, failed_checks(project)) == (7, ["looks_accounted"])
     result.stdout.fnmatch_lines(["*4 times (after 60, 80, 100, 120 episodes), 3 are allowed*"])
-
-
-def test_a_pass_that_several_looks_cannot_pay_for(project):
-    # At n 60 an equivalence within 0.047 holds at 90 %, and no longer at 95 %.
-    close = MAIN.replace(
-        "      - {id: above_p0",
-        "      - {id: same, claim: abs(embed - p1) < 0.047,"
-        " expect: {discordant: 0.0}}\n      - {id: above_p0",
-    ).replace("p1: 0.95, normal", "p1: 0.95, embed: 0.95, normal")
-    project.write(BASE + MAIN)
-    assert project.run("-m", "main").ret == 0
-    project.write(BASE + close)
-    result = project.run("-m", "main")
-    assert (result.ret, failed_checks(project)) == (7, ["looks_accounted"])
-    result.stdout.fnmatch_lines(["*the gate passes, but not with alpha divided by 2*"])
 
 
 def test_an_altered_ledger_makes_the_gate_invalid(project):

@@ -1,16 +1,41 @@
-"""The ledger remembers looks, and notices when it was altered."""
+"""The ledger remembers looks by their rows, notices when it was altered, and can be merged."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from lpca.validity.ledger import GateLedger, LedgerEntry, LedgerError, add_entry, read_entries
+from lpca.tasks import EpisodeSet
+from lpca.tasks.kinds.trip import Trip
+from lpca.validity.catalogue import CheckFailed
+from lpca.validity.checks.ledger import checkpoints_accounted, ledger_intact, looks_accounted
+from lpca.validity.ledger import (
+    Family,
+    GateLedger,
+    LedgerEntry,
+    families,
+    looks_of,
+    row_keys,
+    unpaid,
+)
+from lpca.validity.ledger_file import HEAD, LINES, LedgerError, LedgerFile, merged
 
-NOW = LedgerEntry("t" * 64, "receiver", 4, (1.0, -2.0, 0.5), "gate1", 100, "episodes", "criteria")
+NOW = LedgerEntry(
+    rows=("a", "b", "c"),
+    receiver="receiver",
+    k=4,
+    codec="content",
+    recipe="recipe",
+    packets=(1.0, -2.0, 0.5),
+    gate="gate1",
+    n=100,
+    criteria=("above p0", "above shuffle"),
+    share=1 / 3,
+)
 
 
 @pytest.fixture
@@ -20,107 +45,227 @@ def folder(tmp_path: Path) -> Path:
 
 def other(entry: LedgerEntry = NOW, add: float = 1.0, **changes: object) -> LedgerEntry:
     """Another codec's entry."""
-    shifted = tuple(value + add for value in entry.fingerprint)
-    return replace(entry, fingerprint=shifted, **changes)
+    shifted = tuple(value + add for value in entry.packets)
+    return replace(entry, packets=shifted, **changes)
 
 
-def path_of(folder: Path) -> Path:
-    [path] = folder.glob("*.jsonl")
-    return path
+def taken(folder: Path, *entries: LedgerEntry, limit: int = 3) -> GateLedger:
+    """The last look, after those before it were taken."""
+    for entry in entries:
+        found = GateLedger.claim(folder, entry, limit)
+    return found
 
 
-def test_looks_come_back_in_order(folder: Path) -> None:
-    looks = [NOW, other(), other(add=2.0, n=50, episodes="fewer", verdict="FAIL")]
-    for look in looks:
-        add_entry(folder, look)
-    assert read_entries(folder, NOW.test_set) == looks
-    assert read_entries(folder, "u" * 64) == []
+def verdict_of(ledger: GateLedger) -> list[str]:
+    """Which checks find something."""
+    failed = []
+    for check in (ledger_intact, checkpoints_accounted, looks_accounted):
+        try:
+            check(SimpleNamespace(ledger=ledger))
+        except CheckFailed:
+            failed.append(check.id)
+    return failed
 
 
-def test_the_same_look_is_kept_once(folder: Path) -> None:
-    for run in ("first", "second"):
-        add_entry(folder, replace(NOW, run=run))
-    nearly = tuple(value * 1.001 for value in NOW.fingerprint)
-    add_entry(folder, replace(NOW, fingerprint=nearly))
-    assert [look.run for look in read_entries(folder, NOW.test_set)] == ["first"]
+class TestFile:
+    def test_looks_come_back_in_order(self, folder: Path) -> None:
+        looks = [NOW, other(), other(add=2.0, n=50, rows=("d",))]
+        taken(folder, *looks)
+        assert list(looks_of(LedgerFile.read(folder)).values()) == looks
 
-
-@pytest.mark.parametrize("what", ["n", "verdict", "criteria"])
-def test_an_edited_line_is_noticed(folder: Path, what: str) -> None:
-    for add in range(3):
-        add_entry(folder, other(add=float(add), verdict="FAIL"))
-    lines = path_of(folder).read_text().splitlines()
-    data = json.loads(lines[1])
-    lines[1] = json.dumps({**data, what: 7 if what == "n" else "PASS"}, sort_keys=True)
-    path_of(folder).write_text("\n".join(lines) + "\n")
-    with pytest.raises(LedgerError, match=r"\.jsonl:3: the line before it was altered"):
-        read_entries(folder, NOW.test_set)
-
-
-@pytest.mark.parametrize("gone", [0, 1])
-def test_a_missing_line_is_noticed(folder: Path, gone: int) -> None:
-    for add in range(3):
-        add_entry(folder, other(add=float(add)))
-    lines = path_of(folder).read_text().splitlines()
-    del lines[gone]
-    path_of(folder).write_text("\n".join(lines) + "\n")
-    with pytest.raises(LedgerError, match=rf"\.jsonl:{gone + 1}: "):
-        read_entries(folder, NOW.test_set)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "[1]", "{}", '{"previous": ""}', "nonsense", '{"fingerprint": 3, "previous": ""}']
-)
-def test_what_is_no_ledger_is_named_with_its_line(folder: Path, text: str) -> None:
-    add_entry(folder, NOW)
-    path_of(folder).write_text(f"{text}\n")
-    with pytest.raises(LedgerError, match=r"\.jsonl:1: no line of a ledger"):
-        read_entries(folder, NOW.test_set)
-    assert ":1: " in GateLedger.read(folder, NOW, 3).altered
-
-
-def test_bytes_that_are_no_text(folder: Path) -> None:
-    add_entry(folder, NOW)
-    path_of(folder).write_bytes(b"\xff\xfe")
-    assert "cannot be read" in GateLedger.read(folder, NOW, 3).altered
-
-
-class TestPast:
-    def test_nobody_has_announced_anything_unless_told(self, folder: Path) -> None:
-        assert GateLedger(folder, NOW, [], 3).announced == 1
-        assert GateLedger.read(folder, NOW, 3) == GateLedger(folder, NOW, [], 3)
-
-    def test_other_codecs_count_once_each(self, folder: Path) -> None:
-        for look in (NOW, other(), replace(other(), n=50, episodes="fewer"), other(add=3.0)):
-            add_entry(folder, look)
-        assert len(GateLedger.read(folder, NOW, 3).codecs()) == 3
-        assert len(GateLedger.read(folder, other(add=9.0), 3).codecs()) == 4
-
-    def test_another_receiver_or_k_is_another_matter(self, folder: Path) -> None:
-        add_entry(folder, other(receiver="another"))
-        add_entry(folder, other(k=8))
-        assert GateLedger.read(folder, NOW, 3).codecs() == [NOW]
-
-    def test_readings_of_one_codec_by_one_gate(self, folder: Path) -> None:
-        add_entry(folder, replace(NOW, n=50, episodes="fewer"))
-        add_entry(folder, replace(NOW, criteria="looser"))
-        add_entry(folder, replace(NOW, gate="another", n=70, episodes="some"))
-        add_entry(folder, other(n=60, episodes="others"))
-        add_entry(folder, NOW)
-        found = GateLedger.read(folder, NOW, 3).readings()
-        assert [(one.n, one.criteria) for one in found] == [
-            *[(100, "criteria"), (50, "criteria"), (100, "looser")]
+    def test_the_same_look_is_kept_once(self, folder: Path) -> None:
+        for run in ("first", "second"):
+            taken(folder, replace(NOW, run=run)).keep("FAIL", run)
+        nearly = tuple(value * 1.001 for value in NOW.packets)
+        taken(folder, replace(NOW, packets=nearly, gate="renamed")).keep("FAIL", "third")
+        lines = LedgerFile.read(folder).lines
+        assert [(line.kind, line.data["run"]) for line in lines] == [
+            ("look", "first"),
+            ("verdict", "first"),
         ]
 
-    @pytest.mark.parametrize("scale", [0.5, 0.9, 1.5, 30.0])
-    def test_another_scale_is_seen(self, scale: float) -> None:
-        scaled = replace(NOW, fingerprint=tuple(value * scale for value in NOW.fingerprint))
-        assert NOW.rescaled(scaled)
-        assert scaled.rescaled(NOW)
-        assert not NOW.rescaled(NOW)
-        assert not NOW.rescaled(other())
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    @pytest.mark.parametrize("what", ["edited", "gone"])
+    def test_an_altered_line_is_noticed_wherever_it_stands(
+        self, folder: Path, place: int, what: str
+    ) -> None:
+        taken(folder, *(other(add=float(add)) for add in range(3)))
+        lines = (folder / LINES).read_text().splitlines()
+        edited = json.dumps({**json.loads(lines[place]), "n": 7}, sort_keys=True)
+        lines[place : place + 1] = [edited] if what == "edited" else []
+        (folder / LINES).write_text("\n".join(lines) + "\n")
+        with pytest.raises(LedgerError, match="altered or taken away"):
+            LedgerFile.read(folder)
+        before = (folder / LINES).read_text()
+        ledger = taken(folder, NOW)
+        ledger.keep("PASS", "run")
+        assert verdict_of(ledger) == ["ledger_intact"]
+        assert (folder / LINES).read_text() == before, "it is left as it is found"
 
-    def test_latents_of_zero_are_no_scale_of_anything(self) -> None:
-        nothing = replace(NOW, fingerprint=(0.0, 0.0, 0.0))
-        assert not NOW.rescaled(nothing)
-        assert not nothing.rescaled(NOW)
+    @pytest.mark.parametrize("name", [LINES, HEAD])
+    def test_one_of_its_files_alone_is_no_ledger(self, folder: Path, name: str) -> None:
+        taken(folder, NOW)
+        (folder / name).unlink()
+        with pytest.raises(LedgerError, match="it is gone"):
+            LedgerFile.read(folder)
+
+    def test_a_head_that_was_not_written_any_more_is_believed(self, folder: Path) -> None:
+        taken(folder, NOW)
+        head = (folder / HEAD).read_text()
+        taken(folder, other())
+        (folder / HEAD).write_text(head)
+        assert len(looks_of(LedgerFile.read(folder))) == 2
+
+    @pytest.mark.parametrize(
+        "text", ["", "[1]", "{}", '{"previous": []}', "nonsense", '{"kind": 3, "previous": []}']
+    )
+    def test_what_is_no_ledger_is_named_with_its_line(self, folder: Path, text: str) -> None:
+        taken(folder, NOW)
+        (folder / LINES).write_text(f"{text}\n")
+        assert ":1: no line of a ledger" in taken(folder, NOW).altered
+
+    def test_a_line_that_is_no_look(self, folder: Path) -> None:
+        with LedgerFile.opened(folder) as ledger:
+            ledger.add("look", {"rows": []})
+        assert "line 1 is no look" in taken(folder, NOW).altered
+
+    def test_bytes_that_are_no_text(self, folder: Path) -> None:
+        taken(folder, NOW)
+        (folder / LINES).write_bytes(b"\xff\xfe")
+        assert "cannot be read" in taken(folder, NOW).altered
+
+    def test_a_ledger_of_before_says_what_to_do(self, folder: Path) -> None:
+        folder.mkdir()
+        (folder / "0123456789abcdef.jsonl").write_text("{}\n")
+        altered = taken(folder, NOW).altered
+        assert "written by an earlier lpca" in altered
+        assert f"move it out of {folder}" in altered
+
+
+class TestFamilies:
+    def test_any_row_connects(self) -> None:
+        looks = [replace(NOW, rows=rows) for rows in (("a", "b"), ("c", "d"), ("e",), ("b", "c"))]
+        assert [len(own) for own in families(looks)] == [1, 3]
+        assert [len(own) for own in families(looks[:3])] == [1, 1, 1]
+
+    def test_another_seed_of_a_task_shows_the_same_messages(self) -> None:
+        sets = [Trip().evaluation_set("test", "seen", 400, seed) for seed in (1, 2)]
+        first, second = map(row_keys, sets)
+        assert set(first) & set(second)
+        assert first == row_keys(Trip().evaluation_set("test", "seen", 400, 1))
+
+    def test_rows_are_their_messages_and_what_stands_around_one_alone(self) -> None:
+        whole = Trip().evaluation_set("test", "seen", 8, 1)
+
+        def changed(**fields: str) -> set[str]:
+            episodes = tuple(replace(one, **fields) for one in whole)
+            return set(row_keys(EpisodeSet(episodes, whole.donors)))
+
+        rows = changed()
+        assert changed(message="always the same") & rows, "the lists of options are as they were"
+        assert changed(before="x", after="y", options=("p", "q")) & rows, "so are the messages"
+        alike = changed(message="always the same", before="x", after="y", options=("p", "q"))
+        assert len(alike) == 1, "a question that all rows share is none of their own"
+
+    def test_everything_that_was_shown_counts_with_everything_that_was_read(self) -> None:
+        more = replace(NOW, criteria=("half of the gain",))
+        assert Family([NOW]).spent == pytest.approx(1 / 3)
+        assert Family([NOW, other()]).spent == pytest.approx(2 / 3)
+        assert Family([NOW, more]).spent == pytest.approx(2 / 3)
+        assert Family([NOW, other(more)]).spent == pytest.approx(4 / 3), "both codecs by both"
+        assert Family([NOW, replace(NOW, share=1 / 2)]).spent == pytest.approx(1 / 2)
+
+    def test_where_more_claims_pass_fewer_do_as_well(self) -> None:
+        fewer = replace(NOW, criteria=NOW.criteria[:1])
+        assert Family([NOW, fewer]).spent == pytest.approx(1 / 3)
+        assert Family([fewer, replace(NOW, share=1 / 2)]).spent == pytest.approx(5 / 6)
+
+    def test_no_claim_about_the_codec_spends_nothing(self) -> None:
+        assert Family([NOW, other(criteria=(), share=0.0)]).spent == pytest.approx(2 / 3)
+        assert Family([replace(NOW, criteria=(), share=0.0)]).is_paid
+
+
+class TestLooks:
+    @pytest.mark.parametrize(
+        "variant",
+        [
+            {"k": 8},
+            {"receiver": "another"},
+            {"gate": "another", "k": 2},
+            {"rows": ("c", "x"), "n": 60, "codec": "of another seed"},
+        ],
+        ids=str,
+    )
+    def test_whatever_shares_a_row_is_one_of_them(
+        self, folder: Path, variant: dict[str, object]
+    ) -> None:
+        ledger = taken(folder, other(), other(add=2.0), NOW)
+        assert verdict_of(ledger) == []
+        assert verdict_of(taken(folder, replace(NOW, **variant))) == ["checkpoints_accounted"]
+        assert verdict_of(taken(folder, NOW)) == [], "what was paid for may be looked at again"
+
+    def test_other_rows_are_another_matter(self, folder: Path) -> None:
+        taken(folder, NOW, other(), other(add=2.0))
+        assert verdict_of(taken(folder, replace(NOW, rows=("x", "y")))) == []
+
+    def test_readings_of_one_codec_are_told_apart_from_codecs(self, folder: Path) -> None:
+        for index in range(3):
+            read = replace(NOW, rows=("a", f"b{index}"), n=60 + index)
+            assert verdict_of(taken(folder, read)) == []
+        ledger = taken(folder, replace(NOW, rows=("a", "z"), n=70))
+        assert verdict_of(ledger) == ["looks_accounted"]
+        with pytest.raises(CheckFailed, match=r"read 4 times \(after 60, 61, 62, 70 episodes\)"):
+            looks_accounted(SimpleNamespace(ledger=ledger))
+
+    def test_margins_that_are_loosened_under_another_gates_name(self, folder: Path) -> None:
+        reads = [replace(NOW, gate=f"g{i}", criteria=(f"margin {i}",)) for i in range(4)]
+        assert verdict_of(taken(folder, *reads[:3])) == []
+        assert verdict_of(taken(folder, reads[3])) == ["looks_accounted"]
+
+    def test_two_that_look_at_once_know_of_each_other(self, folder: Path) -> None:
+        first, second = (GateLedger.claim(folder, one, 1) for one in (NOW, other()))
+        assert len(first.family.entries) == 1
+        assert len(second.family.entries) == 2
+
+    def test_a_looser_reading_takes_what_is_left(self, folder: Path) -> None:
+        taken(folder, NOW)
+        assert verdict_of(taken(folder, replace(NOW, share=1.0), limit=1)) == []
+        assert verdict_of(taken(folder, other(share=1 / 100), limit=100)) != []
+
+    def test_evidence_says_what_was_spent_and_on_how_many_test_sets(self, folder: Path) -> None:
+        taken(folder, NOW).keep("FAIL", "run")
+        taken(folder, other(rows=("x",), recipe="another")).keep("FAIL", "run")
+        ledger = taken(folder, replace(NOW, rows=("y",)))
+        ledger.keep("PASS", "run")
+        facts = ledger.facts()
+        assert facts is not None
+        assert (facts.lines, facts.test_sets, facts.spent) == (6, 2, pytest.approx(1 / 3))
+        assert LedgerFile.read(folder).holds([*facts.heads, facts.look])
+
+
+class TestMerge:
+    def test_ledgers_written_apart_become_one(self, tmp_path: Path) -> None:
+        one, two = tmp_path / "one", tmp_path / "two"
+        taken(one, NOW)
+        two.mkdir()
+        for name in (LINES, HEAD):
+            (two / name).write_bytes((one / name).read_bytes())
+        taken(one, other()).keep("PASS", "run")
+        taken(two, other(add=2.0), other(add=3.0)).keep("PASS", "run")
+        ledgers = [LedgerFile.read(folder) for folder in (one, two)]
+        lines = merged(ledgers)
+        assert lines == merged(ledgers[::-1])
+        both = LedgerFile(tmp_path / "both", lines)
+        both.write()
+        whole = LedgerFile.read(both.folder)
+        assert len(looks_of(whole)) == 4
+        assert len(unpaid(whole)) == 1, "three of four are paid for"
+        assert len(whole.heads) == 2
+        taken(both.folder, replace(NOW, rows=("x",)))
+        assert len(LedgerFile.read(both.folder).heads) == 1
+
+    def test_lines_of_no_copy_of_this_ledger_are_refused(self, folder: Path) -> None:
+        taken(folder, NOW, other())
+        last = LedgerFile.read(folder).lines[-1].text
+        with pytest.raises(LedgerError, match="altered or taken away"):
+            LedgerFile(folder).adopt([last])

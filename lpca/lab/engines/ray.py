@@ -32,7 +32,8 @@ from lpca.receivers.model import Receiver
 from lpca.report.console import Pace, StderrConsole
 from lpca.stats.verdicts import Verdict
 from lpca.tasks import Task
-from lpca.validity.ledger import GateLedger, LedgerEntry, add_entry, read_entries
+from lpca.validity.ledger import last_verdicts, unpaid
+from lpca.validity.ledger_file import LedgerError, LedgerFile
 
 SCHEME = "ray"
 LOSSES = 3
@@ -118,15 +119,19 @@ class RayEngine(Engine):
     def is_overdrawn(self, found: MeasuredThere) -> bool:
         """Whether codecs judged meanwhile leave no place for this one: it is judged anew.
 
-        Codecs measured side by side do not know of each other. All that a grid has are paid for
-        by each; but others may be in the ledger, which together with them are too many.
+        Codecs measured side by side do not know of each other.
         """
-        limit = self.results.spec.evaluation.checkpoints
-        for entry in found.ledger_entries:
-            known = GateLedger.read(self.job.ledger, entry, limit)
-            if entry.verdict != Verdict.INVALID and (known.altered or len(known.codecs()) > limit):
-                return True
-        return False
+        if not found.ledger_lines:
+            return False
+        try:
+            known = LedgerFile.read(self.job.ledger)
+            before = {line.hash for line in known.lines}
+            known.adopt(found.ledger_lines)
+        except LedgerError:
+            return True
+        verdicts = last_verdicts(known.lines)
+        late = [line for line in unpaid(known) if line not in before]
+        return any(verdicts.get(line) != Verdict.INVALID for line in late)
 
     def keep(self, cell: Cell, found: MeasuredThere) -> None:
         """Keep what came, unless another process was first."""
@@ -137,8 +142,8 @@ class RayEngine(Engine):
             if found.reason:
                 results.keep_broken(cell, found.reason)
                 return
-            for entry in found.ledger_entries:
-                add_entry(self.job.ledger, entry)
+            with LedgerFile.opened(self.job.ledger) as ledger:
+                ledger.adopt(found.ledger_lines)
             write_text(results.evidence(cell), found.evidence)
             results.keep_whole(cell)
 
@@ -198,12 +203,15 @@ class Order:
 
 @dataclass(frozen=True)
 class MeasuredThere:
-    """What came of a codec: its evidence, as the file's text, or the reason why there is none."""
+    """What came of a codec: its evidence, as the file's text, or the reason why there is none.
+
+    `ledger_lines` are those that were added to the ledger it was judged beside.
+    """
 
     machine: str
     evidence: str = ""
     reason: str = ""
-    ledger_entries: tuple[LedgerEntry, ...] = ()
+    ledger_lines: tuple[str, ...] = ()
 
 
 def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, batch: int) -> Order:
@@ -270,7 +278,7 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
         books.mkdir()
         for name, text in ledger.items():
             (books / name).write_text(text, encoding="utf-8")
-        before = _entries(books)
+        before = _lines(books)
         with StderrConsole(machine) as console:
             bench = Bench(
                 spec, receiver, cache_dir(), books, order.batch_size, order.command, console
@@ -284,13 +292,13 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
         evidence = evidence_path(folder, grid.gate, cell.k).read_text(encoding="utf-8")
         # a criterion names its line, in a file that its reader has
         evidence = evidence.replace(_quoted(folder / SPEC), _quoted(order.place))
-        added = tuple(entry for entry in _entries(books) if entry not in before)
-        return MeasuredThere(machine, evidence, ledger_entries=added)
+        added = tuple(line for line in _lines(books) if line not in before)
+        return MeasuredThere(machine, evidence, ledger_lines=added)
 
 
 def ledger_texts(folder: Path) -> dict[str, str]:
     """The files of a ledger, to be sent along."""
-    return {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.jsonl")}
+    return {path.name: path.read_text(encoding="utf-8") for path in folder.glob("*.json*")}
 
 
 def _quoted(path: object) -> str:
@@ -298,15 +306,12 @@ def _quoted(path: object) -> str:
     return json.dumps(str(path))[1:-1]
 
 
-def _entries(books: Path) -> list[LedgerEntry]:
-    """What can be read; an altered file is found, and refused, where the codec is judged."""
-    found: list[LedgerEntry] = []
-    for path in sorted(books.glob("*.jsonl")):
-        try:
-            found += read_entries(books, path.stem)
-        except StorageError:
-            continue
-    return found
+def _lines(books: Path) -> list[str]:
+    """What can be read; an altered ledger is found, and refused, where the codec is judged."""
+    try:
+        return [line.text for line in LedgerFile.read(books).lines]
+    except LedgerError:
+        return []
 
 
 @contextmanager
