@@ -21,8 +21,7 @@ from typing import Any
 
 from lpca.evidence.model import LedgerFacts
 from lpca.gatespec.model import Gate, Spec
-from lpca.tasks import EpisodeSet
-from lpca.tasks.rows import message_key
+from lpca.tasks import EpisodeSet, message_key
 from lpca.validity.ledger_file import LedgerError, LedgerFile, Line
 
 SAME_PACKETS = 0.002

@@ -161,9 +161,8 @@ def test_a_fresh_project_comes_to_a_verdict_at_once(here, capsys):
     )
     tracked = {line[3:] for line in shown.stdout.splitlines()}
     assert {name for name in tracked if not name.startswith(".lpca")} == set(project_files())
-    (ledger,) = (name for name in tracked if name.startswith(".lpca"))
-    assert ledger.startswith(".lpca/ledger/")
-    assert ledger.endswith(".jsonl")
+    ledger = {name for name in tracked if name.startswith(".lpca")}
+    assert ledger == {".lpca/ledger/looks.jsonl", ".lpca/ledger/looks.head.json"}
 
 
 @pytest.mark.slow
