@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lpca.base.arguments import RECEIVER, parse_ks
 from lpca.base.errors import RequestError
@@ -17,7 +17,16 @@ from lpca.codec.user_codec import Source, codec_given, codec_named
 from lpca.evidence.files import write_evidence
 from lpca.evidence.model import CheckResult, CriterionResult, Evidence
 from lpca.gate.evidence import Origin
-from lpca.gate.plan import EVIDENCE, LEDGER, ks_of, label_of, needs_codec, sound_spec
+from lpca.gate.plan import (
+    EVIDENCE,
+    LEDGER,
+    SPLITS_READ,
+    evidence_folder,
+    ks_of,
+    label_of,
+    needs_codec,
+    sound_spec,
+)
 from lpca.gate.runner import Console, Options, Runner
 from lpca.gatespec.model import Spec
 from lpca.receivers.model import Receiver
@@ -43,7 +52,7 @@ class GateRun:
 
     @property
     def verdict(self) -> Verdict:
-        """PASS, FAIL, INCONCLUSIVE, INVALID or NOT MEASURED."""
+        """PASS, FAIL, INCONCLUSIVE, INVALID, NOT MEASURED, or EXPLORED."""
         return self.found.verdict
 
     @property
@@ -95,6 +104,7 @@ def run_gate(
     device: str = "auto",
     dtype: str = "auto",
     batch_size: int = 32,
+    split: Literal["test", "validation"] = "test",
     console: Console | None = None,
 ) -> GateRun:
     """Decide one gate of a spec, as `pytest gates/ -m GATE` does.
@@ -111,6 +121,8 @@ def run_gate(
         device: as for `load_receiver`; a receiver that is loaded already stays where it is.
         dtype: likewise.
         batch_size: episodes at a time.
+        split: validation episodes are there to choose on: everything is shown, nothing enters the
+            ledger, and the verdict is EXPLORED. Evidence then goes to `.lpca/evidence/validation`.
         console: where progress is shown; standard error when None.
 
     Returns:
@@ -129,7 +141,7 @@ def run_gate(
         >>> run
         <GateRun base: PASS>
         >>> run.conditions["p1"]["n"], run.conditions["p1"]["likelihood"]["successes"]
-        (60, 59)
+        (60, 60)
         >>> [name for name, check in run.checks.items() if check.passed is False]
         []
     """
@@ -137,6 +149,8 @@ def run_gate(
     at = _checked_k(checked, gate, k)
     if batch_size < 1:
         raise RequestError(f"batch_size {batch_size}: allowed: 1 or more")
+    if split not in SPLITS_READ:
+        raise RequestError(f"split {split!r}: {suggestion(str(split), SPLITS_READ)}")
     home = Path(spec).resolve().parent
     checkpoint, own = _codec(codec, home)
     options = Options(
@@ -146,9 +160,10 @@ def run_gate(
         checkpoint=checkpoint,
         batch_size=batch_size,
         cache=cache_dir(),
-        evidence=home / EVIDENCE,
+        evidence=evidence_folder(home / EVIDENCE, split),
         ledger=home / LEDGER,
         codec=own,
+        split=split,
     )
     origin = Origin(uuid.uuid4().hex, ["lpca.run_gate", gate])
     runner = Runner(checked, options, origin, console or StderrConsole())

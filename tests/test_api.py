@@ -8,8 +8,10 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from gate_project import BASE, HEAD, ROOT, Project
@@ -18,11 +20,14 @@ from own_codec import CUT, OPEN
 import lpca.api
 from lpca.api import GateRun, run_gate
 from lpca.base.errors import RequestError
+from lpca.commands.cli import main
 from lpca.evidence.files import parse_evidence
 from lpca.gatespec.load import SpecError
 from lpca.report.notebook import COLOURS
 from lpca.stats.verdicts import Verdict
 from lpca.validity.catalogue import CHECKS
+from lpca.validity.ledger import GateLedger, LedgerEntry
+from lpca.validity.ledger_file import LedgerFile
 
 K = 16
 
@@ -122,6 +127,10 @@ class TestRun:
         kept = json.loads((home / ".lpca" / "evidence" / "open-k16.json").read_text())
         assert kept == passed.evidence
         assert list((home / ".lpca" / "ledger").glob("*.jsonl"))
+
+    def test_evidence_says_what_the_look_took(self, passed):
+        found = passed.evidence["ledger"]
+        assert (found["share"], found["spent"], found["test_sets"]) == (1 / 3, 1 / 3, 1)
 
     def test_saved_whole(self, passed, tmp_path):
         passed.save(tmp_path / "sub" / "run.json")
@@ -242,3 +251,133 @@ def test_the_example_is_true(home, tmp_path, monkeypatch):
     monkeypatch.setenv("LPCA_CACHE", str(tmp_path))
     found = doctest.testmod(lpca.api)
     assert (found.failed, found.attempted) == (0, 5)
+
+
+def explored(run, home, **changes):
+    from cut_codec import Cut
+
+    receiver = lpca.load_receiver("stub", "cpu")
+    asked = {"codec": Cut(receiver, K), "receiver": receiver, "k": K, "console": Recorder()}
+    return lpca.run_gate("open", **{**asked, "spec": home / "gate_specs.yaml", **changes})
+
+
+class TestExploration:
+    def test_everything_is_shown_and_nothing_is_decided(self, run, home):
+        ledger = home / ".lpca" / "ledger" / "looks.jsonl"
+        before = ledger.read_text()
+        found = explored(run, home, split="validation")
+        assert found.verdict is Verdict.EXPLORED
+        assert found.found.result.exit_code == 9
+        assert found.criteria["above_shuffle"].p_pass < 0.001
+        assert not [name for name, check in found.checks.items() if check.passed is False]
+        assert "EXPLORED: 3 of 3 criteria hold on these validation episodes" in str(found)
+        assert all(one["seed"] % 3 == 1 for one in found.evidence["episodes"])
+        assert ledger.read_text() == before
+        folder = home / ".lpca" / "evidence"
+        assert json.loads((folder / "open-k16.json").read_text())["verdict"] == "PASS"
+        kept = folder / "validation" / "open-k16.json"
+        assert main(["judge", str(kept), "--spec", str(home / "gate_specs.yaml")]) == 9
+        assert main(["verify", str(kept), "--spec", str(home / "gate_specs.yaml")]) == 0
+
+    def test_another_split_is_refused(self, home):
+        with pytest.raises(RequestError, match="split 'train'"):
+            run_gate("base", spec=home / "gate_specs.yaml", split="train")
+
+
+class TestDrawnSeed:
+    def test_it_is_drawn_once_for_a_codec_and_a_spec(self, run, home, tmp_path):
+        spec = (home / "gate_specs.yaml").read_text().replace("seed: 5", "seed: drawn")
+        (tmp_path / "gate_specs.yaml").write_text(spec)
+        first, again = (explored(run, tmp_path) for _ in range(2))
+        seeds = [one.evidence["task"]["seed"] for one in (first, again)]
+        assert seeds[0] == seeds[1]
+        kinds = [
+            json.loads(line)["kind"]
+            for line in (tmp_path / ".lpca" / "ledger" / "looks.jsonl").read_text().splitlines()
+        ]
+        assert kinds[:4] == ["commit", "draw", "look", "verdict"]
+        kept = tmp_path / ".lpca" / "evidence" / "open-k16.json"
+        assert main(["verify", str(kept)]) == 0
+        data = json.loads(kept.read_text())
+        data["task"]["seed"] += 1
+        kept.write_text(json.dumps(data))
+        assert main(["verify", str(kept)]) == 7
+
+
+class TestVerify:
+    @pytest.fixture
+    def kept(self, passed, home, tmp_path):
+        """The evidence, to be spoilt, beside its spec and its ledger."""
+        for name in ("gate_specs.yaml", ".lpca/ledger/looks.jsonl", ".lpca/ledger/looks.head.json"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes((home / name).read_bytes())
+
+        def verified(spoil=lambda data: None, *arguments):
+            data = copy.deepcopy(dict(passed.evidence))
+            spoil(data)
+            path = tmp_path / ".lpca" / "evidence" / "open-k16.json"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(data))
+            return main(["verify", str(path), "--spec", str(tmp_path / "gate_specs.yaml")])
+
+        return verified
+
+    def test_sound_evidence_holds_whole(self, kept, capsys):
+        assert kept() == 0
+        assert capsys.readouterr().out.count(": holds: ") == 6
+
+    @pytest.mark.parametrize(
+        ("what", "spoil"),
+        [
+            ("validity checks", lambda data: data["checks"].pop()),
+            ("validity checks", lambda data: data["checks"][0].update(passed=False)),
+            ("outcomes", lambda data: outcome(data).update(likelihood=False)),
+            ("outcomes", lambda data: outcome(data).update(greedy=False)),
+            ("outcomes", lambda data: data["conditions"]["p0"]["greedy"].update(successes=0)),
+            ("hashes", lambda data: data["hashes"].update(outcomes="0" * 64)),
+            ("spec", lambda data: data["hashes"].update(spec="0" * 64)),
+            ("verdict", lambda data: data.update(verdict="FAIL")),
+            ("verdict", lambda data: data["criteria"][0].update(p_pass=0.01)),
+            ("ledger", lambda data: data["ledger"].update(heads=["0" * 64])),
+            ("ledger", lambda data: data["hashes"].update(codec="0" * 64)),
+        ],
+    )
+    def test_the_first_thing_that_does_not_hold_is_named(self, kept, capsys, what, spoil):
+        assert kept(spoil) == 7
+        assert capsys.readouterr().out.splitlines()[-1].startswith(f"{what}: DOES NOT HOLD: ")
+
+    def test_a_ledger_whose_end_was_cut_off_with_its_head_is_noticed(self, kept, capsys, tmp_path):
+        folder = tmp_path / ".lpca" / "ledger"
+        ledger = LedgerFile.read(folder)
+        ledger.lines.pop()
+        ledger.write()
+        assert kept() == 7
+        assert "lacks lines that the evidence names" in capsys.readouterr().out
+
+    def test_what_is_not_there_is_not_known(self, kept, capsys, tmp_path):
+        (tmp_path / ".lpca" / "ledger").rename(tmp_path / "elsewhere")
+        assert kept() == 0
+        assert "ledger: not known: " in capsys.readouterr().out
+
+
+def outcome(data):
+    """One outcome that is right by scores and by what was said."""
+    outcomes = (one["outcomes"]["normal"] for one in data["episodes"])
+    return next(one for one in outcomes if one["likelihood"] and one["greedy"])
+
+
+class TestMergedLedgers:
+    def test_a_pass_that_is_no_longer_paid_for_is_named(self, home, tmp_path, capsys):
+        one, two = tmp_path / "one", tmp_path / "two"
+        for folder in (one, two):
+            shutil.copytree(home / ".lpca" / "ledger", folder)
+        [looked] = [line for line in LedgerFile.read(one).lines if line.kind == "look"][:1]
+        now = LedgerEntry.of(looked.data)
+        assert main(["ledger", "merge", str(one), str(two)]) == 0
+        for index, folder in enumerate((one, two, two)):
+            other = replace(now, packets=tuple(value + index + 1 for value in now.packets))
+            GateLedger.claim(folder, other, 3).keep("PASS", "run")
+        assert main(["ledger", "merge", str(one), str(two)]) == 7
+        shown = capsys.readouterr().out
+        assert shown.count("its PASS is no longer paid for") == 1
+        assert main(["ledger", "merge", str(one), str(tmp_path / "none")]) == 4

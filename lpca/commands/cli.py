@@ -18,6 +18,8 @@ COMMANDS = {
     "schema": "print the JSON Schema of a spec file, for editors",
     "plan": "power by number of episodes, for every criterion and gate",
     "judge": "decide gates from outcomes measured elsewhere",
+    "verify": "compute a verdict again from its evidence, and hold its hashes and ledger to it",
+    "ledger": "merge ledgers of looks at test episodes that were kept apart",
     "train": "train a codec for a receiver and keep its checkpoint",
     "lab": "compare a declared grid of codecs under one gate, in one table",
     "init": "write a project of gates, to put your own codec, receiver and episodes into",

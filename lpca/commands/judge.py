@@ -15,7 +15,7 @@ from lpca.checker.check import check_spec
 from lpca.evidence.model import GateResult
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import CONDITIONS, Evaluation, Gate, Spec
-from lpca.judge.decide import is_decided, judge, judge_family, unread
+from lpca.judge.decide import explored, is_decided, judge, judge_family, unread
 from lpca.judge.grouping import clusters_of
 from lpca.judge.marginals import Attempt, Marginals, pairing_range
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
@@ -168,8 +168,11 @@ def _judge_measured(
 ) -> ExitCode:
     codes = []
     for gate in gates:
-        result = _decided(spec, gate, measured.table, measured.faults)
-        result = _in_family(spec, gate, result, measured.table, measured.k)
+        if measured.explored:
+            result = explored(judge(spec, gate.name, measured.table, faults=measured.faults))
+        else:
+            result = _decided(spec, gate, measured.table, measured.faults)
+            result = _in_family(spec, gate, result, measured.table, measured.k)
         codes.append(result.exit_code)
         _show(spec, gate, result, measured.table, verbose)
     return worst(codes)

@@ -83,7 +83,12 @@ def compose(
         if subject.control
         else None,
         similarity=similarity(subject.channel, measurement.episodes) if subject.channel else None,
-        task={"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
+        task={
+            "name": spec.task.name,
+            "seed": spec.task.seed,
+            **({"drawn": spec.task.draw} if spec.task.draw else {}),
+            **spec.task.settings,
+        },
         hashes=Hashes(
             receiver.weights_hash,
             spec.sha256,
@@ -92,6 +97,7 @@ def compose(
             codec.content_hash if codec else None,
         ),
         ledger=measurement.ledger.facts() if measurement.ledger else None,
+        split="" if spec.task.split == "test" else spec.task.split,
         cache={
             name: tuple(KeptBlock(key, key in evaluated.cached) for key in keys)
             for name, keys in evaluated.keys.items()

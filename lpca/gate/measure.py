@@ -154,7 +154,7 @@ class Measurement:
         table: their outcomes under the spec's score, ready to be judged.
         numbers: what evidence reports of each condition.
         checks: the validity checks.
-        ledger: what was read of these episodes before; None without a codec.
+        ledger: what was read of these episodes before; None without a codec, or without a verdict.
         seconds: by step of the work.
     """
 
@@ -207,7 +207,8 @@ def measure(
         name: the gate's.
         subject: receiver, task and codecs.
         cache: the folder in which outcomes are kept.
-        ledger: the folder in which the ledger stands; this look is entered there.
+        ledger: the folder in which the ledger stands; this look is entered there, unless it
+            explores validation episodes.
         batch_size: episodes at a time, at most.
         report: called with how many outcomes of a look are there, and of how many.
         checking: called when the audit begins.
@@ -241,7 +242,7 @@ def measure(
         for condition, own in evaluated.outcomes.items()
     }
     read = None
-    if subject.channel is not None:
+    if subject.channel is not None and spec.task.split == "test":
         look = look_at(spec, name, subject, episodes)
         read = GateLedger.claim(ledger, look, spec.evaluation.checkpoints)
     audit = Audit(
@@ -258,6 +259,7 @@ def measure(
         own=subject.codec if isinstance(subject.codec, OwnCodec) else None,
         static_trained=subject.control.identity if subject.control else None,
         ledger=read,
+        split=spec.task.split,
         numbers=numbers,
         run_block=steps.run_block,
     )

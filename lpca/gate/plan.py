@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lpca.base.errors import RequestError
@@ -15,6 +16,8 @@ from lpca.tasks import MAX_TASK_SEED, TASKS, EpisodeSet, Task, TaskError, make_t
 EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
 """Where a project keeps them, unless the run says otherwise."""
 DEFAULT_K = 4
+SPLITS_READ = ("test", "validation")
+"""The episodes that a gate may be read on; those of validation decide nothing."""
 
 
 def sound_spec(path: str | os.PathLike[str]) -> Spec:
@@ -85,11 +88,11 @@ def gate_conditions(spec: Spec, name: str) -> list[str]:
 
 
 def gate_episodes(spec: Spec, gate: Gate, task: Task) -> EpisodeSet:
-    """Return the test episodes that a gate declares, as its task makes them.
+    """Return the episodes that a gate declares, as its task makes them.
 
     With a stopping rule they come group by group: a look sees whole groups alone.
     """
-    made = task.evaluation_set("test", gate.answers, spec.episodes(gate), spec.task.seed)
+    made = task.evaluation_set(spec.task.split, gate.answers, spec.episodes(gate), spec.task.seed)
     return _by_group(made) if gate.sequential and spec.evaluation.cluster == "group" else made
 
 
@@ -102,6 +105,21 @@ def _by_group(episodes: EpisodeSet) -> EpisodeSet:
     place = {index: i for i, index in enumerate(order)}
     donors = tuple(place[episodes.donors[index]] for index in order)
     return EpisodeSet(tuple(episodes.episodes[index] for index in order), donors)
+
+
+def on_validation(spec: Spec, name: str, task: Task) -> Spec:
+    """The spec to explore a gate by: validation episodes, at most as many as differ.
+
+    Raises:
+        TaskError: fewer than two can be had.
+    """
+    gate = spec.gates[name]
+    n = spec.episodes(gate)
+    whole = task.evaluation_set("validation", gate.answers, n, spec.task.seed)
+    # where there are too few rows they come again, which would count them twice
+    differ = len({(episode.message, episode.before, episode.after) for episode in whole})
+    gates = {**spec.gates, name: replace(gate, n=min(n, differ))}
+    return replace(spec, task=replace(spec.task, split="validation"), gates=gates)
 
 
 def needs_codec(spec: Spec, name: str) -> bool:
@@ -133,6 +151,11 @@ def shown_with(spec: Spec, gate: Gate, k: int | None) -> list[tuple[str, int | N
 def label_of(gate: str, k: int | None) -> str:
     """A gate at its k, for people."""
     return gate if k is None else f"{gate} k={k}"
+
+
+def evidence_folder(folder: Path, split: str) -> Path:
+    """Where evidence of a split goes: what explores takes nothing's place."""
+    return folder if split == "test" else folder / split
 
 
 def evidence_path(folder: Path, name: str, k: int | None) -> Path:

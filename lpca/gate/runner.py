@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 from lpca.base.errors import RequestError
 from lpca.base.files import StorageError, locked
@@ -31,14 +31,16 @@ from lpca.gate.plan import (
     gate_episodes,
     label_of,
     needs_control,
+    on_validation,
     shown_with,
     task_of,
 )
 from lpca.gatespec.model import CODEC_LATENTS, Spec
-from lpca.judge.decide import judge
+from lpca.judge.decide import explored, judge
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver, refuse_too_long
-from lpca.tasks import EpisodeSet, Task
+from lpca.tasks import Task
+from lpca.validity.ledger import draw_seed
 
 T = TypeVar("T")
 
@@ -72,6 +74,7 @@ class Options:
         retrain: train a codec, whatever there is.
         train_seed: that of the training; None for any that is shipped, else 0.
         codec: the user's own, in place of one of lpca's.
+        split: the episodes that are read; those of validation decide nothing.
         recipe: how a codec of lpca's is made and trained.
     """
 
@@ -86,6 +89,7 @@ class Options:
     retrain: bool = False
     train_seed: int | None = None
     codec: Source | None = None
+    split: Literal["test", "validation"] = "test"
     recipe: Recipe = field(default_factory=Recipe)
 
 
@@ -169,11 +173,12 @@ class Runner:
         self, name: str, k: int | None, path: Path, criteria: Collection[str] | None
     ) -> Evidence:
         """Measure a gate, judge it, enter it in the ledger, and write its evidence."""
-        gate, options, label = self.spec.gates[name], self.options, label_of(name, k)
-        self._fitting_episodes(name, k)
+        options, label = self.options, label_of(name, k)
         subject = self._subject(name, k)
+        spec = self._spec_for(name, k, subject)
+        gate = spec.gates[name]
         measurement = measure(
-            self.spec,
+            spec,
             name,
             subject,
             options.cache,
@@ -184,15 +189,15 @@ class Runner:
             steps=self.steps,
         )
         started = time.monotonic()
-        required = [judge(self.spec, other, measurement.table) for other in gate.requires]
-        result = judge(self.spec, name, measurement.table, criteria, measurement.faults)
+        required = [judge(spec, other, measurement.table) for other in gate.requires]
+        result = judge(spec, name, measurement.table, criteria, measurement.faults)
+        if spec.task.split == "validation":
+            result, required = explored(result), list(map(explored, required))
         decide = time.monotonic() - started
         seconds = {**self._spent(subject, k), **measurement.seconds, "decide": decide}
         if measurement.ledger is not None:
             measurement.ledger.keep(result.verdict, self.origin.run)
-        found = compose(
-            self.spec, gate, k, result, required, measurement, subject, self.origin, seconds
-        )
+        found = compose(spec, gate, k, result, required, measurement, subject, self.origin, seconds)
         write_evidence(path, found)
         # as every other worker and a later reader have it: without what JSON cannot hold
         return read_evidence(path)
@@ -215,8 +220,9 @@ class Runner:
         return self._evaluate(name, k, gate_conditions(self.spec, name), "all")
 
     def _evaluate(self, name: str, k: int | None, conditions: Sequence[str], what: str) -> int:
-        options, episodes = self.options, self._fitting_episodes(name, k)
-        subject = self._subject(name, k)
+        options, subject = self.options, self._subject(name, k)
+        spec = self._spec_for(name, k, subject)
+        episodes = gate_episodes(spec, spec.gates[name], self._task)
         label = f"{label_of(name, k)}: {', '.join(conditions)}"
         waiting = f"{label} are evaluated by another process; waiting"
         key = hash_data([subject.receiver_hash, episodes.hash(), k, list(conditions)])
@@ -227,18 +233,27 @@ class Runner:
             self.steps.evaluated(setting, conditions, options.cache, options.batch_size, report)
         return len(episodes) * len(conditions)
 
-    def _fitting_episodes(self, name: str, k: int | None) -> EpisodeSet:
-        """A gate's episodes; refused, before a codec is trained for them, where B cannot read one.
+    def _spec_for(self, name: str, k: int | None, subject: Subject) -> Spec:
+        """The spec that names a gate's episodes: those to explore, or with a seed that is drawn."""
+        if self.options.split == "validation":
+            return on_validation(self.spec, name, self._task)
+        if not self.spec.task.drawn:
+            return self.spec
+        codec = subject.codec.content_hash if subject.codec else None
+        seed, line = draw_seed(self.options.ledger, codec or "", self.spec.sha256)
+        spec = replace(self.spec, task=replace(self.spec.task, seed=seed, draw=line))
+        self._refuse_too_long(spec, name, k)
+        return spec
 
-        Raises:
-            RequestError: one is longer than the receiver's context.
-        """
-        episodes = gate_episodes(self.spec, self.spec.gates[name], self._task)
+    def _refuse_too_long(self, spec: Spec, name: str, k: int | None) -> None:
+        """Raise RequestError where an episode is longer than the receiver's context."""
+        episodes = gate_episodes(spec, spec.gates[name], self._task)
         refuse_too_long(self._receiver, episodes, k or 0)
-        return episodes
 
     def _subject(self, name: str, k: int | None) -> Subject:
         receiver = self._receiver
+        # before a codec is trained for them; of seeds that are drawn one stands for all
+        self._refuse_too_long(self.spec, name, k)
         subject = Subject(receiver, receiver.loaded_hash, self._task)
         if k is None:
             return subject

@@ -165,6 +165,8 @@ class TaskSpec:
 
     `seed` names the test episodes, unless it is to be `drawn` once the codec is there;
     `other_seeds` holds those of other episodes (such as `train_seed`) by key, as inclusive ranges.
+    A run that explores reads another `split`; one that draws its seed names the ledger's line of
+    the `draw`.
     """
 
     name: str
@@ -172,6 +174,8 @@ class TaskSpec:
     settings: dict[str, int | float | str | bool] = field(default_factory=dict)
     other_seeds: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     drawn: bool = False
+    draw: str = ""
+    split: Literal["test", "validation"] = "test"
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
 

@@ -229,6 +229,13 @@ def judge(
     return judge_gate(gate, table, spec.evaluation, criteria)
 
 
+def explored(result: GateResult) -> GateResult:
+    """What validation episodes come to: everything that can be read, and no verdict on it."""
+    if result.verdict in (Verdict.INVALID, Verdict.NOT_MEASURED):
+        return result
+    return replace(result, verdict=Verdict.EXPLORED)
+
+
 def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
     """Whether a gate's stopping rule, and that of each gate it requires, has decided all criteria.
 

@@ -66,6 +66,7 @@ class Measured:
         faults: the validity checks that failed, and what the evidence contradicts itself in.
         unchecked: the validity checks that were not carried out.
         spec: the hash of the spec that the run was judged by.
+        explored: whether the episodes are validation's, on which nothing is decided.
     """
 
     gate: str
@@ -74,6 +75,7 @@ class Measured:
     faults: tuple[str, ...]
     unchecked: tuple[str, ...]
     spec: str
+    explored: bool = False
 
 
 @dataclass(frozen=True)
@@ -443,13 +445,14 @@ def _measured(evidence: Evidence) -> Measured:
         evidence.gate,
         evidence.k,
         table_of_evidence(evidence),
-        (*faults, *_contradictions(evidence)),
+        (*faults, *contradictions(evidence)),
         tuple(name for name in declared("lpca.validity.checks") if name not in done),
         evidence.hashes.spec,
+        bool(evidence.split),
     )
 
 
-def _contradictions(evidence: Evidence) -> Iterator[str]:
+def contradictions(evidence: Evidence) -> Iterator[str]:
     """Outcomes that are not what their own scores say: the right option alone has the highest."""
     for name in evidence.conditions or {}:
         wrong = []

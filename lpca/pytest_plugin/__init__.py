@@ -15,7 +15,7 @@ from lpca.base.arguments import DEVICES, DTYPES, RECEIVER, parse_codec, parse_ks
 from lpca.base.errors import RequestError, RunError, UserError
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import Evidence
-from lpca.gate.plan import EVIDENCE, LEDGER, sound_spec
+from lpca.gate.plan import EVIDENCE, LEDGER, SPLITS_READ, evidence_folder, sound_spec
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin import verdicts
 from lpca.pytest_plugin.cases import FIXTURES, Case, case_of, cases
@@ -58,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--retrain", action="store_true", help="train the codec anew")
     group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
     group.addoption("--batch-size", type=int, default=32, metavar="N", help="episodes at a time")
+    group.addoption(
+        "--split",
+        default="test",
+        choices=SPLITS_READ,
+        help="validation: explore; everything is shown, nothing is decided or counted",
+    )
     group.addoption("--lpca-verbose", action="store_true", help="every number behind the verdicts")
     group.addoption("--evidence", default=EVIDENCE, metavar="FOLDER", help="where the JSON goes")
 
@@ -173,6 +179,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         evidence=_evidence_folder(config),
         ledger=config.rootpath / LEDGER,
         codec=codec_named(option.codec, folders) if option.codec else None,
+        split=option.split,
     )
     _share_cores(config)
     config.stash[DISPLAY] = display = Display(config)
@@ -274,4 +281,4 @@ def _check_options(option: argparse.Namespace) -> None:
 
 
 def _evidence_folder(config: pytest.Config) -> Path:
-    return config.rootpath / str(config.option.evidence)
+    return evidence_folder(config.rootpath / str(config.option.evidence), config.option.split)

@@ -287,4 +287,5 @@ def family_verdict(spec: Spec, gate: Gate, by_k: Mapping[int, GateVerdict]) -> F
         return FamilyVerdict(gate, worst_of, None)
     tables = {k: table_of_evidence(run.evidence) for k, run in by_k.items() if run.evidence}
     found = judge_family(gate, tables, spec.evaluation)
-    return FamilyVerdict(gate, found.verdict, found)
+    explored = any(run.evidence and run.evidence.split for run in by_k.values())
+    return FamilyVerdict(gate, Verdict.EXPLORED if explored else found.verdict, found)

@@ -20,7 +20,7 @@ from lpca.gatespec.model import LATENT, Score
 from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.forward import Context, Slot, read_context
 from lpca.receivers.model import Receiver
-from lpca.tasks import Episode, EpisodeSet, Task
+from lpca.tasks import Episode, EpisodeSet, Split, Task
 from lpca.validity.catalogue import CheckFailed
 from lpca.validity.ledger import GateLedger
 
@@ -50,6 +50,7 @@ class Audit:
         own: a codec of the user's.
         static_trained: the training run of the prefix that ignores messages.
         ledger: what was judged on these episodes before; None where no ledger is kept.
+        split: which episodes these are; validation decides nothing.
         numbers: what is reported of each condition.
         run_block: what computed the outcomes, and computes some of them once more.
     """
@@ -66,6 +67,7 @@ class Audit:
     own: OwnCodec | None = None
     static_trained: Identity | None = None
     ledger: GateLedger | None = None
+    split: Split = "test"
     numbers: Mapping[str, ConditionNumbers] | None = None
     run_block: RunBlock = run_block
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from typing import Any
 
 from lpca.evidence.model import LedgerFacts
 from lpca.gatespec.model import Gate, Spec
-from lpca.tasks import EpisodeSet, message_key
+from lpca.tasks import MAX_TASK_SEED, EpisodeSet, message_key
 from lpca.validity.ledger_file import LedgerError, LedgerFile, Line
 
 SAME_PACKETS = 0.002
@@ -286,6 +287,26 @@ def last_verdicts(lines: Iterable[Line]) -> dict[str, str]:
         for line in lines
         if line.kind == VERDICT
     }
+
+
+def draw_seed(folder: Path, codec: str, spec: str) -> tuple[int, str]:
+    """Return the test seed of a codec and a spec, and the hash of the line that holds it.
+
+    Both hashes are in the ledger before the system is asked for a number. It is asked once: every
+    rerun and every other process finds what was drawn.
+
+    Raises:
+        LedgerError: the ledger was altered.
+    """
+    of = {"codec": codec, "spec": spec}
+    with LedgerFile.opened(folder) as ledger:
+        for line in ledger.lines:
+            if line.kind == DRAW and of.items() <= line.data.items():
+                return int(line.data["seed"]), line.hash
+        ledger.add(COMMIT, of)
+        ledger.write()
+        line = ledger.add(DRAW, {**of, "seed": secrets.randbelow(MAX_TASK_SEED + 1)})
+        return int(line.data["seed"]), line.hash
 
 
 def unpaid(ledger: LedgerFile) -> dict[str, LedgerEntry]:

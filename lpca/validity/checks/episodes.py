@@ -65,8 +65,10 @@ def splits_disjoint(audit: Audit) -> str:
     seeds = [episode.seed for episode in audit.episodes]
     if len(set(seeds)) != len(seeds):
         raise CheckFailed("an episode's seed occurs twice")
-    if strays := [seed for seed in seeds if split_of(seed) != "test"]:
-        raise CheckFailed(f"episode {strays[0]} is of the {split_of(strays[0])} split, not of test")
+    if strays := [seed for seed in seeds if split_of(seed) != audit.split]:
+        raise CheckFailed(
+            f"episode {strays[0]} is of the {split_of(strays[0])} split, not of {audit.split}"
+        )
     if audit.own is not None:
         return _apart_from_declared(audit, audit.own.trained_on)
     if not audit.training:
@@ -163,6 +165,8 @@ def donors_deranged(audit: Audit) -> str:
         if donor.message == episode.message:
             raise CheckFailed(f"episode {episode.seed}: its donor's message is its own")
         if not episode.contradicted_by(donor):
+            if audit.split == "validation":
+                raise CannotTell("validation episodes may be given any other answer's message")
             what = f"the donor's answer {donor.right!r} is none of its wrong options"
             if episode.free:
                 what = "the donor's message leaves the right answer right"
