@@ -7,10 +7,12 @@ correlation within them (Kish 1965; for score methods Durkalski and others 2003,
 Yang, Sun and Hardin 2010, Stat. Med. 29:2931). So z becomes z / sqrt(design effect), and is held
 against Student's t with as many degrees of freedom as there are groups less one.
 
-rho too is estimated at the tested margin: as the one that makes the outcomes most likely if counts
-within groups are Dirichlet-multinomial with the restricted fit as their mean. A robust variance
-(CR2) of outcomes that hardly vary says that they do not vary; the restricted likelihood says what
-the hypothesis would need: where no group ever lost, a loss rate of ten per cent is credible only if
+rho too is estimated at the tested margin: as the one that makes the outcomes most likely, with the
+restricted fit as their mean, under either of two models. In `urn` each group has rates of its own
+(Dirichlet-multinomial); in `copy` each episode copies its group's one draw with probability
+sqrt(rho), so that a few groups may lose nearly all that is lost. A robust variance (CR2) of
+outcomes that hardly vary says that they do not vary; the restricted likelihood says what the
+hypothesis would need: where no group ever lost, a loss rate of ten per cent is credible only if
 whole groups lose together, so rho is 1 and 36 groups without a loss are the fewest that can speak.
 Where losses are seen one by one in many groups that is not credible, and rho is near 0.
 
@@ -33,8 +35,10 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.float64]
     Codes = npt.NDArray[np.intp]
 
-RHO = (0.0, *np.geomspace(0.002, 0.5, 14), 0.6, 0.7, 0.8, 0.9, 0.97, 1.0 - 1e-9)
-"""The correlations within groups among which the likeliest is looked for."""
+RHO = (0.0, *np.geomspace(0.002, 0.5, 14).tolist(), 0.6, 0.7, 0.8, 0.9, 0.97, 1.0 - 1e-9)
+"""The correlations within groups among which that of an urn is looked for."""
+COPIED = (0.01, 0.03, 0.06, 0.1, 0.15, 0.22, 0.3, 0.4, 0.51, 0.62, 0.75, 0.88)
+"""Those among which that of copies is; the ends are the urn's."""
 STEPS = 60
 """Halvings of the interval that holds a multiplier: to the last bit of a double."""
 
@@ -249,7 +253,7 @@ class Tally:
         pairs = (sizes * (sizes - 1.0)).sum() / self.n
         with np.errstate(divide="ignore", invalid="ignore"):
             share = np.where(square > 0.0, (between - square) / (pairs * square), 0.0)
-        found: Array = np.maximum(np.clip(share, 0.0, 1.0), _likeliest(reached, sizes, fit))
+        found: Array = np.maximum(np.clip(share, 0.0, 1.0), _likeliest(counts, reached, sizes, fit))
         return found
 
     def _across(self, errors: Array, square: Array) -> Array:
@@ -343,25 +347,35 @@ def _reached(counts: Codes) -> Array:
     return above.astype(float)
 
 
-def _likeliest(reached: Array, sizes: Array, fit: Array) -> Array:
-    """By table the correlation that makes its counts most likely, of those of `RHO`.
+def _likeliest(counts: Codes, reached: Array, sizes: Array, fit: Array) -> Array:
+    """By table the correlation that makes its counts most likely, under either model.
 
-    The likelihood of a group's counts is a product over its episodes one after the other, as in an
-    urn: the c-th of a kind has (p (1 - rho) + (c - 1) rho) / (1 - rho + (c' - 1) rho), c' its place
-    in the group. So that of a table is a sum over c of how many groups reach it.
+    Under `urn` a group's likelihood is a product over its episodes one after the other: the c-th
+    of a kind has (p (1 - rho) + (c - 1) rho) / (1 - rho + (c' - 1) rho), c' its place in the group.
+    So that of a table is a sum over c of how many groups reach it. Under `copy` it is a mixture
+    over the draw that is copied.
     """
+    p = np.maximum(fit, 1e-12)
     before = np.arange(reached.shape[2])
     total = (sizes[:, None] > before).sum(axis=0)
-    p = np.maximum(fit, 1e-12)[:, :, None]
-    logs = np.empty((len(fit), len(RHO)))
-    for index, rho in enumerate(RHO):
-        shares = np.log(p * (1.0 - rho) + before * rho)
-        logs[:, index] = (reached * shares).sum(axis=(1, 2))
-        logs[:, index] -= total @ np.log(1.0 - rho + before * rho)
+    found: dict[float, Array] = {}
+    for rho in RHO:
+        shares = np.log(p[:, :, None] * (1.0 - rho) + before * rho)
+        urn = total @ np.log(1.0 - rho + before * rho)
+        found[rho] = (reached * shares).sum(axis=(1, 2)) - urn
+    for rho in COPIED:
+        copied = math.sqrt(rho)
+        rates = (1.0 - copied) * p[:, :, None] + copied * np.eye(p.shape[1])
+        logs = counts @ np.log(rates) + np.log(p)[:, None, :]
+        peak = logs.max(axis=2, keepdims=True)
+        group = peak[..., 0] + np.log(np.exp(logs - peak).sum(axis=2))
+        found[rho] = group.sum(axis=1)
+    shared = np.array(sorted(found))
+    likelihoods = np.stack([found[rho] for rho in sorted(found)], axis=1)
     # of equally likely ones, where a table says nothing of it, the largest; 1e-9 is rounding
-    likeliest = logs >= logs.max(axis=1, keepdims=True) - 1e-9
-    found: Array = np.array(RHO)[len(RHO) - 1 - likeliest[:, ::-1].argmax(axis=1)]
-    return found
+    likeliest = likelihoods >= likelihoods.max(axis=1, keepdims=True) - 1e-9
+    largest: Array = shared[len(shared) - 1 - likeliest[:, ::-1].argmax(axis=1)]
+    return largest
 
 
 def upper_tail(z: Array, effect: Array, freedom: float) -> Array:

@@ -10,7 +10,7 @@ from scipy.special import gammaln
 
 from lpca.stats.assessment import Assessment, assess
 from lpca.stats.claims import Band, Claim, Difference, Equivalence, Gain, Rate, Ratio
-from lpca.stats.clusters import RHO, Clusters, Tally, codes_of, enough_groups, scores
+from lpca.stats.clusters import COPIED, RHO, Clusters, Tally, codes_of, enough_groups, scores
 from lpca.stats.gain import ValueCounts, gain_z
 from lpca.stats.proportions import rate_z, ratio_z, tango_z
 from lpca.stats.sequential import evalues
@@ -99,22 +99,23 @@ def test_the_correlation_is_the_likeliest_or_that_of_the_moments() -> None:
 
 
 def _likeliest(kinds: np.ndarray, clusters: Clusters, margin: float) -> float:
-    """By gamma functions and Tango's closed fit, where the library counts urns."""
+    """By gamma functions and Tango's closed fit, group by group."""
     b, c, n = int((kinds == 2).sum()), int((kinds == 0).sum()), len(kinds)
     slope = (2 * n - c + b) * -margin - b - c  # mirrored: the margin is negative
     q = (math.sqrt(slope**2 + 8 * n * b * -margin * (1 + margin)) - slope) / (4 * n)
     fit = np.array([q - margin, 1 - 2 * q + margin, q])
-    best = -math.inf, 0.0
+    groups = [kinds[clusters.own == group] for group in range(clusters.groups)]
+    held = np.array([np.bincount(group, minlength=3) for group in groups])
+    found = {0.0: sum(math.log(fit[kind]) for kind in kinds)}
     for rho in RHO[1:-1]:
         alphas = fit * (1 - rho) / rho
-        logs = 0.0
-        for group in range(clusters.groups):
-            held = np.bincount(kinds[clusters.own == group], minlength=3)
-            logs += (gammaln(held + alphas) - gammaln(alphas)).sum()
-            logs -= gammaln(held.sum() + alphas.sum()) - gammaln(alphas.sum())
-        best = max(best, (logs, rho))
-    independent = sum(math.log(fit[kind]) for kind in kinds)
-    return 0.0 if independent > best[0] else best[1]
+        logs = (gammaln(held + alphas) - gammaln(alphas)).sum()
+        found[rho] = logs - (gammaln(held.sum(1) + alphas.sum()) - gammaln(alphas.sum())).sum()
+    for rho in COPIED:
+        rates = [(1 - math.sqrt(rho)) * fit + math.sqrt(rho) * np.eye(3)[kind] for kind in range(3)]
+        each = [sum(fit[j] * np.prod(rates[j] ** row) for j in range(3)) for row in held]
+        found[rho] = np.log(each).sum()
+    return max(found, key=lambda rho: found[rho])
 
 
 def _moments(worth: np.ndarray, clusters: Clusters) -> float:
