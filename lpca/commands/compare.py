@@ -111,12 +111,10 @@ def _basis(found: Comparison) -> Iterator[str]:
 
 def _row(one: Compared, width: int) -> str:
     pairs = one.table
-    counts = f"{pairs.a} {pairs.b} {pairs.c} {pairs.d}"
-    rates = (amount(share / pairs.n, PERCENT, column=True) for share in (pairs.first, pairs.second))
-    ends = (one.interval.low, one.interval.high)
-    difference, low, high = (
-        number(value, POINTS, column=True, signed=True) for value in (pairs.difference, *ends)
-    )
+    counts = "" if pairs is None else f"{pairs.a} {pairs.b} {pairs.c} {pairs.d}"
+    rates = (amount(rate, PERCENT, column=True) for rate in (one.first, one.second))
+    values = (one.first - one.second, one.interval.low, one.interval.high)
+    difference, low, high = (number(value, POINTS, column=True, signed=True) for value in values)
     return (
         f"{one.condition:<{width}}{''.join(f'{rate:>8}' for rate in rates)}{counts:>16}"
         f"{difference:>8}{f'{low} to {high}':>18}{one.p:>11.2g}"

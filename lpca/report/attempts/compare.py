@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lpca.evidence.model import Evidence, KeptEpisode
 from lpca.gatespec.model import Score
@@ -30,13 +30,16 @@ Pairs = Sequence[tuple[KeptEpisode, KeptEpisode]]
 
 @dataclass(frozen=True)
 class Compared:
-    """One condition in both attempts; `table` counts A first, `interval` is of A minus B.
+    """One condition in both attempts; `interval` is of A's rate, or mean mark, minus B's.
 
-    `p` is two-sided and of the interval's own test: below 0.05 exactly where 0 lies outside.
+    `table` counts pairs, A first; None of marks. `p` is two-sided and of the interval's own test:
+    below 0.05 exactly where 0 lies outside.
     """
 
     condition: str
-    table: PairedTable
+    first: float
+    second: float
+    table: PairedTable | None
     interval: Interval
     p: float
 
@@ -91,18 +94,22 @@ def compare(first: Evidence, second: Evidence, asked: Sequence[str] = ()) -> Com
     if not pairs:
         raise RecordError("they share no episode: there is nothing to pair")
     same_receiver = first.hashes.receiver == second.hashes.receiver
-    for mine, other in pairs:
-        _refuse_other_episode(mine, other, same_receiver)
-    stop, table = _stop(first, second, len(pairs)), _grouped(first, second, pairs)
+    for episode, other in pairs:
+        _refuse_other_episode(episode, other, same_receiver)
+    seeds = [episode.seed for episode, _ in pairs]
+    left, right = _shared(first, seeds), _shared(replace(second, score=first.score), seeds)
+    # groups as whichever attempt knows them has them
+    grouped = right if left.groups is None and right.groups is not None else left
+    stop = _stop(first, second, len(pairs))
     return Comparison(
         first.score,
         len(pairs),
         len(ours) - len(pairs),
         len(theirs) - len(pairs),
-        None if table.groups is None else len(set(table.groups)),
+        None if grouped.groups is None else len(set(grouped.groups)),
         stop,
         tuple(
-            _compared(name, first.score, pairs, stop, clusters_of(table, [name], "group"))
+            _compared(name, left, right, stop, clusters_of(grouped, [name], "group"))
             for name in _conditions(first, second, asked)
         ),
         tuple(_warnings(first, second, pairs)),
@@ -160,31 +167,29 @@ def _stop(first: Evidence, second: Evidence, shared: int) -> Stop:
     return Stop(None, None)
 
 
-def _grouped(first: Evidence, second: Evidence, pairs: Pairs) -> OutcomeTable:
-    """The shared episodes, grouped as whichever attempt knows their groups has them."""
-    table = table_of_evidence(first)
-    if table.groups is None and (other := table_of_evidence(second)).groups is not None:
-        table = other
+def _shared(evidence: Evidence, seeds: Sequence[int]) -> OutcomeTable:
+    """The outcomes of these episodes, in this order."""
+    table = table_of_evidence(evidence)
     places = {seed: index for index, seed in enumerate(table.seeds)}
-    return table.rows([places[mine.seed] for mine, _ in pairs])
+    return table.rows([places[seed] for seed in seeds])
 
 
 def _compared(
-    name: str, score: Score, pairs: Pairs, stop: Stop, clusters: Clusters | None
+    name: str, mine: OutcomeTable, theirs: OutcomeTable, stop: Stop, clusters: Clusters | None
 ) -> Compared:
-    first, second = (
-        [episode.outcomes[name].success(score) for episode in own]
-        for own in zip(*pairs, strict=True)
-    )
-    table = PairedTable.from_outcomes(first, second)
+    outcomes = {"A": mine.packed[name], "B": theirs.packed[name]}
+    table = None if mine.graded else PairedTable.from_outcomes(outcomes["A"], outcomes["B"])
+
+    def compared(interval: Interval, p: float) -> Compared:
+        return Compared(name, mine.rate(name), theirs.rate(name), table, interval, p)
+
     if stop.look is None or stop.looks is None:
-        differences = [float(mine - other) for mine, other in zip(first, second, strict=True)]
-        single = Clusters(codes_of(range(table.n)))
+        differences = [float(a - b) for a, b in zip(*outcomes.values(), strict=True)]
+        single = Clusters(codes_of(range(mine.n)))
         seen = anytime_mean(differences, clusters or single, confidence=CONFIDENCE)
-        return Compared(name, table, seen.interval, seen.p)
+        return compared(seen.interval, seen.p)
 
     def seen_at(alpha: float) -> Assessment:
-        outcomes = {"A": first, "B": second}
         return assess(DIFFERENCE, outcomes, 1.0 - 2.0 * alpha, clusters=clusters)
 
     # without a stopping rule there is one look, whose level is the whole
@@ -192,7 +197,7 @@ def _compared(
     found = seen_at(alpha)
     p = _p_of(lambda level: seen_at(level).interval, min(found.p_pass, found.p_fail), alpha)
     p = p if stop.looks == 1 else repeated_p(p, stop.look, stop.looks)
-    return Compared(name, table, found.interval, min(1.0, 2.0 * p))
+    return compared(found.interval, min(1.0, 2.0 * p))
 
 
 def _p_of(interval_at: Callable[[float], Interval], p: float, alpha: float) -> float:
