@@ -10,17 +10,14 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lpca.judge.formats import LARGEST_PART, LARGEST_WHOLE, parsed
 from lpca.judge.outcomes import OutcomeError, clipped, shown
 from lpca.judge.rows import REPEAT, Row
 
-LARGEST_PART = 2**25
-"""Bytes of one line or of one file in a zip: a long transcript has some millions."""
-LARGEST_WHOLE = 2**27
-"""Bytes of JSON that is read at once: as objects it may take forty times as much memory."""
 MOST_FILES = 200_000
 """Files in a zip: one for each sample, and a few about the whole."""
 _LM_EVAL = frozenset(
@@ -32,9 +29,6 @@ _LETTERS: Mapping[str, float] = {"C": 1, "I": 0, "P": 0.5, "N": 0}
 """Correct, incorrect, partially correct and not answered, as inspect_ai counts them."""
 _FILE_IN_ZIP = b"PK\x01\x02"
 """With these bytes each file's entry in the directory of a zip begins."""
-
-Parse = Callable[[str, int], Any]
-"""From JSON text and the number of its first line; raises OutcomeError."""
 
 
 def is_lm_eval(record: object) -> bool:
@@ -150,7 +144,7 @@ def inspect_samples(held: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     return ((f"sample {number}", sample) for number, sample in enumerate(samples, start=1))
 
 
-def zipped_rows(path: str, parse: Parse, extra: Collection[str] = ()) -> tuple[str, Sequence[Row]]:
+def zipped_rows(path: str, extra: Collection[str] = ()) -> tuple[str, Sequence[Row]]:
     """How an .eval log of inspect_ai ended, and a row for each of its samples.
 
     The summaries are read where the log has them: they hold ids and scores without transcripts.
@@ -167,9 +161,9 @@ def zipped_rows(path: str, parse: Parse, extra: Collection[str] = ()) -> tuple[s
                 raise OutcomeError("this zip is no log of inspect_ai: it holds no samples")
             status = "unfinished"
             if "header.json" in names:
-                header = parse(_unzipped(archive, "header.json", LARGEST_WHOLE), 1)
+                header = parsed(_unzipped(archive, "header.json", LARGEST_WHOLE), 1)
                 status = str(header.get("status")) if isinstance(header, dict) else status
-            return status, inspect_rows(_zipped_samples(archive, list(names), parse), extra)
+            return status, inspect_rows(_zipped_samples(archive, list(names)), extra)
     except OutcomeError:
         raise
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
@@ -180,12 +174,10 @@ def _is_sample(name: str) -> bool:
     return name.startswith("samples/") and name.endswith(".json")
 
 
-def _zipped_samples(
-    archive: zipfile.ZipFile, names: Sequence[str], parse: Parse
-) -> Iterator[tuple[str, Any]]:
+def _zipped_samples(archive: zipfile.ZipFile, names: Sequence[str]) -> Iterator[tuple[str, Any]]:
     files = [name for name in names if _is_sample(name)]
     if "summaries.json" in names:
-        held = parse(_unzipped(archive, "summaries.json", LARGEST_WHOLE), 1)
+        held = parsed(_unzipped(archive, "summaries.json", LARGEST_WHOLE), 1)
         if not isinstance(held, list) or len(held) != len(files):
             told = len(held) if isinstance(held, list) else "no list of"
             raise OutcomeError(
@@ -195,7 +187,7 @@ def _zipped_samples(
             yield f"summaries.json: sample {number}", sample
         return
     for name in files:
-        yield clipped(name), parse(_unzipped(archive, name, LARGEST_PART), 1)
+        yield clipped(name), parsed(_unzipped(archive, name, LARGEST_PART), 1)
 
 
 def _unzipped(archive: zipfile.ZipFile, name: str, most: int) -> str:

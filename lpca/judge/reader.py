@@ -1,19 +1,10 @@
-"""What a file of outcomes holds: a table, a run's evidence, counts, or a log of another harness.
-
-What kind of file it is shows in what it begins with; its name decides only where that could be
-several things.
-"""
+"""What a file of outcomes holds: a table, a run's evidence, counts, or a log of another harness."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,11 +13,18 @@ from lpca.base.registry import declared
 from lpca.evidence.files import is_evidence, parse_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
-from lpca.gatespec.keys import EPISODES
 from lpca.gatespec.model import CONDITIONS
+from lpca.judge.formats import (
+    LARGEST,
+    csv_rows,
+    decoded,
+    json_lines,
+    kind_of,
+    parquet_rows,
+    parsed,
+    refuse_larger,
+)
 from lpca.judge.logs import (
-    LARGEST_PART,
-    LARGEST_WHOLE,
     inspect_rows,
     inspect_samples,
     is_inspect,
@@ -39,6 +37,7 @@ from lpca.judge.marginals import Attempt, Marginals, attempts_of, is_counts, mar
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, printable, shown
 from lpca.judge.rows import (
     CONDITION,
+    DONOR,
     GROUP,
     KEYS,
     OUTCOME,
@@ -48,11 +47,6 @@ from lpca.judge.rows import (
     Row,
     table_of,
 )
-
-LARGEST = 2**30
-"""Bytes of a file that is read line by line; of a zip only parts are read."""
-_BOM = b"\xef\xbb\xbf"
-_NOT_BLANK = re.compile(rb"\S")
 
 
 @dataclass(frozen=True)
@@ -154,10 +148,10 @@ def _prefixed(path: str, tell: Callable[[str], None]) -> Callable[[str], None]:
 
 
 def _filled(rows: Sequence[Row]) -> Sequence[Row]:
-    """What one file alone says of an episode, its group or stratum, goes for its others too."""
+    """What one file alone says of an episode, such as its group, goes for its others too."""
     known: dict[int | str, dict[str, Any]] = {}
     for row in rows:
-        about = {role: row.values[role] for role in (GROUP, STRATUM) if role in row.values}
+        about = {role: row.values[role] for role in (GROUP, STRATUM, DONOR) if role in row.values}
         known.setdefault(row.values["episode"], {}).update(about)
     return [Row(row.place, {**known[row.values["episode"]], **row.values}) for row in rows]
 
@@ -170,7 +164,12 @@ def _of_condition(condition: str, path: str, held: Rows, reading: Reading) -> It
     table = table_of(held.rows, replace(reading, names={**others, condition: column}))
     if spare := [name for name in table.outcomes if name != condition]:
         reading.tell(f"columns left alone: {shown(spare)}")
-    about = {GROUP: table.groups, STRATUM: table.answers, REPEAT: table.repeats}
+    about = {
+        GROUP: table.groups,
+        STRATUM: table.answers,
+        REPEAT: table.repeats,
+        DONOR: table.donors,
+    }
     for index, seed in enumerate(table.seeds):
         own = {name: column[index] for name, column in about.items() if column is not None}
         outcome = table.outcomes[condition][index]
@@ -226,91 +225,25 @@ def _held(path: str, reading: Reading) -> _Held:
     try:
         with Path(path).open("rb") as file:
             if suffix == ".eval" or file.peek(4).startswith(b"PK\3\4"):
-                status, rows = zipped_rows(path, _parsed, extra)
+                status, rows = zipped_rows(path, extra)
                 return _of_inspect(status, rows, reading)
             data = file.read(LARGEST + 1)
+    except OutcomeError:
+        raise
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise OutcomeError(f"the file cannot be read ({reason})") from None
-    kind = _kind(data, suffix)
-    _refuse_larger(data, LARGEST if kind == ".jsonl" else LARGEST_WHOLE, kind)
+    kind = kind_of(data, suffix)
+    refuse_larger(data, kind)
     if kind == ".json":
         return _json(data, extra, reading)
     if kind == ".jsonl":
         return _jsonl(data, extra)
-    return Rows(_csv(data) if kind == ".csv" else _parquet(data))
-
-
-def _refuse_larger(data: bytes, most: int, kind: str) -> None:
-    if len(data) > most:
-        raise OutcomeError(f"the file has more than {most} bytes; that many of {kind} are allowed")
-
-
-def _kind(data: bytes, suffix: str) -> str:
-    """The kind of a file, called by the end of its usual name."""
-    kinds = (".json", ".jsonl", ".csv", ".parquet")
-    found = _NOT_BLANK.search(data, len(_BOM) if data.startswith(_BOM) else 0)
-    start = found.start() if found else len(data)
-    if data.startswith(b"PAR1", start):
-        return ".parquet"
-    if data.startswith(b"[", start):
-        return ".json"
-    if data.startswith(b"{", start):
-        return ".jsonl" if _has_json_lines(data, start, suffix) else ".json"
-    header = data[start : start + LARGEST_PART].partition(b"\n")[0].split(b",")
-    if {name.strip() for name in header} & {name.encode() for name in KEYS}:
-        return ".csv"
-    if suffix in kinds:
-        return suffix
-    raise OutcomeError(f"unknown kind of file; allowed: {', '.join((*kinds, '.eval'))}")
-
-
-def _has_json_lines(data: bytes, start: int, suffix: str) -> bool:
-    """Whether the first line is an object by itself, and a row or followed by more."""
-    end = data.find(b"\n", start) + 1 or len(data)
-    try:
-        first = json.loads(data[start:end]) if end - start <= LARGEST_PART else None
-    except (ValueError, RecursionError):
-        first = None
-    if not isinstance(first, dict):
-        return suffix == ".jsonl"
-    # of a table by column, as pandas writes it, an episode's key is an object
-    is_row = is_lm_eval(first) or any(isinstance(first.get(name), str | int) for name in KEYS)
-    return suffix == ".jsonl" or is_row or _NOT_BLANK.search(data, end) is not None
-
-
-def _csv(data: bytes) -> Sequence[Row]:
-    lines = csv.reader(io.StringIO(_decoded(data)), strict=True)
-    try:
-        numbered = [(lines.line_num, cells) for cells in lines if cells]
-    except csv.Error as error:
-        raise OutcomeError(f"line {lines.line_num} is no CSV ({error})") from None
-    if not numbered:
-        raise OutcomeError("the file is empty; a line of column names is expected")
-    names = [name.strip() for name in numbered[0][1]]
-    _refuse_repeated(names)
-    uneven = [f"line {line}" for line, cells in numbered[1:] if len(cells) != len(names)]
-    if uneven:
-        raise OutcomeError(f"{shown(uneven)}: not {len(names)} values, one per column")
-    return [
-        Row(f"line {line}", dict(zip(names, cells, strict=True))) for line, cells in numbered[1:]
-    ]
-
-
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise OutcomeError(f"byte {error.start} is not UTF-8") from None
-
-
-def _refuse_repeated(names: Sequence[str]) -> None:
-    if len(set(names)) != len(names):
-        raise OutcomeError(f"a column stands twice among {shown(names)}; once is allowed")
+    return Rows(csv_rows(data) if kind == ".csv" else parquet_rows(data))
 
 
 def _jsonl(data: bytes, extra: Sequence[str]) -> Rows:
-    records = _lines(data)
+    records = json_lines(data)
     first = next(records, None)
     if first is None:
         return Rows(())
@@ -319,23 +252,8 @@ def _jsonl(data: bytes, extra: Sequence[str]) -> Rows:
     return Rows([_row(place, held) for place, held in chain([first], records)])
 
 
-def _lines(data: bytes) -> Iterator[tuple[str, Any]]:
-    """Each line's place and content, one after the other: a log may be larger than its rows."""
-    for number, line in enumerate(io.BytesIO(data.removeprefix(_BOM)), start=1):
-        if len(line) > LARGEST_PART:
-            raise OutcomeError(
-                f"line {number} has more than {LARGEST_PART} bytes; that many are allowed"
-            )
-        try:
-            text = line.decode()
-        except UnicodeDecodeError as error:
-            raise OutcomeError(f"line {number}: byte {error.start} is not UTF-8") from None
-        if text.strip():
-            yield f"line {number}", _parsed(text, number)
-
-
 def _json(data: bytes, extra: Sequence[str], reading: Reading) -> _Held:
-    held = _parsed(_decoded(data), 1)
+    held = parsed(decoded(data), 1)
     if isinstance(held, dict) and isinstance(held.get("attempts"), list):
         return attempts_of(held["attempts"])
     if is_evidence(held):
@@ -392,50 +310,6 @@ def _row(place: str, held: Any) -> Row:
     if not isinstance(held, dict):
         raise OutcomeError(f"{place} is no object; allowed: {{'seed': 1, 'normal': true, ...}}")
     return Row(place, held)
-
-
-def _parsed(text: str, line: int) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
-    except json.JSONDecodeError as error:
-        at = f"line {line + error.lineno - 1}, column {error.colno}"
-        raise OutcomeError(f"{at} is no JSON ({error.msg})") from None
-    except OutcomeError:
-        raise
-    except ValueError as error:
-        raise OutcomeError(f"line {line} is no JSON ({error})") from None
-    except RecursionError:
-        raise OutcomeError("this JSON is nested too deeply to be outcomes") from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    held = dict(pairs)
-    if len(held) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise OutcomeError(
-            f"the key {clipped(twice)!r} stands twice in one object; once is allowed"
-        )
-    return held
-
-
-def _parquet(data: bytes) -> Sequence[Row]:
-    try:
-        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError:
-        raise OutcomeError("parquet files need pyarrow: pip install 'lpca[parquet]'") from None
-    try:
-        file = parquet.ParquetFile(arrow.BufferReader(data))
-        _refuse_repeated(file.schema_arrow.names)
-        if file.metadata.num_rows > EPISODES.high:
-            raise OutcomeError(
-                f"{file.metadata.num_rows} rows; allowed: at most {EPISODES.high}, one per episode"
-            )
-        held = file.read().to_pylist()
-    except (arrow.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise OutcomeError(f"this is no parquet file ({clipped(reason)})") from None
-    return [Row(f"row {index}", row) for index, row in enumerate(held, start=1)]
 
 
 def _measured(evidence: Evidence) -> Measured:

@@ -21,9 +21,11 @@ from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 KEYS = ("seed", "episode")
 """What the column is called that names a row's episode."""
 GROUP, REPEAT, STRATUM = "group", "repeat", "answers"
+DONOR = "donor"
+"""The episode whose message a row's shuffled one is."""
 CONDITION, OUTCOME = _LONG = ("condition", "outcome")
 """The two columns by which long form is known."""
-ROLES = (*KEYS, GROUP, REPEAT, STRATUM, CONDITION, OUTCOME, *CONDITIONS)
+ROLES = (*KEYS, GROUP, REPEAT, STRATUM, DONOR, CONDITION, OUTCOME, *CONDITIONS)
 _STRATA = ("seen", "unseen")
 _TRUE = frozenset({"1", "true"})
 _FALSE = frozenset({"0", "false"})
@@ -113,6 +115,8 @@ def table_of(rows: Sequence[Row], reading: Reading | None = None) -> OutcomeTabl
     for role in (GROUP, STRATUM):
         if role in columns:
             _refuse_torn(columns[role], about[role], key, episodes)
+    if DONOR in columns:
+        about[DONOR] = _donors(columns, episodes, about.get(REPEAT))
     units = _Units(key, episodes, about, places)
     if OUTCOME in columns:
         return _pivoted(units, columns[CONDITION], columns[OUTCOME], reading)
@@ -127,7 +131,7 @@ def table_of(rows: Sequence[Row], reading: Reading | None = None) -> OutcomeTabl
 
 @dataclass(frozen=True)
 class _Units:
-    """What each row says of its episode; `about` holds its group, repeat and stratum."""
+    """What each row says of its episode; `about` holds its group, repeat, stratum and donor."""
 
     key: str
     episodes: Sequence[int | str]
@@ -153,15 +157,43 @@ class _Units:
             for role in (GROUP, REPEAT, STRATUM)
         }
         seeds = tuple(self.episodes[index] for index in kept)
+        donors = self._donors(kept)
+        groups = dict(zip(map(str, seeds), about[GROUP] or (), strict=False))
+        donor_groups = None
+        if donors is not None and groups:
+            # a donor may be none of these episodes
+            donor_groups = tuple(groups.get(str(one), f"episode {one}") for one in donors)
         return OutcomeTable(
             seeds,
             {name: tuple(values) for name, values in outcomes.items()},
             answers=about[STRATUM],
             groups=about[GROUP],
+            donors=donors,
+            donor_groups=donor_groups,
             # episodes that are read once each have no repeats, whatever the column says
             repeats=about[REPEAT] if len(set(seeds)) < len(seeds) else None,
             graded=graded,
         )
+
+    def _donors(self, kept: Sequence[int]) -> tuple[int | str, ...] | None:
+        """The donors of these rows, called as the episodes are."""
+        if DONOR not in self.about:
+            return None
+        called = {str(episode): episode for episode in self.episodes}
+        return tuple(called.get(text, text) for text in map(self.about[DONOR].__getitem__, kept))
+
+
+def _donors(
+    columns: Mapping[str, _Column], episodes: Sequence[int | str], repeats: Sequence[str] | None
+) -> list[str]:
+    """By row the donor; in long form it need only stand beside one condition of an episode."""
+    column = columns[DONOR]
+    if OUTCOME not in columns:
+        return _texts(column)
+    ids = list(zip(episodes, repeats or [""] * len(episodes), strict=True))
+    texts = [_name(value) for value in column.values]
+    known = {one: text for one, text in zip(ids, texts, strict=True) if text}
+    return _texts(_Column(column.name, [known.get(one, "") for one in ids], column.places))
 
 
 def _chosen(names: Sequence[str], reading: Reading) -> dict[str, str]:

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from lpca.commands.cli import main
-from lpca.judge import logs, reader
+from lpca.judge import formats, logs
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
 from lpca.judge.reader import read_conditions, read_outcomes
 from lpca.judge.rows import Reading
@@ -227,9 +227,9 @@ class TestHostile:
         monkeypatch.setattr(logs, "LARGEST_PART", 1000)
         monkeypatch.setattr(logs, "LARGEST_WHOLE", 3000)
         monkeypatch.setattr(logs, "MOST_FILES", 20)
-        monkeypatch.setattr(reader, "LARGEST_PART", 1000)
-        monkeypatch.setattr(reader, "LARGEST_WHOLE", 3000)
-        monkeypatch.setattr(reader, "LARGEST", 10_000)
+        monkeypatch.setattr(formats, "LARGEST_PART", 1000)
+        monkeypatch.setattr(formats, "LARGEST_WHOLE", 3000)
+        monkeypatch.setattr(formats, "LARGEST", 10_000)
 
     def test_a_file_in_a_zip_is_unpacked_to_its_bound_alone(self, tmp_path):
         with zipfile.ZipFile(tmp_path / "x.eval", "w", zipfile.ZIP_DEFLATED) as archive:

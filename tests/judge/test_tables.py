@@ -89,6 +89,16 @@ def test_an_episode_is_in_one_group(tmp_path):
     assert "no group in line 2" in complaint(tmp_path, "seed,group,p0\n1,,1\n")
 
 
+def test_the_donor_of_a_shuffled_message_is_kept_with_its_group(tmp_path):
+    table, _ = read(tmp_path, "seed,group,donor,p0\n1,a,2,1\n2,b,9,0\n")
+    assert (table.donors, table.donor_groups) == ((2, "9"), ("b", "episode 9"))
+    bare, _ = read(tmp_path, "seed,donor,p0\n1,2,1\n2,1,0\n")
+    assert (bare.donors, bare.donor_groups) == ((2, 1), None)
+    long = "seed,donor,condition,outcome\n1,,p0,0\n1,2,shuffle,0\n2,,p0,1\n2,1,shuffle,0\n"
+    assert read(tmp_path, long)[0].donors == (2, 1)
+    assert "no donor in line 4" in complaint(tmp_path, long.replace("2,1,shuffle", "2,,shuffle"))
+
+
 LONG = "episode,condition,outcome\nx,p0,0\nx,normal,1\ny,normal,true\ny,p0,False\n"
 
 
