@@ -6,26 +6,17 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial, reduce
+from functools import lru_cache
 from math import log, log1p
-from operator import and_
 from typing import TYPE_CHECKING
 
 from lpca.stats.assessment import CONFIDENCE, EQUIVALENCE_CONFIDENCE
-from lpca.stats.claims import Claim, Gain, Ratio, decidable
-from lpca.stats.gain import gain_support
-from lpca.stats.normal import z_value
-from lpca.stats.proportions import ratio_excess, ratio_variance, tango_excess, tango_variance
+from lpca.stats.batch import BatchTest
+from lpca.stats.claims import Claim
 from lpca.stats.truth import Truth, joint, ties_of
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.float64]
-    Mask = npt.NDArray[np.bool_]
-    Passes = Callable[[Sequence[Array], int], Mask]
-    Score = Callable[[Sequence[Array], int, float], tuple[Array, Array | float]]
+    from lpca.stats.batch import Array, Passes
 
 LARGEST_N = 100_000
 TARGET = 0.8
@@ -219,7 +210,7 @@ def gate_power(
         raise ValueError(f"a gate needs criteria and n >= 1, got {len(claims)} and {n}")
     if truth.discordant is not None:
         raise ValueError("state discordance by criterion: several pairs cannot share one")
-    tests = [_test_of(claim, confidence, equivalence_confidence) for claim in claims]
+    tests = [BatchTest.of(claim) for claim in claims]
     names = list(dict.fromkeys(name for claim in claims for name in claim.conditions))
     patterns = joint(names, truth, ties_of(claims, discordant or [None] * len(claims)))
     shares = np.array(list(patterns.values()))
@@ -228,9 +219,9 @@ def gate_power(
     all_pass, by_claim = np.ones(GATE_DRAWS, dtype=bool), []
     for claim, test in zip(claims, tests, strict=True):
         places = [names.index(name) for name in claim.conditions]
-        cells = np.array([test.cell([bits[i] for i in places]) for bits in patterns])
-        counts = drawn @ (cells[:, None] == np.arange(test.size)).astype(np.float64)
-        passed = test.passes(list(counts.T), n)
+        kinds = np.array([test.kind([bits[i] for i in places]) for bits in patterns])
+        counts = drawn @ (kinds[:, None] == np.arange(test.kinds)).astype(np.float64)
+        passed = test.passes(test.level(confidence, equivalence_confidence))(list(counts.T), n)
         by_claim.append(float(passed.mean()))
         all_pass &= passed
     share = float(all_pass.mean())
@@ -241,92 +232,21 @@ def gate_power(
 class _Curve:
     """A test and the probability of each kind of episode it counts."""
 
-    test: _Test
+    passes: Passes
     probabilities: tuple[float, ...]
 
     def at(self, n: int) -> float:
-        return Counts(self.probabilities, n).probability(self.test.passes)
+        return Counts(self.probabilities, n).probability(self.passes)
 
 
 def _curve(claim: Claim, truth: Truth, confidence: float, equivalence_confidence: float) -> _Curve:
-    test = _test_of(claim, confidence, equivalence_confidence)
-    probabilities = [0.0] * test.size
+    test = BatchTest.of(claim)
+    probabilities = [0.0] * test.kinds
     ties = ties_of([claim], [truth.discordant])
     for bits, mass in joint(claim.conditions, truth, ties).items():
-        probabilities[test.cell(bits)] += mass
-    return _Curve(test, tuple(probabilities))
-
-
-@dataclass(frozen=True)
-class _Test:
-    """A claim's test on the counts of `size` kinds of episode, for many samples at once.
-
-    `cell` gives the kind of an episode from the outcomes of the claim's conditions; `passes` takes
-    one array of counts per kind and the number of episodes, and decides as `assess` does.
-    """
-
-    size: int
-    cell: Callable[[Sequence[int]], int]
-    passes: Passes
-
-
-def _test_of(claim: Claim, confidence: float, equivalence_confidence: float) -> _Test:
-    claim = decidable(claim)
-    z = z_value(equivalence_confidence if claim.is_two_sided else confidence)
-    if isinstance(claim, Ratio):  # reads all four cells of the table, not only b and c
-        return _Test(4, lambda bits: 3 - 2 * bits[0] - bits[1], _beyond(claim, z, _ratio_score))
-    if isinstance(claim, Gain):
-        values = gain_support(claim.fraction)
-        passes: Passes = partial(_mean_positive, values, z)
-    elif len(claim.conditions) == 2:
-        values, passes = (1.0, -1.0, 0.0), _beyond(claim, z, _difference_score)
-    else:
-        values, passes = (1.0, 0.0), _beyond(claim, z, _rate_score)
-    return _Test(len(values), lambda bits: values.index(claim.value(*bits)), passes)
-
-
-def _beyond(claim: Claim, z: float, score: Score) -> Passes:
-    """Whether the score lies beyond z at each end of the claimed region."""
-    region = claim.region
-
-    def passes(counts: Sequence[Array], n: int) -> Mask:
-        shown: list[Mask] = []
-        if region.low > -math.inf:
-            excess, spread = score(counts, n, region.low)
-            shown.append(excess > z * spread)
-        if region.high < math.inf:
-            excess, spread = score(counts, n, region.high)
-            shown.append(excess < -z * spread)
-        return reduce(and_, shown)
-
-    return passes
-
-
-def _difference_score(counts: Sequence[Array], n: int, margin: float) -> tuple[Array, Array]:
-    b, c = counts[0], counts[1]
-    return tango_excess(b, c, n, margin), tango_variance(b, c, n, margin) ** 0.5
-
-
-def _ratio_score(counts: Sequence[Array], _: int, ratio: float) -> tuple[Array, Array]:
-    a, b, c = counts[0], counts[1], counts[2]
-    return ratio_excess(a, b, c, ratio), ratio_variance(a, b, c, ratio) ** 0.5
-
-
-def _rate_score(counts: Sequence[Array], n: int, bound: float) -> tuple[Array, float]:
-    return counts[0] - n * bound, math.sqrt(n * bound * (1.0 - bound))
-
-
-def _mean_positive(values: Sequence[float], z: float, counts: Sequence[Array], _: int) -> Mask:
-    # the score of `lpca.stats.gain` at mean 0, multiplied through by the excess: no division
-    excess = sum((value * k for value, k in zip(values, counts, strict=True)), 0.0 * counts[0])
-    possible = (excess > 0.0) & (excess + z * z * min(values) > 0.0)
-    safe = excess * possible + (1.0 - possible) * z * z
-    slope = 0.0 * excess
-    for value, k in zip(values, counts, strict=True):
-        weight = safe + z * z * value
-        slope = slope + value * k / (weight + (weight == 0.0))
-    passed: Mask = possible & (slope > 0.0)
-    return passed
+        probabilities[test.kind(bits)] += mass
+    level = test.level(confidence, equivalence_confidence)
+    return _Curve(test.passes(level), tuple(probabilities))
 
 
 @dataclass(frozen=True)
