@@ -45,6 +45,20 @@ def criteria(spec: Spec) -> Iterator[tuple[Gate, Criterion]]:
             yield gate, criterion
 
 
+def deciding(gate: Gate) -> list[Criterion]:
+    """The criteria that a gate is decided by: all but those that only warn."""
+    return [one for one in gate.criteria if getattr(one, "severity", "error") == "error"]
+
+
+def is_decidable(spec: Spec, gate: Gate) -> bool:
+    """Whether a sound method decides each criterion of a gate and of those it requires."""
+    return all(
+        one.claim.method is not None
+        for other in with_required(spec, gate)
+        for one in deciding(other)
+    )
+
+
 def with_required(spec: Spec, gate: Gate) -> list[Gate]:
     """The gate and all that must pass on its episodes before it."""
     found = [gate]

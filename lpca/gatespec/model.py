@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -80,6 +80,13 @@ class Sequential:
     rule: SequentialRule
     block: int | None = None
     looks: int | None = None
+
+    def sizes(self, n: int) -> Sequence[int]:
+        """Rising numbers of episodes after which a gate of n is read; the last is n."""
+        if self.block is not None:
+            return [*range(self.block, n, self.block), n]
+        looks = self.looks or 1
+        return sorted({-(-n * look // looks) for look in range(1, looks + 1)})
 
 
 @dataclass(frozen=True)

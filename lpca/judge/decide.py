@@ -127,10 +127,7 @@ def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
 
 def look_sizes(rule: Sequential, n: int) -> list[int]:
     """Rising numbers of episodes after which a gate of n is read; the last is n."""
-    if rule.block is not None:
-        return [*range(rule.block, n, rule.block), n]
-    looks = rule.looks or 1
-    return sorted({-(-n * look // looks) for look in range(1, looks + 1)})
+    return list(rule.sizes(n))
 
 
 def sequential_verdicts(

@@ -226,8 +226,7 @@ def tails(scores: Array) -> Array:
     """One-sided p-values of standard scores."""
     import numpy as np
 
-    found: Array = np.frompyfunc(upper_tail, 1, 1)(scores).astype(np.float64)
-    return found
+    return np.asarray(np.frompyfunc(upper_tail, 1, 1)(scores), dtype=np.float64)
 
 
 def holm_many(pvalues: Array) -> Array:

@@ -77,7 +77,7 @@ def joint(conditions: Sequence[str], truth: Truth, ties: Ties) -> dict[tuple[int
             mass = _free_mass(bits, [truth.rate(name) for name in free], truth.correlation)
             outcome = {name: bits[place[name]] for name in free}
             for (name, (partner, apart)), bit in zip(ties.items(), tied, strict=True):
-                given = _success_given(outcome[partner], truth, name, partner, apart)
+                given = success_given(outcome[partner], truth, name, partner, apart)
                 mass *= given if bit else 1.0 - given
                 outcome[name] = bit
             patterns[tuple(outcome[name] for name in conditions)] = mass
@@ -91,9 +91,13 @@ def _free_mass(bits: Sequence[int], rates: Sequence[float], correlation: float) 
     return (1.0 - correlation) * apart + correlation * max(0.0, succeed - fail)
 
 
-def _success_given(
+def success_given(
     partner_succeeds: int, truth: Truth, name: str, partner: str, discordant: float
 ) -> float:
+    """How often a condition tied to a partner succeeds, given the partner's outcome.
+
+    Raises ValueError where the two rates contradict the share of episodes on which they differ.
+    """
     p1, p2 = truth.rate(name), truth.rate(partner)
     only_first, only_second = (discordant + p1 - p2) / 2.0, (discordant - p1 + p2) / 2.0
     slack = 1e-12  # rates such as 0.3 are no binary fractions: their sums miss by some 1e-16

@@ -42,7 +42,7 @@ SEEN, HELD_OUT_FOR_VALIDATION = 150, 20
 """Of people, and of dates."""
 
 
-@TASKS.register("relay")
+@TASKS.register("relay", options=4)
 class Relay(OptionListTask):
     """Who, where and when in each message; `options` of the asked kind are in B's prompt.
 

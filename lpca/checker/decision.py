@@ -1,0 +1,248 @@
+"""The judge's own decision of a gate, for many tables of outcomes at once.
+
+`lpca.judge` decides one table in some hundred milliseconds; a probability takes thousands. What
+stands here comes to the same verdicts, from how often each pattern of outcomes occurs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lpca.checker.rule import deciding, with_required
+from lpca.gatespec.model import Criterion, Evaluation, Gate, Spec, levels_of
+from lpca.stats.batch import (
+    FAIL,
+    INCONCLUSIVE,
+    PASS,
+    BatchTest,
+    decide_many,
+    holm_many,
+    tails,
+    whole_many,
+)
+from lpca.stats.claims import Claim, Equivalence
+from lpca.stats.normal import z_value
+from lpca.stats.sequential import obrien_fleming
+
+if TYPE_CHECKING:
+    from lpca.stats.batch import Array, Codes, Mask
+
+INVALID = 3
+"""Beside the verdicts of `lpca.stats.batch`: a required gate does not pass."""
+MOST_LOOKS = 40
+"""Of more looks so many are taken, ever farther apart: what passes between them is left out."""
+FAMILY_ALPHA = 0.05
+"""The level of "any of several k", as in `lpca.stats.verdicts.any_of`."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of an array of counts each claim reads: one per kind of episode."""
+
+    claims: tuple[Claim, ...]
+
+    @classmethod
+    def of(cls, gates: Iterable[Gate]) -> Columns:
+        """Those that the deciding criteria of some gates read."""
+        return cls(tuple(dict.fromkeys(one.claim for gate in gates for one in deciding(gate))))
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Every condition that a claim names."""
+        return tuple(dict.fromkeys(name for one in self.claims for name in one.conditions))
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return sum(test.kinds for _, test in self._tests.values())
+
+    @cached_property
+    def _tests(self) -> dict[Claim, tuple[int, BatchTest]]:
+        tests = [BatchTest.of(claim) for claim in self.claims]
+        starts = accumulate((test.kinds for test in tests), initial=0)
+        return dict(zip(self.claims, zip(starts, tests, strict=False), strict=True))
+
+    def read(self, claim: Claim, counts: Array) -> tuple[BatchTest, list[Array]]:
+        """A claim's test, and its columns of [tables, columns]."""
+        start, test = self._tests[claim]
+        return test, [counts[:, start + kind] for kind in range(test.kinds)]
+
+    def of_patterns(self, names: Sequence[str], patterns: Array) -> Array:
+        """[patterns, columns]: 1 where an episode with a pattern of outcomes counts, else 0."""
+        parts = []
+        for claim, (_, test) in self._tests.items():
+            places = [names.index(name) for name in claim.conditions]
+            # the few patterns of a claim's own conditions, then each pattern by its number
+            own = patterns[:, places] @ (2.0 ** np.arange(len(places))[::-1])
+            width = len(places)
+            bits = [
+                [number >> (width - 1 - i) & 1 for i in range(width)] for number in range(2**width)
+            ]
+            kinds = np.array([test.kind(one) for one in bits])[own.astype(np.intp)]
+            parts.append(kinds[:, None] == np.arange(test.kinds))
+        return np.concatenate(parts, axis=1).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Many tables of outcomes, as counts: `counts[i]` is [tables, columns] at `sizes[i]` episodes.
+
+    The sizes rise; the last is that of the whole table.
+    """
+
+    columns: Columns
+    sizes: tuple[int, ...]
+    counts: tuple[Array, ...]
+
+    @property
+    def n(self) -> int:
+        """Episodes in each."""
+        return self.sizes[-1]
+
+    def scores(self, claim: Claim, at: int = -1) -> tuple[Array, Array]:
+        """Standard scores for a claim and for its opposite, at a look."""
+        test, counts = self.columns.read(claim, self.counts[at])
+        return test.scores(counts, self.sizes[at])
+
+    def log_evalues(self, claim: Claim, at: int) -> tuple[Array, Array]:
+        """Logarithms of the e-values for a claim and for its opposite, at a look."""
+        test, counts = self.columns.read(claim, self.counts[at])
+        return test.log_evalues(counts)
+
+
+def sizes_of(spec: Spec, gate: Gate) -> tuple[tuple[int, ...], bool]:
+    """At which numbers of episodes a gate is to be looked at, and whether those are all."""
+    n, found, whole = spec.episodes(gate), set[int](), True
+    for one in with_required(spec, gate):
+        if one.sequential is None:
+            continue
+        sizes = [size for size in one.sequential.sizes(spec.episodes(one)) if size <= n]
+        if len(sizes) > MOST_LOOKS:
+            places = np.geomspace(1, len(sizes), MOST_LOOKS).round().astype(int) - 1
+            sizes, whole = [sizes[place] for place in dict.fromkeys(places.tolist())], False
+        found.update(sizes)
+    return (*sorted(found - {n}), n), whole
+
+
+def decide_tables(spec: Spec, gate: Gate, tables: Tables) -> Codes:
+    """`judge` of many tables: the verdict of each as a number.
+
+    A gate of which any of several k suffices is decided from one of them, as `lpca judge` does.
+    """
+    codes = (
+        decide_family(gate, [tables], spec.evaluation)
+        if gate.any_k
+        else whole_many(decide_criteria(spec, gate, tables))
+    )
+    for name in gate.requires:
+        required = decide_required(spec, spec.gates[name], tables)
+        codes = np.where(required == PASS, codes, INVALID).astype(np.int8)
+    return codes
+
+
+def decide_required(spec: Spec, gate: Gate, tables: Tables) -> Codes:
+    """A required gate on the tables of the one that requires it: its k suffices by itself."""
+    codes = whole_many(decide_criteria(spec, gate, tables))
+    for name in gate.requires:
+        required = decide_required(spec, spec.gates[name], tables)
+        codes = np.where(required == PASS, codes, INVALID).astype(np.int8)
+    return codes
+
+
+def decide_criteria(spec: Spec, gate: Gate, tables: Tables) -> Codes:
+    """`judge_gate` of many tables: verdicts as numbers, [tables, deciding criteria]."""
+    criteria, evaluation = deciding(gate), spec.evaluation
+    levels = [level_of(one, evaluation) for one in criteria]
+    scores = [tables.scores(one.claim) for one in criteria]
+    fixed = decide_many(
+        np.stack([toward for toward, _ in scores], axis=1),
+        np.stack([against for _, against in scores], axis=1),
+        levels,
+    )
+    if gate.sequential is None:
+        return fixed
+    n = spec.episodes(gate)
+    # an equivalence keeps its fixed n
+    early = [i for i, one in enumerate(criteria) if not isinstance(one.claim, Equivalence)]
+    codes = np.full_like(fixed, INCONCLUSIVE)
+    if tables.n >= n:
+        kept = [i for i in range(len(criteria)) if i not in early]
+        codes[:, kept] = fixed[:, kept]
+    place = {size: at for at, size in enumerate(tables.sizes)}
+    for look, size in enumerate(gate.sequential.sizes(n) if early else ()):
+        if size in place:
+            seen = _at_look(
+                gate, [criteria[i] for i in early], evaluation, tables, look, place[size]
+            )
+            held = codes[:, early]
+            codes[:, early] = np.where(held == INCONCLUSIVE, seen, held)
+    return codes
+
+
+def _at_look(
+    gate: Gate,
+    criteria: Sequence[Criterion],
+    evaluation: Evaluation,
+    tables: Tables,
+    look: int,
+    at: int,
+) -> Codes:
+    assert gate.sequential is not None
+    alpha, verdicts = (1.0 - evaluation.confidence) / 2.0, []
+    if gate.sequential.rule == "e-process":
+        for one in criteria:
+            favour, oppose = tables.log_evalues(one.claim, at)
+            needed = -math.log(alpha)
+            verdicts.append(_three(favour >= needed, oppose >= needed + math.log(len(criteria))))
+        return np.stack(verdicts, axis=1)
+    limit = obrien_fleming(gate.sequential.looks or 1, alpha).p[look]
+    for one in criteria:
+        own = (1.0 - level_of(one, evaluation)) / 2.0
+        toward, against = tables.scores(one.claim, at)
+        # each claim's own alpha scales the boundary: a band spends its alpha on either side
+        passing, failing = limit * own / alpha, limit * own / alpha / len(criteria)
+        verdicts.append(_three(tails(toward) < passing, tails(against) < failing))
+    return np.stack(verdicts, axis=1)
+
+
+def _three(passes: Mask, fails: Mask) -> Codes:
+    return np.where(passes, PASS, np.where(fails, FAIL, INCONCLUSIVE)).astype(np.int8)
+
+
+def decide_family(gate: Gate, by_k: Sequence[Tables], evaluation: Evaluation) -> Codes:
+    """`judge_family` of many tables per k; of the family's k as many are run as are given."""
+    criteria = deciding(gate)
+    levels = [level_of(one, evaluation) for one in criteria]
+    alone, pvalues = [], []
+    for tables in by_k:
+        scores = [tables.scores(one.claim) for one in criteria]
+        toward = np.stack([score for score, _ in scores], axis=1)
+        against = np.stack([score for _, score in scores], axis=1)
+        alone.append(whole_many(decide_many(toward, against, levels)))
+        scale = np.array([2.0 * FAMILY_ALPHA / (1.0 - level) for level in levels])
+        pvalues.append(np.minimum(1.0, tails(toward) * scale).max(axis=1))
+    # a k that was not run counts as p = 1
+    missing = [np.ones_like(pvalues[0])] * (len(gate.family) - len(by_k))
+    adjusted = holm_many(np.stack([*pvalues, *missing], axis=1))[:, : len(by_k)]
+    codes = np.stack(alone, axis=1)
+    codes = np.where((codes == PASS) & (adjusted >= FAMILY_ALPHA), INCONCLUSIVE, codes)
+    any_pass, all_fail = (codes == PASS).any(axis=1), (codes == FAIL).all(axis=1) & (not missing)
+    return np.where(any_pass, PASS, np.where(all_fail, FAIL, INCONCLUSIVE)).astype(np.int8)
+
+
+def level_of(criterion: Criterion, evaluation: Evaluation) -> float:
+    """The confidence a criterion's claim is decided at."""
+    one_sided, two_sided = levels_of(criterion, evaluation)
+    return two_sided if criterion.claim.is_two_sided else one_sided
+
+
+def limit_of(criterion: Criterion, evaluation: Evaluation) -> float:
+    """The standard score that a criterion must exceed."""
+    return z_value(level_of(criterion, evaluation))

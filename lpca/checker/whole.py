@@ -1,0 +1,160 @@
+"""What the whole gate comes to: at its expectations, and where there is no channel at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lpca.base.numbers import percent
+from lpca.checker.adversaries import ADVERSARIES, Adversary, truth
+from lpca.checker.rule import Fault, deciding, is_decidable, rule
+from lpca.checker.simulate import SEED, Drawn, Simulator
+from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
+from lpca.stats.claims import (
+    Band,
+    BoundsComparison,
+    Claim,
+    Difference,
+    Equivalence,
+    Gain,
+    Rate,
+    Ratio,
+)
+from lpca.stats.planning import LARGEST_N, TARGET, power
+
+CARRIERS = frozenset({"normal", "same_answer"})
+"""Conditions whose prefix comes from a message with the episode's answer."""
+SCOUTS = 100
+"""Tables drawn of each world of an adversary, to find the one that passes most often."""
+
+
+def carried(claim: Claim) -> frozenset[str]:
+    """The carriers that a claim can be satisfied by: that it says to do well, or to be as good."""
+    match claim:
+        case Difference() | BoundsComparison() | Ratio():
+            named: tuple[str, ...] = (claim.upper,)
+        case Rate(condition, relation):
+            named = (condition,) if relation == ">" else ()
+        case Gain(condition):
+            named = (condition,)
+        case Equivalence() | Band():
+            named = claim.conditions
+        case _:
+            named = ()
+    return CARRIERS & set(named)
+
+
+@rule("passes-adversary", "error")
+def passes_adversary(spec: Spec) -> Iterator[Fault]:
+    """A gate about a message passes where no message is read."""
+    for gate in spec.gates.values():
+        claiming = [one for one in deciding(gate) if carried(one.claim)]
+        if not claiming or not is_decidable(spec, gate):
+            continue
+        allowed = 1.0 - spec.evaluation.confidence  # twice the alpha of one side
+        for adversary in ADVERSARIES:
+            seen = attack(spec, gate, adversary) if adversary.refuses else None
+            if seen is not None and seen.low > allowed:
+                yield _passed(claiming[0], adversary, seen, allowed)
+
+
+def attack(spec: Spec, gate: Gate, adversary: Adversary) -> Drawn | None:
+    """The verdicts where an adversary does its best; None where it never passes.
+
+    The worst of its worlds is chosen on tables of its own, so that no luck of the choice is told.
+    """
+    simulator = Simulator(spec, gate)
+    world = simulator.worst(list(adversary.worlds(simulator.scene)), SCOUTS)
+    return None if world is None else simulator.decide(world, seed=SEED - 1)
+
+
+def _passed(criterion: Criterion, adversary: Adversary, seen: Drawn, allowed: float) -> Fault:
+    return Fault(
+        criterion.position,
+        f"{adversary.name} passes {seen.passed} of {seen.tables} times",
+        f"at least {percent(seen.low)} by simulation (99 % Monte Carlo limit); at most "
+        f"{percent(allowed)} is due",
+        "a further criterion that it fails, such as normal - shuffle > 0",
+    )
+
+
+@rule("gate-underpowered", "error")
+def gate_underpowered(spec: Spec) -> Iterator[Fault]:
+    """Power of the whole gate, under the rule it declares, is below 0.8 at its expectations."""
+    for gate in spec.gates.values():
+        if not deciding(gate) or not is_decidable(spec, gate):
+            continue
+        try:
+            seen = whole_power(spec, gate)
+        except ValueError:  # rates that are not expected, or that contradict: other rules say so
+            continue
+        if seen is not None and seen.high < TARGET:
+            yield _weak(spec, gate, seen)
+
+
+def whole_power(spec: Spec, gate: Gate) -> Drawn | None:
+    """The verdicts where `expect:` is true; None where the claims' own powers are enough to tell.
+
+    Raises:
+        ValueError: a rate that is not expected, or expectations that contradict one another.
+    """
+    world, powers = truth(spec, gate), _powers(spec, gate)
+    if min(powers) < TARGET:  # said of the criterion already
+        return None
+    # what each claim misses at most adds up
+    simple = gate.sequential is None and not gate.requires
+    if simple and sum(1.0 - one for one in powers) <= 1.0 - TARGET:
+        return None
+    return Simulator(spec, gate).decide(world)
+
+
+def _powers(spec: Spec, gate: Gate) -> list[float]:
+    """By deciding criterion its power at the gate's n, read once at the end."""
+    found = []
+    for one in deciding(gate):
+        levels = passing_levels(gate, levels_of(one, spec.evaluation))
+        found.append(power(one.claim, gate.truth(one), spec.episodes(gate), *levels))
+    return found
+
+
+def _weak(spec: Spec, gate: Gate, seen: Drawn) -> Fault:
+    told = (
+        f"power {seen.share:.2f} at n {spec.episodes(gate)} ({seen.low:.2f} to {seen.high:.2f} by "
+        f"simulation, 99 % Monte Carlo limits), {TARGET} is due"
+    )
+    powers = _powers(spec, gate)
+    if len(powers) > 1:
+        told += f"; its {len(powers)} criteria alone have {min(powers):.2f} to {max(powers):.2f}"
+    needed = enough(spec, gate)
+    instead = (
+        f"n: {needed} or so, which reaches {TARGET}"
+        if needed
+        else "fewer criteria, wider margins or another stopping rule: no feasible n reaches it"
+    )
+    return Fault(
+        gate.position,
+        f"gate {gate.name} would mostly not pass even where expect: is true",
+        told,
+        instead,
+    )
+
+
+def enough(spec: Spec, gate: Gate) -> int | None:
+    """About the n at which the whole gate's power reaches 0.8; None where none up to 64 n does."""
+    short = spec.episodes(gate)
+
+    def reached(n: int) -> bool:
+        larger = replace(gate, n=n)
+        gates = {**spec.gates, gate.name: larger}
+        seen = Simulator(replace(spec, gates=gates), larger).decide(truth(spec, gate), SCOUTS * 4)
+        return seen.share >= TARGET
+
+    sizes = [n for n in (short << i for i in range(1, 7)) if n <= LARGEST_N]
+    high = next((n for n in sizes if reached(n)), None)
+    if high is None:
+        return None
+    low = high // 2
+    while high - low > max(1, high // 20):
+        middle = (low + high) // 2
+        low, high = (low, middle) if reached(middle) else (middle, high)
+    return high
