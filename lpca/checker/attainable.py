@@ -42,6 +42,7 @@ def unattainable(spec: Spec) -> Iterator[Fault]:
         n = spec.episodes(gate)
         levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
         number = _obstacle(criterion, n, gate.expect, *levels)
+        number = number or _sequential_obstacle(spec, gate, criterion)
         if number:
             yield Fault(
                 criterion.position,
@@ -71,6 +72,25 @@ def _obstacle(
     if best:
         return f"the best possible outcome leaves the interval at {best}"
     return _floor_obstacle(claim, n, expect, one_sided) if isinstance(claim, Difference) else None
+
+
+def _sequential_obstacle(spec: Spec, gate: Gate, criterion: Criterion) -> str | None:
+    """What the best possible outcome lacks under the gate's stopping rule."""
+    rule = gate.sequential
+    # an equivalence keeps its fixed n
+    if rule is None or isinstance(criterion.claim, Equivalence) or criterion.claim.method is None:
+        return None
+    from lpca.checker.decision import best_under_rule
+
+    try:
+        passes, best, due = best_under_rule(spec, gate, criterion)
+    except ValueError as error:
+        return f"under the {rule.rule} it cannot be decided: {error}"
+    if passes:
+        return None
+    if rule.rule == "e-process":
+        return f"the best possible outcome has an e-value of {best:.3g}, and {due:.3g} is due"
+    return f"the best possible outcome has a score of {best:.3g}, and {due:.3g} is due"
 
 
 def _floor_obstacle(
@@ -157,7 +177,8 @@ def _below_near_zero(claim: Claim, expect: Mapping[str, float]) -> bool:
 def underpowered(spec: Spec) -> Iterator[Fault]:
     """Power is below 0.8 at the spec's own expectations."""
     for gate, criterion in criteria(spec):
-        if criterion.claim.method is None or _unknown(gate, criterion):
+        known = criterion.claim.method is not None and not _unknown(gate, criterion)
+        if not known or not criterion.decides:
             continue
         n = spec.episodes(gate)
         levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
@@ -203,7 +224,7 @@ def power_unknown(spec: Spec) -> Iterator[Fault]:
     """No expectation is declared, so power cannot be computed."""
     for gate, criterion in criteria(spec):
         missing = _unknown(gate, criterion)
-        if missing and criterion.claim.method is not None:
+        if missing and criterion.claim.method is not None and criterion.decides:
             yield Fault(
                 criterion.position,
                 f"the power of {criterion.id} is unknown",

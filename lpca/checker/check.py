@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from lpca.base.numbers import plural
-from lpca.checker import attainable, controls, inference, selection, whole
+from lpca.checker import attainable, controls, expectations, inference, repetition, selection, whole
 from lpca.checker.rule import Fault, Rule, Severity
 from lpca.gatespec.model import Spec
 
 RULES: tuple[Rule, ...] = tuple(
     rule
-    for module in (attainable, whole, inference, controls, selection)
+    for module in (attainable, expectations, inference, controls, whole, selection, repetition)
     for rule in vars(module).values()
     if isinstance(rule, Rule)
 )

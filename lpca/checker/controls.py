@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from lpca.base.numbers import percent
-from lpca.checker.rule import Fault, criteria, place, rule, with_required
+from lpca.checker.rule import CARRIERS, Fault, criteria, place, rule, with_required
 from lpca.gatespec.model import TEXTS, Gate, Spec
 from lpca.stats.claims import BoundsComparison, Claim, Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats.truth import Truth
 
-CARRIERS = frozenset({"normal", "same_answer"})
-"""Conditions whose prefix comes from a message with the episode's answer."""
 INERT_SHARE = 0.10
 """How much of a bound an inert message may meet before retention is misleading."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,7 +27,7 @@ from lpca.stats.batch import (
     tails,
     whole_many,
 )
-from lpca.stats.claims import Claim, Equivalence
+from lpca.stats.claims import Band, Claim, Equivalence
 from lpca.stats.normal import z_value
 from lpca.stats.sequential import obrien_fleming
 
@@ -195,15 +195,15 @@ def _at_look(
     at: int,
 ) -> Codes:
     assert gate.sequential is not None
-    alpha, verdicts = (1.0 - evaluation.confidence) / 2.0, []
-    if gate.sequential.rule == "e-process":
-        for one in criteria:
+    verdicts = []
+    for one in criteria:
+        alpha = (1.0 - levels_of(one, evaluation)[0]) / 2.0
+        if gate.sequential.rule == "e-process":
             favour, oppose = tables.log_evalues(one.claim, at)
             needed = -math.log(alpha)
             verdicts.append(_three(favour >= needed, oppose >= needed + math.log(len(criteria))))
-        return np.stack(verdicts, axis=1)
-    limit = obrien_fleming(gate.sequential.looks or 1, alpha).p[look]
-    for one in criteria:
+            continue
+        limit = obrien_fleming(gate.sequential.looks or 1, alpha).p[look]
         own = (1.0 - level_of(one, evaluation)) / 2.0
         toward, against = tables.scores(one.claim, at)
         # each claim's own alpha scales the boundary: a band spends its alpha on either side
@@ -235,6 +235,36 @@ def decide_family(gate: Gate, by_k: Sequence[Tables], evaluation: Evaluation) ->
     codes = np.where((codes == PASS) & (adjusted >= FAMILY_ALPHA), INCONCLUSIVE, codes)
     any_pass, all_fail = (codes == PASS).any(axis=1), (codes == FAIL).all(axis=1) & (not missing)
     return np.where(any_pass, PASS, np.where(all_fail, FAIL, INCONCLUSIVE)).astype(np.int8)
+
+
+def best_under_rule(spec: Spec, gate: Gate, criterion: Criterion) -> tuple[bool, float, float]:
+    """Whether any outcome passes a criterion under its gate's stopping rule.
+
+    The outcomes tried are those that are the same in every episode; of a band, rates in steps.
+
+    Returns:
+        Whether one passes; the largest e-value or score there is at the end, and the one due.
+
+    Raises:
+        ValueError: the rule leaves the claim nothing to decide by.
+    """
+    assert gate.sequential is not None
+    alone = replace(gate, criteria=(replace(criterion, severity="error"),), requires=())
+    columns, names = Columns.of([alone]), criterion.claim.conditions
+    corners = np.array(list(product((0.0, 1.0), repeat=len(names))))
+    rows = columns.of_patterns(names, corners)
+    if isinstance(criterion.claim, Band):
+        rates = np.linspace(0.0, 1.0, 401)[:, None]
+        rows = (1.0 - rates) * rows[:1] + rates * rows[1:]
+    sizes, _ = sizes_of(replace(spec, gates={gate.name: alone}), alone)
+    tables = Tables(columns, sizes, tuple(size * rows for size in sizes))
+    passes = bool((decide_criteria(spec, alone, tables) == PASS).any())
+    alpha = (1.0 - levels_of(criterion, spec.evaluation)[0]) / 2.0
+    if gate.sequential.rule == "e-process":
+        best = float(tables.log_evalues(criterion.claim, -1)[0].max())
+        return passes, math.exp(min(best, 700.0)), 1.0 / alpha
+    due = obrien_fleming(gate.sequential.looks or 1, alpha).z[-1]
+    return passes, float(tables.scores(criterion.claim)[0].max()), due
 
 
 def level_of(criterion: Criterion, evaluation: Evaluation) -> float:

@@ -15,6 +15,8 @@ from lpca.stats.proportions import min_n_equivalence, tango, wilson
 from lpca.stats.tables import PairedTable
 from lpca.stats.truth import Truth
 
+LEAST_CONFIDENCE = 0.8
+"""Below it an evaluation says why."""
 _STANDARD = "confidence: 0.95 and equivalence_confidence: 0.90"
 
 
@@ -155,3 +157,28 @@ def alpha_mismatch(spec: Spec) -> Iterator[Fault]:
 
 def _side(confidence: float) -> str:
     return f"{(1.0 - confidence) / 2.0:.3g}"
+
+
+@rule("low-confidence", "error")
+def low_confidence(spec: Spec) -> Iterator[Fault]:
+    """A level at which much passes by luck, without a reason."""
+    evaluation = spec.evaluation
+    if evaluation.why:
+        return
+    levels = [
+        (key, level, place_in(spec, evaluation, key))
+        for key in ("confidence", "equivalence_confidence")
+        if (level := getattr(evaluation, key)) < LEAST_CONFIDENCE - 1e-9
+    ]
+    levels += [
+        (f"confidence of {one.id}", one.confidence, place(one, "confidence"))
+        for _, one in criteria(spec)
+        if one.confidence is not None and one.confidence < LEAST_CONFIDENCE - 1e-9
+    ]
+    for key, level, position in levels:
+        yield Fault(
+            position,
+            f"{key} {level:g} lets much pass by luck, and no reason is given",
+            f"{_side(level)} a side; at most {_side(LEAST_CONFIDENCE)} needs none",
+            f"{_STANDARD}, or why: in the evaluation",
+        )

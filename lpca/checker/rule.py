@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Position, Spec, TaskSpec
+from lpca.stats.claims import (
+    Band,
+    BoundsComparison,
+    Claim,
+    Difference,
+    Equivalence,
+    Gain,
+    Rate,
+    Ratio,
+)
 
+CARRIERS = frozenset({"normal", "same_answer"})
+"""Conditions whose prefix comes from a message with the episode's answer."""
 Severity = Literal["error", "warning"]
 
 
@@ -47,7 +59,7 @@ def criteria(spec: Spec) -> Iterator[tuple[Gate, Criterion]]:
 
 def deciding(gate: Gate) -> list[Criterion]:
     """The criteria that a gate is decided by: all but those that only warn."""
-    return [one for one in gate.criteria if getattr(one, "severity", "error") == "error"]
+    return [one for one in gate.criteria if one.decides]
 
 
 def is_decidable(spec: Spec, gate: Gate) -> bool:
@@ -57,6 +69,22 @@ def is_decidable(spec: Spec, gate: Gate) -> bool:
         for other in with_required(spec, gate)
         for one in deciding(other)
     )
+
+
+def carried(claim: Claim) -> frozenset[str]:
+    """The carriers that a claim can be satisfied by: that it says to do well, or to be as good."""
+    match claim:
+        case Difference() | BoundsComparison() | Ratio():
+            named: tuple[str, ...] = (claim.upper,)
+        case Rate(condition, relation):
+            named = (condition,) if relation == ">" else ()
+        case Gain(condition):
+            named = (condition,)
+        case Equivalence() | Band():
+            named = claim.conditions
+        case _:
+            named = ()
+    return CARRIERS & set(named)
 
 
 def with_required(spec: Spec, gate: Gate) -> list[Gate]:

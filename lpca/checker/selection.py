@@ -35,23 +35,45 @@ def optional_stopping(spec: Spec) -> Iterator[Fault]:
         )
 
 
+@rule("idle-looks", "error")
+def idle_looks(spec: Spec) -> Iterator[Fault]:
+    """Looks that are declared and never happen."""
+    for gate in spec.gates.values():
+        n = spec.episodes(gate)
+        beyond = [look for look in gate.looks if look > n]
+        if gate.sequential and gate.looks:
+            what = "the looks are those of its sequential: rule"
+            number = f"{len(gate.looks)} looks are declared beside it"
+        elif beyond:
+            what = "a gate is not read after its last episode"
+            number = f"a look at {beyond[0]}, and n is {n}"
+        elif len(gate.looks) == 1 and gate.looks != (n,):
+            what = "a gate without a sequential: rule is read once, after its last episode"
+            number = f"a look at {gate.looks[0]}, and n is {n}"
+        else:
+            continue
+        yield Fault(
+            place(gate, "looks"),
+            f"gate {gate.name} declares looks that never happen: {what}",
+            number,
+            "no looks:, or a sequential: rule that pays for them",
+        )
+
+
 @rule("winners-curse", "error")
 def winners_curse(spec: Spec) -> Iterator[Fault]:
     """The best of a sweep gated on the episodes that chose it."""
     for sweep, position, what in sweeps(spec):
-        seed = sweep.confirm_seed
-        if seed is not None and seed != spec.task.seed:
-            continue
         count = len(sweep.values)
         alpha = (1.0 - spec.evaluation.confidence) / 2.0
+        unheard = "" if sweep.confirm_seed is None else "; no command carries a confirmation out"
         yield Fault(
             position,
             f"{what} gates the best of {count} values of {sweep.parameter} on the episodes that "
-            "chose it",
+            f"chose it{unheard}",
             f"the best of {count} passes a one-sided {alpha:.3g} test by luck in up to "
             f"{100 * (1.0 - (1.0 - alpha) ** count):.0f} % of runs",
-            f"best_of: {{{sweep.parameter}: [...], confirm: {{seed: N}}}} with a seed other than "
-            f"{spec.task.seed}",
+            f"no best_of: choose {sweep.parameter} on validation episodes, and gate the one chosen",
         )
 
 

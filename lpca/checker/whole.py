@@ -7,41 +7,14 @@ from dataclasses import replace
 
 from lpca.base.numbers import percent
 from lpca.checker.adversaries import ADVERSARIES, Adversary, truth
-from lpca.checker.rule import Fault, deciding, is_decidable, rule
+from lpca.checker.repetition import EVERYWHERE, shown_share
+from lpca.checker.rule import Fault, carried, deciding, is_decidable, place, rule
 from lpca.checker.simulate import SEED, Drawn, Simulator
-from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
-from lpca.stats.claims import (
-    Band,
-    BoundsComparison,
-    Claim,
-    Difference,
-    Equivalence,
-    Gain,
-    Rate,
-    Ratio,
-)
+from lpca.gatespec.model import LATENT, Criterion, Gate, Spec, levels_of, passing_levels
 from lpca.stats.planning import LARGEST_N, TARGET, power
 
-CARRIERS = frozenset({"normal", "same_answer"})
-"""Conditions whose prefix comes from a message with the episode's answer."""
 SCOUTS = 100
 """Tables drawn of each world of an adversary, to find the one that passes most often."""
-
-
-def carried(claim: Claim) -> frozenset[str]:
-    """The carriers that a claim can be satisfied by: that it says to do well, or to be as good."""
-    match claim:
-        case Difference() | BoundsComparison() | Ratio():
-            named: tuple[str, ...] = (claim.upper,)
-        case Rate(condition, relation):
-            named = (condition,) if relation == ">" else ()
-        case Gain(condition):
-            named = (condition,)
-        case Equivalence() | Band():
-            named = claim.conditions
-        case _:
-            named = ()
-    return CARRIERS & set(named)
 
 
 @rule("passes-adversary", "error")
@@ -158,3 +131,64 @@ def enough(spec: Spec, gate: Gate) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if reached(middle) else (middle, high)
     return high
+
+
+@rule("required-gate", "error")
+def required_gate(spec: Spec) -> Iterator[Fault]:
+    """A gate is required that cannot pass, or cannot fail, on the episodes it is judged on."""
+    for gate in spec.gates.values():
+        for required in (spec.gates[name] for name in gate.requires):
+            for wrong, number, instead in _unfit(spec, gate, required):
+                yield Fault(
+                    place(gate, "requires"),
+                    f"gate {gate.name} requires {required.name}, {wrong}",
+                    number,
+                    instead,
+                )
+
+
+def _unfit(spec: Spec, gate: Gate, required: Gate) -> Iterator[tuple[str, str, str]]:
+    n, due = spec.episodes(gate), spec.episodes(required)
+    # what no codec serves is the same on answers that training has seen and on others
+    trained = any(name in LATENT for one in deciding(required) for name in one.claim.conditions)
+    if trained and required.answers not in ("all", gate.answers):
+        yield (
+            f"which is a claim about {required.answers} answers, on episodes with "
+            f"{gate.answers} answers",
+            f"0 of the {n} episodes it is judged on are known to be its own"
+            if gate.answers == "all"
+            else f"0 of the {n} episodes it is judged on are its own",
+            f"answers: all in {required.name}, or a gate of its own for {gate.answers} answers",
+        )
+    if all(_always(spec, one, n) for one in deciding(required)):
+        count = len(deciding(required))
+        yield (
+            "which holds whatever comes out",
+            f"{count} of its {count} criteria are shown at nearly all rates",
+            f"no requires: {required.name}, or a criterion in it that some outcomes miss",
+        )
+    if n < due and is_decidable(spec, required):
+        reached = _power_at(spec, required, n)
+        if reached is None or reached.high < TARGET:
+            told = "" if reached is None else f", where its power is {reached.share:.2f}"
+            yield (
+                "which is judged on fewer episodes than it declares",
+                f"{n} of {due}{told}",
+                f"n: {due} in {gate.name}, or a smaller n in {required.name}",
+            )
+
+
+def _always(spec: Spec, criterion: Criterion, n: int) -> bool:
+    if criterion.claim.method is None:
+        return False
+    return shown_share(criterion, n, spec.evaluation) >= EVERYWHERE
+
+
+def _power_at(spec: Spec, gate: Gate, n: int) -> Drawn | None:
+    """The verdicts of a gate on fewer episodes than it declares; None where nothing is expected."""
+    try:
+        simulator = Simulator(spec, gate)
+        simulator.sizes = tuple(dict.fromkeys(min(size, n) for size in simulator.sizes))
+        return simulator.decide(truth(spec, gate))
+    except ValueError:
+        return None

@@ -340,8 +340,8 @@ def _refuse_undecidable(gate: Gate) -> None:
             fault = f"method {criterion.method} does not decide a paired claim"
         elif criterion.where or gate.where:
             fault = "its episodes are picked by an outcome"
-        elif sweep and sweep.confirm_seed is None:
-            fault = "it gates the best of a sweep without confirmation"
+        elif sweep:
+            fault = "it gates the best of a sweep on the episodes that chose it"
         else:
             continue
         raise TypeError(f"no sound method decides {criterion.id}: {fault}")

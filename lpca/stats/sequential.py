@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -33,6 +33,8 @@ STAKES = 200
 PANEL_NODES = 12
 REACH = 9.0
 """How many standard deviations of the final sum below the boundary are integrated over."""
+ROOT_WITHIN, ROOT_VALUE = 1e-11, 1e-14
+"""How near a boundary is to the exact one, or its probability to the level."""
 
 
 @dataclass(frozen=True)
@@ -334,8 +336,6 @@ def obrien_fleming(looks: int, alpha: float = 0.025) -> Boundaries:
         >>> [round(z, 3) for z in obrien_fleming(4).z]
         [4.049, 2.863, 2.337, 2.024]
     """
-    from scipy.optimize import brentq
-
     if looks < 1:
         raise ValueError(f"at least one look is needed, got {looks}")
     single = one_sided_z(alpha)
@@ -345,7 +345,7 @@ def obrien_fleming(looks: int, alpha: float = 0.025) -> Boundaries:
         return _crossing(boundary, looks, depth, weights, kernel) - alpha
 
     root = math.sqrt(looks)
-    boundary = float(brentq(excess, 0.9 * single * root, 2.0 * (single + 1.0) * root, xtol=1e-11))
+    boundary = _root(excess, 0.9 * single * root, 2.0 * (single + 1.0) * root)
     z = tuple(boundary / math.sqrt(k) for k in range(1, looks + 1))
     return Boundaries(z, tuple(upper_tail(value) for value in z))
 
@@ -376,6 +376,25 @@ def repeated_p(p: float, look: int, looks: int) -> float:
     if not 0.0 < p < 0.5:
         return min(p, 0.5)
     return min(0.5, _crossing(one_sided_z(p) * math.sqrt(look), looks, *_grid(looks)))
+
+
+def _root(falling: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function that falls from above 0 to below meets it, to 1e-11.
+
+    Regula falsi that halves the value at an end that stays (the Illinois rule): as quick as a
+    library's root finder, without the third of a second that loading one takes.
+    """
+    at_low, at_high = falling(low), falling(high)
+    while high - low > ROOT_WITHIN:
+        middle = (low * at_high - high * at_low) / (at_high - at_low)
+        found = falling(middle)
+        if abs(found) < ROOT_VALUE:
+            return middle
+        if found > 0.0:
+            low, at_low, at_high = middle, found, at_high * 0.5
+        else:
+            high, at_high, at_low = middle, found, at_low * 0.5
+    return 0.5 * (low + high)
 
 
 def _crossing(boundary: float, looks: int, depth: Array, weights: Array, kernel: Array) -> float:
