@@ -105,24 +105,28 @@ class Simulator:
 
     def worst(self, worlds: Sequence[World], scouts: int) -> World | None:
         """The world that passes most often of a few tables each; None where none passes at all."""
-        likely = [world for world in worlds if self.may_pass(world)]
+        likely = self._possible(worlds)
         if not likely:
             return None
         drawn = [self.draw(world, scouts, SEED + i) for i, world in enumerate(likely)]
-        stacked = tuple(
-            np.concatenate(parts) for parts in zip(*(one.counts for one in drawn), strict=True)
-        )
-        codes = decide_tables(self.spec, self.gate, Tables(self.columns, self.sizes, stacked))
+        looks = zip(*(one.counts for one in drawn), strict=True)
+        stacked = Tables(self.columns, self.sizes, tuple(map(np.concatenate, looks)))
+        codes = decide_tables(self.spec, self.gate, stacked)
         passed = (codes.reshape(len(likely), scouts) == PASS).sum(axis=1)
         best = int(passed.argmax())
         return likely[best] if passed[best] else None
 
-    def may_pass(self, world: World) -> bool:
-        """Whether no criterion is so far from what this world gives that it cannot be shown."""
-        reads = self.columns.of_patterns(world.names, world.patterns)
-        expected = (self.sizes[-1] * world.shares / world.shares.sum()) @ reads
-        tables = Tables(self.columns, self.sizes[-1:], (expected[None, :],))
-        return all(float(tables.scores(claim)[0][0]) > -HOPELESS for claim in self.columns.claims)
+    def _possible(self, worlds: Sequence[World]) -> list[World]:
+        """Those in which no criterion is so far from what is expected that it cannot be shown."""
+        expected = [
+            (self.sizes[-1] * world.shares / world.shares.sum())
+            @ self.columns.of_patterns(world.names, world.patterns)
+            for world in worlds
+        ]
+        tables = Tables(self.columns, self.sizes[-1:], (np.stack(expected),))
+        scores = [tables.scores(claim)[0] for claim in self.columns.claims]
+        least = np.minimum.reduce(scores)
+        return [world for world, score in zip(worlds, least, strict=True) if score > -HOPELESS]
 
 
 HOPELESS = 6.0

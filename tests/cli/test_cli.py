@@ -39,7 +39,7 @@ def test_check_accepts_the_default_and_refuses_the_original(capsys):
     assert main(["check", ORIGINAL]) == 1
     text = capsys.readouterr().out
     assert f"{ORIGINAL}:10:15: error: seed-overlap: " in text
-    assert text.splitlines()[-1].endswith("errors, 2 warnings")
+    assert text.splitlines()[-1].endswith("errors, 3 warnings")
 
 
 def test_check_writes_json(capsys):

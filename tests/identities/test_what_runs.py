@@ -24,16 +24,16 @@ from lpca.report.console import StderrConsole
 GATE = """
 version: 1
 task: {name: trip, seed: 1}
-evaluation: {n: 12, checkpoints: 9}
+evaluation: {n: 24, checkpoints: 9}
 gates:
   traced:
     conditions: [p0, p1, embed, normal, null, random, shuffle, static, mean, same_answer, p2_16]
     reported: [p1, embed, random, static, mean, same_answer, p2_16]
     expect: {p0: 0.25, normal: 0.95, null: 0.25, shuffle: 0.05}
     criteria:
-      - {id: above_p0, claim: normal - p0 > -0.95}
-      - {id: above_null, claim: normal - null > -0.95}
-      - {id: above_shuffle, claim: normal - shuffle > -0.95}
+      - {id: above_p0, claim: normal - p0 > 0}
+      - {id: above_null, claim: normal - null > 0}
+      - {id: above_shuffle, claim: normal - shuffle > 0}
 """
 RECIPE = Recipe(stages=(Stage(2, {"answer": 1.0}),), batch_size=4)
 SHOWN_ONLY = MappingProxyType(

@@ -215,7 +215,8 @@ def test_outcomes_that_decide_nothing_are_refused(seeds, outcomes, says):
         ({"method": "fisher"}, "method fisher"),
         ({"method": "none"}, "method none"),
         ({"where": Filter((("null", False),), "null fails")}, "picked by an outcome"),
-        ({"best_of": Sweep("scale", ("1", "2"))}, "without confirmation"),
+        ({"best_of": Sweep("scale", ("1", "2"))}, "on the episodes that chose it"),
+        ({"best_of": Sweep("scale", ("1", "2"), 9)}, "on the episodes that chose it"),
     ],
 )
 def test_criteria_that_the_checker_refuses_are_never_judged(changes, says):

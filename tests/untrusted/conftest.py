@@ -24,7 +24,7 @@ gates:
     title: The channel carries the message
     answers: seen
     conditions: [p0, normal, null, shuffle]
-    expect: {p0: 0.10, normal: 0.95, null: 0.10, shuffle: 0.02}
+    expect: {p0: 0.25, normal: 0.95, null: 0.25, shuffle: 0.02}
     criteria:
       - {id: above_p0, claim: normal - p0 > 0}
       - {id: above_null, claim: normal - null > 0}
