@@ -98,7 +98,7 @@ def test_holm_over_many_k_takes_a_narrow_pass_away(project):
     narrow = "above_null, claim: normal - null > 0.55"
     project.write(GATE.replace("above_null, claim: normal - null > 0", narrow))
     text = (project.path / "gate_specs.yaml").read_text()
-    rates = "p0: 0.25, normal: 1.0, null: 0.0"
+    rates = "p0: 0.25, normal: 1.0, null: 0.15"
     text = text.replace("p0: 0.25, normal: 0.95, null: 0.25", rates)
     (project.path / "gate_specs.yaml").write_text(text.replace("FAMILY", "[4]"))
     alone = project.run("-m", "main", "-p", "no:cacheprovider")

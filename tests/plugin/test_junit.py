@@ -13,7 +13,6 @@ UNREAD = """
     answers: seen
     requires: [base]
     conditions: [p0, p1]
-    expect: {p0: 0.25, p1: 0.95}
     criteria:
       - {id: helps, claim: p1 - p0 > 0.20}
 """
@@ -66,8 +65,8 @@ def test_it_carries_verdicts_and_numbers(project, workers):
 
 
 def test_what_is_not_read_has_a_verdict_and_no_numbers(project):
-    wrong = BASE.replace("p1 - p0 > 0.20", "p0 - p1 > 0.20")
-    wrong = wrong.replace("p0: 0.25, p1: 0.95", "p0: 0.95, p1: 0.25")
+    wrong = BASE.replace("p1 - p0 > 0.20", "p0 - p1 > 0.10")
+    wrong = wrong.replace("p0: 0.25, p1: 0.95", "p0: 0.34, p1: 0.0")
     project.write(wrong + UNREAD)
     assert project.run("-m", "unread", "--junitxml=out.xml").ret == 7
     suite, cases = read(project)

@@ -23,7 +23,7 @@ WRONG = """
     title: Text hurts
     answers: seen
     conditions: [p0, p1]
-    expect: {p0: 0.9, p1: 0.3}
+    expect: {p0: 0.34, p1: 0.0}
     criteria:
       - {id: text_hurts, claim: p0 - p1 > 0.10}
 """
@@ -32,9 +32,9 @@ CLOSE = """
     title: Text helps by just what it does
     answers: seen
     conditions: [p0, p1]
-    expect: {p0: 0.05, p1: 1.0}
+    expect: {p0: 0.15, p1: 1.0}
     criteria:
-      - {id: large, claim: p1 - p0 > 0.75}
+      - {id: large, claim: p1 - p0 > 0.70}
 """
 UNREAD = """
   unread:
@@ -42,7 +42,6 @@ UNREAD = """
     answers: seen
     requires: [wrong]
     conditions: [p0, p1]
-    expect: {p0: 0.25, p1: 0.95}
     criteria:
       - {id: text_helps, claim: p1 - p0 > 0.20}
 """

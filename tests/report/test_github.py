@@ -28,7 +28,7 @@ WRONG = """
     title: "Text hurts: 100 %, always"
     answers: seen
     conditions: [p0, p1]
-    expect: {p0: 0.9, p1: 0.3}
+    expect: {p0: 0.34, p1: 0.0}
     criteria:
       - {id: text_hurts, claim: p0 - p1 > 0.10}
 """
