@@ -185,8 +185,8 @@ def truth(spec: Spec, gate: Gate) -> World:
         ValueError: a condition of the gate without a supposed rate of its own, one of a required
             gate without any, or disagreements that rates contradict.
     """
-    for one in deciding(gate):
-        for name in one.claim.conditions:
+    for criterion in deciding(gate):
+        for name in criterion.claim.conditions:
             gate.truth().rate(name)
     names = Scene.of(spec, gate).names
     criteria = [one for other in with_required(spec, gate) for one in deciding(other)]

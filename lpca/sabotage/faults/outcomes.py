@@ -217,7 +217,7 @@ def spoil_numbers(
     run.exchange(condition_numbers=spoilt)
 
 
-MARGINS = (0.8, 0.78, 0.75, 0.73)
+MARGINS = (0.75, 0.74, 0.73, 0.72)
 CHECKPOINTS, SCALES, SIZES = 10, (0.5, 0.75, 1.25, 1.5), (120, 140, 160, 180)
 
 
@@ -260,7 +260,7 @@ def looks_in_spec(run: FaultyRun) -> None:
 @sabotage("building", "margins are loosened until the gate passes", "looks_accounted")
 def margins_loosened(run: FaultyRun) -> None:
     """The first ones were out of reach; all are judged on the same outcomes."""
-    run.change_gate(expect={**run.gate.expect, "null": 0.01})
+    run.change_gate(expect={**run.gate.expect, "normal": 1.0, "null": 0.15})
     for margin in (*MARGINS, 0.0):
         claim = Difference("normal", "null", ">", margin)
         run.change_criterion("normal_above_null", claim=claim, text=f"normal - null > {margin}")
