@@ -120,7 +120,8 @@ class TestInProcess:
 
     def test_an_invalid_gate_is_no_result(self, here):
         spec = here.path / "gate_specs.yaml"
-        text = spec.read_text().replace("claim: p1 - p0 > 0.20", "claim: p0 - p1 > 0.20")
+        text = spec.read_text().replace("claim: p1 - p0 > 0.20", "claim: p0 - p1 > 0.05")
+        text = text.replace("{p0: 0.25, p1: 0.95, normal", "{p0: 0.25, normal")
         spec.write_text(text.replace("expect: {p0: 0.25, p1: 0.95}", "expect: {p0: 0.34, p1: 0.0}"))
         grid = here.path / "grid.yaml"
         grid.write_text(grid.read_text().replace("[0, 1]", "[0]"))

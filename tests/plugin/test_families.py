@@ -94,8 +94,8 @@ def test_a_failing_k_alone_leaves_the_family_open(project):
 
 
 def test_holm_over_many_k_takes_a_narrow_pass_away(project):
-    wide = "[4, 8, 16, " + ", ".join(map(str, range(17, 400))) + "]"
-    narrow = "above_null, claim: normal - null > 0.55"
+    wide = "[4, 8, 16, " + ", ".join(map(str, range(17, 84))) + "]"
+    narrow = "above_null, claim: normal - null > 0.45"
     project.write(GATE.replace("above_null, claim: normal - null > 0", narrow))
     text = (project.path / "gate_specs.yaml").read_text()
     rates = "p0: 0.25, normal: 1.0, null: 0.15"
