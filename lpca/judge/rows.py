@@ -226,10 +226,8 @@ def _chosen(names: Sequence[str], reading: Reading) -> dict[str, str]:
     unused = [name for name in names if name not in chosen.values() and name not in indices]
     if not is_long and not set(chosen) & set(CONDITIONS):
         hint = f"unknown column {clipped(unused[0])!r}; " if unused else ""
-        near = suggestion(unused[0] if unused else "", CONDITIONS)
-        raise OutcomeError(
-            f"there is no column of outcomes; {hint}{near}; or --map CONDITION=COLUMN"
-        )
+        hint += suggestion(unused[0] if unused else "", CONDITIONS)
+        raise OutcomeError(f"there is no column of outcomes; {hint}; or --map CONDITION=COLUMN")
     if unused:
         free = () if is_long else [name for name in CONDITIONS if name not in chosen]
         reading.tell(f"columns left alone: {shown([_with_slip(name, free) for name in unused])}")

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from whole_evidence import complete
 
+from lpca.commands.cli import main
 from lpca.gatespec.load import load_spec
 from lpca.judge.marginals import Marginals, pairing_range
 from lpca.judge.outcomes import OutcomeError, OutcomeTable
@@ -14,6 +15,7 @@ from lpca.judge.reader import read_outcomes
 from lpca.stats.assessment import assess_counts
 from lpca.stats.tables import PairedTable
 from lpca.stats.verdicts import Verdict
+from lpca.validity.catalogue import CHECKS
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -69,6 +71,44 @@ def test_the_evidence_of_a_run_is_read_with_its_own_score_and_faults(tmp_path):
     del broken["episodes"][1]["outcomes"]
     with pytest.raises(OutcomeError, match=r"damaged: episodes\[1\].outcomes is missing"):
         read(tmp_path, "o.json", json.dumps(broken))
+
+
+def scored(likelihood, *scores):
+    outcome = {"likelihood": likelihood, "greedy": False, "scores": scores}
+    return {"seed": len(scores), "answers": "seen", "answer": 0, "outcomes": {"p0": outcome}}
+
+
+@pytest.mark.parametrize(
+    ("episode", "holds"),
+    [
+        (scored(True, -1.0, -2.0), True),
+        (scored(False, -2.0, -1.0), True),
+        (scored(False, -1.0, -1.0), True),
+        (scored(True, -1.0, -1.0), False),
+        (scored(False, -1.0, -2.0), False),
+        (scored(True, -2.0, -1.0, -3.0), False),
+        ({**scored(True, -2.0, -1.0), "answer": None}, True),
+    ],
+)
+def test_evidence_that_contradicts_its_own_scores_has_a_fault(tmp_path, episode, holds):
+    evidence = {"gate": "gate1", "checks": [], "conditions": {"p0": {}}, "episodes": [episode]}
+    held = read(tmp_path, "o.json", json.dumps(complete(evidence)))
+    says = f"outcomes under p0 are not what their scores say: episodes {episode['seed']}"
+    assert held.faults == (() if holds else (says,))
+
+
+def test_evidence_says_which_checks_it_lacks_and_what_spec_it_is_of(tmp_path, capsys):
+    ids = [check.id for check in CHECKS.values()]
+    checks = [{"id": name, "title": name, "passed": True, "detail": ""} for name in ids[1:]]
+    spec = load_spec(ROOT / "gate_specs.yaml")
+    for kept, sha256 in ((checks, "aa"), ([*checks, {**checks[0], "id": ids[0]}], spec.sha256)):
+        evidence = {"gate": "gate0", "checks": kept, "episodes": [scored(True, -1.0, -2.0)]}
+        path = tmp_path / "o.json"
+        path.write_text(json.dumps(complete({**evidence, "hashes": {"spec": sha256}})))
+        assert main(["judge", str(path), "--spec", spec.file]) == 8
+        told = " ".join(capsys.readouterr().out.split())
+        assert (f"WARNING: validity checks not carried out: {ids[0]}" in told) is (kept is checks)
+        assert ("judged by another spec than" in told) is (kept is checks)
 
 
 def test_outcomes_by_condition_are_paired_by_seed_not_by_order(tmp_path):
