@@ -71,7 +71,7 @@ def evidence(
         "codec": {"origin": "trained", "architecture": "token_pooler", "seed": 0},
         "static": None,
         "task": {"name": "trip", "seed": 5, "options": 4},
-        "hashes": {"receiver": "aa", "outcomes": "", "codec": None},
+        "hashes": {"receiver": "aa", "spec": spec.sha256, "outcomes": "", "codec": None},
         "cache": {},
         "versions": {"lpca": "0"},
         "machine": {"platform": "none"},
