@@ -98,7 +98,9 @@ def _lines(found: Comparison) -> Iterator[str]:
 
 def _basis(found: Comparison) -> Iterator[str]:
     """What the intervals rest on, where that is not each episode of a number fixed beforehand."""
-    if found.groups is not None and found.groups < found.shared:
+    if found.groups is None:
+        yield "Neither keeps groups: each episode counts as one piece of evidence."
+    elif found.groups < found.shared:
         yield f"{found.shared} episodes are in {found.groups} groups, which the intervals are over."
     if found.stop.look is None:
         yield "A run could end at any time: intervals and p hold at every time."
@@ -113,7 +115,7 @@ def _row(one: Compared, width: int) -> str:
     pairs = one.table
     counts = "" if pairs is None else f"{pairs.a} {pairs.b} {pairs.c} {pairs.d}"
     rates = (amount(rate, PERCENT, column=True) for rate in (one.first, one.second))
-    values = (one.first - one.second, one.interval.low, one.interval.high)
+    values = (one.difference, one.interval.low, one.interval.high)
     difference, low, high = (number(value, POINTS, column=True, signed=True) for value in values)
     return (
         f"{one.condition:<{width}}{''.join(f'{rate:>8}' for rate in rates)}{counts:>16}"

@@ -31,6 +31,7 @@ from lpca.stats.verdicts import Verdict
 
 _COMMA = re.compile(r",(?=[^,=]*=)")
 """A comma behind which another NAME=COLUMN begins; a metric's name may have one of its own."""
+_SINGLE = "each episode counts as one piece of evidence"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,8 +101,10 @@ def _contents(arguments: argparse.Namespace, spec: Spec, notes: list[str]) -> Co
     else:
         contents = read_outcomes(arguments.outcomes, reading)
     if isinstance(contents, OutcomeTable) and contents.groups is None:
-        notes.append("no column group: each episode counts as one piece of evidence")
+        notes.append(f"no column group: {_SINGLE}")
     if isinstance(contents, Measured):
+        if contents.table.groups is None:
+            notes.append(f"the evidence keeps no groups: {_SINGLE}")
         if contents.unchecked:
             notes.append(f"WARNING: validity checks not carried out: {shown(contents.unchecked)}")
         if contents.spec != spec.sha256:

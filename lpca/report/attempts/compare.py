@@ -43,6 +43,12 @@ class Compared:
     interval: Interval
     p: float
 
+    @property
+    def difference(self) -> float:
+        """A's rate less B's."""
+        # counts are exact: the difference of two rounded rates may show another last digit
+        return self.first - self.second if self.table is None else self.table.difference
+
 
 @dataclass(frozen=True)
 class Stop:
