@@ -42,7 +42,7 @@ def _table(spec: Spec, gate: Gate) -> str:
         else f"  {criterion.id:{width - 2}} unknown: no rate expected, or no method decides it"
         for criterion in gate.criteria
     ]
-    if len(planned) == len(gate.criteria):
+    if all(criterion in planned for criterion in gate.deciding):
         lines.append(_whole(spec, gate, sizes, width))
     family = f"; one k of {len(gate.family)} (Holm)" if gate.any_k else ""
     lines.append(f"  *: the gate's own n; correlation {gate.correlation:g}{family}\n")
@@ -66,7 +66,7 @@ def _whole(spec: Spec, gate: Gate, sizes: Sequence[int], width: int) -> str:
     """Simulated: seeded, standard error at most 0.005."""
     evaluation = spec.evaluation
     levels = passing_levels(gate, (evaluation.confidence, evaluation.equivalence_confidence))
-    claims = [criterion.claim for criterion in gate.criteria]
-    apart = [criterion.expect_discordant for criterion in gate.criteria]
+    claims = [criterion.claim for criterion in gate.deciding]
+    apart = [criterion.expect_discordant for criterion in gate.deciding]
     powers = [gate_power(claims, gate.truth(), n, *levels, apart).power for n in sizes]
     return f"{'  the whole gate':{width}}" + "".join(f"{share:9.3f}" for share in powers)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from lpca.base.errors import ExitCode
 from lpca.evidence.json_form import Key, Omitted, Spread, to_data
-from lpca.gatespec.model import Position, Score, SequentialRule
+from lpca.gatespec.model import Position, Score, SequentialRule, Severity
 from lpca.stats.assessment import Grouping
 from lpca.stats.claims import Claim
 from lpca.stats.tables import Interval, PairedTable
@@ -35,6 +35,7 @@ class CriterionResult:
     MEASURED) the numbers are None. `needed_n` is set for an INCONCLUSIVE claim that more
     episodes would probably decide: the n that reaches power 0.8 at the observed rates. Over groups
     of episodes `grouping` says what they come to, and `needed_groups` how many would do.
+    `severity` is kept of one that only warns.
     """
 
     id: str
@@ -57,6 +58,17 @@ class CriterionResult:
     needed_n: int | None = None
     needed_groups: Omitted[int | None] = None
     grouping: Omitted[Grouping | None] = None
+    severity: Omitted[Severity | None] = None
+
+    @property
+    def decides(self) -> bool:
+        """Whether the gate's verdict depends on it."""
+        return self.severity != "warn"
+
+    @property
+    def standing(self) -> str:
+        """Its verdict, and whether it only warns."""
+        return str(self.verdict) if self.decides else f"{self.verdict} (warns only)"
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,11 @@ class GateResult:
     verdict: Verdict
     reasons: tuple[str, ...]
     criteria: tuple[CriterionResult, ...]
+
+    @property
+    def deciding(self) -> tuple[CriterionResult, ...]:
+        """The criteria that its verdict follows from."""
+        return tuple(one for one in self.criteria if one.decides)
 
     @property
     def exit_code(self) -> ExitCode:

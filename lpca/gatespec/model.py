@@ -160,6 +160,11 @@ class Gate:
     reported: tuple[str, ...] = ()
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def deciding(self) -> tuple[Criterion, ...]:
+        """The criteria that its verdict follows from: those that do not only warn."""
+        return tuple(one for one in self.criteria if one.decides)
+
     def truth(self, criterion: Criterion | None = None) -> Truth:
         """What is supposed true when power is computed; a criterion may add how often it ties."""
         discordant = None if criterion is None else criterion.expect_discordant

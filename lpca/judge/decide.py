@@ -205,7 +205,8 @@ def judge(
 
     `faults` names validity checks that failed. With any, or where a required gate does not pass,
     the gate is INVALID and its criteria are not read; NOT MEASURED where a required gate could not
-    be measured. `criteria` as in `judge_gate`.
+    be measured. So it is of fewer episodes than the spec declares, unless a stopping rule has
+    decided on them; of more, those that come first decide. `criteria` as in `judge_gate`.
 
     Raises:
         KeyError: the spec has no such gate.
@@ -214,6 +215,9 @@ def judge(
     gate = spec.gates[name]
     if faults:
         return unread(gate, Verdict.INVALID, tuple(faults))
+    if short := too_few(spec, name, table):
+        return unread(gate, Verdict.NOT_MEASURED, (short,))
+    table = table if table.units <= spec.episodes(gate) else table.head(spec.episodes(gate))
     required = [judge(spec, other, table) for other in gate.requires]
     reasons = tuple(
         f"required gate {result.name} is {result.verdict} ({_because(result)})"
@@ -233,6 +237,16 @@ def explored(result: GateResult) -> GateResult:
     return replace(result, verdict=Verdict.EXPLORED)
 
 
+def too_few(spec: Spec, name: str, table: OutcomeTable) -> str:
+    """What a table lacks of the episodes, or of their repeats, that a gate declares; else empty."""
+    declared, repeats = spec.episodes(spec.gates[name]), spec.evaluation.repeats
+    if table.n < repeats * table.units:
+        return f"repeats is {repeats}, there are {table.n // table.units} of each episode"
+    if table.units < declared and not is_decided(spec, name, table):
+        return f"n is {declared}, there are {table.units} episodes; fewer than declared do not do"
+    return ""
+
+
 def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
     """Whether a gate's stopping rule, and that of each gate it requires, has decided all criteria.
 
@@ -241,9 +255,12 @@ def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
     gate = spec.gates[name]
     if gate.sequential is None:
         return False
-    undecided = [Verdict.INCONCLUSIVE for _ in gate.criteria]
+    criteria = gate.deciding
+    if any(_missing(one, table) for one in criteria):
+        return False
+    undecided = [Verdict.INCONCLUSIVE for _ in criteria]
     verdicts = sequential_verdicts(
-        gate, gate.sequential, gate.criteria, table, spec.evaluation, undecided
+        gate, gate.sequential, criteria, table, spec.evaluation, undecided
     )
     return Verdict.INCONCLUSIVE not in verdicts and all(
         is_decided(spec, other, table) for other in gate.requires
@@ -261,8 +278,10 @@ def judge_gate(
     Every criterion is assessed whatever is selected, so that a verdict never depends on the
     selection: Holm's adjustment for FAIL covers the whole gate. A criterion not among
     `criteria` (ids; None for all), or whose conditions the table lacks, is NOT MEASURED, and
-    so is then the gate. A gate with `sequential:` is decided by its rule, on the looks that the
-    table's episodes, in their order, allow; its intervals are those of a fixed n.
+    so is then the gate. One that only warns is read as the others are and changes none of their
+    verdicts, nor the gate's: those that warn are adjusted among themselves. A gate with
+    `sequential:` is decided by its rule, on the looks that the table's episodes, in their order,
+    allow; its intervals are those of a fixed n.
 
     Raises:
         ValueError: `criteria` names one that the gate does not have.
@@ -275,9 +294,7 @@ def judge_gate(
         raise ValueError(f"gate {gate.name} has no criterion {', '.join(unknown)}")
     measured = [criterion for criterion in gate.criteria if not _missing(criterion, table)]
     assessments = _assessed(measured, table, evaluation)
-    verdicts = decide(assessments)
-    if gate.sequential:
-        verdicts = sequential_verdicts(gate, gate.sequential, measured, table, evaluation, verdicts)
+    verdicts = _verdicts(gate, measured, assessments, table, evaluation)
     readings = iter(zip(assessments, verdicts, strict=True))
     results = []
     for criterion in gate.criteria:
@@ -291,11 +308,34 @@ def judge_gate(
             results.append(_unread(criterion, Verdict.NOT_MEASURED, reason))
         else:
             results.append(_read(criterion, *reading, table, evaluation))
-    reasons = tuple(result.message for result in results if result.verdict is Verdict.NOT_MEASURED)
+    deciding = [one for one in results if one.decides]
+    reasons = tuple(result.message for result in deciding if result.verdict is Verdict.NOT_MEASURED)
     verdict = (
-        Verdict.NOT_MEASURED if reasons else gate_verdict(result.verdict for result in results)
+        Verdict.NOT_MEASURED if reasons else gate_verdict(result.verdict for result in deciding)
     )
     return GateResult(gate.name, verdict, reasons, tuple(results))
+
+
+def _verdicts(
+    gate: Gate,
+    criteria: Sequence[Criterion],
+    assessments: Sequence[Assessment],
+    table: OutcomeTable,
+    evaluation: Evaluation,
+) -> list[Verdict]:
+    """One verdict per criterion, of those that decide and of those that warn as two families."""
+    found = [Verdict.INCONCLUSIVE for _ in criteria]
+    for decides in (True, False):
+        own = [index for index, one in enumerate(criteria) if one.decides is decides]
+        verdicts = decide([assessments[index] for index in own])
+        if gate.sequential and own:
+            family = [criteria[index] for index in own]
+            verdicts = sequential_verdicts(
+                gate, gate.sequential, family, table, evaluation, verdicts
+            )
+        for index, verdict in zip(own, verdicts, strict=True):
+            found[index] = verdict
+    return found
 
 
 def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Evaluation) -> AnyOf:
@@ -309,7 +349,7 @@ def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Eva
         TypeError: a criterion is one that the checker refuses.
     """
     _refuse_undecidable(gate)
-    by_k = {k: _assessed(gate.criteria, one, evaluation) for k, one in tables.items()}
+    by_k = {k: _assessed(gate.deciding, one, evaluation) for k, one in tables.items()}
     return any_of(by_k, gate.family)
 
 
@@ -362,9 +402,11 @@ def _read(
     if verdict is Verdict.INCONCLUSIVE:
         due = needed(criterion, table, assessment, levels_of(criterion, evaluation))
     told = message(criterion.claim, verdict, assessment, table, due)
+    result = _unread(criterion, verdict, told)
     sample = sample_of(criterion.claim, table.packed)
     return replace(
-        _unread(criterion, verdict, told),
+        result,
+        message=told.replace(verdict, result.standing, 1),
         estimate=assessment.estimate,
         interval=assessment.interval,
         confidence=1.0 - 2.0 * assessment.alpha,
@@ -397,11 +439,12 @@ def _unread(criterion: Criterion, verdict: Verdict, reason: str) -> CriterionRes
         verdict=verdict,
         message=reason,
         margins=criterion.claim.margins,
+        severity=None if criterion.decides else criterion.severity,
     )
 
 
 def _because(result: GateResult) -> str:
     if result.reasons:
         return "; ".join(result.reasons)
-    failing = (criterion for criterion in result.criteria if criterion.verdict is not Verdict.PASS)
-    return ", ".join(f"{criterion.id} is {criterion.verdict}" for criterion in failing)
+    failing = (one for one in result.deciding if one.verdict is not Verdict.PASS)
+    return ", ".join(f"{one.id} is {one.verdict}" for one in failing)

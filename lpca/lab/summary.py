@@ -223,7 +223,9 @@ def summary_of(evidence: Evidence) -> CodecSummary:
         evidence.verdict,
         evidence.reasons,
         confidence,
-        tuple(result.id for result in evidence.criteria if result.verdict is not Verdict.PASS),
+        tuple(
+            result.id for result in evidence.result.deciding if result.verdict is not Verdict.PASS
+        ),
         rates,
         {
             f"{first} - {second}": _difference(success[first], success[second], confidence)

@@ -177,7 +177,9 @@ def gate_outcome(
         return Outcome(Status.SKIPPED, f"passes at another k; at this one alone: {verdict}")
     reasons = [note] if note else list(evidence.reasons) if evidence else []
     if not reasons and evidence is not None:
-        reasons = [result.message for result in evidence.criteria if result.verdict is verdict]
+        reasons = [
+            result.message for result in evidence.result.deciding if result.verdict is verdict
+        ]
     return verdict_outcome(verdict, "\n".join(reasons))
 
 

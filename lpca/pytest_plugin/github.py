@@ -104,9 +104,10 @@ def _gate_annotations(gate: GateVerdict, position: Position, places: Places) -> 
     results = [*evidence.required, evidence.result] if evidence is not None else []
     for criterion in chain.from_iterable(result.criteria for result in results):
         if criterion.verdict not in (Verdict.PASS, Verdict.INVALID):
-            title = f"{label_of(criterion.id, gate.key[1])}: {criterion.verdict}"
-            place = places.of(criterion.position)
-            yield annotation(levels[criterion.verdict], place, title, criterion.message)
+            title = f"{label_of(criterion.id, gate.key[1])}: {criterion.standing}"
+            place, level = places.of(criterion.position), levels[criterion.verdict]
+            level = "warning" if level == "error" and not criterion.decides else level
+            yield annotation(level, place, title, criterion.message)
 
 
 def summary_lines(verdicts: VerdictReporter) -> list[str]:

@@ -66,7 +66,7 @@ def _criterion(result: CriterionResult) -> list[str]:
         f"`{result.id}`",
         code(result.text),
         *(numbers[name] or "-" for name in ("estimate", "interval", "margin", "counts")),
-        f"**{result.verdict}**",
+        f"**{result.standing}**",
     ]
 
 

@@ -77,7 +77,8 @@ def _criteria(criteria: Sequence[CriterionResult]) -> str:
         name = f'<span title="{escape(result.message)}">{escape(result.id)}</span>'
         shown = [numbers[name] for name in ("estimate", "interval", "counts")]
         place = escape(f"{result.position.file}:{result.position.line}")
-        rows.append([name, escape(result.text), *shown, _badge(result.verdict), place])
+        badge = _badge(result.verdict) + ("" if result.decides else " warns only")
+        rows.append([name, escape(result.text), *shown, badge, place])
     head = ["criterion", "claim", "estimate", "interval", "a b c d", "verdict", "spec line"]
     return _table(head, rows)
 

@@ -44,7 +44,16 @@ _CLOSINGS = {
 
 
 def standing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
-    """How many of a gate's criteria came to its verdict."""
+    """How many of a gate's criteria came to its verdict, and of those that only warn to PASS."""
+    warning = [result for result in results if not result.decides]
+    told = _standing(verdict, [result for result in results if result.decides])
+    if not warning or verdict is Verdict.INVALID:
+        return told
+    held = sum(result.verdict is Verdict.PASS for result in warning)
+    return f"{told}; {held} of {len(warning)} that only warn {'holds' if held == 1 else 'hold'}"
+
+
+def _standing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
     if verdict is Verdict.INVALID:
         return "no criterion is read"
     if verdict is Verdict.NOT_MEASURED:
@@ -124,6 +133,7 @@ def meaning(claim: Claim, others: Sequence[CriterionResult] = ()) -> str:
 
 def closing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
     """What a gate's verdict means, in one sentence."""
+    results = [result for result in results if result.decides]
     if verdict is Verdict.PASS and _shown_above(results, "normal", "shuffle"):
         return "B answers better with its own message than with another: the channel carries it."
     if verdict is Verdict.PASS and _shown_above(results, "p1", "p0"):

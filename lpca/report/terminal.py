@@ -81,10 +81,10 @@ def criteria_lines(
     lines, unread = [], dict[str, None]()
     for result in results:
         if result.n is None:
-            unread[f"{result.verdict}: {result.message}"] = None
+            unread[f"{result.standing}: {result.message}"] = None
             continue
         hang = indent + 4
-        told = f"{result.verdict}: {sentence(result, rates, results)}"
+        told = f"{result.standing}: {sentence(result, rates, results)}"
         lines += wrapped(told, width, indent, hang)
         if verbose or result.verdict is not Verdict.PASS:
             place = f"{result.id}, {result.position.file}:{result.position.line}"

@@ -244,12 +244,12 @@ def _after_pass(evidence: Evidence) -> Iterator[str]:
 
 
 def _after_fail(evidence: Evidence) -> Iterator[str]:
-    for result in evidence.criteria:
+    for result in evidence.result.deciding:
         if result.verdict is Verdict.FAIL:
             otherwise = "its claim does not hold here; the decision log has the numbers"
             advice = _ADVICE.get(frozenset(result.claim.conditions), otherwise)
             yield f"`{result.id}` is contradicted: {advice}."
-    for result in evidence.criteria:
+    for result in evidence.result.deciding:
         if result.verdict is Verdict.INCONCLUSIVE:
             yield f"`{result.id}` is undecided: {_more_episodes(result)}."
     yield FRESH
@@ -273,7 +273,7 @@ def _after_invalid(evidence: Evidence) -> Iterator[str]:
             yield f"Mend `{check.id}` ({plain(check.title)}): {plain(check.detail)}."
     for required in evidence.required:
         if required.verdict is not Verdict.PASS:
-            failing = (own for own in required.criteria if own.verdict is not Verdict.PASS)
+            failing = (own for own in required.deciding if own.verdict is not Verdict.PASS)
             names = ", ".join(f"`{own.id}`" for own in failing) or "its own requirements"
             yield (
                 f"`{required.name}` is {required.verdict} ({names}): until task and receiver "

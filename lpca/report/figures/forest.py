@@ -53,7 +53,8 @@ class CriterionRow:
     @property
     def lines(self) -> tuple[list[str], list[str]]:
         """Its name and its claim, as they stand beside the plot."""
-        label, claim = self.label, self.result.text
+        label = self.label if self.result.decides else f"{self.label} (warns only)"
+        claim = self.result.text
         return style.wrapped(label, ID_WIDTH, 3), style.wrapped(claim, CLAIM_WIDTH, 2)
 
     @property

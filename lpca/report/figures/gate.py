@@ -72,12 +72,15 @@ def _verdict_in_words(evidence: Evidence) -> list[str]:
     if evidence.is_invalid:
         return [f"No criterion may be read; {checks}:", *evidence.reasons]
     ids: dict[str, list[str]] = {}
-    for result in evidence.criteria:
+    deciding = evidence.result.deciding
+    for result in deciding:
         ids.setdefault(result.verdict, []).append(result.id)
-    total, held = len(evidence.criteria), len(ids.get("PASS", ()))
+    total, held = len(deciding), len(ids.get("PASS", ()))
     sentences = [f"{held} of {total} criteria hold; {checks}"]
     said = {"FAIL": "contradicted", "INCONCLUSIVE": "not decided by the data"}
     sentences += [f"{what}: {', '.join(ids[v])}" for v, what in said.items() if v in ids]
+    if warning := [f"{one.id} {one.verdict}" for one in evidence.criteria if not one.decides]:
+        sentences.append(f"only warnings: {', '.join(warning)}")
     if "NOT MEASURED" in ids:
         sentences.append(f"not measured: {'; '.join(evidence.reasons)}")
     return sentences
