@@ -15,7 +15,7 @@ from lpca.checker.check import check_spec
 from lpca.evidence.model import GateResult
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import CONDITIONS, Evaluation, Gate, Spec
-from lpca.judge.decide import explored, is_decided, judge, judge_family, unread
+from lpca.judge.decide import explored, judge, judge_family, unread
 from lpca.judge.grouping import clusters_of
 from lpca.judge.marginals import Attempt, Marginals, pairing_range
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
@@ -171,10 +171,10 @@ def _judge_measured(
 ) -> ExitCode:
     codes = []
     for gate in gates:
+        result = judge(spec, gate.name, measured.table, faults=measured.faults)
         if measured.explored:
-            result = explored(judge(spec, gate.name, measured.table, faults=measured.faults))
+            result = explored(result)
         else:
-            result = _decided(spec, gate, measured.table, measured.faults)
             result = _in_family(spec, gate, result, measured.table, measured.k)
         codes.append(result.exit_code)
         _show(spec, gate, result, measured.table, verbose)
@@ -187,16 +187,7 @@ def _result(spec: Spec, gate: Gate, table: OutcomeTable, whole: bool) -> GateRes
         own = table if whole and table.answers is None else table.stratum(gate.answers)
     except OutcomeError as error:
         return unread(gate, Verdict.NOT_MEASURED, (str(error),))
-    return _in_family(spec, gate, _decided(spec, gate, own), own, None)
-
-
-def _decided(spec: Spec, gate: Gate, table: OutcomeTable, faults: Sequence[str] = ()) -> GateResult:
-    """A gate's verdict; of fewer episodes than declared only one that its stopping rule gave."""
-    declared = spec.episodes(gate)
-    if not faults and table.units < declared and not is_decided(spec, gate.name, table):
-        reason = f"{table.units} episodes; the spec declares {declared}, and fewer decide nothing"
-        return unread(gate, Verdict.NOT_MEASURED, (reason,))
-    return judge(spec, gate.name, table, faults=faults)
+    return _in_family(spec, gate, judge(spec, gate.name, own), own, None)
 
 
 def _in_family(
@@ -206,7 +197,7 @@ def _in_family(
     if not gate.any_k or result.verdict in (Verdict.INVALID, Verdict.NOT_MEASURED):
         return result
     k = k if k in gate.family else gate.family[0]
-    found = judge_family(gate, {k: table}, spec.evaluation)
+    found = judge_family(gate, {k: table.head(spec.episodes(gate))}, spec.evaluation)
     reason = (
         f"one of {len(gate.family)} k, of which any suffices, is {found.verdicts[k]}: "
         f"p {found.pvalues[k]:.2g}, {found.adjusted[k]:.2g} after Holm over all of them"
@@ -228,7 +219,9 @@ def _show(
             _say(reason)
     if read:
         n, declared = table.units, spec.episodes(gate)
-        _say(f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}"))
+        told = f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}")
+        _say(told if n <= declared else f"{told}, so that the first {declared} decide")
+        table = table.head(declared)
         if shared := grouped(result.criteria):
             _say(shared)
         rates = {name: table.rate(name) for name in gate.conditions if name in table.outcomes}

@@ -241,9 +241,10 @@ def too_few(spec: Spec, name: str, table: OutcomeTable) -> str:
     """What a table lacks of the episodes, or of their repeats, that a gate declares; else empty."""
     declared, repeats = spec.episodes(spec.gates[name]), spec.evaluation.repeats
     if table.n < repeats * table.units:
-        return f"repeats is {repeats}, there are {table.n // table.units} of each episode"
+        found = table.n // table.units
+        return f"{found} repeats of each episode; the spec declares {repeats}"
     if table.units < declared and not is_decided(spec, name, table):
-        return f"n is {declared}, there are {table.units} episodes; fewer than declared do not do"
+        return f"{table.units} episodes; the spec declares {declared}, and fewer decide nothing"
     return ""
 
 

@@ -13,7 +13,7 @@ from lpca.base.registry import declared
 from lpca.evidence.files import is_evidence, parse_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
-from lpca.gatespec.model import CONDITIONS
+from lpca.gatespec.model import CONDITIONS, Score
 from lpca.judge.formats import (
     LARGEST,
     csv_rows,
@@ -48,6 +48,11 @@ from lpca.judge.rows import (
     table_of,
 )
 
+_LATER = frozenset({"numbers_reported"})
+"""Validity checks that are younger than the oldest evidence that is read."""
+_SCORES: tuple[Score, ...] = ("likelihood", "greedy")
+"""Those of which every evidence keeps the successes."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -58,7 +63,7 @@ class Measured:
         k: the number of latents; None where none are injected.
         table: the outcomes.
         faults: the validity checks that failed, and what the evidence contradicts itself in.
-        unchecked: the validity checks that were not carried out.
+        unchecked: the validity checks that did not exist when it was written.
         spec: the hash of the spec that the run was judged by.
         explored: whether the episodes are validation's, on which nothing is decided.
     """
@@ -315,20 +320,34 @@ def _row(place: str, held: Any) -> Row:
 def _measured(evidence: Evidence) -> Measured:
     faults = [printable(f"{one.title}: {one.detail}") for one in evidence.failed_checks]
     done = {check.id for check in evidence.checks}
+    missing = [name for name in declared("lpca.validity.checks") if name not in done]
+    faults += [f"{name}: not carried out" for name in missing if name not in _LATER]
     return Measured(
         evidence.gate,
         evidence.k,
         table_of_evidence(evidence),
         (*faults, *contradictions(evidence)),
-        tuple(name for name in declared("lpca.validity.checks") if name not in done),
+        tuple(name for name in missing if name in _LATER),
         evidence.hashes.spec,
         bool(evidence.split),
     )
 
 
 def contradictions(evidence: Evidence) -> Iterator[str]:
-    """Outcomes that are not what their own scores say: the right option alone has the highest."""
-    for name in evidence.conditions or {}:
+    """Outcomes that are not what their own scores say, and numbers that are not of the outcomes.
+
+    The right option alone has the highest score where an outcome is a success.
+    """
+    for name, numbers in evidence.conditions.items():
+        kept = [found for one in evidence.episodes if (found := one.outcomes.get(name))]
+        for score in _SCORES:
+            told = (numbers.under(score).successes, numbers.n)
+            counted = (sum(outcome.success(score) for outcome in kept), len(kept))
+            if told != counted:
+                yield (
+                    f"{name} is said to succeed {told[0]} times of {told[1]} ({score}), its "
+                    f"episodes do {counted[0]} times of {counted[1]}"
+                )
         wrong = []
         for episode in evidence.episodes:
             found = episode.outcomes.get(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,7 @@ def slow_p(values: Sequence[float]) -> float:
 
 def half_of_the_gain(file: Path, table: OutcomeTable) -> CriterionResult:
     spec = load_spec(file)
+    spec = replace(spec, evaluation=replace(spec.evaluation, n=table.n))
     found = judge(spec, "gate2", table).criteria
     return next(one for one in found if one.id == "half_of_the_gain")
 
