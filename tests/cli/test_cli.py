@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from whole_evidence import complete
+from whole_evidence import complete, every_check
 
 from lpca.commands.cli import COMMANDS, main
 
@@ -162,8 +162,9 @@ def test_judge_reads_the_evidence_of_a_run(tmp_path, capsys, passed, code):
         found = {name: {"likelihood": cell == "1"} for name, cell in zip(names, cells, strict=True)}
         told = {"seed": int(seed), "answers": "seen", "donor": (int(seed) + 1) % 400}
         episodes.append({**told, "outcomes": found})
-    check = {"id": "x", "title": "the prefix is used", "passed": passed, "detail": "no"}
-    evidence = {"gate": "gate1", "score": "likelihood", "checks": [check], "episodes": episodes}
+    check = {"title": "the prefix is used", "passed": passed, "detail": "no"}
+    held = {"gate": "gate1", "score": "likelihood", "checks": every_check(prefix_used=check)}
+    evidence = {**held, "episodes": episodes}
     path = tmp_path / "evidence.json"
     path.write_text(json.dumps(complete(evidence)), encoding="utf-8")
     assert main(["judge", str(path), "--spec", DEFAULT]) == code

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from whole_evidence import complete
+from whole_evidence import complete, every_check
 
 from lpca.commands.cli import main
 from lpca.gatespec.load import load_spec
@@ -54,10 +54,10 @@ def test_the_evidence_of_a_run_is_read_with_its_own_score_and_faults(tmp_path):
     evidence = {
         "gate": "gate1",
         "score": "greedy",
-        "checks": [
-            {"id": "a", "title": "A", "passed": False, "detail": "3 episodes"},
-            {"id": "b", "title": "B", "passed": None, "detail": ""},
-        ],
+        "checks": every_check(
+            prefix_used={"title": "A", "passed": False, "detail": "3 episodes"},
+            mean_is_mean={"passed": None},
+        ),
         "episodes": [
             {"seed": 4, "answers": "seen", "outcomes": {"p0": outcome(True, False)}},
             {"seed": 5, "answers": "seen", "outcomes": {"p0": outcome(False, True)}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,7 @@ def outcomes(rates, n):
 
 def evidence_of(spec, rates=SOUND, n=100, faults=(), criteria=None, ties=0, looks=None):
     """What a run would have kept, of outcomes made by hand; the verdicts are judged."""
+    spec = replace(spec, evaluation=replace(spec.evaluation, n=n))
     table, gate = outcomes(rates, n), spec.gates["main"]
     failed = {"id": "null_is_zero", "title": "null is exactly zero", "passed": False}
     checks = [{"id": "x", "title": "prompts are equal", "passed": True, "detail": ""}]
