@@ -171,10 +171,11 @@ def _judge_measured(
 ) -> ExitCode:
     codes = []
     for gate in gates:
-        result = judge(spec, gate.name, measured.table, faults=measured.faults)
         if measured.explored:
-            result = explored(result)
+            own = spec.on_at_most(gate.name, measured.table.units)
+            result = explored(judge(own, gate.name, measured.table, faults=measured.faults))
         else:
+            result = judge(spec, gate.name, measured.table, faults=measured.faults)
             result = _in_family(spec, gate, result, measured.table, measured.k)
         codes.append(result.exit_code)
         _show(spec, gate, result, measured.table, verbose)

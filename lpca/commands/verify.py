@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from lpca.base.errors import ExitCode
@@ -149,10 +149,9 @@ def _verdict(case: Case) -> str:
     evidence, spec = case.evidence, _spec(case)
     if evidence.gate not in spec.gates:
         raise DoesNotHoldError(f"{case.spec} has no gate {evidence.gate}")
-    gate = replace(spec.gates[evidence.gate], n=evidence.looks.declared)
-    spec = replace(spec, gates={**spec.gates, gate.name: gate})
+    spec = spec.on_at_most(evidence.gate, evidence.looks.declared)
     faults = [f"{check.id}: {check.detail}" for check in evidence.failed_checks]
-    result = judge(spec, gate.name, table_of_evidence(evidence), faults=faults)
+    result = judge(spec, evidence.gate, table_of_evidence(evidence), faults=faults)
     if evidence.split:
         result = explored(result)
     read = {one.id: one for one in evidence.criteria if one.verdict is not Verdict.NOT_MEASURED}

@@ -118,8 +118,7 @@ def on_validation(spec: Spec, name: str, task: Task) -> Spec:
     whole = task.evaluation_set("validation", gate.answers, n, spec.task.seed)
     # where there are too few rows they come again, which would count them twice
     differ = len({(episode.message, episode.before, episode.after) for episode in whole})
-    gates = {**spec.gates, name: replace(gate, n=min(n, differ))}
-    return replace(spec, task=replace(spec.task, split="validation"), gates=gates)
+    return replace(spec.on_at_most(name, differ), task=replace(spec.task, split="validation"))
 
 
 def needs_codec(spec: Spec, name: str) -> bool:

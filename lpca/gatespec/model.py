@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -228,6 +228,15 @@ class Spec:
     def episodes(self, gate: Gate) -> int:
         """How many episodes a gate is decided on."""
         return self.evaluation.n if gate.n is None else gate.n
+
+    def on_at_most(self, name: str, n: int) -> Spec:
+        """The same with a gate, and those it requires, decided on n episodes or fewer."""
+        gates, waiting = dict(self.gates), [name]
+        while waiting:
+            gate = self.gates[waiting.pop()]
+            gates[gate.name] = replace(gate, n=min(n, self.episodes(gate)))
+            waiting.extend(gate.requires)
+        return replace(self, gates=gates)
 
 
 def cluster_of(criterion: Criterion, evaluation: Evaluation) -> Cluster:
