@@ -55,6 +55,23 @@ def measured(evidence):
     ]
 
 
+def test_a_criterion_that_warns_is_a_warning_and_the_run_is_the_gates_verdict(project):
+    warned = "      - {id: helps_a_lot, claim: p1 - p0 > 0.95, severity: warn}\n"
+    project.write(BASE + warned)
+    result = project.run("-m", "base", "-rx", "--junitxml", "j.xml")
+    assert result.ret == 0
+    assert result.parseoutcomes()["xfailed"] == 1
+    assert result.parseoutcomes()["warnings"] == 1
+    result.stdout.fnmatch_lines(
+        [
+            "*CriterionWarning: base helps_a_lot: *",
+            "base: PASS: its criterion holds; 0 of 1 that only warn hold",
+            "*(warns only): *",
+        ]
+    )
+    assert 'name="base" value="PASS"' in (project.path / "j.xml").read_text()
+
+
 def test_a_gate_that_holds_passes_and_shows_its_numbers(project):
     result = project.run("-m", "main", "-v")
     assert result.ret == 0
