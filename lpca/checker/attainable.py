@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from lpca.base.numbers import percent, points
-from lpca.checker.rule import Fault, criteria, rule
+from lpca.checker.rule import Fault, deciding_criteria, rule
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
 from lpca.stats.assessment import Sample, assess_counts
@@ -38,7 +38,7 @@ NEAR_ZERO_INSTEAD = (
 @rule("unattainable", "error")
 def unattainable(spec: Spec) -> Iterator[Fault]:
     """No outcome at this n can satisfy the criterion."""
-    for gate, criterion in criteria(spec):
+    for gate, criterion in deciding_criteria(spec):
         n = spec.episodes(gate)
         levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
         number = _obstacle(criterion, n, gate.expect, *levels)
@@ -176,7 +176,7 @@ def _below_near_zero(claim: Claim, expect: Mapping[str, float]) -> bool:
 @rule("underpowered", "error")
 def underpowered(spec: Spec) -> Iterator[Fault]:
     """Power is below 0.8 at the spec's own expectations."""
-    for gate, criterion in criteria(spec):
+    for gate, criterion in deciding_criteria(spec):
         known = criterion.claim.method is not None and not _unknown(gate, criterion)
         if not known or not criterion.decides:
             continue
@@ -222,7 +222,7 @@ def _unknown(gate: Gate, criterion: Criterion) -> list[str]:
 @rule("power-unknown", "warning")
 def power_unknown(spec: Spec) -> Iterator[Fault]:
     """No expectation is declared, so power cannot be computed."""
-    for gate, criterion in criteria(spec):
+    for gate, criterion in deciding_criteria(spec):
         missing = _unknown(gate, criterion)
         if missing and criterion.claim.method is not None and criterion.decides:
             yield Fault(

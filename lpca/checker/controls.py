@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 
 from lpca.base.numbers import percent
-from lpca.checker.rule import CARRIERS, Fault, criteria, place, rule, with_required
+from lpca.checker.rule import (
+    CARRIERS,
+    Fault,
+    deciding,
+    deciding_criteria,
+    place,
+    rule,
+    with_required,
+)
 from lpca.gatespec.model import TEXTS, Gate, Spec
 from lpca.stats.claims import BoundsComparison, Claim, Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats.truth import Truth
@@ -18,7 +26,7 @@ INERT_SHARE = 0.10
 def missing_control(spec: Spec) -> Iterator[Fault]:
     """A claim about meaning without shuffle, without null, or with a null that is no zeros."""
     for gate in spec.gates.values():
-        semantic = [one for one in gate.criteria if CARRIERS & set(_favoured(one.claim))]
+        semantic = [one for one in deciding(gate) if CARRIERS & set(_favoured(one.claim))]
         if not semantic:
             continue
         carriers = CARRIERS & {name for one in semantic for name in _favoured(one.claim)}
@@ -69,7 +77,7 @@ def _favoured(claim: Claim) -> tuple[str, ...]:
 def _opposed(gate: Gate, carriers: Set[str], control: str) -> bool:
     return any(
         control in criterion.claim.conditions and carriers & set(_favoured(criterion.claim))
-        for criterion in gate.criteria
+        for criterion in deciding(gate)
     )
 
 
@@ -85,7 +93,7 @@ def _shown_with(spec: Spec, gate: Gate) -> list[Gate]:
 @rule("inert-retention", "error")
 def inert_retention(spec: Spec) -> Iterator[Fault]:
     """Retention of the text's success that an inert message would largely meet."""
-    for gate, criterion in criteria(spec):
+    for gate, criterion in deciding_criteria(spec):
         carrier = next((name for name in _favoured(criterion.claim) if name in CARRIERS), None)
         if carrier is None:
             continue

@@ -9,7 +9,7 @@ import numpy as np
 
 from lpca.base.numbers import percent
 from lpca.checker.decision import limit_of
-from lpca.checker.rule import Fault, carried, criteria, deciding, rule
+from lpca.checker.rule import Fault, carried, deciding, deciding_criteria, rule
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Spec
 from lpca.stats.batch import BatchTest
 from lpca.stats.claims import Band, Claim, Difference, Equivalence, Gain, Rate, Ratio
@@ -29,7 +29,7 @@ Halfspace = tuple[Mapping[str, float], float]
 @rule("always-holds", "error")
 def always_holds(spec: Spec) -> Iterator[Fault]:
     """A claim that is shown whatever comes out."""
-    for gate, criterion in criteria(spec):
+    for gate, criterion in deciding_criteria(spec):
         if criterion.claim.method is None or only_reports(gate):
             continue
         share = shown_share(criterion, spec.episodes(gate), spec.evaluation)

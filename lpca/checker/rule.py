@@ -57,6 +57,11 @@ def criteria(spec: Spec) -> Iterator[tuple[Gate, Criterion]]:
             yield gate, criterion
 
 
+def deciding_criteria(spec: Spec) -> Iterator[tuple[Gate, Criterion]]:
+    """Every criterion that its gate is decided by, with the gate."""
+    return ((gate, one) for gate, one in criteria(spec) if one.decides)
+
+
 def deciding(gate: Gate) -> list[Criterion]:
     """The criteria that a gate is decided by: all but those that only warn."""
     return [one for one in gate.criteria if one.decides]

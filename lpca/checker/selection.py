@@ -167,6 +167,19 @@ def _shared(first: Ranges, second: Ranges) -> int | None:
     return next((low for low, high in meeting if low <= high), None)
 
 
+@rule("decides-nothing", "error")
+def decides_nothing(spec: Spec) -> Iterator[Fault]:
+    """A gate whose criteria all only warn."""
+    for gate in spec.gates.values():
+        if not gate.deciding:
+            yield Fault(
+                place(gate.criteria[0], "severity"),
+                f"gate {gate.name} has no criterion that decides: it would never pass or fail",
+                f"{len(gate.criteria)} of its {len(gate.criteria)} criteria only warn",
+                "severity: error in one of them at least, or no such gate",
+            )
+
+
 @rule("duplicate-id", "error")
 def duplicate_id(spec: Spec) -> Iterator[Fault]:
     """Two criteria of a gate with one id."""

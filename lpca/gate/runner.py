@@ -36,7 +36,7 @@ from lpca.gate.plan import (
     task_of,
 )
 from lpca.gatespec.model import CODEC_LATENTS, Spec
-from lpca.judge.decide import explored, judge
+from lpca.judge.decide import explored, judge, judge_required
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver, refuse_too_long
 from lpca.tasks import Task
@@ -189,7 +189,7 @@ class Runner:
             steps=self.steps,
         )
         started = time.monotonic()
-        required = [judge(spec, other, measurement.table) for other in gate.requires]
+        required = [judge_required(spec, gate, other, measurement.table) for other in gate.requires]
         result = judge(spec, name, measurement.table, criteria, measurement.faults)
         if spec.task.split == "validation":
             result, required = explored(result), list(map(explored, required))

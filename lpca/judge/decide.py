@@ -218,7 +218,7 @@ def judge(
     if short := too_few(spec, name, table):
         return unread(gate, Verdict.NOT_MEASURED, (short,))
     table = table if table.units <= spec.episodes(gate) else table.head(spec.episodes(gate))
-    required = [judge(spec, other, table) for other in gate.requires]
+    required = [judge_required(spec, gate, other, table) for other in gate.requires]
     reasons = tuple(
         f"required gate {result.name} is {result.verdict} ({_because(result)})"
         for result in required
@@ -235,6 +235,17 @@ def explored(result: GateResult) -> GateResult:
     if result.verdict in (Verdict.INVALID, Verdict.NOT_MEASURED):
         return result
     return replace(result, verdict=Verdict.EXPLORED)
+
+
+def judge_required(spec: Spec, gate: Gate, name: str, table: OutcomeTable) -> GateResult:
+    """Decide a gate that another one requires, on the episodes of that one.
+
+    It may declare more episodes than there are: whether these are enough for it is the checker's
+    to say. A stopping rule keeps the looks it declares.
+    """
+    if spec.gates[name].sequential is None:
+        spec = spec.on_at_most(name, spec.episodes(gate))
+    return judge(spec, name, table)
 
 
 def too_few(spec: Spec, name: str, table: OutcomeTable) -> str:

@@ -97,6 +97,7 @@ def test_the_default_spec_is_clean():
 
 
 NOT_IN_THE_ORIGINAL = {
+    "decides-nothing",
     "power-unknown",
     "impossible-expectation",
     "assumed-agreement",
@@ -373,3 +374,12 @@ def test_any_of_several_k_is_planned_at_the_level_its_first_k_must_reach():
     weak = criterion("p1 - p0 > 0.455", name="weak")
     assert "underpowered" not in rules(found(spec(weak)))
     assert "underpowered" in rules(found(spec(weak, gate=wide)))
+
+
+def test_what_only_warns_is_no_control_and_needs_no_power():
+    warned = SOUND.replace("shuffle > 0}", "shuffle > 0, severity: warn}")
+    rules = {one.rule for one in found(spec(sound=warned)) if one.severity == "error"}
+    assert "missing-control" in rules
+    hopeless = criterion("normal - p1 > 0.30", ", severity: warn")
+    assert not has_errors(found(spec(hopeless)))
+    assert has_errors(found(spec(criterion("normal - p1 > 0.30"))))
