@@ -12,10 +12,13 @@ from made_evidence import evidence, outcomes, save, signed
 
 from lpca.commands.cli import main
 from lpca.evidence.files import parse_evidence
+from lpca.report.attempts.compare import DIFFERENCE
 from lpca.report.attempts.compare import compare as compare_typed
 from lpca.report.attempts.kept import RecordError
 from lpca.report.attempts.kept import compact as compact_typed
-from lpca.stats.proportions import tango_test
+from lpca.stats.assessment import assess_counts
+from lpca.stats.proportions import mcnemar, tango_test
+from lpca.stats.tables import PairedTable
 
 A_NORMAL = [True] * 50 + [False] * 10
 B_NORMAL = [False] * 12 + [True] * 45 + [False] * 3
@@ -129,6 +132,18 @@ def test_the_interval_excludes_no_difference_exactly_when_p_is_below_its_level(t
         assert excluded == (one.p < 0.05), seed
         seen.add((looks.rule, excluded))
     assert len(seen) == 6
+
+
+def test_the_score_and_its_interval_agree_on_every_table_of_forty_pairs():
+    seen = set()
+    for b in range(41):
+        for c in range(41 - b):
+            found = assess_counts(DIFFERENCE, PairedTable(0, b, c, 40 - b - c))
+            excluded = not found.interval.low <= 0.0 <= found.interval.high
+            assert excluded == (2.0 * min(found.p_pass, found.p_fail) < 0.05), (b, c)
+            seen.add((excluded, mcnemar(PairedTable(0, b, c, 40 - b - c)) < 0.05))
+    # McNemar's exact p, which stood beside the interval, contradicts it in some
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize(
