@@ -42,7 +42,7 @@ def missing_control(spec: Spec) -> Iterator[Fault]:
                     semantic[0].position,
                     f"gate {gate.name} claims that {carrier} means something, but no criterion "
                     f"compares it with {control}",
-                    f"0 of {len(gate.criteria)} criteria name both: {cheat}",
+                    f"0 of {len(deciding(gate))} criteria name both: {cheat}",
                     f"a further criterion: {carrier} - {control} > 0",
                 )
     yield from _false_null(spec)

@@ -22,7 +22,8 @@ from lpca.gatespec.model import (
 from lpca.judge.grouping import WholeGroups, clusters_of
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats.assessment import Assessment, assess, sample_of
-from lpca.stats.claims import Band, Claim, Equivalence, Gain, Rate, Ratio
+from lpca.stats.claims import Band, Claim, Equivalence, Gain, Rate, Ratio, decidable
+from lpca.stats.graded import enough_marks, is_graded
 from lpca.stats.planning import enough_n
 from lpca.stats.sequential import decide_anytime, evalues, obrien_fleming
 from lpca.stats.tables import PairedTable, Proportion
@@ -65,12 +66,15 @@ def needed(criterion: Criterion, table: OutcomeTable, seen: Assessment, at: Leve
     be independent given their rates. Groups are taken to be as large, and as alike within, as at
     the bound that is to be refuted.
     """
-    truth = _observed(criterion.claim, table)
-    if seen.grouping is None:
-        return Needed(enough_n(criterion.claim, truth, table.n, at))
-    alone = enough_n(criterion.claim, truth, 1, at)
-    if alone is None:
-        return Needed()
+    claim = decidable(criterion.claim)
+    columns = [table.packed[name] for name in claim.conditions]
+    if is_graded(columns):
+        alone = enough_marks(claim, columns, seen.alpha)
+    else:
+        short = table.n if seen.grouping is None else 1
+        alone = enough_n(claim, _observed(claim, table), short, at)
+    if alone is None or seen.grouping is None:
+        return Needed(alone)
     from lpca.stats.clusters import enough_groups
 
     each = table.n / seen.grouping.groups

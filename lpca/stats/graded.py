@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
-from lpca.stats.claims import Decidable, Ratio
+from lpca.stats.claims import Decidable, Ratio, bounds_of_mean
 from lpca.stats.gain import ValueCounts, above, gain_z
-from lpca.stats.normal import first_not, z_value
+from lpca.stats.normal import first_not, one_sided_z, z_value
 from lpca.stats.tables import Interval
 
+LARGEST_N = 100_000
+"""More episodes than that are no number that anybody is told."""
 _DIGITS = 12
 """Values that differ less differ by rounding: 0.3 - 0.1 and 0.2 are one."""
 
@@ -129,3 +131,42 @@ def _low(marks: RatioMarks, z: float) -> float:
 
 def _rejected(marks: RatioMarks, z: float, ratio: float) -> bool:
     return ratio == 0.0 or above(marks.at(ratio), 0.0, z)
+
+
+def enough_marks(claim: Decidable, columns: Sequence[Sequence[float]], alpha: float) -> int | None:
+    """About how many independent episodes show a claim with power 0.8, were the marks seen typical.
+
+    The larger of what a normal mean of their spread takes, and of what the score takes while it
+    thinks of an end that was never seen: n (mean - bound) = z^2 (bound - end), where the mean falls
+    short of its expectation as often as it may.
+
+    Args:
+        claim: what is claimed.
+        columns: the marks under each of its conditions, as of `graded_sample`.
+        alpha: the one-sided level, in (0, 0.5).
+
+    Returns:
+        The number; None where the mean seen speaks against the claim.
+
+    Example:
+        >>> from lpca.stats.claims import Rate
+        >>> enough_marks(Rate("normal", ">", 0.5), [[0.5, 0.7] * 20], 0.025)
+        24
+    """
+    values = values_counted(claim, columns)
+    region, mean = bounds_of_mean(claim), values.mean
+    if not region.has_inside(mean):
+        return None
+    pairs = zip(values.values, values.counts, strict=True)
+    variance = math.fsum(count * (value - mean) ** 2 for value, count in pairs) / values.n
+    # either of two bounds may be missed: each is to be met with power 0.9
+    z = one_sided_z(alpha)
+    short = one_sided_z(0.1 if claim.is_two_sided else 0.2) * math.sqrt(variance)
+    due = 1.0
+    for bound, end in ((region.low, min(values.values)), (region.high, max(values.values))):
+        if math.isfinite(bound):
+            gap = abs(mean - bound)
+            spread = (z * math.sqrt(variance) + short) / gap
+            unseen = math.sqrt(short * short + 4.0 * gap * z * z * abs(bound - end))
+            due = max(due, spread**2, ((short + unseen) / (2.0 * gap)) ** 2)
+    return math.ceil(due) if due <= LARGEST_N else None

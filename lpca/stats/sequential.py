@@ -16,6 +16,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from lpca.stats.claims import Approximate, BoundsComparison, Claim, Equivalence, bounds_of_mean
+from lpca.stats.graded import is_graded
 from lpca.stats.normal import OneSided, first_not, one_sided_z, upper_tail
 from lpca.stats.tables import Interval, binary
 from lpca.stats.verdicts import Verdict
@@ -56,7 +57,8 @@ def evalues(
 
     Args:
         claim: what is claimed.
-        outcomes: by condition one outcome per episode so far, 0 or 1; element i the same episode.
+        outcomes: by condition one outcome per episode so far, 0, 1 or a mark in [0, 1]; element i
+            the same episode.
         clusters: the groups that episodes come in, one bet for each (`log_group_evalue`).
 
     Returns:
@@ -65,7 +67,7 @@ def evalues(
     Raises:
         TypeError: an equivalence, which keeps its fixed n, or a claim that no sound method
             decides.
-        ValueError: unpaired or non-binary outcomes, or a margin that no value can pass.
+        ValueError: unpaired outcomes, or outside [0, 1], or a margin that no value can pass.
         KeyError: a condition has no outcomes.
 
     Example:
@@ -76,7 +78,9 @@ def evalues(
     """
     if isinstance(claim, Equivalence | BoundsComparison | Approximate):
         raise TypeError(f"a {type(claim).__name__} is not decided while episodes arrive")
-    columns = [binary(outcomes[name]) for name in claim.conditions]
+    columns = [outcomes[name] for name in claim.conditions]
+    if not is_graded(columns):
+        columns = [binary(column) for column in columns]
     if len({len(column) for column in columns}) != 1:
         raise ValueError(f"outcomes must be paired, got lengths {[len(c) for c in columns]}")
     possible = [claim.value(*bits) for bits in product((0.0, 1.0), repeat=len(columns))]

@@ -286,3 +286,60 @@ def test_ranges_of_every_kind_of_claim(claim, counts, verdicts):
     found = pairing_range(criterion, Marginals(counts, 50), evaluation)
     assert {verdict.value for verdict in found.verdicts} == verdicts
     assert found.cannot_pass == (not verdicts & {"PASS", "NOT MEASURED"})
+
+
+@pytest.fixture
+def whole(tmp_path, monkeypatch):
+    """The evidence of a gate that passes, and what `lpca judge` ends with on what it is turned to."""
+    spec = tmp_path / "specs.yaml"
+    spec.write_text(
+        "version: 1\ntask: {name: trip, seed: 1}\nevaluation: {n: 40}\ngates:\n  gate1:\n"
+        "    conditions: [p0, normal]\n    criteria: [{id: a, claim: normal - p0 > 0}]\n"
+    )
+    outcomes = {
+        name: {"likelihood": good, "scores": [-1.0, -2.0] if good else [-2.0, -1.0]}
+        for name, good in {"p0": False, "normal": True}.items()
+    }
+    episodes = [
+        {"seed": i, "donor": (i + 1) % 40, "answer": 0, "outcomes": outcomes} for i in range(40)
+    ]
+    successes = {"p0": 0, "normal": 40}
+    conditions = {
+        name: {"n": 40, "likelihood": {"successes": count}} for name, count in successes.items()
+    }
+    held = {"gate": "gate1", "checks": every_check(), "conditions": conditions}
+
+    def judged(change):
+        evidence = complete({**held, "episodes": episodes})
+        evidence["hashes"]["spec"] = load_spec(str(spec)).sha256
+        change(evidence)
+        path = tmp_path / "evidence.json"
+        path.write_text(json.dumps(evidence), encoding="utf-8")
+        return main(["judge", str(path), "--spec", str(spec)])
+
+    return judged
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (lambda held: None, 0, "gate1: PASS"),
+        (lambda held: held.update(checks=[]), 7, "prefix_used: not carried out"),
+        (lambda held: held["checks"].pop(), 7, ": not carried out"),
+        (
+            lambda held: held["conditions"]["p0"]["likelihood"].update(successes=3),
+            7,
+            "p0 is said to succeed 3 times of 40 (likelihood), its episodes do 0 times of 40",
+        ),
+        (
+            lambda held: held["episodes"][7]["outcomes"]["p0"].update(scores=[-1.0, -2.0]),
+            7,
+            "outcomes under p0 are not what their scores say: episodes 7",
+        ),
+        (lambda held: held["hashes"].update(spec="bb"), 0, "judged by another spec than"),
+        (lambda held: held["episodes"].pop(), 7, "its episodes do 39 times of 39"),
+    ],
+)
+def test_evidence_that_does_not_hold_together_is_invalid(whole, capsys, change, code, says):
+    assert whole(change) == code
+    assert says in " ".join(capsys.readouterr().out.split())

@@ -9,7 +9,8 @@ from scipy.optimize import brentq
 from lpca.stats.assessment import assess
 from lpca.stats.claims import Band, Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats.gain import above, gain_z
-from lpca.stats.graded import values_counted
+from lpca.stats.graded import enough_marks, values_counted
+from lpca.stats.sequential import evalues, log_betting_evalue
 
 RNG = np.random.default_rng(20260122)
 ABOVE = Difference("normal", "p0", ">", 0.1)
@@ -96,3 +97,27 @@ def test_false_passes_at_the_margin_are_rare_where_a_t_test_has_many(n):
     passed = np.mean([above(sample, 0.5, 1.959964) for sample in samples])
     assert passed <= 0.03
     assert np.mean(t > 1.96) > 0.04
+
+
+@pytest.mark.parametrize(("sd", "excess"), [(0.1, 0.05), (0.2, 0.05), (0.2, 0.1), (0.3, 0.1)])
+def test_as_many_episodes_as_are_named_show_a_claim_with_about_that_power(sd, excess):
+    rng = np.random.default_rng(11)
+
+    def drawn(*shape):
+        return 0.5 + excess + sd * math.sqrt(3.0) * rng.uniform(-1, 1, shape) / 2
+
+    claim = Rate("x", ">", 0.5)
+    n = enough_marks(claim, [drawn(4000).tolist()], 0.025)
+    passed = [above(values_counted(claim, [row]), 0.5, 1.959964) for row in drawn(300, n)]
+    assert 0.7 <= np.mean(passed) <= 0.95
+    assert enough_marks(Rate("x", "<", 0.5), [drawn(100).tolist()], 0.025) is None
+
+
+def test_marks_are_decided_while_they_arrive():
+    outcomes = marks(120)
+    plain = {name: [round(mark, 2) for mark in held] for name, held in outcomes.items()}
+    seen = evalues(ABOVE, plain)
+    value = [a - b for a, b in zip(plain["normal"], plain["p0"], strict=True)]
+    assert seen.log_pass == pytest.approx(log_betting_evalue(value, 0.1), rel=1e-9)
+    with pytest.raises(ValueError, match="outcomes must be paired"):
+        evalues(ABOVE, {"normal": [0.5], "p0": [0.5, 0.1]})
