@@ -35,6 +35,19 @@ def parse_seed(option: str, seed: int) -> int:
     return seed
 
 
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read `--train-seeds`: two or more different training seeds; RequestError otherwise."""
+    parts = [part.strip() for part in text.split(",")]
+    whole = all(part.isdecimal() and len(part) < 20 and int(part) <= MAX_SEED for part in parts)
+    seeds = tuple(int(part) for part in parts) if whole else ()
+    if len(seeds) < 2 or len(set(seeds)) < len(seeds):
+        raise RequestError(
+            f"--train-seeds {text[:40]}: allowed: two or more different whole numbers from 0 to "
+            f"{MAX_SEED}, as in --train-seeds 0,1,2"
+        )
+    return seeds
+
+
 def parse_codec(text: str) -> tuple[str, str]:
     """Read `--codec` into a module's name and that of a factory in it; RequestError otherwise."""
     found = _CODEC.fullmatch(text)

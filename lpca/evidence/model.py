@@ -330,8 +330,9 @@ class Evidence:
 
     `result` is the verdict, `answers` the stratum of the episodes, `score` the success that
     counts, `split` that of the episodes where they are not the test's, `any_of_k` every k of which
-    any suffices, `required` the gates that had to pass before it, `shown_with` those beside it that
-    set no exit code, `static` the trained prefix that never sees a message.
+    any suffices, `train_seeds` those of the codec's recipe that must all hold, `required` the gates
+    that had to pass before it, `shown_with` those beside it that set no exit code, `static` the
+    trained prefix that never sees a message.
 
     Example:
         >>> from pathlib import Path
@@ -352,6 +353,7 @@ class Evidence:
     result: Spread[GateResult]
     looks: EpisodesUsed
     any_of_k: tuple[int, ...] = ()
+    train_seeds: Omitted[tuple[int, ...]] = ()
     required: tuple[GateResult, ...] = ()
     shown_with: Annotated[tuple[str, ...], Key("beside")] = ()
     checks: tuple[CheckResult, ...]

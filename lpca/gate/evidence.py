@@ -73,6 +73,7 @@ def compose(
         result=result,
         looks=_used(gate, measurement),
         any_of_k=gate.family if gate.any_k else (),
+        train_seeds=subject.seeds,
         required=tuple(required),
         shown_with=gate.shown_with,
         checks=measurement.checks,

@@ -46,6 +46,7 @@ class Subject:
         static: the control that ignores messages at work.
         codec: where the codec under test came from.
         control: where the control came from.
+        seeds: the training seeds of the recipe that are judged together; empty for one alone.
     """
 
     receiver: Receiver
@@ -55,6 +56,7 @@ class Subject:
     static: Channel | None = None
     codec: Obtained | OwnCodec | None = None
     control: Obtained | None = None
+    seeds: tuple[int, ...] = ()
 
     @property
     def trained(self) -> Identity | None:

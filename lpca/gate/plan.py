@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from lpca.base.errors import RequestError
 from lpca.checker.check import check_spec, has_errors
@@ -18,6 +19,14 @@ EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
 DEFAULT_K = 4
 SPLITS_READ = ("test", "validation")
 """The episodes that a gate may be read on; those of validation decide nothing."""
+
+
+class GateKey(NamedTuple):
+    """A gate at its k, of the codec trained at a seed where those of several are judged."""
+
+    gate: str
+    k: int | None = None
+    seed: int | None = None
 
 
 def sound_spec(path: str | os.PathLike[str]) -> Spec:
@@ -141,15 +150,19 @@ def declares(gate: Gate, k: int | None) -> bool:
     return k is None or not gate.family or k in gate.family
 
 
-def shown_with(spec: Spec, gate: Gate, k: int | None) -> list[tuple[str, int | None]]:
-    """Return the gates shown beside one that runs at a k, each with its own k."""
-    found = [(name, k if needs_codec(spec, name) else None) for name in gate.shown_with]
-    return [(name, at) for name, at in found if declares(spec.gates[name], at)]
+def shown_with(spec: Spec, gate: Gate, k: int | None, seed: int | None = None) -> list[GateKey]:
+    """Return the gates shown beside one that runs at a k and seed, each with its own."""
+    found = [
+        GateKey(name, k, seed) if needs_codec(spec, name) else GateKey(name)
+        for name in gate.shown_with
+    ]
+    return [key for key in found if declares(spec.gates[key.gate], key.k)]
 
 
-def label_of(gate: str, k: int | None) -> str:
-    """A gate at its k, for people."""
-    return gate if k is None else f"{gate} k={k}"
+def label_of(gate: str, k: int | None, seed: int | None = None) -> str:
+    """A gate at its k and training seed, for people."""
+    at_k = gate if k is None else f"{gate} k={k}"
+    return at_k if seed is None else f"{at_k} seed={seed}"
 
 
 def evidence_folder(folder: Path, split: str) -> Path:
@@ -157,6 +170,7 @@ def evidence_folder(folder: Path, split: str) -> Path:
     return folder if split == "test" else folder / split
 
 
-def evidence_path(folder: Path, name: str, k: int | None) -> Path:
+def evidence_path(folder: Path, name: str, k: int | None, seed: int | None = None) -> Path:
     """Where a gate's evidence stands."""
-    return folder / (f"{name}.json" if k is None else f"{name}-k{k}.json")
+    of_seed = "" if seed is None else f"-seed{seed}"
+    return folder / (f"{name}.json" if k is None else f"{name}-k{k}{of_seed}.json")

@@ -73,6 +73,7 @@ class Options:
         checkpoint: a codec's folder; None to take one that fits, or train it.
         retrain: train a codec, whatever there is.
         train_seed: that of the training; None for any that is shipped, else 0.
+        train_seeds: those at which one recipe is trained and judged, where all of them must hold.
         codec: the user's own, in place of one of lpca's.
         split: the episodes that are read; those of validation decide nothing.
         recipe: how a codec of lpca's is made and trained.
@@ -88,6 +89,7 @@ class Options:
     checkpoint: Path | None = None
     retrain: bool = False
     train_seed: int | None = None
+    train_seeds: tuple[int, ...] = ()
     codec: Source | None = None
     split: Literal["test", "validation"] = "test"
     recipe: Recipe = field(default_factory=Recipe)
@@ -115,9 +117,14 @@ class Runner:
     _kept: dict[Path, Evidence] = field(default_factory=dict)
     _made: dict[tuple[str, int | None], Any] = field(default_factory=dict)
     _seconds: dict[tuple[str, int | None], float] = field(default_factory=dict)
+    _by_seed: dict[int, Runner] = field(default_factory=dict)
 
     def evidence(
-        self, name: str, k: int | None, criteria: Collection[str] | None = None
+        self,
+        name: str,
+        k: int | None,
+        criteria: Collection[str] | None = None,
+        seed: int | None = None,
     ) -> Evidence:
         """Return a gate's evidence, measured by whichever worker of the run comes first.
 
@@ -125,24 +132,28 @@ class Runner:
             name: the gate's.
             k: number of latents; None where the gate injects none.
             criteria: those the run has tests for; with some left out the gate is NOT MEASURED.
+            seed: that of the codec's training, where those of several are judged.
 
         Raises:
             RequestError: the gate does not declare k, or what is asked for cannot be had.
             RunError: something met on the way keeps the gate from being measured. It is not tried
                 again: the same error is raised.
         """
+        if seed is not None and seed != self.options.train_seed:
+            return self._trained_at(seed).evidence(name, k, criteria, seed)
         gate = self.spec.gates[name]
         if not declares(gate, k):
             allowed = ", ".join(map(str, gate.family))
             raise RequestError(f"--k {k}: gate {name} does not declare it; allowed: {allowed}")
-        path = evidence_path(self.options.evidence, name, k)
+        path = evidence_path(self.options.evidence, name, k, seed)
         if path in self._failed:
             raise self._failed[path]
         if path not in self._kept:
             try:
-                waiting = f"{label_of(name, k)} is measured by another process; waiting for it"
+                label = label_of(name, k, seed)
+                waiting = f"{label} is measured by another process; waiting for it"
                 with locked(path, lambda: self.console.tell(waiting)):
-                    kept = self._stored(path) or self._measured(name, k, path, criteria)
+                    kept = self._stored(path) or self._measured(name, k, path, criteria, label)
             except CodecError as error:
                 # what a user's own codec does wrong is theirs to mend
                 self._failed[path] = RequestError(str(error)) if self.options.codec else error
@@ -151,13 +162,22 @@ class Runner:
                 self._failed[path] = error
                 raise
             self._kept[path] = kept
-            for other, at in shown_with(self.spec, gate, k):
+            for other, at, same in shown_with(self.spec, gate, k, seed):
                 # it takes nothing from this one, also where it cannot be measured
                 try:
-                    self.evidence(other, at)
+                    self.evidence(other, at, seed=same)
                 except Exception as error:
                     self.console.tell(f"{other} is not measured: {error}")
         return self._kept[path]
+
+    def _trained_at(self, seed: int) -> Runner:
+        """A runner of the same receiver, whose codec is trained at one of several seeds."""
+        if seed not in self._by_seed:
+            options = replace(self.options, receiver=self._receiver, train_seed=seed)
+            self._by_seed[seed] = Runner(
+                self.spec, options, self.origin, self.console, self.steps
+            )
+        return self._by_seed[seed]
 
     def _stored(self, path: Path) -> Evidence | None:
         """Evidence that another worker of this run has written."""
@@ -170,10 +190,15 @@ class Runner:
         return stored if stored.run == self.origin.run else None
 
     def _measured(
-        self, name: str, k: int | None, path: Path, criteria: Collection[str] | None
+        self,
+        name: str,
+        k: int | None,
+        path: Path,
+        criteria: Collection[str] | None,
+        label: str,
     ) -> Evidence:
         """Measure a gate, judge it, enter it in the ledger, and write its evidence."""
-        options, label = self.options, label_of(name, k)
+        options = self.options
         subject = self._subject(name, k)
         spec = self._spec_for(name, k, subject)
         gate = spec.gates[name]
@@ -258,7 +283,8 @@ class Runner:
         if k is None:
             return subject
         codec = self._codec(k)
-        subject = replace(subject, channel=Channel(receiver, codec.codec, k), codec=codec)
+        channel, seeds = Channel(receiver, codec.codec, k), self.options.train_seeds
+        subject = replace(subject, channel=channel, codec=codec, seeds=seeds)
         if not needs_control(self.spec, name):
             return subject
         # trained as long as the codec was, with a seed of its own; how long a user's own codec
@@ -295,7 +321,8 @@ class Runner:
         return self._once("codec", k, lambda: obtain_own(source, receiver, k))
 
     def _obtained(self, what: str, request: Request) -> Obtained:
-        receiver, label = self._receiver, f"{what} k={request.k}"
+        seed = request.seed if self.options.train_seeds else None
+        receiver, label = self._receiver, label_of(what, request.k, seed)
         return self._once(
             what,
             request.k,

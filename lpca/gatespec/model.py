@@ -278,6 +278,25 @@ def passing_levels(gate: Gate, levels: tuple[float, float]) -> tuple[float, floa
     return one_sided, two_sided
 
 
+def stricter(spec: Spec, count: int) -> Spec:
+    """The spec with every alpha divided by `count` (Bonferroni)."""
+
+    def at(one: Criterion) -> Criterion:
+        own = None if one.confidence is None else shared(one.confidence, count)
+        return replace(one, confidence=own)
+
+    evaluation = replace(
+        spec.evaluation,
+        confidence=shared(spec.evaluation.confidence, count),
+        equivalence_confidence=shared(spec.evaluation.equivalence_confidence, count),
+    )
+    gates = {
+        name: replace(gate, criteria=tuple(map(at, gate.criteria)))
+        for name, gate in spec.gates.items()
+    }
+    return replace(spec, evaluation=evaluation, gates=gates)
+
+
 def shared(confidence: float, count: int) -> float:
     """The confidence at which each of `count` is read, to spend its alpha once in all."""
     return 1.0 - (1.0 - confidence) / count

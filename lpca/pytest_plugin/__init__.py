@@ -11,16 +11,32 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lpca.base.arguments import DEVICES, DTYPES, RECEIVER, parse_codec, parse_ks, parse_seed
+from lpca.base.arguments import (
+    DEVICES,
+    DTYPES,
+    RECEIVER,
+    parse_codec,
+    parse_ks,
+    parse_seed,
+    parse_seeds,
+)
 from lpca.base.errors import RequestError, RunError, UserError
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import Evidence
-from lpca.gate.plan import EVIDENCE, LEDGER, SPLITS_READ, evidence_folder, label_of, sound_spec
+from lpca.gate.plan import (
+    EVIDENCE,
+    LEDGER,
+    SPLITS_READ,
+    GateKey,
+    evidence_folder,
+    label_of,
+    sound_spec,
+)
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin import verdicts
 from lpca.pytest_plugin.cases import FIXTURES, Case, case_of, cases
 from lpca.pytest_plugin.github import github_reporter
-from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
+from lpca.pytest_plugin.verdicts import VerdictReporter
 from lpca.stats.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -29,7 +45,8 @@ if TYPE_CHECKING:
 
 SPEC = pytest.StashKey[Spec]()
 KS = pytest.StashKey[tuple[int, ...]]()
-ASKED = pytest.StashKey[Mapping[tuple[str, int | None], Sequence[str]]]()
+SEEDS = pytest.StashKey[tuple[int, ...]]()
+ASKED = pytest.StashKey[Mapping[GateKey, Sequence[str]]]()
 RUN = pytest.StashKey[str]()
 COMMAND = pytest.StashKey[Sequence[str]]()
 DISPLAY: pytest.StashKey[Display] = pytest.StashKey()
@@ -61,6 +78,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--retrain", action="store_true", help="train the codec anew")
     group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
+    group.addoption(
+        "--train-seeds",
+        metavar="S,S[,S]",
+        help="train the codec at each of these seeds; every one must hold, e.g. 0,1,2",
+    )
     group.addoption("--batch-size", type=int, default=32, metavar="N", help="episodes at a time")
     group.addoption(
         "--split",
@@ -74,11 +96,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load and check the spec, register its gates as markers, and get ready to report."""
-    asked = config.getoption("--k")
+    asked, seeds = config.getoption("--k"), config.getoption("--train-seeds")
     default = os.path.relpath(config.rootpath / "gate_specs.yaml", config.invocation_params.dir)
     try:
         config.stash[SPEC] = spec = sound_spec(config.getoption("--gate-spec") or default)
         config.stash[KS] = () if asked is None else parse_ks(asked)
+        config.stash[SEEDS] = () if seeds is None else parse_seeds(seeds)
         _check_options(config.option)
     except UserError as error:
         # what the user asked for wrongly ends the run before it begins, with one line
@@ -93,7 +116,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RUN] = uuid.uuid4().hex
     config.stash[COMMAND] = ["pytest", *map(str, config.invocation_params.args)]
     verbose = config.option.lpca_verbose
-    reporter = VerdictReporter(spec, _evidence_folder(config), config.stash[RUN], verbose)
+    reporter = VerdictReporter(
+        spec, _evidence_folder(config), config.stash[RUN], verbose, config.stash[SEEDS]
+    )
     config.pluginmanager.register(reporter, "lpca-verdicts")
     _report_to_allure(config, reporter)
     github = github_reporter(reporter, config.invocation_params.dir, os.environ)
@@ -119,12 +144,13 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrise `criterion` by the spec's criteria and `leak_check` by the validity checks."""
-    spec, ks = metafunc.config.stash[SPEC], metafunc.config.stash[KS]
+    stash = metafunc.config.stash
+    spec, ks, seeds = stash[SPEC], stash[KS], stash[SEEDS]
     for argument, kind in FIXTURES.items():
         if argument in metafunc.fixturenames:
             params = [
                 pytest.param(case, id=case.id, marks=getattr(pytest.mark, case.gate))
-                for case in cases(spec, ks, kind)
+                for case in cases(spec, ks, kind, seeds)
             ]
             metafunc.parametrize(argument, params)
 
@@ -134,9 +160,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     found = {item: case for item in session.items if (case := case_of(item))}
     for item, case in found.items():
         item.user_properties += case.properties
-    config, asked = session.config, dict[tuple[str, int | None], Sequence[str]]()
+    config, asked = session.config, dict[GateKey, Sequence[str]]()
     for key in dict.fromkeys(case.key for case in found.values()):
-        own = [criterion.id for criterion in config.stash[SPEC].gates[key[0]].criteria]
+        own = [criterion.id for criterion in config.stash[SPEC].gates[key.gate].criteria]
         of_gate = [case for case in found.values() if case.key == key]
         chosen = {case.name for case in of_gate if case.kind == "criterion"}
         whole = not _picked_by_hand(config) and (chosen or config.option.lf)
@@ -178,6 +204,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         checkpoint=Path(option.checkpoint) if option.checkpoint else None,
         retrain=option.retrain,
         train_seed=option.train_seed,
+        train_seeds=config.stash[SEEDS],
         batch_size=option.batch_size,
         cache=cache_dir(),
         evidence=_evidence_folder(config),
@@ -197,16 +224,18 @@ def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Eviden
     case = case_of(request.node)
     if case is None:
         pytest.fail("gate_evidence needs the fixture criterion or leak_check beside it", False)
-    evidence = _evidence(request, lpca_runner, case.gate, case.k)
+    evidence = _evidence(request, lpca_runner, case.key)
     found = verdicts.criterion_properties if case.kind == "criterion" else verdicts.check_properties
     request.node.user_properties += found(evidence, case.name)
     return evidence
 
 
-def _evidence(request: pytest.FixtureRequest, runner: Runner, gate: str, k: int | None) -> Evidence:
+def _evidence(request: pytest.FixtureRequest, runner: Runner, key: GateKey) -> Evidence:
     try:
         with request.config.stash[DISPLAY].around(request.node):
-            return runner.evidence(gate, k, request.config.stash[ASKED][gate, k])
+            return runner.evidence(
+                key.gate, key.k, request.config.stash[ASKED][key], seed=key.seed
+            )
     except RunError as error:
         broken = error
     if broken.is_usage_error:
@@ -233,26 +262,26 @@ def criterion_result(
         pytest.fail(f"{criterion.gate} is {gate_evidence.verdict}: {reasons}", pytrace=False)
     (found,) = (one for one in gate_evidence.criteria if one.id == criterion.name)
     if found.verdict is not Verdict.PASS and not found.decides:
-        label = label_of(f"{criterion.gate} {found.id}", criterion.k)
+        label = label_of(f"{criterion.gate} {found.id}", criterion.k, criterion.seed)
         request.node.warn(CriterionWarning(f"{label}: {found.message}"))
         pytest.xfail(found.message)
-    if found.verdict is not Verdict.PASS and _carried(request, lpca_runner, criterion.gate):
+    if found.verdict is not Verdict.PASS and _carried(request, lpca_runner, criterion.key):
         pytest.xfail(f"{criterion.gate} passes at another k: {found.message}")
     result: Mapping[str, Any] = to_data(found)
     return result
 
 
-def _carried(request: pytest.FixtureRequest, runner: Runner, name: str) -> bool:
-    """Whether the gate takes any of several k, and some k of this run lets it pass."""
+def _carried(request: pytest.FixtureRequest, runner: Runner, of: GateKey) -> bool:
+    """Whether the gate takes any of several k, and some k of this run lets it pass at its seed."""
     spec = request.config.stash[SPEC]
-    if not spec.gates[name].any_k:
+    if not spec.gates[of.gate].any_k:
         return False
     by_k = {}
-    for gate, k in request.config.stash[ASKED]:
-        if gate == name and k is not None:
-            found = _evidence(request, runner, name, k)
-            by_k[k] = GateVerdict((name, k), found.verdict, "", found)
-    return verdicts.family_verdict(spec, spec.gates[name], by_k).verdict is Verdict.PASS
+    for key in request.config.stash[ASKED]:
+        if (key.gate, key.seed) == (of.gate, of.seed) and key.k is not None:
+            found = _evidence(request, runner, key)
+            by_k[key.k] = verdicts.GateVerdict(key, found.verdict, "", found)
+    return verdicts.family_verdict(spec, spec.gates[of.gate], by_k).verdict is Verdict.PASS
 
 
 @pytest.fixture
@@ -275,6 +304,11 @@ def _check_options(option: argparse.Namespace) -> None:
         raise RequestError(f"--checkpoint {option.checkpoint}: no such folder")
     if option.checkpoint and option.retrain:
         raise RequestError("--checkpoint and --retrain: allowed: one of them")
+    if option.train_seeds is not None:
+        for other in ("checkpoint", "train_seed"):
+            if getattr(option, other) is not None:
+                name = other.replace("_", "-")
+                raise RequestError(f"--train-seeds and --{name}: allowed: one of them")
     if option.codec is None:
         return
     parse_codec(option.codec)
@@ -282,6 +316,7 @@ def _check_options(option: argparse.Namespace) -> None:
         "--checkpoint": option.checkpoint is not None,
         "--retrain": option.retrain,
         "--train-seed": option.train_seed is not None,
+        "--train-seeds": option.train_seeds is not None,
     }
     if given := [name for name, is_given in others.items() if is_given]:
         raise RequestError(

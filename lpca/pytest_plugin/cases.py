@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from lpca.gate.plan import ks_of, label_of, needs_codec
+from lpca.gate.plan import GateKey, ks_of, label_of, needs_codec
 from lpca.gatespec.model import Spec
 from lpca.validity.catalogue import CHECKS
 
@@ -21,35 +21,40 @@ PROPERTY = "lpca"
 
 @dataclass(frozen=True)
 class Case:
-    """One test made from the spec: a criterion or a validity check of a gate at one k."""
+    """One test made from the spec: a criterion or a validity check of a gate at one k and seed."""
 
     gate: str
     kind: Kind
     name: str
     k: int | None
+    seed: int | None = None
 
     @property
-    def key(self) -> tuple[str, int | None]:
-        """Its gate and k."""
-        return self.gate, self.k
+    def key(self) -> GateKey:
+        """Its gate, k and training seed."""
+        return GateKey(self.gate, self.k, self.seed)
 
     @property
     def id(self) -> str:
         """A readable id that stays the same from run to run."""
-        return f"{self.gate}-{self.name}" + ("" if self.k is None else f"-k{self.k}")
+        parts = {"k": self.k, "seed": self.seed}
+        told = [f"{name}{value}" for name, value in parts.items() if value is not None]
+        return "-".join([self.gate, self.name, *told])
 
     @property
     def properties(self) -> list[tuple[str, str]]:
         """As plain data, to travel with a test report and to stand in JUnit XML."""
-        k = [] if self.k is None else [("k", str(self.k))]
-        label = label_of(self.gate, self.k)
-        return [(PROPERTY, label), ("gate", self.gate), *k, (self.kind, self.name)]
+        parts = {"k": self.k, "train_seed": self.seed}
+        told = [(name, str(value)) for name, value in parts.items() if value is not None]
+        label = label_of(*self.key)
+        return [(PROPERTY, label), ("gate", self.gate), *told, (self.kind, self.name)]
 
 
-def key_of(label: str) -> tuple[str, int | None]:
-    """The gate and k of a label."""
-    gate, _, k = label.partition(" k=")
-    return gate, int(k) if k else None
+def key_of(label: str) -> GateKey:
+    """The gate, k and seed of a label."""
+    named, _, seed = label.partition(" seed=")
+    gate, _, k = named.partition(" k=")
+    return GateKey(gate, int(k) if k else None, int(seed) if seed else None)
 
 
 def case_of(item: pytest.Item) -> Case | None:
@@ -58,11 +63,20 @@ def case_of(item: pytest.Item) -> Case | None:
     return next((value for value in params.values() if isinstance(value, Case)), None)
 
 
-def cases(spec: Spec, ks: Sequence[int], kind: Kind) -> list[Case]:
-    """Return every case of a kind, in the order of the spec; `ks` as for `ks_of`."""
+def cases(
+    spec: Spec, ks: Sequence[int], kind: Kind, seeds: Sequence[int] = ()
+) -> list[Case]:
+    """Return every case of a kind, in the order of the spec; `ks` as for `ks_of`.
+
+    A gate that needs a codec is judged once for each of the training `seeds`.
+    """
     found = []
     for name, gate in spec.gates.items():
         own = list(CHECKS) if kind == "check" else [one.id for one in gate.criteria]
-        for k in ks_of(gate, ks) if needs_codec(spec, name) else [None]:
-            found += [Case(name, kind, what, k) for what in own]
+        if not needs_codec(spec, name):
+            found += [Case(name, kind, what, None) for what in own]
+            continue
+        for k in ks_of(gate, ks):
+            for seed in seeds or [None]:
+                found += [Case(name, kind, what, k, seed) for what in own]
     return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -17,9 +17,11 @@ from lpca.base.errors import ExitCode, RunError, worst
 from lpca.base.files import write_file
 from lpca.evidence.files import read_evidence
 from lpca.evidence.model import Evidence, exit_code
-from lpca.gate.plan import evidence_path, label_of, shown_with
+from lpca.gate.plan import GateKey, evidence_path, label_of, shown_with
+from lpca.gate.recipe import RecipeVerdict, recipe_verdict
 from lpca.gatespec.model import Gate, Spec
 from lpca.judge.decide import judge_family
+from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.reader import table_of_evidence
 from lpca.pytest_plugin.cases import PROPERTY, key_of
 from lpca.report.layout import WIDTH, fitting, wrapped
@@ -80,15 +82,18 @@ USAGE_PROPERTY = "lpca-usage-error"
 UNREAD = (Verdict.NOT_MEASURED, Verdict.INVALID)
 PYTESTS_OWN = (ExitCode.INTERRUPTED, ExitCode.INTERNAL_ERROR, ExitCode.USAGE_ERROR)
 
-Key = tuple[str, int | None]
 SHOWN_WITH, ONE_K = " (beside; sets no exit code)", " (this k alone)"
+ONE_SEED = " (this seed alone)"
 
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """One gate at one k as the run leaves it; `aside` says where its verdict is not the run's."""
+    """One gate at one k and training seed as the run leaves it.
 
-    key: Key
+    `aside` says where its verdict is not the run's.
+    """
+
+    key: GateKey
     verdict: Verdict
     note: str
     evidence: Evidence | None
@@ -97,18 +102,28 @@ class GateVerdict:
 
 @dataclass(frozen=True)
 class FamilyVerdict:
-    """A gate of which any k suffices; `found` is None where some k could not be read."""
+    """A gate of which any k suffices; `found` is None where some k could not be read.
+
+    `seed` is that of its codecs' training, where those of several are judged.
+    """
 
     gate: Gate
     verdict: Verdict
     found: AnyOf | None
+    seed: int | None = None
+
+    @property
+    def aside(self) -> str:
+        """Says where its verdict is not the run's."""
+        return "" if self.seed is None else ONE_SEED
 
     def lines(self, width: int = WIDTH) -> list[str]:
         """For the terminal: the family's verdict, each k's p-value, and how many were not run."""
         names = ", ".join(map(str, self.gate.family))
         if len(names) > width // 2:
             names = f"{names[: width // 4].rpartition(',')[0]}, ... ({len(self.gate.family)} k)"
-        told = wrapped(f"{self.gate.name} any k of {names}: {self.verdict}", width, 0, 2)
+        label = label_of(f"{self.gate.name} any k of {names}", None, self.seed)
+        told = wrapped(f"{label}: {self.verdict}{self.aside}", width, 0, 2)
         if self.found is None:
             return told + wrapped("a k that was run could not be read", width)
         missing = [k for k, v in self.found.verdicts.items() if v is Verdict.NOT_MEASURED]
@@ -126,9 +141,17 @@ class FamilyVerdict:
 class VerdictReporter:
     """Registered in the process that reports to the user: alone, or xdist's controller."""
 
-    def __init__(self, spec: Spec, evidence: Path, run: str, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        evidence: Path,
+        run: str,
+        verbose: bool = False,
+        seeds: Sequence[int] = (),
+    ) -> None:
         self.spec, self.evidence, self.run, self.verbose = spec, evidence, run, verbose
-        self._asked: dict[Key, str] = {}
+        self.seeds = seeds
+        self._asked: dict[GateKey, str] = {}
         self._usage_error = self._other_failed = self._enough_failed = False
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -169,7 +192,11 @@ class VerdictReporter:
         path = config.invocation_params.dir / os.path.expandvars(Path(file).expanduser())
         if path.is_file():
             told = [(label_of(*gate.key), gate.verdict) for gate in self.verdicts()]
-            told += [(f"{family.gate.name} any k", family.verdict) for family in self.families()]
+            told += [
+                (label_of(f"{family.gate.name} any k", None, family.seed), family.verdict)
+                for family in self.families()
+            ]
+            told += [(recipe.label, recipe.verdict) for recipe in self.recipes()]
             add_suite_properties(path, told)
 
     def exit_code(self, status: int) -> int:
@@ -186,8 +213,9 @@ class VerdictReporter:
 
     def verdicts(self) -> list[GateVerdict]:
         """Return the verdict of each gate that had a test in this run, and of each k it lacks."""
+        unrun = "declared with the others, not run"
         return [self._verdict(key) for key in self._asked] + [
-            GateVerdict((name, k), Verdict.NOT_MEASURED, "declared with the others, not run", None)
+            GateVerdict(GateKey(name, k), Verdict.NOT_MEASURED, unrun, None)
             for name, ks in self._asked_ks().items()
             for k in self.spec.gates[name].family
             if k not in ks and not self.spec.gates[name].any_k
@@ -196,28 +224,60 @@ class VerdictReporter:
     def families(self) -> list[FamilyVerdict]:
         """Return the verdict of each gate of which any k suffices, over its whole family."""
         return [
-            family_verdict(self.spec, gate, {k: self._verdict((name, k)) for k in ks})
+            replace(family_verdict(self.spec, gate, runs), seed=seed)
             for name, ks in self._asked_ks().items()
             if (gate := self.spec.gates[name]).any_k
+            for seed in self.seeds or [None]
+            if (
+                runs := {
+                    key.k: self._verdict(key)
+                    for k in ks
+                    if (key := GateKey(name, k, seed)) in self._asked
+                }
+            )
         ]
+
+    def recipes(self) -> list[RecipeVerdict]:
+        """Return the verdict on each gate's recipe, where codecs of several seeds are judged."""
+        if not self.seeds:
+            return []
+        return [
+            self._recipe(gate, k, ks if gate.any_k else [k])
+            for name, ks in self._asked_ks().items()
+            for k in ([None] if (gate := self.spec.gates[name]).any_k else ks)
+        ]
+
+    def _recipe(self, gate: Gate, k: int | None, ks: Sequence[int]) -> RecipeVerdict:
+        verdicts, tables = {}, {}
+        for seed in self.seeds:
+            runs = {at: self._verdict(GateKey(gate.name, at, seed)) for at in ks}
+            (only, *_) = runs.values()
+            whole = family_verdict(self.spec, gate, runs) if gate.any_k else only
+            verdicts[seed] = whole.verdict
+            if whole.verdict is Verdict.FAIL:
+                tables[seed] = tables_of(runs)
+        return recipe_verdict(self.spec, gate, k, verdicts, tables)
 
     def _asked_ks(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for name, k in self._asked:
-            if k is not None:
-                found.setdefault(name, []).append(k)
+        for name, k, _ in self._asked:
+            if k is not None and k not in found.setdefault(name, []):
+                found[name].append(k)
         return found
 
     def _deciding(self) -> list[Verdict]:
-        """The verdicts that set the exit code: a family's in place of those of its k."""
-        alone = [gate.verdict for gate in self.verdicts() if not gate.aside]
-        return alone + [family.verdict for family in self.families()]
+        """The verdicts that set the exit code: those on the whole in place of its parts'."""
+        parts = [*self.verdicts(), *self.families()]
+        alone = [part.verdict for part in parts if not part.aside]
+        return alone + [recipe.verdict for recipe in self.recipes()]
 
     def shown_with(self) -> list[GateVerdict]:
         """Return the verdicts of gates shown beside the others, which set no exit code."""
         gates = self.spec.gates
         others = dict.fromkeys(
-            other for name, k in self._asked for other in shown_with(self.spec, gates[name], k)
+            other
+            for name, k, seed in self._asked
+            for other in shown_with(self.spec, gates[name], k, seed)
         )
         return [self._verdict(key) for key in others if key not in self._asked]
 
@@ -228,7 +288,7 @@ class VerdictReporter:
         terminalreporter.section("gates")
         width = fitting(terminalreporter.config.get_terminal_writer().fullwidth)
         blocks = [self._lines(gate, width) for gate in (*self.shown_with(), *self.verdicts())]
-        blocks += [family.lines(width) for family in self.families()]
+        blocks += [whole.lines(width) for whole in (*self.families(), *self.recipes())]
         for line in chain.from_iterable([*block, ""] for block in blocks):
             for text, markup in coloured(line):
                 terminalreporter.write(text, **markup)
@@ -245,11 +305,12 @@ class VerdictReporter:
             lines += wrapped(f"evidence {evidence_path(self.evidence, *gate.key)}", width, 2, 4)
         return lines
 
-    def _verdict(self, key: Key) -> GateVerdict:
+    def _verdict(self, key: GateKey) -> GateVerdict:
         data = evidence_of(self.evidence, key, self.run)
         broken = self._asked.get(key, "")
-        of_several = self.spec.gates[key[0]].any_k and key[1] is not None
-        aside = SHOWN_WITH if key not in self._asked else ONE_K if of_several else ""
+        of_several = self.spec.gates[key.gate].any_k and key.k is not None
+        alone = ONE_K if of_several else "" if key.seed is None else ONE_SEED
+        aside = alone if key in self._asked else SHOWN_WITH
         if data is None:
             reason = broken or "its evidence was not measured in this run"
             return GateVerdict(key, Verdict.NOT_MEASURED, reason, None, aside)
@@ -259,7 +320,7 @@ class VerdictReporter:
         return GateVerdict(key, data.verdict, "", data, aside)
 
 
-def evidence_of(folder: Path, key: Key, run: str) -> Evidence | None:
+def evidence_of(folder: Path, key: GateKey, run: str) -> Evidence | None:
     """Return a gate's evidence, if it was measured in the run."""
     path = evidence_path(folder, *key)
     found = _read(path, path.stat().st_mtime_ns) if path.is_file() else None
@@ -285,7 +346,11 @@ def family_verdict(spec: Spec, gate: Gate, by_k: Mapping[int, GateVerdict]) -> F
         code = worst(map(exit_code, unread))
         worst_of = next(verdict for verdict in unread if exit_code(verdict) == code)
         return FamilyVerdict(gate, worst_of, None)
-    tables = {k: table_of_evidence(run.evidence) for k, run in by_k.items() if run.evidence}
-    found = judge_family(gate, tables, spec.evaluation)
+    found = judge_family(gate, tables_of(by_k), spec.evaluation)
     explored = any(run.evidence and run.evidence.split for run in by_k.values())
     return FamilyVerdict(gate, Verdict.EXPLORED if explored else found.verdict, found)
+
+
+def tables_of(by_k: Mapping[int, GateVerdict]) -> dict[int, OutcomeTable]:
+    """The outcomes of each k that was measured."""
+    return {k: table_of_evidence(run.evidence) for k, run in by_k.items() if run.evidence}

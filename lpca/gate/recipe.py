@@ -1,0 +1,91 @@
+"""One verdict about a recipe, from codecs that it trained with several seeds.
+
+A codec is one draw of its recipe. Judged on the same test episodes, each seed's codec must pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lpca.gate.plan import label_of
+from lpca.gatespec.model import Gate, Spec, stricter
+from lpca.judge.decide import judge, judge_family
+from lpca.judge.outcomes import OutcomeTable
+from lpca.report.layout import WIDTH, wrapped
+from lpca.stats.verdicts import Verdict, gate_verdict
+
+Tables = Mapping[int, OutcomeTable]
+"""A seed's outcomes by k: one table, or those of a family of which any k suffices."""
+
+
+@dataclass(frozen=True)
+class RecipeVerdict:
+    """What came of a gate by training seed, and of all of them.
+
+    `k` is None for a gate of which any k suffices; `note` says what the verdicts alone do not.
+    """
+
+    gate: Gate
+    k: int | None
+    by_seed: Mapping[int, Verdict]
+    verdict: Verdict
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """The gate at its k, and the seeds."""
+        name = f"{self.gate.name} any k" if self.gate.any_k else label_of(self.gate.name, self.k)
+        return f"{name} training seeds {', '.join(map(str, self.by_seed))}"
+
+    def lines(self, width: int = WIDTH) -> list[str]:
+        """For the terminal: the verdict on the recipe, each seed's, and what asking all costs."""
+        lines = [f"seed {seed}: {verdict}" for seed, verdict in self.by_seed.items()]
+        lines += [self.note] if self.note else []
+        lines.append(
+            f"all {len(self.by_seed)} must pass, each at the gate's own level: no alpha is spent "
+            "by that, and the power of all is at most that of the weakest"
+        )
+        told = wrapped(f"{self.label}: {self.verdict}", width, 0, 2)
+        return told + [line for text in lines for line in wrapped(text, width, 2, 4)]
+
+
+def recipe_verdict(
+    spec: Spec,
+    gate: Gate,
+    k: int | None,
+    by_seed: Mapping[int, Verdict],
+    tables: Mapping[int, Tables],
+) -> RecipeVerdict:
+    """Decide a gate for a recipe.
+
+    PASS where every seed passes: an intersection-union test, which takes no correction (Berger
+    1982, Technometrics 24:295). FAIL where some seed fails with alpha divided by the number of
+    seeds, so that many seeds do not manufacture one. Otherwise the first present of INVALID, NOT
+    MEASURED, INCONCLUSIVE, as for criteria of a gate.
+
+    Args:
+        spec: the spec that the gate is in.
+        gate: the gate.
+        k: number of latents; None where any of several suffices.
+        by_seed: what came of the gate by training seed.
+        tables: the outcomes of each seed that fails.
+
+    Returns:
+        The verdict on the recipe.
+    """
+    verdicts, note = set(by_seed.values()), ""
+    if Verdict.FAIL in verdicts:
+        strict = stricter(spec, len(by_seed))
+        failing = [tables[seed] for seed, verdict in by_seed.items() if verdict is Verdict.FAIL]
+        if not any(_fails(strict, gate.name, own) for own in failing):
+            verdicts = verdicts - {Verdict.FAIL} | {Verdict.INCONCLUSIVE}
+            note = f"no seed fails with alpha divided by {len(by_seed)}"
+    return RecipeVerdict(gate, k, by_seed, gate_verdict(verdicts), note)
+
+
+def _fails(spec: Spec, name: str, tables: Tables) -> bool:
+    gate = spec.gates[name]
+    if gate.any_k:
+        return judge_family(gate, tables, spec.evaluation).verdict is Verdict.FAIL
+    return all(judge(spec, name, table).verdict is Verdict.FAIL for table in tables.values())
