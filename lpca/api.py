@@ -23,7 +23,6 @@ from lpca.gate.plan import (
     SPLITS_READ,
     evidence_folder,
     ks_of,
-    label_of,
     needs_codec,
     sound_spec,
 )
@@ -88,7 +87,7 @@ class GateRun:
         return "\n".join(gate_lines(self.found, self.verdict))
 
     def __repr__(self) -> str:
-        return f"<GateRun {label_of(self.found.gate, self.found.k)}: {self.verdict}>"
+        return f"<GateRun {self.found.label}: {self.verdict}>"
 
     def _repr_html_(self) -> str:
         return gate_html(self.found)

@@ -9,7 +9,6 @@ from textwrap import wrap
 
 from lpca.base.errors import ExitCode, RequestError, UserError
 from lpca.base.numbers import PERCENT, POINTS, amount, level, number
-from lpca.gate.plan import label_of
 from lpca.report.attempts.compare import CONFIDENCE, Compared, Comparison, compare
 from lpca.report.attempts.kept import Attempt, RecordError, read
 
@@ -69,7 +68,7 @@ def _attempt(path: str) -> Attempt:
 def _head(label: str, path: str, attempt: Attempt) -> str:
     evidence, made = attempt.evidence, ""
     name = Path(path).name if attempt.record is None else attempt.record.id
-    gate = f"{label_of(evidence.gate, evidence.k)} {evidence.verdict}"
+    gate = f"{evidence.label} {evidence.verdict}"
     if (codec := evidence.codec) is not None:
         seed = "" if codec.seed is None else f" seed {codec.seed}"
         made = f", codec {codec.architecture}{seed}"

@@ -394,6 +394,18 @@ class Evidence:
         return self.result.criteria
 
     @property
+    def train_seed(self) -> int | None:
+        """The seed of its codec's training, where those of several are judged together."""
+        return self.codec.seed if self.codec is not None and self.train_seeds else None
+
+    @property
+    def label(self) -> str:
+        """The gate at its k and training seed, for people."""
+        parts = {"k": self.k, "seed": self.train_seed}
+        told = [f"{name}={value}" for name, value in parts.items() if value is not None]
+        return " ".join([self.gate, *told])
+
+    @property
     def is_invalid(self) -> bool:
         """Whether nothing may be read: a validity check or a required gate failed."""
         return self.verdict is Verdict.INVALID

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lpca.gate.plan import label_of
 from lpca.gatespec.model import Gate, Spec, stricter
@@ -31,6 +32,9 @@ class RecipeVerdict:
     by_seed: Mapping[int, Verdict]
     verdict: Verdict
     note: str = ""
+
+    aside: ClassVar[str] = ""
+    """It is the run's."""
 
     @property
     def label(self) -> str:

@@ -174,9 +174,7 @@ class Runner:
         """A runner of the same receiver, whose codec is trained at one of several seeds."""
         if seed not in self._by_seed:
             options = replace(self.options, receiver=self._receiver, train_seed=seed)
-            self._by_seed[seed] = Runner(
-                self.spec, options, self.origin, self.console, self.steps
-            )
+            self._by_seed[seed] = Runner(self.spec, options, self.origin, self.console, self.steps)
         return self._by_seed[seed]
 
     def _stored(self, path: Path) -> Evidence | None:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from lpca.pytest_plugin.progress import Display
 
 SPEC = pytest.StashKey[Spec]()
-KS = pytest.StashKey[tuple[int, ...]]()
+KS = pytest.StashKey[Sequence[int]]()
 SEEDS = pytest.StashKey[tuple[int, ...]]()
 ASKED = pytest.StashKey[Mapping[GateKey, Sequence[str]]]()
 RUN = pytest.StashKey[str]()
@@ -117,7 +117,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[COMMAND] = ["pytest", *map(str, config.invocation_params.args)]
     verbose = config.option.lpca_verbose
     reporter = VerdictReporter(
-        spec, _evidence_folder(config), config.stash[RUN], verbose, config.stash[SEEDS]
+        spec, _evidence_folder(config), config.stash[RUN], verbose, [*config.stash[SEEDS]]
     )
     config.pluginmanager.register(reporter, "lpca-verdicts")
     _report_to_allure(config, reporter)
@@ -233,9 +233,7 @@ def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Eviden
 def _evidence(request: pytest.FixtureRequest, runner: Runner, key: GateKey) -> Evidence:
     try:
         with request.config.stash[DISPLAY].around(request.node):
-            return runner.evidence(
-                key.gate, key.k, request.config.stash[ASKED][key], seed=key.seed
-            )
+            return runner.evidence(key.gate, key.k, request.config.stash[ASKED][key], seed=key.seed)
     except RunError as error:
         broken = error
     if broken.is_usage_error:

@@ -15,7 +15,7 @@ from allure_commons.model2 import Attachment, Status, TestResult, TestResultCont
 from lpca.base import __version__
 from lpca.base.files import write_json, write_text
 from lpca.evidence.model import Evidence
-from lpca.gate.plan import evidence_path, label_of
+from lpca.gate.plan import GateKey, evidence_path, label_of
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin import allure_results
 from lpca.pytest_plugin.allure_results import Attached, Subject
@@ -53,7 +53,7 @@ class CaseResults:
     def __init__(self, spec: Spec, subject: Subject, evidence: Path, run: str) -> None:
         self.spec, self.subject, self.evidence, self.run = spec, subject, evidence, run
         self._case: Case | None = None
-        self._pictures: dict[tuple[str, int | None], Sequence[Attached]] = {}
+        self._pictures: dict[GateKey, Sequence[Attached]] = {}
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -97,13 +97,13 @@ class RunResults:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Write what only the whole run knows; nothing where no gate was asked for."""
-        families = {family.gate.name: family for family in self.verdicts.families()}
+        families = {(one.gate.name, one.seed): one for one in self.verdicts.families()}
         asked, others = self.verdicts.verdicts(), self.verdicts.shown_with()
         if not asked:
             return
         now = round(time.time() * MILLISECONDS)
         for gate in asked:
-            family = families.get(gate.key[0])
+            family = families.get((gate.key.gate, gate.key.seed))
             carried = family is not None and family.verdict is Verdict.PASS
             self._report(gate, now, carried=carried)
         for gate in others:
@@ -111,19 +111,23 @@ class RunResults:
         for family in families.values():
             told = "\n".join(family.lines())
             outcome = allure_results.verdict_outcome(family.verdict, told)
-            whole = (family.gate, None, outcome, self.subject, None, now)
-            _write(allure_results.verdict_result(*whole))
+            whole = (GateKey(family.gate.name, seed=family.seed), family.gate, outcome)
+            _write(allure_results.verdict_result(*whole, self.subject, None, now))
+        for recipe in self.verdicts.recipes():
+            outcome = allure_results.verdict_outcome(recipe.verdict, "\n".join(recipe.lines()))
+            whole = (GateKey(recipe.gate.name, recipe.k), recipe.gate, outcome)
+            _write(allure_results.verdict_result(*whole, self.subject, None, now))
         self._describe([*asked, *others], now // MILLISECONDS)
 
     def _report(
         self, gate: GateVerdict, now: int, *, carried: bool = False, note: str = ""
     ) -> None:
-        (name, k), evidence = gate.key, gate.evidence
+        evidence = gate.evidence
         outcome = allure_results.gate_outcome(gate.verdict, evidence, gate.note, carried=carried)
-        of = self.spec.gates[name]
-        result = allure_results.verdict_result(of, k, outcome, self.subject, evidence, now, note)
+        whole = (gate.key, self.spec.gates[gate.key.gate], outcome)
+        result = allure_results.verdict_result(*whole, self.subject, evidence, now, note)
         if evidence is not None:
-            written = evidence_path(self.verdicts.evidence, name, k).read_bytes()
+            written = evidence_path(self.verdicts.evidence, *gate.key).read_bytes()
             attach(result, allure_results.attachments_of(evidence, written))
         _write(result)
 

@@ -26,6 +26,7 @@ from allure_commons.types import AttachmentType, LabelType
 
 from lpca.base.numbers import counted
 from lpca.evidence.model import Evidence
+from lpca.gate.plan import GateKey
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import Criterion, Gate
 from lpca.pytest_plugin.cases import Case
@@ -193,8 +194,8 @@ def fill(
     # the trace is pytest's of an assertion on the evidence: only what broke needs one
     trace = details.trace if details and outcome.message.startswith("BROKEN") else None
     name = f"{result.fullName}[{case.gate}-{case.name}]"
-    _close(result, outcome, trace, name, identity(subject, case.k))
-    _place(result, [*_suites(gate, case.k), _GROUPS[case.kind]])
+    _close(result, outcome, trace, name, identity(subject, case.key))
+    _place(result, [*_suites(gate, case.key), _GROUPS[case.kind]])
     if case.kind == "check":
         result.name = CHECKS[case.name].title
         check = evidence.check(case.name) if evidence else None
@@ -213,8 +214,8 @@ def fill(
 
 
 def verdict_result(
+    key: GateKey,
     gate: Gate,
-    k: int | None,
     outcome: Outcome,
     subject: Subject,
     evidence: Evidence | None,
@@ -223,8 +224,8 @@ def verdict_result(
 ) -> TestResult:
     """Return the result that stands for a whole gate; `now` is in milliseconds since 1970."""
     result = TestResult(uuid=str(uuid4()), name=f"The verdict on {gate.name}", start=now, stop=now)
-    _close(result, outcome, None, f"lpca#verdict[{gate.name}]", identity(subject, k))
-    _place(result, _suites(gate, k))
+    _close(result, outcome, None, f"lpca#verdict[{gate.name}]", identity(subject, key))
+    _place(result, _suites(gate, key))
     lines = [f"**{gate.title}**", note, *(evidence.reasons if evidence else ())]
     result.description = "\n\n".join(line for line in lines if line)
     if evidence is not None:
@@ -235,10 +236,10 @@ def verdict_result(
     return result
 
 
-def identity(subject: Subject, k: int | None) -> list[Parameter]:
+def identity(subject: Subject, key: GateKey) -> list[Parameter]:
     """The parameters that name a test: with the same ones, runs are of the same thing."""
-    named: dict[str, object] = {"k": k, "receiver": subject.receiver, "task": subject.task}
-    named |= {"seed": subject.seed, "codec": subject.codec or None}
+    named: dict[str, object] = {"k": key.k, "receiver": subject.receiver, "task": subject.task}
+    named |= {"seed": subject.seed, "codec": subject.codec or None, "train seed": key.seed}
     return [Parameter(name, str(value)) for name, value in named.items() if value is not None]
 
 
@@ -296,8 +297,10 @@ def _hash(*parts: str) -> str:
     return sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _suites(gate: Gate, k: int | None) -> list[str]:
-    return [f"{gate.name}: {gate.title}", *([] if k is None else [f"k={k}"])]
+def _suites(gate: Gate, key: GateKey) -> list[str]:
+    parts = {"k": key.k, "train seed": key.seed}
+    told = [f"{name}={value}" for name, value in parts.items() if value is not None]
+    return [f"{gate.name}: {gate.title}", *told]
 
 
 def _place(result: TestResult, path: list[str]) -> None:

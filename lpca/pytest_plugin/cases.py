@@ -63,9 +63,7 @@ def case_of(item: pytest.Item) -> Case | None:
     return next((value for value in params.values() if isinstance(value, Case)), None)
 
 
-def cases(
-    spec: Spec, ks: Sequence[int], kind: Kind, seeds: Sequence[int] = ()
-) -> list[Case]:
+def cases(spec: Spec, ks: Sequence[int], kind: Kind, seeds: Sequence[int] = ()) -> list[Case]:
     """Return every case of a kind, in the order of the spec; `ks` as for `ks_of`.
 
     A gate that needs a codec is judged once for each of the training `seeds`.
@@ -77,6 +75,6 @@ def cases(
             found += [Case(name, kind, what, None) for what in own]
             continue
         for k in ks_of(gate, ks):
-            for seed in seeds or [None]:
+            for seed in seeds or (None,):
                 found += [Case(name, kind, what, k, seed) for what in own]
     return found

@@ -85,13 +85,14 @@ def annotation_lines(verdicts: VerdictReporter, places: Places) -> Iterator[str]
 
     What sets no exit code (a gate beside another, one k of which any suffices) is a notice.
     """
-    for family in verdicts.families():
-        if family.verdict is not Verdict.PASS:
-            place, text = places.of(family.gate.position), "\n".join(family.lines(UNBROKEN))
-            title = f"{family.gate.name}: {family.verdict}"
-            yield annotation(LEVELS[family.verdict], place, title, text)
+    for whole in verdicts.wholes():
+        if whole.verdict is not Verdict.PASS:
+            place, text = places.of(whole.gate.position), "\n".join(whole.lines(UNBROKEN))
+            title = f"{whole.gate.name}: {whole.verdict}"
+            level = "notice" if whole.aside else LEVELS[whole.verdict]
+            yield annotation(level, place, title, text)
     for gate in (*verdicts.verdicts(), *verdicts.shown_with()):
-        yield from _gate_annotations(gate, verdicts.spec.gates[gate.key[0]].position, places)
+        yield from _gate_annotations(gate, verdicts.spec.gates[gate.key.gate].position, places)
 
 
 def _gate_annotations(gate: GateVerdict, position: Position, places: Places) -> Iterator[str]:
@@ -104,7 +105,7 @@ def _gate_annotations(gate: GateVerdict, position: Position, places: Places) -> 
     results = [*evidence.required, evidence.result] if evidence is not None else []
     for criterion in chain.from_iterable(result.criteria for result in results):
         if criterion.verdict not in (Verdict.PASS, Verdict.INVALID):
-            title = f"{label_of(criterion.id, gate.key[1])}: {criterion.standing}"
+            title = f"{label_of(criterion.id, *gate.key[1:])}: {criterion.standing}"
             place, level = places.of(criterion.position), levels[criterion.verdict]
             level = "warning" if level == "error" and not criterion.decides else level
             yield annotation(level, place, title, criterion.message)
@@ -113,8 +114,8 @@ def _gate_annotations(gate: GateVerdict, position: Position, places: Places) -> 
 def summary_lines(verdicts: VerdictReporter) -> list[str]:
     """The job summary: every gate of the run, and those beside them."""
     lines = []
-    for family in verdicts.families():
-        head, *rest = family.lines(UNBROKEN)
+    for whole in verdicts.wholes():
+        head, *rest = whole.lines(UNBROKEN)
         lines += [f"## {plain(head)}", "", *(f"- {plain(line)}" for line in rest), ""]
     for gate in (*verdicts.verdicts(), *verdicts.shown_with()):
         lines += _section(gate)

@@ -223,40 +223,37 @@ class VerdictReporter:
 
     def families(self) -> list[FamilyVerdict]:
         """Return the verdict of each gate of which any k suffices, over its whole family."""
-        return [
-            replace(family_verdict(self.spec, gate, runs), seed=seed)
-            for name, ks in self._asked_ks().items()
-            if (gate := self.spec.gates[name]).any_k
-            for seed in self.seeds or [None]
-            if (
-                runs := {
-                    key.k: self._verdict(key)
-                    for k in ks
-                    if (key := GateKey(name, k, seed)) in self._asked
-                }
-            )
-        ]
+        found = []
+        for name, seed in dict.fromkeys((key.gate, key.seed) for key in self._asked):
+            gate = self.spec.gates[name]
+            asked = [key for key in self._asked if (key.gate, key.seed) == (name, seed)]
+            runs = {key.k: self._verdict(key) for key in asked if key.k is not None}
+            if gate.any_k and runs:
+                found.append(replace(family_verdict(self.spec, gate, runs), seed=seed))
+        return found
 
     def recipes(self) -> list[RecipeVerdict]:
         """Return the verdict on each gate's recipe, where codecs of several seeds are judged."""
         if not self.seeds:
             return []
-        return [
-            self._recipe(gate, k, ks if gate.any_k else [k])
-            for name, ks in self._asked_ks().items()
-            for k in ([None] if (gate := self.spec.gates[name]).any_k else ks)
-        ]
+        found = []
+        for name, ks in self._asked_ks().items():
+            gate = self.spec.gates[name]
+            together = [ks] if gate.any_k else [[k] for k in ks]
+            found += [self._recipe(gate, own) for own in together]
+        return found
 
-    def _recipe(self, gate: Gate, k: int | None, ks: Sequence[int]) -> RecipeVerdict:
-        verdicts, tables = {}, {}
+    def _recipe(self, gate: Gate, ks: Sequence[int]) -> RecipeVerdict:
+        """What all seeds come to at one k, or at several of which any suffices."""
+        verdicts: dict[int, Verdict] = {}
+        tables: dict[int, dict[int, OutcomeTable]] = {}
         for seed in self.seeds:
-            runs = {at: self._verdict(GateKey(gate.name, at, seed)) for at in ks}
-            (only, *_) = runs.values()
-            whole = family_verdict(self.spec, gate, runs) if gate.any_k else only
-            verdicts[seed] = whole.verdict
-            if whole.verdict is Verdict.FAIL:
+            runs = {k: self._verdict(GateKey(gate.name, k, seed)) for k in ks}
+            family = family_verdict(self.spec, gate, runs) if gate.any_k else None
+            verdicts[seed] = family.verdict if family else runs[ks[0]].verdict
+            if verdicts[seed] is Verdict.FAIL:
                 tables[seed] = tables_of(runs)
-        return recipe_verdict(self.spec, gate, k, verdicts, tables)
+        return recipe_verdict(self.spec, gate, None if gate.any_k else ks[0], verdicts, tables)
 
     def _asked_ks(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
@@ -267,9 +264,12 @@ class VerdictReporter:
 
     def _deciding(self) -> list[Verdict]:
         """The verdicts that set the exit code: those on the whole in place of its parts'."""
-        parts = [*self.verdicts(), *self.families()]
-        alone = [part.verdict for part in parts if not part.aside]
-        return alone + [recipe.verdict for recipe in self.recipes()]
+        parts = [*self.verdicts(), *self.wholes()]
+        return [part.verdict for part in parts if not part.aside]
+
+    def wholes(self) -> list[FamilyVerdict | RecipeVerdict]:
+        """Return the verdicts over several k or training seeds."""
+        return [*self.families(), *self.recipes()]
 
     def shown_with(self) -> list[GateVerdict]:
         """Return the verdicts of gates shown beside the others, which set no exit code."""
@@ -288,7 +288,7 @@ class VerdictReporter:
         terminalreporter.section("gates")
         width = fitting(terminalreporter.config.get_terminal_writer().fullwidth)
         blocks = [self._lines(gate, width) for gate in (*self.shown_with(), *self.verdicts())]
-        blocks += [whole.lines(width) for whole in (*self.families(), *self.recipes())]
+        blocks += [whole.lines(width) for whole in self.wholes()]
         for line in chain.from_iterable([*block, ""] for block in blocks):
             for text, markup in coloured(line):
                 terminalreporter.write(text, **markup)

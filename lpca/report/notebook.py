@@ -32,8 +32,7 @@ def gate_html(evidence: Evidence) -> str:
 
 
 def _head(evidence: Evidence) -> str:
-    k = "" if evidence.k is None else f" k={evidence.k}"
-    name, title = escape(evidence.gate + k), escape(evidence.title)
+    name, title = escape(evidence.label), escape(evidence.title)
     return f"<p><b>{name}</b> {_badge(evidence.verdict)} {title}</p>"
 
 

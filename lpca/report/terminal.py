@@ -47,8 +47,7 @@ def gate_lines(
     `note` says why, `aside` what part the gate has in the run. `verbose` adds every number.
     """
     results, rates = evidence.criteria, evidence.rates
-    k = "" if evidence.k is None else f" k={evidence.k}"
-    head = f"{evidence.gate}{k}: {verdict}{aside}: {standing(verdict, results)}"
+    head = f"{evidence.label}: {verdict}{aside}: {standing(verdict, results)}"
     lines = [
         *wrapped(head, width, 0, 2),
         *_subject(evidence, width),

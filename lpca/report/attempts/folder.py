@@ -170,8 +170,8 @@ def glance(evidence: Evidence) -> bytes:
     return svg(gate_figure(evidence))
 
 
-def _run_of(evidence: Evidence) -> tuple[str, str, int | None]:
-    return evidence.run, evidence.gate, evidence.k
+def _run_of(evidence: Evidence) -> tuple[str, str]:
+    return evidence.run, evidence.label
 
 
 def _notes(date: str, texts: Sequence[str]) -> tuple[keeping.Note, ...]:

@@ -188,8 +188,10 @@ def legend_below(axes: Axes, distance: float, columns: int, *entries: Sequence[A
 
 
 def name_of(evidence: Evidence) -> str:
-    """The gate and its k."""
-    return evidence.gate if evidence.k is None else f"{evidence.gate}, k = {evidence.k}"
+    """The gate, its k and training seed."""
+    parts = {"k": evidence.k, "seed": evidence.train_seed}
+    told = [f"{name} = {value}" for name, value in parts.items() if value is not None]
+    return ", ".join([evidence.gate, *told])
 
 
 def receiver_of(evidence: Evidence) -> str:

@@ -1,0 +1,142 @@
+"""Codecs of several training seeds judged together: one verdict, about the recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from lpca.gate import runner
+from lpca.gate.measure import STEPS
+from lpca.gate.recipe import recipe_verdict
+from lpca.gatespec.load import load_spec
+from lpca.judge.decide import judge
+from lpca.judge.outcomes import OutcomeTable
+from lpca.stats.verdicts import Verdict
+
+GATE = """
+  main:
+    title: The channel carries the message
+    answers: seen
+    conditions: [p0, normal, null, shuffle]
+    expect: {p0: 0.25, normal: 0.95, null: 0.25, shuffle: 0.02}
+    criteria:
+      - {id: above_null, claim: normal - null > 0}
+      - {id: above_shuffle, claim: normal - shuffle > 0}
+"""
+TOGETHER = ("-m", "main", "-p", "no:cacheprovider", "--train-seeds")
+
+
+class Deaf(nn.Module):
+    """A codec that gives every message one prefix, as training may leave it."""
+
+    def __init__(self, receiver, k):
+        super().__init__()
+        self.prefix = 0.1 * torch.randn(k, receiver.d_model, generator=torch.manual_seed(k))
+
+    def encode(self, messages):
+        return self.prefix.expand(len(messages), -1, -1)
+
+    def decode(self, latents):
+        return latents
+
+
+@pytest.fixture(autouse=True)
+def seed_1_is_deaf(monkeypatch):
+    """Every seed's codec is that of seed 0, which is trained already, but for seed 1's."""
+
+    def obtain(receiver, task, request, *rest):
+        found = STEPS.obtain_codec(receiver, task, replace(request, k=4, seed=0), *rest)
+        codec = Deaf(receiver, request.k) if request.seed == 1 else found.codec
+        return replace(found, codec=codec, identity=replace(found.identity, seed=request.seed))
+
+    monkeypatch.setattr(runner, "STEPS", replace(STEPS, obtain_codec=obtain))
+
+
+def test_a_recipe_passes_where_every_seed_does(project):
+    project.write(GATE)
+    result = project.run(*TOGETHER, "0,2")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "main k=4 seed=0: PASS (this seed alone)*",
+            "main k=4 seed=2: PASS (this seed alone)*",
+            "main k=4 training seeds 0, 2: PASS",
+            "  seed 0: PASS",
+            "  seed 2: PASS",
+            "  all 2 must pass, each at the gate's own level: no alpha is spent by that, *",
+        ]
+    )
+    evidence = project.evidence("main-k4-seed2")
+    assert (evidence["train_seeds"], evidence["codec"]["seed"]) == ([0, 2], 2)
+
+
+def test_a_seed_that_does_not_hold_is_the_recipes_verdict(project):
+    project.write(GATE)
+    result = project.run(*TOGETHER, "0,1")
+    assert result.ret in (1, 6)
+    verdict = project.evidence("main-k4-seed1")["verdict"]
+    assert project.evidence("main-k4-seed0")["verdict"] == "PASS"
+    assert verdict != "PASS"
+    result.stdout.fnmatch_lines(["main k=4 training seeds 0, 1: *", "  seed 0: PASS"])
+
+
+def test_one_seed_of_several_is_no_verdict_about_the_recipe(project):
+    project.write(GATE)
+    result = project.run(*TOGETHER, "0,2", "-k", "seed0")
+    assert result.ret == 5
+    result.stdout.fnmatch_lines(["main k=4 training seeds 0, 2: NOT MEASURED"])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["0"], "--train-seeds 0: allowed: two or more different whole numbers"),
+        (["0,0"], "--train-seeds 0,0: allowed: two or more different whole numbers"),
+        (["0,-1"], "--train-seeds 0,-1: allowed: two or more different whole numbers"),
+        (["0,1", "--train-seed", "2"], "--train-seeds and --train-seed: allowed: one of them"),
+        (["0,1", "--checkpoint", "."], "--train-seeds and --checkpoint: allowed: one of them"),
+        (["0,1", "--codec", "m:f"], "--codec and --train-seeds: allowed: one of them"),
+    ],
+)
+def test_seeds_that_mean_nothing_are_refused(project, given, says):
+    result = project.run(*TOGETHER, *given)
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([f"*{says}*"])
+
+
+def table(normal, null, n=100):
+    held = {"normal": normal, "null": null}
+    return OutcomeTable(
+        tuple(range(n)), {name: tuple(i < count for i in range(n)) for name, count in held.items()}
+    )
+
+
+def test_many_seeds_do_not_manufacture_a_failure(tmp_path):
+    """At .03 for each seed one of five that fails is no finding; a seed that fails at all is."""
+    path = tmp_path / "gate_specs.yaml"
+    path.write_text(
+        "version: 1\ntask: {name: trip, seed: 5}\n"
+        "evaluation: {n: 100, score: likelihood, confidence: 0.95, equivalence_confidence: 0.9}\n"
+        "gates:\n  main:\n    conditions: [normal, null]\n    expect: {normal: 0.9, null: 0.3}\n"
+        "    criteria:\n      - {id: above_null, claim: normal - null > 0.0}\n"
+    )
+    spec = load_spec(str(path))
+
+    def whole(failing):
+        tables = [failing, *[table(90, 30)] * 4]
+        by_seed = {seed: judge(spec, "main", own).verdict for seed, own in enumerate(tables)}
+        found = recipe_verdict(
+            spec,
+            spec.gates["main"],
+            4,
+            by_seed,
+            {seed: {4: own} for seed, own in enumerate(tables)},
+        )
+        return by_seed[0], found.verdict
+
+    assert whole(table(30, 36)) == (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    assert whole(table(30, 80)) == (Verdict.FAIL, Verdict.FAIL)
+    assert whole(table(90, 30)) == (Verdict.PASS, Verdict.PASS)
