@@ -49,6 +49,8 @@ class LedgerEntry:
         share: of alpha, that such a look takes; 0 where no claim is about the codec.
         spec: hash of the spec file.
         run: which run read them.
+        seeds: the training seeds of the recipe that were announced together and must all hold.
+        seed: which of them this codec's is.
     """
 
     rows: tuple[str, ...]
@@ -63,13 +65,23 @@ class LedgerEntry:
     share: float
     spec: str = ""
     run: str = ""
+    seeds: tuple[int, ...] = ()
+    seed: int | None = None
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> LedgerEntry:
         """Read a line's data; TypeError, ValueError or KeyError where it is no look."""
         held = {name: value for name, value in data.items() if name != "written"}
         held |= {name: tuple(map(str, held[name])) for name in ("rows", "criteria")}
+        held["seeds"] = tuple(map(int, held.get("seeds", ())))
         return cls(**held | {"packets": tuple(map(float, held["packets"]))})
+
+    @property
+    def announcement(self) -> tuple[object, ...]:
+        """What codecs share that can pass only together; empty for one judged by itself."""
+        if not self.seeds:
+            return ()
+        return self.receiver, self.k, self.rows, self.recipe, self.seeds
 
     def same_subject(self, other: LedgerEntry) -> bool:
         """Whether both were shown one codec, by what it sends for the same rows."""
@@ -89,7 +101,7 @@ class LedgerEntry:
     def covered_by(self, other: LedgerEntry) -> bool:
         """Whether the other look has paid for this one: the same outcomes, as strictly read."""
         paid = self.criteria == other.criteria and self.share <= other.share + ROUNDING
-        return paid and self.same_subject(other)
+        return paid and self.seeds == other.seeds and self.same_subject(other)
 
 
 @dataclass(frozen=True)
@@ -100,11 +112,33 @@ class Family:
 
     @cached_property
     def subjects(self) -> list[LedgerEntry]:
-        """One entry for each codec on the rows on which it was shown."""
-        found: list[LedgerEntry] = []
+        """One entry for each codec on the rows on which it was shown.
+
+        Codecs of several training seeds that can pass only together count as one, as long as none
+        of them was also judged in another way: the best of them could be picked then.
+        """
+        codecs: list[list[LedgerEntry]] = []
         for entry in self.entries:
-            if not any(entry.same_subject(one) for one in found):
-                found.append(entry)
+            same = next((own for own in codecs if entry.same_subject(own[0])), None)
+            if same is None:
+                codecs.append(same := [])
+            same.append(entry)
+        broken = {
+            entry.announcement
+            for own in codecs
+            if len({entry.announcement for entry in own}) > 1
+            for entry in own
+        }
+        found: list[LedgerEntry] = []
+        counted, of_seed = Counter[object](), Counter[object]()
+        for first, *_ in codecs:
+            together = first.announcement
+            of_seed[together, first.seed] += 1
+            # of a seed that was trained twice, each time in another way, both codecs count
+            alone = not together or together in broken
+            if alone or of_seed[together, first.seed] > counted[together]:
+                counted[together] += 1
+                found.append(first)
         return found
 
     @cached_property

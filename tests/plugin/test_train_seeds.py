@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
-from torch import nn
 
+from examples.own_codec import Cut
+from lpca.codec.checkpoint import identify
+from lpca.codec.store import Obtained
 from lpca.gate import runner
 from lpca.gate.measure import STEPS
 from lpca.gate.recipe import recipe_verdict
@@ -26,31 +27,29 @@ GATE = """
       - {id: above_null, claim: normal - null > 0}
       - {id: above_shuffle, claim: normal - shuffle > 0}
 """
-TOGETHER = ("-m", "main", "-p", "no:cacheprovider", "--train-seeds")
+TOGETHER = ("-m", "main", "-p", "no:cacheprovider", "--k", "16", "--train-seeds")
 
 
-class Deaf(nn.Module):
-    """A codec that gives every message one prefix, as training may leave it."""
+class Told:
+    """A codec that is trained by nobody: the message's own embeddings; of seed 1 always one's."""
 
-    def __init__(self, receiver, k):
-        super().__init__()
-        self.prefix = 0.1 * torch.randn(k, receiver.d_model, generator=torch.manual_seed(k))
+    def __init__(self, receiver, k, seed):
+        self.cut, self.seed = Cut(receiver, k), seed
 
     def encode(self, messages):
-        return self.prefix.expand(len(messages), -1, -1)
+        heard = ["Ida goes to Rome."] * len(messages) if self.seed == 1 else messages
+        return self.cut.encode(heard)
 
     def decode(self, latents):
         return latents
 
 
 @pytest.fixture(autouse=True)
-def seed_1_is_deaf(monkeypatch):
-    """Every seed's codec is that of seed 0, which is trained already, but for seed 1's."""
-
+def nothing_is_trained(monkeypatch):
     def obtain(receiver, task, request, *rest):
-        found = STEPS.obtain_codec(receiver, task, replace(request, k=4, seed=0), *rest)
-        codec = Deaf(receiver, request.k) if request.seed == 1 else found.codec
-        return replace(found, codec=codec, identity=replace(found.identity, seed=request.seed))
+        codec = Told(receiver, request.k, request.seed)
+        identity = identify(receiver, task, request.k, request.seed, request.recipe)
+        return Obtained(codec, identity, "cached", {"weights_sha256": f"{request.seed:064}"})
 
     monkeypatch.setattr(runner, "STEPS", replace(STEPS, obtain_codec=obtain))
 
@@ -61,15 +60,15 @@ def test_a_recipe_passes_where_every_seed_does(project):
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "main k=4 seed=0: PASS (this seed alone)*",
-            "main k=4 seed=2: PASS (this seed alone)*",
-            "main k=4 training seeds 0, 2: PASS",
+            "main k=16 seed=0: PASS (this seed alone)*",
+            "main k=16 seed=2: PASS (this seed alone)*",
+            "main k=16 training seeds 0, 2: PASS",
             "  seed 0: PASS",
             "  seed 2: PASS",
             "  all 2 must pass, each at the gate's own level: no alpha is spent by that, *",
         ]
     )
-    evidence = project.evidence("main-k4-seed2")
+    evidence = project.evidence("main-k16-seed2")
     assert (evidence["train_seeds"], evidence["codec"]["seed"]) == ([0, 2], 2)
 
 
@@ -77,17 +76,17 @@ def test_a_seed_that_does_not_hold_is_the_recipes_verdict(project):
     project.write(GATE)
     result = project.run(*TOGETHER, "0,1")
     assert result.ret in (1, 6)
-    verdict = project.evidence("main-k4-seed1")["verdict"]
-    assert project.evidence("main-k4-seed0")["verdict"] == "PASS"
+    verdict = project.evidence("main-k16-seed1")["verdict"]
+    assert project.evidence("main-k16-seed0")["verdict"] == "PASS"
     assert verdict != "PASS"
-    result.stdout.fnmatch_lines(["main k=4 training seeds 0, 1: *", "  seed 0: PASS"])
+    result.stdout.fnmatch_lines(["main k=16 training seeds 0, 1: *", "  seed 0: PASS"])
 
 
 def test_one_seed_of_several_is_no_verdict_about_the_recipe(project):
     project.write(GATE)
     result = project.run(*TOGETHER, "0,2", "-k", "seed0")
-    assert result.ret == 5
-    result.stdout.fnmatch_lines(["main k=4 training seeds 0, 2: NOT MEASURED"])
+    assert result.ret == 8
+    result.stdout.fnmatch_lines(["main k=16 training seeds 0, 2: NOT MEASURED"])
 
 
 @pytest.mark.parametrize(
@@ -115,7 +114,7 @@ def table(normal, null, n=100):
 
 
 def test_many_seeds_do_not_manufacture_a_failure(tmp_path):
-    """At .03 for each seed one of five that fails is no finding; a seed that fails at all is."""
+    """One of five that fails at alpha alone is no finding; at alpha divided by five it is."""
     path = tmp_path / "gate_specs.yaml"
     path.write_text(
         "version: 1\ntask: {name: trip, seed: 5}\n"

@@ -269,3 +269,41 @@ class TestMerge:
         last = LedgerFile.read(folder).lines[-1].text
         with pytest.raises(LedgerError, match="altered or taken away"):
             LedgerFile(folder).adopt([last])
+
+
+class TestTrainingSeeds:
+    """Codecs of several training seeds that must all hold are one look, until one is picked."""
+
+    SEEDS = (0, 1, 2, 3)
+
+    def together(self, seeds: tuple[int, ...] = SEEDS) -> list[LedgerEntry]:
+        return [other(add=float(seed), seeds=seeds, seed=seed) for seed in seeds]
+
+    def test_all_of_them_are_one_look(self, folder: Path) -> None:
+        ledger = taken(folder, *self.together(), limit=3)
+        assert ledger.family.spent == pytest.approx(1 / 3)
+        assert verdict_of(ledger) == []
+        assert "4 training seeds count as one" in checkpoints_accounted(
+            SimpleNamespace(ledger=ledger)
+        )
+
+    def test_one_of_them_judged_alone_is_the_best_of_all(self, folder: Path) -> None:
+        ledger = taken(folder, *self.together(), other(add=2.0))
+        assert len(ledger.family.subjects) == len(self.SEEDS)
+        assert verdict_of(ledger) == ["checkpoints_accounted"]
+
+    def test_so_is_a_choice_among_them(self, folder: Path) -> None:
+        chosen = [other(add=float(seed), seeds=(1, 3), seed=seed) for seed in (1, 3)]
+        ledger = taken(folder, *self.together(), *chosen)
+        assert verdict_of(ledger) == ["checkpoints_accounted"]
+
+    def test_another_recipe_is_another_look(self, folder: Path) -> None:
+        others = [other(one, 10.0, recipe="other") for one in self.together()]
+        ledger = taken(folder, *self.together(), *others)
+        assert ledger.family.spent == pytest.approx(2 / 3)
+
+    def test_a_seed_trained_anew_until_it_pleases_is_counted(self, folder: Path) -> None:
+        anew = [other(add=20.0 + i, seeds=self.SEEDS, seed=1) for i in range(3)]
+        ledger = taken(folder, *self.together(), *anew)
+        assert len(ledger.family.subjects) == 4
+        assert verdict_of(ledger) == ["checkpoints_accounted"]

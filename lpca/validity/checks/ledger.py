@@ -97,6 +97,8 @@ def _told(ledger: GateLedger) -> str:
         return "no claim is about the codec"
     codecs = len(ledger.family.subjects)
     which = "the first codec" if codecs == 1 else f"one of {codecs} codecs judged"
+    if seeds := ledger.now.seeds:
+        which += f" (its {len(seeds)} training seeds count as one, for all must hold)"
     return (
         f"{which} on these episodes; its claims are read at 1/{round(1 / ledger.now.share)} of "
         f"alpha, of which {_share(ledger.family.spent)} are spent"
