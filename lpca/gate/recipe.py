@@ -46,9 +46,10 @@ class RecipeVerdict:
         """For the terminal: the verdict on the recipe, each seed's, and what asking all costs."""
         lines = [f"seed {seed}: {verdict}" for seed, verdict in self.by_seed.items()]
         lines += [self.note] if self.note else []
+        every = "both" if len(self.by_seed) == 2 else f"all {len(self.by_seed)}"
         lines.append(
-            f"all {len(self.by_seed)} must pass, each at the gate's own level: no alpha is spent "
-            "by that, and the power of all is at most that of the weakest"
+            f"{every} must pass, each at the gate's own level: no alpha is spent "
+            "by that, and the power is at most that of the weakest"
         )
         told = wrapped(f"{self.label}: {self.verdict}", width, 0, 2)
         return told + [line for text in lines for line in wrapped(text, width, 2, 4)]

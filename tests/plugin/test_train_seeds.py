@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from gate_project import HEAD
 
 from examples.own_codec import Cut
+from lpca.base.arguments import parse_seeds
+from lpca.base.errors import RequestError
 from lpca.codec.checkpoint import identify
 from lpca.codec.store import Obtained
 from lpca.gate import runner
@@ -54,56 +57,38 @@ def nothing_is_trained(monkeypatch):
     monkeypatch.setattr(runner, "STEPS", replace(STEPS, obtain_codec=obtain))
 
 
-def test_a_recipe_passes_where_every_seed_does(project):
-    project.write(GATE)
-    result = project.run(*TOGETHER, "0,2")
-    assert result.ret == 0
+def test_a_seed_that_does_not_hold_decides_for_the_recipe(project):
+    project.write(GATE, HEAD.replace("n: 60", "n: 30"))
+    result = project.run(*TOGETHER, "0,1")
+    assert result.ret in (1, 6)
     result.stdout.fnmatch_lines(
         [
             "main k=16 seed=0: PASS (this seed alone)*",
-            "main k=16 seed=2: PASS (this seed alone)*",
-            "main k=16 training seeds 0, 2: PASS",
+            "main k=16 seed=1: * (this seed alone)*",
+            "main k=16 training seeds 0, 1: *",
             "  seed 0: PASS",
-            "  seed 2: PASS",
-            "  all 2 must pass, each at the gate's own level: no alpha is spent by that, *",
+            "  seed 1: *",
+            "  both must pass, each at the gate's own level: no alpha is spent by that, *",
         ]
     )
-    evidence = project.evidence("main-k16-seed2")
-    assert (evidence["train_seeds"], evidence["codec"]["seed"]) == ([0, 2], 2)
+    evidence = project.evidence("main-k16-seed1")
+    assert (evidence["train_seeds"], evidence["codec"]["seed"]) == ([0, 1], 1)
+    [counted] = [c for c in evidence["checks"] if c["id"] == "checkpoints_accounted"]
+    assert (
+        "the first codec on these episodes (its 2 training seeds count as one" in counted["detail"]
+    )
 
 
-def test_a_seed_that_does_not_hold_is_the_recipes_verdict(project):
-    project.write(GATE)
-    result = project.run(*TOGETHER, "0,1")
-    assert result.ret in (1, 6)
-    verdict = project.evidence("main-k16-seed1")["verdict"]
-    assert project.evidence("main-k16-seed0")["verdict"] == "PASS"
-    assert verdict != "PASS"
-    result.stdout.fnmatch_lines(["main k=16 training seeds 0, 1: *", "  seed 0: PASS"])
-
-
-def test_one_seed_of_several_is_no_verdict_about_the_recipe(project):
-    project.write(GATE)
-    result = project.run(*TOGETHER, "0,2", "-k", "seed0")
-    assert result.ret == 8
-    result.stdout.fnmatch_lines(["main k=16 training seeds 0, 2: NOT MEASURED"])
-
-
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        (["0"], "--train-seeds 0: allowed: two or more different whole numbers"),
-        (["0,0"], "--train-seeds 0,0: allowed: two or more different whole numbers"),
-        (["0,-1"], "--train-seeds 0,-1: allowed: two or more different whole numbers"),
-        (["0,1", "--train-seed", "2"], "--train-seeds and --train-seed: allowed: one of them"),
-        (["0,1", "--checkpoint", "."], "--train-seeds and --checkpoint: allowed: one of them"),
-        (["0,1", "--codec", "m:f"], "--codec and --train-seeds: allowed: one of them"),
-    ],
-)
-def test_seeds_that_mean_nothing_are_refused(project, given, says):
-    result = project.run(*TOGETHER, *given)
+def test_seeds_beside_a_seed_are_refused(project):
+    result = project.run(*TOGETHER, "0,1", "--train-seed", "2")
     assert result.ret == 4
-    result.stderr.fnmatch_lines([f"*{says}*"])
+    result.stderr.fnmatch_lines(["*--train-seeds and --train-seed: allowed: one of them*"])
+
+
+@pytest.mark.parametrize("text", ["0", "0,0", "0,-1", "", f"0,{2**63}"])
+def test_seeds_that_are_no_several_are_refused(text):
+    with pytest.raises(RequestError, match=r"--train-seeds .*: allowed: two or more different"):
+        parse_seeds(text)
 
 
 def table(normal, null, n=100):
@@ -113,8 +98,7 @@ def table(normal, null, n=100):
     )
 
 
-def test_many_seeds_do_not_manufacture_a_failure(tmp_path):
-    """One of five that fails at alpha alone is no finding; at alpha divided by five it is."""
+def plain_spec(tmp_path):
     path = tmp_path / "gate_specs.yaml"
     path.write_text(
         "version: 1\ntask: {name: trip, seed: 5}\n"
@@ -122,7 +106,12 @@ def test_many_seeds_do_not_manufacture_a_failure(tmp_path):
         "gates:\n  main:\n    conditions: [normal, null]\n    expect: {normal: 0.9, null: 0.3}\n"
         "    criteria:\n      - {id: above_null, claim: normal - null > 0.0}\n"
     )
-    spec = load_spec(str(path))
+    return load_spec(str(path))
+
+
+def test_many_seeds_do_not_manufacture_a_failure(tmp_path):
+    """One of five that fails at alpha alone is no finding; at alpha divided by five it is."""
+    spec = plain_spec(tmp_path)
 
     def whole(failing):
         tables = [failing, *[table(90, 30)] * 4]
@@ -139,3 +128,10 @@ def test_many_seeds_do_not_manufacture_a_failure(tmp_path):
     assert whole(table(30, 36)) == (Verdict.FAIL, Verdict.INCONCLUSIVE)
     assert whole(table(30, 80)) == (Verdict.FAIL, Verdict.FAIL)
     assert whole(table(90, 30)) == (Verdict.PASS, Verdict.PASS)
+
+
+def test_a_seed_that_was_not_run_leaves_the_recipe_unmeasured(tmp_path):
+    spec = plain_spec(tmp_path)
+    by_seed = {0: Verdict.PASS, 1: Verdict.NOT_MEASURED}
+    found = recipe_verdict(spec, spec.gates["main"], 4, by_seed, {})
+    assert found.verdict is Verdict.NOT_MEASURED
