@@ -67,7 +67,8 @@ def recipe_verdict(
     PASS where every seed passes: an intersection-union test, which takes no correction (Berger
     1982, Technometrics 24:295). FAIL where some seed fails with alpha divided by the number of
     seeds, so that many seeds do not manufacture one. Otherwise the first present of INVALID, NOT
-    MEASURED, INCONCLUSIVE, as for criteria of a gate.
+    MEASURED, INCONCLUSIVE, as for criteria of a gate. On validation episodes nothing is decided:
+    EXPLORED.
 
     Args:
         spec: the spec that the gate is in.
@@ -80,6 +81,10 @@ def recipe_verdict(
         The verdict on the recipe.
     """
     verdicts, note = set(by_seed.values()), ""
+    if verdicts == {Verdict.EXPLORED}:
+        return RecipeVerdict(gate, k, by_seed, Verdict.EXPLORED)
+    # some could not be read: that is what the others come to
+    verdicts -= {Verdict.EXPLORED}
     if Verdict.FAIL in verdicts:
         strict = stricter(spec, len(by_seed))
         failing = [tables[seed] for seed, verdict in by_seed.items() if verdict is Verdict.FAIL]

@@ -103,6 +103,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[KS] = () if asked is None else parse_ks(asked)
         config.stash[SEEDS] = () if seeds is None else parse_seeds(seeds)
         _check_options(config.option)
+        if seeds is not None and spec.task.drawn:
+            raise RequestError(
+                "--train-seeds beside task.seed: drawn, which draws each codec's own episodes; "
+                "allowed: a seed in the spec"
+            )
     except UserError as error:
         # what the user asked for wrongly ends the run before it begins, with one line
         raise pytest.UsageError(str(error)) from None
