@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import simulate_ledger as simulate
 
+from lpca.judge.decide import judge
 from lpca.tasks import EpisodeSet
 from lpca.tasks.kinds.trip import Trip
 from lpca.validity.catalogue import CheckFailed
@@ -241,6 +245,30 @@ class TestLooks:
         assert facts is not None
         assert (facts.lines, facts.test_sets, facts.spent) == (6, 2, pytest.approx(1 / 3))
         assert LedgerFile.read(folder).holds([*facts.heads, facts.look])
+
+
+class TestWhatIsSpent:
+    @pytest.mark.parametrize("user", simulate.USERS, ids=lambda user: user.__name__)
+    def test_whatever_a_user_does_passes_falsely_in_at_most_alpha(self, user: object) -> None:
+        """At full size the shares are in docs/validity.md; 18 of 400 are .025 and 2.6 errors."""
+        assert 400 * simulate.false_passes(user, 3, 400) <= 18
+
+    def test_without_the_ledger_they_would_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Family, "is_paid", True)
+        user = next(one for one in simulate.USERS if one.__name__ == "any_order")
+        monkeypatch.setattr(
+            simulate, "any_order", lambda world, rng: itertools.islice(user(world, rng), 30)
+        )
+        assert 40 * simulate.false_passes(simulate.any_order, 1, 40) >= 6
+
+    def test_the_simulation_decides_as_the_judge(self) -> None:
+        spec = simulate.spec_of(3)
+        for repetition in range(1):
+            world = simulate.World(spec, np.random.default_rng([7, repetition]), 0.5)
+            for claim in range(len(simulate.CLAIMS)):
+                look = (0, 4, "whole", claim)
+                judged = judge(spec, f"g{claim}", world.table(look)).verdict
+                assert (judged == "PASS") is world.holds(look)
 
 
 class TestMerge:

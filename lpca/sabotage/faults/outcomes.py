@@ -218,6 +218,7 @@ def spoil_numbers(
 
 
 MARGINS = (0.75, 0.74, 0.73, 0.72)
+SEEDS, KS = (8, 9, 11), (1, 2, 8)
 CHECKPOINTS, SCALES, SIZES = 10, (0.5, 0.75, 1.25, 1.5), (120, 140, 160, 180)
 
 
@@ -275,6 +276,36 @@ def ledger_edited(run: FaultyRun) -> None:
     [path] = run.ledger.glob("*.jsonl")
     first, _, *rest = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join([first, *rest]), encoding="utf-8")
+
+
+@sabotage("building", "the end of the ledger was cut off", "ledger_intact")
+def ledger_cut(run: FaultyRun) -> None:
+    """The last look displeased: no later line names it."""
+    _judge_others(run, 3, 1.0)
+    [path] = run.ledger.glob("*.jsonl")
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]), encoding="utf-8")
+
+
+@sabotage("field", "the same rows are judged under another seed until it passes", "looks_accounted")
+def rows_under_other_seeds(run: FaultyRun) -> None:
+    """Each seed draws other episodes, in which some of the messages come again."""
+    sound = run.spec
+    for seed in SEEDS:
+        run.spec = replace(sound, task=replace(sound.task, seed=seed))
+        run.remember()
+    run.spec = sound
+
+
+@sabotage(
+    "field",
+    "the best of several k is reported, each under a gate of its own",
+    "checkpoints_accounted",
+)
+def best_k(run: FaultyRun) -> None:
+    """Neither a gate's name nor k makes the episodes fresh."""
+    for k in KS:
+        run.remember(k=k, gate=f"sound_{k}")
 
 
 def _judge_others(run: FaultyRun, count: int, size: float) -> None:
