@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpca.base.arguments import RECEIVER
+from lpca.base.arguments import MAX_K, RECEIVER, parse_codec
 from lpca.base.errors import ExitCode, RequestError
 from lpca.commands.cli import add_receiver_arguments, require_between
 
@@ -26,7 +27,11 @@ FORMAT = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
-    parser.add_argument("checkpoint", type=Path, help="folder of a codec's checkpoint")
+    parser.add_argument("checkpoint", type=Path, nargs="?", help="folder of a codec's checkpoint")
+    parser.add_argument(
+        "--codec", metavar="MODULE:FACTORY", help="a codec of your own in its place"
+    )
+    parser.add_argument("--k", type=int, default=4, help="number of latents, of your own codec (4)")
     parser.add_argument("--spec", default="gate_specs.yaml", help="names the task")
     add_receiver_arguments(parser, RECEIVER)
     parser.add_argument("--scales", default=SCALES, help=f"factors of the prefix ({SCALES})")
@@ -50,6 +55,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.report.console import StderrConsole
 
     scales = parse_scales(arguments.scales)
+    if (arguments.checkpoint is None) == (arguments.codec is None):
+        raise RequestError("lpca diagnose: allowed: either CHECKPOINT or --codec MODULE:FACTORY")
+    require_between("--k", arguments.k, MAX_K)
     for name, most in MOST.items():
         require_between(f"--{name.replace('_', '-')}", getattr(arguments, name), most)
     with StderrConsole() as console:
@@ -120,6 +128,7 @@ def _subject(
     from lpca.codec.channel import Channel
     from lpca.codec.checkpoint import read_identity
     from lpca.codec.store import Request, obtain_codec
+    from lpca.codec.user_codec import codec_named, obtain_own
     from lpca.diagnose.episodes import Outcomes
     from lpca.diagnose.whole import Diagnosed
     from lpca.gate.plan import task_of
@@ -128,14 +137,26 @@ def _subject(
 
     spec = load_spec(arguments.spec)
     task = task_of(spec)
-    k = read_identity(arguments.checkpoint).k
+    source = None
+    if arguments.codec is not None:
+        k = arguments.k
+        parse_codec(arguments.codec)
+        source = codec_named(arguments.codec, (Path.cwd(), Path(arguments.spec).resolve().parent))
+    else:
+        k = read_identity(arguments.checkpoint).k
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise RequestError(f"checkpoint {arguments.checkpoint}: its k is {k!r}; allowed: 1 or more")
     receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
-    request, cache = Request(k, checkpoint=arguments.checkpoint), cache_dir()
-    obtained = obtain_codec(receiver, task, request, cache, lambda progress: None, console.tell)
+    if source is not None:
+        own = obtain_own(source, receiver, k)
+        codec, name, content = own.codec, own.name, own.content_hash
+    else:
+        request, cache = Request(k, checkpoint=arguments.checkpoint), cache_dir()
+        obtained = obtain_codec(receiver, task, request, cache, lambda progress: None, console.tell)
+        codec, name = obtained.codec, arguments.checkpoint.resolve().name
+        content = obtained.content_hash
     subject = Diagnosed(
-        channel=Channel(receiver, obtained.codec, k),
+        channel=Channel(receiver, codec, k),
         task=task,
         answers=arguments.answers,
         seed=spec.task.seed,
@@ -146,9 +167,9 @@ def _subject(
         oracle=(arguments.oracle_n, arguments.oracle_steps) if arguments.oracle else None,
     )
     about = {
-        "checkpoint": arguments.checkpoint.resolve().name,
+        "checkpoint": re.sub(r"[^A-Za-z0-9._-]+", "-", name),
         "k": k,
-        "codec": obtained.facts["weights_sha256"],
+        "codec": content,
         "receiver": receiver.facts,
         "task": {"name": spec.task.name, "seed": spec.task.seed, **spec.task.settings},
         "split": "validation",
