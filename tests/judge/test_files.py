@@ -1,3 +1,4 @@
+import copy
 import json
 from contextlib import suppress
 from pathlib import Path
@@ -302,7 +303,8 @@ def whole(tmp_path):
         for name, good in {"p0": False, "normal": True}.items()
     }
     episodes = [
-        {"seed": i, "donor": (i + 1) % 40, "answer": 0, "outcomes": outcomes} for i in range(40)
+        {"seed": i, "donor": (i + 1) % 40, "answer": 0, "outcomes": copy.deepcopy(outcomes)}
+        for i in range(40)
     ]
     successes = {"p0": 0, "normal": 40}
     conditions = {
