@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpca.base.arguments import MAX_K, RECEIVER, parse_codec
+from lpca.base.arguments import MAX_K, RECEIVER
 from lpca.base.errors import ExitCode, RequestError
 from lpca.commands.cli import add_receiver_arguments, require_between
 
@@ -140,7 +140,6 @@ def _subject(
     source = None
     if arguments.codec is not None:
         k = arguments.k
-        parse_codec(arguments.codec)
         source = codec_named(arguments.codec, (Path.cwd(), Path(arguments.spec).resolve().parent))
     else:
         k = read_identity(arguments.checkpoint).k

@@ -111,8 +111,8 @@ EVALUATION = Table(
         Key(
             "checkpoints",
             Integer(1, 100),
-            "how many codecs, or readings of one codec, the same test episodes may serve, each "
-            "paid for",
+            "how many looks the same test episodes may serve, each codec by each gate being one: "
+            "claims about the codec are read at alpha divided by it",
             3,
             "[the ledger](validity.md#the-ledger)",
         ),

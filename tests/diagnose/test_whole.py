@@ -157,3 +157,16 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+
+
+def test_a_codec_of_ones_own_is_looked_into(tmp_path, monkeypatch, capsys):
+    (tmp_path / "cut_codec.py").write_text((ROOT / "examples" / "own_codec.py").read_text())
+    monkeypatch.chdir(tmp_path)
+    few = ["--n", "8", "--probe-n", "20", "--scales", "1", "--k", "2", "--out", "made"]
+    asked = ["--codec", "cut_codec:Cut", "--receiver", "stub", "--device", "cpu", "--spec", SPEC]
+    assert main(["diagnose", *asked, *few]) == 0
+    assert "made/cut_codec-Cut/diagnose.json" in capsys.readouterr().out
+    assert main(["diagnose", str(tmp_path), *asked, *few]) == 4
+    assert main(["diagnose", *asked[2:], *few]) == 4
+    shown = capsys.readouterr().err
+    assert shown.count("allowed: either CHECKPOINT or --codec MODULE:FACTORY") == 2
