@@ -74,9 +74,15 @@ def points(difference: float) -> str:
     return amount(difference, POINTS)
 
 
-def counted(successes: int, n: int) -> str:
+def tally(successes: float, n: int) -> str:
+    """Successes of n: `374/400`; of marks their sum: `287.25/400`."""
+    count = f"{successes:.2f}" if isinstance(successes, float) else str(successes)
+    return f"{count}/{n}"
+
+
+def counted(successes: float, n: int) -> str:
     """Successes with their rate: `374/400 = 93.5 %`."""
-    return f"{successes}/{n} = {amount(successes / n, PERCENT, column=True)}"
+    return f"{tally(successes, n)} = {amount(successes / n, PERCENT, column=True)}"
 
 
 def plural(count: int, thing: str) -> str:

@@ -20,6 +20,8 @@ from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import INJECTED, Outcome
 from lpca.evidence.model import ConditionNumbers, Successes
 from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS, Score
+from lpca.stats.assessment import assess
+from lpca.stats.claims import Rate
 from lpca.stats.proportions import wilson
 
 SCORES: tuple[Score, ...] = ("likelihood", "greedy")
@@ -28,7 +30,11 @@ COSTS = ("bits", "tokens", "seconds")
 
 
 def condition_numbers(
-    condition: str, outcomes: Sequence[Outcome], confidence: float, setting: Setting
+    condition: str,
+    outcomes: Sequence[Outcome],
+    confidence: float,
+    setting: Setting,
+    score: Score = "likelihood",
 ) -> ConditionNumbers:
     """Return what evidence reports of a condition: counts, intervals and mean cost a message.
 
@@ -37,6 +43,7 @@ def condition_numbers(
         outcomes: of every episode, under this condition.
         confidence: that of the intervals of success rates (Wilson).
         setting: what the slots were made from.
+        score: which success the criteria read; the interval of graded ones is over marks.
 
     Raises:
         CodecError: the codec's `bits` are no finite number from 0 on.
@@ -44,7 +51,7 @@ def condition_numbers(
     n = len(outcomes)
 
     def successes(score: Score) -> Successes:
-        count = sum(outcome.success(score) for outcome in outcomes)
+        count = int(sum(outcome.success(score) for outcome in outcomes))
         return Successes(count, wilson(count, n, confidence))
 
     credits = [outcome.credit for outcome in outcomes if outcome.credit is not None]
@@ -57,7 +64,14 @@ def condition_numbers(
         tokens=sum(outcome.given.stop - outcome.given.start for outcome in outcomes) / n,
         seconds=math.fsum(outcome.seconds for outcome in outcomes) / n,
         credit=sum(credits) / len(credits) if credits else None,
+        marks=_marks(condition, credits, confidence) if score == "graded" else None,
     )
+
+
+def _marks(condition: str, credits: Sequence[float], confidence: float) -> Successes:
+    # the bound decides nothing here: the interval does not depend on it
+    seen = assess(Rate(condition, ">", 0.5), {condition: credits}, confidence)
+    return Successes(math.fsum(credits), seen.interval)
 
 
 def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:

@@ -92,8 +92,16 @@ class Outcome:
         """Whether rounding could turn this outcome."""
         return abs(self.gap) < NEAR_TIE
 
-    def success(self, score: str) -> bool:
-        """Return the outcome under the spec's `score`: likelihood or greedy."""
+    def success(self, score: str) -> float:
+        """Return the outcome under the spec's `score`: true or false, of a graded one its credit.
+
+        Raises:
+            ValueError: a graded one without credit.
+        """
+        if score == "graded":
+            if self.credit is None:
+                raise ValueError(f"episode {self.seed} has no credit: it asks for an option")
+            return self.credit
         return self.greedy_success if score == "greedy" else self.likelihood_success
 
     def to_json(self) -> dict[str, Any]:

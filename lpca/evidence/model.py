@@ -107,9 +107,12 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Successes:
-    """How many episodes succeeded under one score; the interval is of the rate (Wilson)."""
+    """How many episodes succeeded under one score; the interval is of the rate (Wilson).
 
-    successes: int
+    Of marks in [0, 1] their sum, and the interval of their mean.
+    """
+
+    successes: float
     interval: Interval
 
 
@@ -118,7 +121,8 @@ class ConditionNumbers:
     """One condition over all episodes.
 
     `bits`, `tokens` and `seconds` are means a message (`lpca.evaluation.condition_numbers`),
-    `credit` the mean partial credit where answers are free.
+    `credit` the mean partial credit where answers are free; where it counts, `marks` holds it with
+    its interval.
     """
 
     n: int
@@ -129,9 +133,12 @@ class ConditionNumbers:
     tokens: Omitted[float | None] = None
     seconds: Omitted[float | None] = None
     credit: Omitted[float | None] = None
+    marks: Omitted[Successes | None] = None
 
     def under(self, score: Score) -> Successes:
         """The successes as a spec's `score` counts them."""
+        if score == "graded" and self.marks is not None:
+            return self.marks
         return self.greedy if score == "greedy" else self.likelihood
 
     def rate(self, score: Score) -> float:
@@ -285,8 +292,10 @@ class EpisodeOutcome:
     prompt_sha256: Omitted[str | None] = None
     slot_sha256: Omitted[str | None] = None
 
-    def success(self, score: Score) -> bool:
-        """Whether it succeeded as a spec's `score` counts."""
+    def success(self, score: Score) -> float:
+        """Whether it succeeded as a spec's `score` counts; of a graded one its credit."""
+        if score == "graded":
+            return self.credit or 0.0
         return self.greedy if score == "greedy" else self.likelihood
 
 
@@ -423,7 +432,7 @@ class Evidence:
     @property
     def other_score(self) -> Score:
         """The score that does not count."""
-        return "greedy" if self.score == "likelihood" else "likelihood"
+        return "likelihood" if self.score == "greedy" else "greedy"
 
     @property
     def rates(self) -> dict[str, float]:

@@ -21,7 +21,7 @@ from lpca.evaluation.outcome import Outcome
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes
-from lpca.gatespec.model import Gate, Spec, declared_levels
+from lpca.gatespec.model import Gate, Score, Spec, declared_levels
 from lpca.judge.decide import is_decided, look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.model import Receiver
@@ -87,7 +87,7 @@ class Subject:
         )
 
 
-def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
+def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: Score) -> OutcomeTable:
     """Return the outcomes under the spec's `score`, ready to be judged."""
     donors = [episodes.donor(index) for index in range(len(episodes))]
     return OutcomeTable(
@@ -100,6 +100,7 @@ def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> Out
         groups=tuple(episode.group for episode in episodes),
         donors=tuple(donor.seed for donor in donors),
         donor_groups=tuple(donor.group for donor in donors),
+        graded=score == "graded",
     )
 
 
@@ -124,7 +125,7 @@ class Steps:
     make_job: MakeJob = make_job
     run_block: RunBlock = run_block
     evaluate: Callable[..., Evaluated] = evaluate
-    outcome_table: Callable[[EpisodeSet, Evaluated, str], OutcomeTable] = outcome_table
+    outcome_table: Callable[[EpisodeSet, Evaluated, Score], OutcomeTable] = outcome_table
     condition_numbers: Callable[..., ConditionNumbers] = condition_numbers
     obtain_codec: Callable[..., Obtained] = obtain_codec
 
@@ -239,8 +240,9 @@ def measure(
     measured, encoding = time.monotonic(), subject.encoding_seconds
     checking()
     setting = subject.setting(episodes, steps.conditions)
+    how = (spec.evaluation.confidence, setting, spec.evaluation.score)
     numbers = {
-        condition: steps.condition_numbers(condition, own, spec.evaluation.confidence, setting)
+        condition: steps.condition_numbers(condition, own, *how)
         for condition, own in evaluated.outcomes.items()
     }
     read = None

@@ -13,6 +13,7 @@ from lpca.checker.check import check_spec, has_errors
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import LATENT, Gate, Spec
 from lpca.tasks import MAX_TASK_SEED, TASKS, EpisodeSet, Task, TaskError, make_task
+from lpca.tasks.family import Family
 
 EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
 """Where a project keeps them, unless the run says otherwise."""
@@ -33,6 +34,7 @@ def sound_spec(path: str | os.PathLike[str]) -> Spec:
     """Load a spec that may be run; SpecError where it cannot be, RequestError with every fault."""
     spec = load_spec(path)
     task_of(spec)
+    _refuse_unscored(spec)
     findings = check_spec(spec)
     if has_errors(findings):
         raise RequestError("\n".join(map(str, findings)))
@@ -61,6 +63,25 @@ def task_of(spec: Spec) -> Task:
     if kind.may_run_out:
         _refuse_too_few(spec, made)
     return made
+
+
+def _refuse_unscored(spec: Spec) -> None:
+    """Raise SpecError where a run cannot score answers as the evaluation asks."""
+    evaluation = spec.evaluation
+    giving = [name for name, kind in TASKS.items() if issubclass(kind, Family)]
+    if evaluation.score == "graded" and spec.task.name not in giving:
+        raise SpecError(
+            evaluation.places["score"],
+            f"score is 'graded', and task {spec.task.name} gives answers no credit; allowed: "
+            f"likelihood, greedy, or a task of free answers: {', '.join(giving)}",
+        )
+    for key in ("normalised", "repeats", "temperature"):
+        if key in evaluation.places:
+            raise SpecError(
+                evaluation.places[key],
+                f"{key} is not carried out by runs yet; allowed: none of it, or lpca judge on "
+                "outcomes that were measured so",
+            )
 
 
 def _refuse_facts(spec: Spec) -> None:

@@ -43,9 +43,9 @@ FEWEST_LOSSES = 3
 
 @dataclass(frozen=True)
 class Rate:
-    """Successes of one condition with their Wilson interval, as rates."""
+    """Successes of one condition, or the sum of its marks, with the interval, as rates."""
 
-    successes: int
+    successes: float
     n: int
     low: float
     high: float
@@ -207,7 +207,8 @@ def summary_of(evidence: Evidence) -> CodecSummary:
         return CodecSummary(evidence.verdict, evidence.reasons)
     score, confidence, codec = evidence.score, evidence.confidence, evidence.codec
     similar, rates = evidence.similarity, {}
-    success: dict[str, list[bool]] = {}
+    success: dict[str, list[float]] = {}
+    difference = _gap if score == "graded" else _difference
     nll: dict[str, list[float]] = {}
     # a grid's gate has a codec, whose prefixes are compared
     assert codec is not None
@@ -228,7 +229,7 @@ def summary_of(evidence: Evidence) -> CodecSummary:
         ),
         rates,
         {
-            f"{first} - {second}": _difference(success[first], success[second], confidence)
+            f"{first} - {second}": difference(success[first], success[second], confidence)
             for first, second in PAIRS
             if {first, second} <= success.keys()
         },
@@ -247,7 +248,7 @@ def summary_of(evidence: Evidence) -> CodecSummary:
     )
 
 
-def _difference(first: Sequence[bool], second: Sequence[bool], confidence: float) -> Effect:
+def _difference(first: Sequence[float], second: Sequence[float], confidence: float) -> Effect:
     table = PairedTable.from_outcomes(first, second)
     return _effect(table.difference, tango(table, confidence))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from lpca.base.numbers import PERCENT, amount, level, number, span
+from lpca.base.numbers import PERCENT, amount, level, number, span, tally
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CodecFacts, CriterionResult, Evidence, Successes
 from lpca.gatespec.claims import unit_of
@@ -161,7 +161,7 @@ def success_cells(name: str, n: int, found: Successes) -> list[str]:
     """A condition's name, successes, rate and interval, as every table of them begins."""
     count, interval = found.successes, found.interval
     rate = amount(count / n, PERCENT, column=True)
-    return [name, f"{count}/{n}", rate, span(interval.low, interval.high, PERCENT, column=True)]
+    return [name, tally(count, n), rate, span(interval.low, interval.high, PERCENT, column=True)]
 
 
 def _numbers(result: CriterionResult) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lpca.base.numbers import PERCENT, amount, level
+from lpca.base.numbers import PERCENT, amount, level, tally
 from lpca.evidence.model import Evidence
 from lpca.report.figures import style
 from lpca.report.figures.forest import forest_blocks
@@ -130,6 +130,6 @@ def _draw_conditions(evidence: Evidence, axes: Axes) -> None:
         axes.plot(numbers.rate(other), y, "o", color=pale, label=f"other {name}", **hollow)
         style.write_left(axes, y, style.wrapped(name, 34, 1)[0], color=ink)
         if readable:
-            told = f"{counted.successes}/{numbers.n}  {amount(rate, PERCENT, column=True)}"
+            told = f"{tally(counted.successes, numbers.n)}  {amount(rate, PERCENT, column=True)}"
             at, across = 1 + 1.75 / style.PLOT, axes.get_yaxis_transform()
             axes.text(at, y, told, transform=across, ha="right", va="center", size=7.5)

@@ -10,7 +10,7 @@ from typing import Any
 from lpca.codec.checkpoint import trained_episodes
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.evaluate import Evaluated
-from lpca.gatespec.model import Filter
+from lpca.gatespec.model import Filter, Score
 from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.forward import Slot
 from lpca.sabotage.catalogue import sabotage
@@ -230,7 +230,7 @@ def episodes_left_out(run: FaultyRun) -> None:
 def _judge_only(run: FaultyRun, keep: Callable[[Mapping[str, Sequence[float]], int], bool]) -> None:
     honest = run.steps.outcome_table
 
-    def kept(episodes: EpisodeSet, evaluated: Evaluated, score: str) -> OutcomeTable:
+    def kept(episodes: EpisodeSet, evaluated: Evaluated, score: Score) -> OutcomeTable:
         table = honest(episodes, evaluated, score)
         rows = [i for i in range(table.n) if keep(table.outcomes, i)]
         return OutcomeTable(

@@ -1,0 +1,93 @@
+"""Which success a run's claims read: marks in place of true and false, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from lpca.api import run_gate
+from lpca.evidence.files import parse_evidence
+from lpca.gate.plan import sound_spec
+from lpca.gatespec.load import SpecError, load_spec
+from lpca.judge.decide import judge
+from lpca.judge.reader import table_of_evidence
+
+SPEC = """
+version: 1
+task: {{name: {task}, seed: 5}}
+evaluation: {{n: 24, confidence: 0.95, equivalence_confidence: 0.90, {how}}}
+gates:
+  base:
+    title: Text helps
+    conditions: [p0, p1]
+    expect: {{p0: 0.1, p1: 0.9}}
+    criteria:
+      - {{id: text_helps, claim: p1 - p0 > 0.20}}
+"""
+
+
+def written(folder, task, how):
+    path = folder / "gate_specs.yaml"
+    path.write_text(SPEC.format(task=task, how=how))
+    return path
+
+
+class Silent:
+    """A console that says nothing."""
+
+    def tell(self, text):
+        """Nothing."""
+
+    def training(self, progress, steps, what="codec"):
+        """Nothing is trained."""
+
+    def evaluating(self, label):
+        return lambda done, total: None
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    path = written(tmp_path_factory.mktemp("graded"), "s1", "score: graded")
+    return path, run_gate("base", receiver="s1", device="cpu", spec=path, console=Silent())
+
+
+class TestGraded:
+    def test_claims_read_the_credit_of_answers(self, run):
+        _, found = run
+        evidence = found.found
+        assert [check.id for check in evidence.checks if check.passed is False] == []
+        credits = {
+            name: [one.outcomes[name].credit for one in evidence.episodes]
+            for name in evidence.conditions
+        }
+        assert any(0.0 < credit < 1.0 for credit in credits["p0"]), "some are right in part"
+        means = {name: sum(own) / len(own) for name, own in credits.items()}
+        assert evidence.rates == pytest.approx(means)
+        [criterion] = evidence.criteria
+        assert criterion.estimate == pytest.approx(means["p1"] - means["p0"])
+        for name, numbers in evidence.conditions.items():
+            interval = numbers.under("graded").interval
+            assert 0 <= interval.low <= means[name] <= interval.high <= 1
+
+    def test_the_verdict_follows_from_what_is_kept(self, run):
+        path, found = run
+        evidence = parse_evidence(found.evidence)
+        again = judge(load_spec(path), "base", table_of_evidence(evidence))
+        assert (again.verdict, again.criteria) == (evidence.verdict, evidence.criteria)
+
+    def test_its_text_shows_sums_and_means(self, run):
+        _, found = run
+        told = found.conditions["p0"]["marks"]["successes"]
+        assert f"{told:.2f}/24" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("task", "how", "says"),
+    [
+        ("trip", "score: graded", "task trip gives answers no credit; allowed: likelihood, gre"),
+        ("s1", "score: greedy, temperature: 1, repeats: 3", "not carried out by runs yet"),
+        ("s1", "score: likelihood, normalised: bytes", "not carried out by runs yet"),
+    ],
+)
+def test_what_a_run_cannot_score_is_refused(tmp_path, task, how, says):
+    with pytest.raises(SpecError, match=says):
+        sound_spec(written(tmp_path, task, how))
