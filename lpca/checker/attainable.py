@@ -27,6 +27,8 @@ from lpca.stats.proportions import min_n_equivalence, wilson, wilson_threshold
 from lpca.stats.tables import PairedTable, Proportion
 from lpca.stats.truth import Truth
 
+LARGE, CLEAR = 1000, 8.0
+"""From so many episodes on a claim expected so many standard scores beyond its bound is clear."""
 NEAR_ZERO = 0.05
 """Below this expected rate of p0 a message that misleads has next to nothing to take away."""
 NEAR_ZERO_INSTEAD = (
@@ -183,6 +185,8 @@ def underpowered(spec: Spec) -> Iterator[Fault]:
         n = spec.episodes(gate)
         levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
         truth = gate.truth(criterion)
+        if is_clear(spec, gate, criterion):
+            continue
         try:
             reached = power(criterion.claim, truth, n, *levels)
         except ValueError as error:
@@ -196,6 +200,22 @@ def underpowered(spec: Spec) -> Iterator[Fault]:
         if reached < TARGET:
             needed = enough_n(criterion.claim, truth, n, levels)
             yield _weak(criterion, truth, n, reached, needed)
+
+
+def is_clear(spec: Spec, gate: Gate, criterion: Criterion) -> bool:
+    """Whether a criterion is expected so far beyond what is due that it always passes."""
+    claim, n, truth = criterion.claim, spec.episodes(gate), gate.truth(criterion)
+    if n < LARGE or criterion.expect_discordant is not None:
+        return False
+    from lpca.checker.adversaries import World
+    from lpca.checker.decision import Columns, Tables, limit_of
+
+    rates, columns = {name: truth.rate(name) for name in claim.conditions}, Columns((claim,))
+    world = World.of(claim.conditions, [{name: rate} for name, rate in rates.items()])
+    # correlation makes pairs differ less often, never more
+    counts = (n * world.shares) @ columns.of_patterns(world.names, world.patterns)
+    score = Tables(columns, (n,), (counts[None, :],)).scores(claim)[0]
+    return float(score[0]) - limit_of(criterion, spec.evaluation, gate) > CLEAR
 
 
 def _weak(criterion: Criterion, truth: Truth, n: int, reached: float, needed: int | None) -> Fault:

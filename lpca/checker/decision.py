@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lpca.checker.rule import deciding, with_required
-from lpca.gatespec.model import Criterion, Evaluation, Gate, Spec, levels_of
+from lpca.gatespec.model import (
+    Criterion,
+    Evaluation,
+    Gate,
+    Sequential,
+    Spec,
+    levels_of,
+    passing_levels,
+)
 from lpca.stats.batch import (
     FAIL,
     INCONCLUSIVE,
@@ -121,13 +129,17 @@ def sizes_of(spec: Spec, gate: Gate) -> tuple[tuple[int, ...], bool]:
     """At which numbers of episodes a gate is to be looked at, and whether those are all."""
     n, found, whole = spec.episodes(gate), set[int](), True
     for one in with_required(spec, gate):
-        if one.sequential is None:
+        rule, due = one.sequential, spec.episodes(one)
+        if rule is None:
             continue
-        sizes = [size for size in one.sequential.sizes(spec.episodes(one)) if size <= n]
-        if len(sizes) > MOST_LOOKS:
-            places = np.geomspace(1, len(sizes), MOST_LOOKS).round().astype(int) - 1
-            sizes, whole = [sizes[place] for place in dict.fromkeys(places.tolist())], False
-        found.update(sizes)
+        if rule.block is None or due <= rule.block * MOST_LOOKS:
+            sizes = list(rule.sizes(due))
+        else:
+            # a block of one makes a million looks: never written out
+            count = -(-due // rule.block)
+            places = np.geomspace(1, count, MOST_LOOKS).round().astype(int).tolist()
+            sizes, whole = [min(due, rule.block * place) for place in dict.fromkeys(places)], False
+        found.update(size for size in sizes if size <= n)
     return (*sorted(found - {n}), n), whole
 
 
@@ -175,15 +187,22 @@ def decide_criteria(spec: Spec, gate: Gate, tables: Tables) -> Codes:
     if tables.n >= n:
         kept = [i for i in range(len(criteria)) if i not in early]
         codes[:, kept] = fixed[:, kept]
-    place = {size: at for at, size in enumerate(tables.sizes)}
-    for look, size in enumerate(gate.sequential.sizes(n) if early else ()):
-        if size in place:
-            seen = _at_look(
-                gate, [criteria[i] for i in early], evaluation, tables, look, place[size]
-            )
-            held = codes[:, early]
+    asked = [criteria[i] for i in early]
+    for at, size in enumerate(tables.sizes if early else ()):
+        look = _look(gate.sequential, size, n)
+        if look is not None:
+            seen, held = _at_look(gate, asked, evaluation, tables, look, at), codes[:, early]
             codes[:, early] = np.where(held == INCONCLUSIVE, seen, held)
     return codes
+
+
+def _look(rule: Sequential, size: int, n: int) -> int | None:
+    """Which look a gate of n takes after so many episodes, from 0; None where it takes none."""
+    if rule.block is not None:
+        is_look = size == n or (size < n and size % rule.block == 0)
+        return -(-size // rule.block) - 1 if is_look else None
+    sizes = list(rule.sizes(n))
+    return sizes.index(size) if size in sizes else None
 
 
 def _at_look(
@@ -257,8 +276,12 @@ def best_under_rule(spec: Spec, gate: Gate, criterion: Criterion) -> tuple[bool,
         rates = np.linspace(0.0, 1.0, 401)[:, None]
         rows = (1.0 - rates) * rows[:1] + rates * rows[1:]
     sizes, _ = sizes_of(replace(spec, gates={gate.name: alone}), alone)
-    tables = Tables(columns, sizes, tuple(size * rows for size in sizes))
-    passes = bool((decide_criteria(spec, alone, tables) == PASS).any())
+    # what passes mostly does so at the last look: the others are taken where it does not
+    for looks in (sizes[-1:], sizes):
+        tables = Tables(columns, looks, tuple(size * rows for size in looks))
+        passes = bool((decide_criteria(spec, alone, tables) == PASS).any())
+        if passes:
+            break
     alpha = (1.0 - levels_of(criterion, spec.evaluation)[0]) / 2.0
     if gate.sequential.rule == "e-process":
         best = float(tables.log_evalues(criterion.claim, -1)[0].max())
@@ -267,12 +290,39 @@ def best_under_rule(spec: Spec, gate: Gate, criterion: Criterion) -> tuple[bool,
     return passes, float(tables.scores(criterion.claim)[0].max()), due
 
 
+def clearance(spec: Spec, gate: Gate, tables: Tables) -> Array:
+    """By how many standard scores each criterion is beyond what it must reach at the last look.
+
+    Returns:
+        [tables, deciding criteria]; negative where a criterion falls short.
+
+    Raises:
+        ValueError: a stopping rule leaves a claim nothing to decide by.
+    """
+    found, rule = [], gate.sequential
+    for one in deciding(gate):
+        toward, _ = tables.scores(one.claim)
+        due = limit_of(one, spec.evaluation, gate)
+        alpha = (1.0 - levels_of(one, spec.evaluation)[0]) / 2.0
+        if rule is not None and not isinstance(one.claim, Equivalence):
+            if rule.rule == "e-process":
+                # about half the squared score: on that scale a capital is far or near
+                logs, _ = tables.log_evalues(one.claim, -1)
+                toward = np.where(logs > 0.0, np.sqrt(2.0 * np.maximum(logs, 0.0)), toward)
+                due = math.sqrt(-2.0 * math.log(alpha))
+            else:
+                due = max(due, obrien_fleming(rule.looks or 1, alpha).z[-1])
+        found.append(toward - due)
+    return np.stack(found, axis=1)
+
+
 def level_of(criterion: Criterion, evaluation: Evaluation) -> float:
     """The confidence a criterion's claim is decided at."""
     one_sided, two_sided = levels_of(criterion, evaluation)
     return two_sided if criterion.claim.is_two_sided else one_sided
 
 
-def limit_of(criterion: Criterion, evaluation: Evaluation) -> float:
-    """The standard score that a criterion must exceed."""
-    return z_value(level_of(criterion, evaluation))
+def limit_of(criterion: Criterion, evaluation: Evaluation, gate: Gate) -> float:
+    """The standard score that a criterion must exceed for its gate to pass, read once."""
+    one_sided, two_sided = passing_levels(gate, levels_of(criterion, evaluation))
+    return z_value(two_sided if criterion.claim.is_two_sided else one_sided)

@@ -10,13 +10,13 @@ import numpy as np
 from lpca.base.numbers import percent
 from lpca.checker.decision import limit_of
 from lpca.checker.rule import Fault, carried, deciding, deciding_criteria, rule
-from lpca.gatespec.model import Criterion, Evaluation, Gate, Spec
+from lpca.gatespec.model import Criterion, Gate, Spec
 from lpca.stats.batch import BatchTest
 from lpca.stats.claims import Band, Claim, Difference, Equivalence, Gain, Rate, Ratio
 
 EVERYWHERE = 0.98
 """A claim that is shown at so large a share of all rates is shown whatever comes out."""
-POINTS = {1: 401, 2: 41, 3: 15}
+POINTS = {1: 400, 2: 40, 3: 16}
 """By number of conditions: at how many rates of each a claim is tried."""
 MOST_COMPARED = 60
 """Criteria of one gate that are compared with one another."""
@@ -32,7 +32,7 @@ def always_holds(spec: Spec) -> Iterator[Fault]:
     for gate, criterion in deciding_criteria(spec):
         if criterion.claim.method is None or only_reports(gate):
             continue
-        share = shown_share(criterion, spec.episodes(gate), spec.evaluation)
+        share = shown_share(spec, gate, criterion)
         if share >= EVERYWHERE:
             yield Fault(
                 criterion.position,
@@ -47,10 +47,12 @@ def only_reports(gate: Gate) -> bool:
     return bool(gate.reported) and not any(carried(one.claim) for one in gate.criteria)
 
 
-def shown_share(criterion: Criterion, n: int, evaluation: Evaluation) -> float:
+def shown_share(spec: Spec, gate: Gate, criterion: Criterion) -> float:
     """At how many of all rates of its conditions a claim is shown, if outcomes come as expected."""
+    n = spec.episodes(gate)
     test = BatchTest.of(criterion.claim)
-    rates = np.linspace(0.0, 1.0, POINTS[len(criterion.claim.conditions)])
+    count = POINTS[len(criterion.claim.conditions)]
+    rates = (np.arange(count) + 0.5) / count  # the ends are few outcomes, not a share of them
     grids = np.meshgrid(*[rates] * len(criterion.claim.conditions), indexing="ij")
     counts = [np.zeros(grids[0].shape) for _ in range(test.kinds)]
     for bits in product((0, 1), repeat=len(grids)):
@@ -58,7 +60,7 @@ def shown_share(criterion: Criterion, n: int, evaluation: Evaluation) -> float:
         counts[test.kind(bits)] += n * np.prod(parts, axis=0)
     # a hair of each kind keeps the scores of what never varies defined
     toward, _ = test.scores([count + _TIE for count in counts], n)
-    return float((toward > limit_of(criterion, evaluation)).mean())
+    return float((toward > limit_of(criterion, spec.evaluation, gate)).mean())
 
 
 @rule("repeated-claim", "warning")

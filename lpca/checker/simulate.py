@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lpca.checker.adversaries import Scene, World
-from lpca.checker.decision import INVALID, Columns, Tables, decide_tables, sizes_of
-from lpca.checker.rule import with_required
+from lpca.checker.decision import INVALID, Columns, Tables, clearance, decide_tables, sizes_of
+from lpca.checker.rule import deciding, with_required
 from lpca.gatespec.model import Gate, Spec
 from lpca.stats.batch import FAIL, INCONCLUSIVE, PASS
 from lpca.stats.normal import one_sided_z
 
 if TYPE_CHECKING:
-    from lpca.stats.batch import Codes
+    from lpca.stats.batch import Array, Codes
 
 SEED = 20260122
 DRAWS, FEWEST = 1_000, 200
 """Tables drawn for a probability that is told, and the fewest where a spec makes each one dear."""
+SCOUTS, FEWEST_SCOUTS = 100, 25
+"""Tables drawn of each world of an adversary, to find the one that passes most often."""
+FULL_EFFORT = 10
+"""Gates of a spec for which as many are drawn as that; of more gates fewer each."""
 BUDGET = 20_000_000
 """About so many random numbers and sums one simulation may take."""
 MONTE_CARLO = 0.99
@@ -78,6 +82,8 @@ class Simulator:
 
     def __init__(self, spec: Spec, gate: Gate) -> None:
         self.spec, self.gate = spec, gate
+        # a file of many gates is checked in bounded time: fewer tables are drawn for each
+        self.effort = min(1.0, FULL_EFFORT / len(spec.gates))
         self.scene = Scene.of(spec, gate)
         self.columns = Columns.of(with_required(spec, gate))
         self.sizes, self.every_look = sizes_of(spec, gate)
@@ -101,11 +107,11 @@ class Simulator:
     def affordable(self, patterns: int) -> int:
         """How many tables are drawn of a world with so many patterns."""
         each = len(self.sizes) * (2 * patterns + 50 * self.columns.width)
-        return max(FEWEST, min(DRAWS, BUDGET // each))
+        return max(FEWEST, min(int(DRAWS * self.effort), BUDGET // each))
 
-    def worst(self, worlds: Sequence[World], scouts: int) -> World | None:
+    def worst(self, worlds: Sequence[World]) -> World | None:
         """The world that passes most often of a few tables each; None where none passes at all."""
-        likely = self._possible(worlds)
+        likely, scouts = self._possible(worlds), max(FEWEST_SCOUTS, int(SCOUTS * self.effort))
         if not likely:
             return None
         drawn = [self.draw(world, scouts, SEED + i) for i, world in enumerate(likely)]
@@ -118,19 +124,28 @@ class Simulator:
 
     def _possible(self, worlds: Sequence[World]) -> list[World]:
         """Those in which no criterion is so far from what is expected that it cannot be shown."""
+        most = self.clearance(worlds)
+        return [world for world, one in zip(worlds, most, strict=True) if one > -CLEAR]
+
+    def clearance(self, worlds: Sequence[World]) -> Array:
+        """By world, by how many standard scores its least clear criterion is beyond what is due.
+
+        Outcomes are as often as expected; required gates are read at the gate's own n.
+        """
         expected = [
             (self.sizes[-1] * world.shares / world.shares.sum())
             @ self.columns.of_patterns(world.names, world.patterns)
             for world in worlds
         ]
         tables = Tables(self.columns, self.sizes[-1:], (np.stack(expected),))
-        scores = [tables.scores(claim)[0] for claim in self.columns.claims]
-        least = np.minimum.reduce(scores)
-        return [world for world, score in zip(worlds, least, strict=True) if score > -HOPELESS]
+        gates = [one for one in with_required(self.spec, self.gate) if deciding(one)]
+        found = [clearance(self.spec, one, tables).min(axis=1) for one in gates]
+        least: Array = np.minimum.reduce(found)
+        return least
 
 
-HOPELESS = 6.0
-"""A claim whose score is expected so far on the wrong side comes out PASS in no table drawn."""
+CLEAR = 6.0
+"""A claim expected to score so far beyond what is due always passes; so far short of it never."""
 
 
 def counted(codes: Codes) -> Drawn:

@@ -9,12 +9,9 @@ from lpca.base.numbers import percent
 from lpca.checker.adversaries import ADVERSARIES, Adversary, truth
 from lpca.checker.repetition import EVERYWHERE, shown_share
 from lpca.checker.rule import Fault, carried, deciding, is_decidable, place, rule
-from lpca.checker.simulate import SEED, Drawn, Simulator
+from lpca.checker.simulate import CLEAR, FEWEST, SEED, Drawn, Simulator
 from lpca.gatespec.model import LATENT, Criterion, Gate, Spec, levels_of, passing_levels
 from lpca.stats.planning import LARGEST_N, TARGET, power
-
-SCOUTS = 100
-"""Tables drawn of each world of an adversary, to find the one that passes most often."""
 
 
 @rule("passes-adversary", "error")
@@ -37,7 +34,7 @@ def attack(spec: Spec, gate: Gate, adversary: Adversary) -> Drawn | None:
     The worst of its worlds is chosen on tables of its own, so that no luck of the choice is told.
     """
     simulator = Simulator(spec, gate)
-    world = simulator.worst(list(adversary.worlds(simulator.scene)), SCOUTS)
+    world = simulator.worst(list(adversary.worlds(simulator.scene)))
     return None if world is None else simulator.decide(world, seed=SEED - 1)
 
 
@@ -71,14 +68,17 @@ def whole_power(spec: Spec, gate: Gate) -> Drawn | None:
     Raises:
         ValueError: a rate that is not expected, or expectations that contradict one another.
     """
-    world, powers = truth(spec, gate), _powers(spec, gate)
+    world, simulator = truth(spec, gate), Simulator(spec, gate)
+    if float(simulator.clearance([world])[0]) > CLEAR:
+        return None
+    powers = _powers(spec, gate)
     if min(powers) < TARGET:  # said of the criterion already
         return None
     # what each claim misses at most adds up
     simple = gate.sequential is None and not gate.requires
     if simple and sum(1.0 - one for one in powers) <= 1.0 - TARGET:
         return None
-    return Simulator(spec, gate).decide(world)
+    return simulator.decide(world)
 
 
 def _powers(spec: Spec, gate: Gate) -> list[float]:
@@ -119,7 +119,7 @@ def enough(spec: Spec, gate: Gate) -> int | None:
     def reached(n: int) -> bool:
         larger = replace(gate, n=n)
         gates = {**spec.gates, gate.name: larger}
-        seen = Simulator(replace(spec, gates=gates), larger).decide(truth(spec, gate), SCOUTS * 4)
+        seen = Simulator(replace(spec, gates=gates), larger).decide(truth(spec, gate), FEWEST * 2)
         return seen.share >= TARGET
 
     sizes = [n for n in (short << i for i in range(1, 7)) if n <= LARGEST_N]
@@ -160,7 +160,7 @@ def _unfit(spec: Spec, gate: Gate, required: Gate) -> Iterator[tuple[str, str, s
             else f"0 of the {n} episodes it is judged on are its own",
             f"answers: all in {required.name}, or a gate of its own for {gate.answers} answers",
         )
-    if all(_always(spec, one, n) for one in deciding(required)):
+    if all(_always(spec, replace(required, n=n), one) for one in deciding(required)):
         count = len(deciding(required))
         yield (
             "which holds whatever comes out",
@@ -178,10 +178,10 @@ def _unfit(spec: Spec, gate: Gate, required: Gate) -> Iterator[tuple[str, str, s
             )
 
 
-def _always(spec: Spec, criterion: Criterion, n: int) -> bool:
+def _always(spec: Spec, gate: Gate, criterion: Criterion) -> bool:
     if criterion.claim.method is None:
         return False
-    return shown_share(criterion, n, spec.evaluation) >= EVERYWHERE
+    return shown_share(spec, gate, criterion) >= EVERYWHERE
 
 
 def _power_at(spec: Spec, gate: Gate, n: int) -> Drawn | None:

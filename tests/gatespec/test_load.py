@@ -46,7 +46,7 @@ def error(old, new):
 
 def test_the_default_spec_is_read_whole():
     spec = load_spec(DEFAULT)
-    assert list(spec.gates) == ["gate0", "gate1", "gate1_open", "gate2", "gate3"]
+    assert list(spec.gates) == ["gate0", "gate1", "carries", "gate1_open", "gate2", "gate3"]
     assert spec.evaluation.n == 400
     assert spec.task.settings == {"options": 4}
     criterion = spec.gates["gate1"].criteria[2]

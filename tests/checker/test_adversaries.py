@@ -1,0 +1,232 @@
+"""Specs that no channel is needed to pass are refused, however they are put; sound ones are not."""
+
+from pathlib import Path
+
+import pytest
+
+from lpca.checker.adversaries import ADVERSARIES
+from lpca.checker.check import check_spec
+from lpca.checker.whole import attack
+from lpca.gatespec.load import load_spec, parse_spec
+
+SPECS = Path(__file__).parent / "specs"
+RATES = {
+    "p0": 0.25,
+    "p1": 0.8,
+    "normal": 0.8,
+    "null": 0.25,
+    "random": 0.25,
+    "shuffle": 0.05,
+    "static": 0.25,
+    "mean": 0.25,
+    "same_answer": 0.8,
+}
+BY_FILE = {
+    "band-alone": "passes-adversary",
+    "confirmation-on-the-same-episodes": "winners-curse",
+    "controls-as-weak-ratios": "passes-adversary",
+    "controls-with-negative-margins": "passes-adversary",
+    "equivalence-of-nearly-everything": "passes-adversary",
+    "equivalence-to-same-answer-alone": "passes-adversary",
+    "looks-beyond-n": "idle-looks",
+    "required-gate-read-on-fewer-episodes": "required-gate",
+    "sequential-unattainable": "unattainable",
+    "whole-gate-power": "gate-underpowered",
+}
+CONTROLS = ("normal - null > 0", "normal - shuffle > 0")
+
+
+def spec(*claims, n=400, gate="", rates=RATES, more="", title="Any"):
+    rows = "\n".join(f"      - {{id: c{i}, claim: {one}}}" for i, one in enumerate(claims))
+    expect = ", ".join(f"{name}: {rate}" for name, rate in rates.items())
+    return parse_spec(f"""\
+version: 1
+task: {{name: trip, seed: 1}}
+evaluation: {{n: {n}{more}}}
+gates:
+  g:
+    title: {title}
+    conditions: [{", ".join(RATES)}]
+    expect: {{{expect}}}
+{gate}
+    criteria:
+{rows}
+""")
+
+
+def errors(given):
+    return [one for one in check_spec(given) if one.severity == "error"]
+
+
+def refused_by(given):
+    return {one.rule for one in errors(given)}
+
+
+@pytest.mark.parametrize("file", sorted(SPECS.glob("unsound-*.yaml")), ids=lambda path: path.stem)
+def test_an_unsound_spec_is_refused_by_what_is_wrong_with_it(file):
+    found = errors(load_spec(file))
+    rule = BY_FILE[file.stem.removeprefix("unsound-")]
+    (told, *_) = [one for one in found if one.rule == rule]
+    assert any(letter.isdigit() for letter in told.wrong + told.number)
+
+
+@pytest.mark.parametrize("file", sorted(SPECS.glob("sound-*.yaml")), ids=lambda path: path.stem)
+def test_a_sound_spec_has_no_error(file):
+    assert errors(load_spec(file)) == []
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        ("normal - null > -0.09", "normal - shuffle > -0.09"),
+        ("shuffle - normal < 0.09", "null - normal < 0.09"),
+        ("normal - null > 0", "normal - shuffle > -0.2"),
+        ("normal - p0 > 0.1", "normal / null > 0.3", "normal / shuffle > 0.3"),
+        ("normal - p0 > 0.1", "shuffle / normal < 3", "null / normal < 0.9"),
+        ("same_answer - p0 > 0.1", "same_answer - null > 0", "same_answer / shuffle > 0.5"),
+        ("normal - 0.05*p1 - 0.95*p0 > 0", "normal - null > 0", "normal / shuffle > 0.5"),
+        ("normal - 0.01*shuffle - 0.99*p0 > 0", "normal - null > 0"),
+        ("abs(normal - same_answer) < 0.5", "normal - null > 0"),
+        ("abs(normal - p1) < 0.3", "abs(normal - same_answer) < 0.2"),
+        ("0.5 < same_answer < 0.95",),
+        ("normal > 0.6", "abs(null - p0) < 0.1"),
+        ("normal - random > 0", "normal - p0 > 0.1", "normal - null > 0"),
+        ("normal - p1 > -0.15", "p1 - p0 > 0.2"),
+    ],
+)
+def test_variants_of_claims_that_need_no_message_are_refused(claims):
+    assert "passes-adversary" in refused_by(spec(*claims))
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        "    sequential: {rule: e-process, block: 50}",
+        "    sequential: {rule: obrien-fleming, looks: 4}",
+        "    k: {any: [4, 8]}",
+    ],
+)
+def test_no_stopping_rule_or_family_hides_an_adversary(gate):
+    weak = spec("normal - null > -0.1", "normal - shuffle > -0.1", gate=gate)
+    assert "passes-adversary" in refused_by(weak)
+    assert refused_by(spec("normal - p0 > 0.1", *CONTROLS, gate=gate)) == set()
+
+
+def test_a_criterion_that_only_warns_keeps_no_adversary_out():
+    given = "normal - shuffle > 0, severity: warn"
+    assert "passes-adversary" in refused_by(spec("normal - null > 0", given))
+
+
+def test_titles_and_ids_decide_nothing():
+    claims = ("normal - null > -0.1", "normal - shuffle > -0.1")
+    plain = errors(spec(*claims))
+    assert errors(spec(*claims, title="No claim about a message")) == plain
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        ("p1 - p0 > 0.2",),
+        ("0.15 < p0 < 0.35", "p1 - p0 > 0.2"),
+        ("abs(null - p0) < 0.1", "random - p0 < 0.1"),
+        ("normal - p0 > 0.1", *CONTROLS),
+        ("normal - p1 > -0.10", *CONTROLS),
+        ("normal - 0.3*p1 - 0.7*p0 > 0", *CONTROLS),
+        ("same_answer - p0 > 0.1", "same_answer - null > 0", "same_answer - shuffle > 0"),
+        ("normal / shuffle > 1.2", *CONTROLS),
+        ("shuffle - p0 < 0",),
+    ],
+)
+def test_sound_claims_and_gates_without_one_about_a_message_are_let_be(claims):
+    assert refused_by(spec(*claims)) == set()
+
+
+def test_an_adversary_that_is_held_at_alpha_is_no_finding():
+    """A claim at its own margin is passed falsely in alpha of all cases: that is what alpha is."""
+    given = spec("normal - p0 > 0.1", *CONTROLS, more=", checkpoints: 1")
+    for adversary in ADVERSARIES:
+        seen = attack(given, given.gates["g"], adversary)
+        if adversary.refuses and seen is not None:
+            assert seen.share < 0.05
+
+
+def test_half_a_channel_is_shown_and_passes_what_asks_for_no_more():
+    default = load_spec(Path(__file__).parents[2] / "gate_specs.yaml")
+    (half,) = [one for one in ADVERSARIES if "half" in one.name]
+    assert attack(default, default.gates["gate1"], half) is None
+    seen = attack(default, default.gates["carries"], half)
+    assert seen is not None
+    assert seen.share > 0.7
+
+
+def test_the_finding_names_how_often_and_how_sure():
+    (found,) = [one for one in errors(spec("normal > 0.6")) if "magic" in one.wrong]
+    assert found.wrong.startswith("a magic prompt passes ")
+    assert found.wrong.endswith(" of 1000 times")
+    assert "99 % Monte Carlo limit" in found.number
+
+
+def test_findings_depend_on_no_luck():
+    claims = ("normal - null > -0.05", "normal - shuffle > -0.02", "abs(null - p0) < 0.09")
+    assert check_spec(spec(*claims)) == check_spec(spec(*claims))
+
+
+@pytest.mark.parametrize(
+    ("rule", "given"),
+    [
+        ("impossible-expectation", spec("p1 - p0 > 0.1", rates={**RATES, "p0": 0.6})),
+        ("impossible-expectation", spec("p1 - p0 > 0.1", rates={**RATES, "static": 0.7})),
+        ("impossible-expectation", spec("p1 - p0 > 0.1", rates={**RATES, "p0": 0.05})),
+        ("assumed-agreement", spec("p1 - p0 > 0.1", rates={**RATES, "correlation": 1})),
+        ("assumed-agreement", spec("abs(null - p0) < 0.1, expect: {discordant: 0.0}")),
+        ("assumed-agreement", spec("abs(mean - static) < 0.1, expect: {discordant: 0.01}")),
+        ("low-confidence", spec("p1 - p0 > 0.1", more=", confidence: 0.7")),
+        ("low-confidence", spec("p1 - p0 > 0.1, confidence: 0.5")),
+        ("idle-looks", spec("p1 - p0 > 0.1", gate="    looks: [200]")),
+        ("idle-looks", spec("p1 - p0 > 0.1", gate="    looks: [100, 900]")),
+        ("always-holds", spec("p1 > 0")),
+        ("always-holds", spec("p0 < 1")),
+        ("always-holds", spec("p1 - p0 > -1")),
+        ("always-holds", spec("abs(p1 - p0) < 1")),
+        ("always-holds", spec("p1 / p0 > 0.001")),
+        ("unattainable", spec("p1 > 0", n=20, gate="    sequential: {rule: e-process, block: 5}")),
+        ("unattainable", spec("p1 - p0 > 0.9", gate="    sequential: {rule: e-process, block: 9}")),
+        (
+            "gate-underpowered",
+            spec(*[f"abs({one} - p0) < 0.1" for one in ("null", "random", "mean")], n=330),
+        ),
+    ],
+)
+def test_what_else_is_unsound_is_refused(rule, given):
+    assert rule in refused_by(given)
+
+
+def test_a_reason_allows_a_low_confidence():
+    more = ", confidence: 0.7, equivalence_confidence: 0.4, why: a first look"
+    assert refused_by(spec("p1 - p0 > 0.1", more=more)) == set()
+
+
+@pytest.mark.parametrize(
+    ("claims", "repeated"),
+    [
+        (("p1 - p0 > 0.2", "p0 + 0.2 < p1"), True),
+        (("p1 - p0 > 0.2", "p1 / p0 > 1"), True),
+        (("p1 - p0 > 0.2", "p1 > 0.15"), True),
+        (("abs(null - p0) < 0.08", "null - p0 < 0.1"), True),
+        (("abs(null - p0) < 0.1", "abs(p0 - null) < 0.1"), True),
+        (("0.2 < p0 < 0.3", "p0 < 0.35"), True),
+        (("p1 - p0 > 0.2", "p1 > 0.3"), False),
+        (("abs(null - p0) < 0.1", "null - p0 < 0.08"), False),
+        (("normal - null > 0", "normal - shuffle > 0"), False),
+    ],
+)
+def test_a_claim_said_twice_is_a_warning(claims, repeated):
+    found = {one.rule: one.severity for one in check_spec(spec(*claims))}
+    assert found.get("repeated-claim") == ("warning" if repeated else None)
+
+
+def test_any_spec_is_checked_in_bounded_time():
+    claims = ("normal - p0 > 0.1", "normal - mean > 0", "normal - static > 0", *CONTROLS)
+    rules = ("", "    sequential: {rule: e-process, block: 1}")
+    for rule in rules:
+        assert refused_by(spec(*claims, n=1_000_000, gate=rule)) == set()
