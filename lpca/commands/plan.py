@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from lpca.base.errors import ExitCode, RequestError
+from lpca.checker.adversaries import ADVERSARIES, truth
+from lpca.checker.rule import deciding, is_decidable
+from lpca.checker.simulate import Drawn, Simulator
+from lpca.checker.whole import attack
+from lpca.evidence.files import read_evidence
+from lpca.evidence.model import Evidence
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
 from lpca.stats.planning import gate_power, power, required_n
 
 SIZES = (50, 100, 200, 400, 800, 1600)
+_WIDTH = 32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     parser.add_argument("spec", nargs="?", default="gate_specs.yaml", help="the spec to plan for")
+    parser.add_argument(
+        "--from",
+        dest="evidence",
+        metavar="EVIDENCE",
+        help="take the rates of this evidence for what is expected",
+    )
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print one table of power by n per gate."""
     spec = load_spec(arguments.spec)
+    if arguments.evidence:
+        evidence = read_evidence(Path(arguments.evidence))
+        spec = _measured(spec, evidence)
+        print(_groups(evidence))
     try:
         for gate in spec.gates.values():
             print(_table(spec, gate))
+            print(_verdicts(spec, gate))
     except ValueError as error:
         raise RequestError(f"{arguments.spec}: {error}") from error
     return ExitCode.PASS
@@ -70,3 +90,54 @@ def _whole(spec: Spec, gate: Gate, sizes: Sequence[int], width: int) -> str:
     apart = [criterion.expect_discordant for criterion in gate.deciding]
     powers = [gate_power(claims, gate.truth(), n, *levels, apart).power for n in sizes]
     return f"{'  the whole gate':{width}}" + "".join(f"{share:9.3f}" for share in powers)
+
+
+def _groups(evidence: Evidence) -> str:
+    """What the groups of evidence come to: the claim that they cost most decides."""
+    found = [(one.grouping, one) for one in evidence.result.criteria if one.grouping is not None]
+    if not found:
+        return "no groups are measured: each episode counts as one\n"
+    grouping, one = max(found, key=lambda pair: pair[0].design_effect)
+    n = one.n or 0
+    return (
+        f"{n} episodes in {grouping.groups} groups count as {n / grouping.design_effect:.0f} for "
+        f"{one.id}: expect: {{icc: {grouping.icc:.2g}}}, design effect "
+        f"{grouping.design_effect:.3g}\n"
+    )
+
+
+def _measured(spec: Spec, evidence: Evidence) -> Spec:
+    """The spec, with the rates that evidence has in place of those it expects."""
+    seen = {name: numbers.under(evidence.score) for name, numbers in evidence.conditions.items()}
+    gates = {}
+    for name, gate in spec.gates.items():
+        rates = {
+            one: seen[one].successes / evidence.conditions[one].n
+            for one in gate.conditions
+            if one in seen
+        }
+        gates[name] = replace(gate, expect={**gate.expect, **rates})
+    return replace(spec, gates=gates)
+
+
+def _verdicts(spec: Spec, gate: Gate) -> str:
+    """How often the gate comes to each verdict: if what is expected is true, and if it is not."""
+    what = "simulated, at the gate's own n"
+    lines = [f"  {what:{_WIDTH}}{'PASS':>8}{'FAIL':>8}{'undecided':>11}"]
+    if not deciding(gate) or not is_decidable(spec, gate):
+        return "  no verdicts: a claim that no method decides\n"
+    try:
+        lines.append(_row_of("expect: is true", Simulator(spec, gate).decide(truth(spec, gate))))
+    except ValueError as error:
+        lines.append(f"  {'expect: is true':{_WIDTH}} unknown: {error}")
+    for adversary in ADVERSARIES:
+        lines.append(_row_of(adversary.name, attack(spec, gate, adversary)))
+    return "\n".join([*lines, ""])
+
+
+def _row_of(name: str, seen: Drawn | None) -> str:
+    if seen is None:
+        return f"  {name:{_WIDTH}}{0.0:8.3f}"
+    invalid = f"  (a required gate does not pass: {seen.invalid / seen.tables:.3f})"
+    cells = f"{seen.share:8.3f}{seen.failed / seen.tables:8.3f}{seen.undecided / seen.tables:11.3f}"
+    return f"  {name:{_WIDTH}}{cells}{invalid if seen.invalid else ''}"

@@ -147,7 +147,7 @@ CONFIRM = Table(
     what="confirm's {key}",
 )
 BEST_OF = Table(
-    (Key("confirm", CONFIRM, "fresh episodes, which decide", what="{key}"),),
+    (Key("confirm", CONFIRM, "fresh episodes; nothing is decided on them", what="{key}"),),
     (
         Others(
             "PARAMETER",
@@ -169,8 +169,8 @@ BEST_OF = Table(
 BEST_OF_KEY = Key(
     "best_of",
     BEST_OF,
-    "a sweep whose best value is gated: `{scale: [0.5, 1.0], confirm: {seed: 9}}`; the confirming "
-    "episodes decide",
+    "a sweep whose best value is gated: `{scale: [0.5, 1.0], confirm: {seed: 9}}`; read and "
+    "refused, since no command carries the confirmation out",
 )
 WHERE_KEY = Key(
     "where",

@@ -100,6 +100,18 @@ def test_plan_shows_power_by_n_and_the_n_that_is_needed(capsys):
     assert float(rows["the"][-1]) > 0.99
 
 
+def test_plan_shows_what_adversaries_come_to_and_takes_rates_from_evidence(capsys):
+    measured = str(ROOT / "docs" / "experiments" / "gate1-attempt-04.json")
+    assert main(["plan", DEFAULT, "--from", measured]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("no groups are measured")
+    part = text.partition("carries: ")[2].partition("gate1_open: ")[0]
+    shares = dict(re.findall(r"^  ([a-z:, 0]+?)  +([01]\.\d{3})", part, re.M))
+    assert float(shares["expect: is true"]) > 0.8
+    assert float(shares["a magic prompt"]) < 0.05
+    assert float(shares["works in half of the groups"]) > 0.5
+
+
 def test_plan_says_what_it_cannot_plan(capsys):
     assert main(["plan", ORIGINAL]) == 0
     assert "null_is_p0               unknown" in capsys.readouterr().out
