@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from lpca.base.numbers import percent, points
+from lpca.base.registry import declared
 from lpca.checker.rule import Fault, deciding_criteria, rule
 from lpca.gatespec.claims import in_words
-from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
+from lpca.gatespec.model import Criterion, Gate, Spec, cluster_of, levels_of, passing_levels
 from lpca.stats.assessment import Sample, assess_counts
 from lpca.stats.claims import (
     Approximate,
@@ -185,8 +187,10 @@ def underpowered(spec: Spec) -> Iterator[Fault]:
         n = spec.episodes(gate)
         levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
         truth = gate.truth(criterion)
-        if is_clear(spec, gate, criterion):
+        effect = design_effect(spec, gate, criterion)
+        if effect == 1.0 and is_clear(spec, gate, criterion):
             continue
+        n = max(1, round(n / effect))
         try:
             reached = power(criterion.claim, truth, n, *levels)
         except ValueError as error:
@@ -199,7 +203,32 @@ def underpowered(spec: Spec) -> Iterator[Fault]:
             continue
         if reached < TARGET:
             needed = enough_n(criterion.claim, truth, n, levels)
-            yield _weak(criterion, truth, n, reached, needed)
+            fault = _weak(criterion, truth, n, reached, needed)
+            yield fault if effect == 1.0 else _few_groups(spec, gate, fault, effect, needed)
+
+
+def design_effect(spec: Spec, gate: Gate, criterion: Criterion) -> float:
+    """By how much fewer episodes count where groups of them are alike, as `expect: icc` says.
+
+    As many groups of one size as the task has; 1 where it does not say, or none are to count.
+    """
+    groups = declared("lpca.tasks.kinds").get(spec.task.name, {}).get("groups")
+    if groups is None or cluster_of(criterion, spec.evaluation) == "none":
+        return 1.0
+    size = max(1.0, spec.episodes(gate) / int(groups))
+    return 1.0 + (size - 1.0) * gate.icc
+
+
+def _few_groups(spec: Spec, gate: Gate, fault: Fault, effect: float, needed: int | None) -> Fault:
+    """The finding, where it is groups that are too few."""
+    n = spec.episodes(gate)
+    groups = declared("lpca.tasks.kinds")[spec.task.name]["groups"]
+    told = f"{n} episodes in {groups} groups count as {n / effect:.0f} at icc {gate.icc:g}: "
+    instead = fault.instead
+    if needed is not None:
+        due = math.ceil(needed * effect * groups / n)
+        instead = f"about {due} groups of this size, or a wider margin"
+    return replace(fault, number=told + fault.number, instead=instead)
 
 
 def is_clear(spec: Spec, gate: Gate, criterion: Criterion) -> bool:

@@ -201,6 +201,16 @@ def test_what_else_is_unsound_is_refused(rule, given):
     assert rule in refused_by(given)
 
 
+def test_groups_that_are_alike_count_for_less():
+    """64 wordings of trip at ICC 1 count as 64 episodes, however many there are."""
+    claims = ("normal - p0 > 0.35", *CONTROLS)
+    assert refused_by(spec(*claims, n=1600)) == set()
+    found = errors(spec(*claims, n=1600, rates={**RATES, "icc": 1}))
+    (told,) = [one for one in found if one.rule == "underpowered"]
+    assert told.number.startswith("1600 episodes in 64 groups count as 64 at icc 1: power ")
+    assert "groups of this size" in told.instead
+
+
 def test_a_reason_allows_a_low_confidence():
     more = ", confidence: 0.7, equivalence_confidence: 0.4, why: a first look"
     assert refused_by(spec("p1 - p0 > 0.1", more=more)) == set()

@@ -89,7 +89,7 @@ LIST_LEAD = "Candidate cities: "
 AFTER = "\nQuestion: Where does the trip go?\nAnswer: The trip goes to"
 
 
-@TASKS.register("trip", options=4)
+@TASKS.register("trip", options=4, groups=64)
 class Trip(OptionListTask):
     """Cities as answers; `options` of them are listed in B's prompt, one of them right.
 
