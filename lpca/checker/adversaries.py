@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import numpy as np
 from lpca.base.registry import declared
 from lpca.checker.rule import deciding, with_required
 from lpca.gatespec.model import LATENT, TEXTS, Gate, Spec
+from lpca.stats.claims import Band, Rate
 from lpca.stats.truth import Ties, Truth, success_given, ties_of
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ UNKNOWN_GUESS, UNKNOWN_TEXT = 0.25, 0.8
 """What guessing and text come to where the spec does not say."""
 PREFIXES = ("normal", "shuffle", "static", "mean", "same_answer")
 """Conditions that one prefix serves as well as another where no message is read."""
+TRAINED_APART = ("static", "mean")
+"""Those among them that a codec's own prefix may well surpass."""
 
 NO_TIES: Ties = MappingProxyType({})
 Rates = Mapping[str, float]
@@ -138,16 +142,33 @@ class Scene:
         for one in with_required(self.spec, self.gate):
             if name in one.expect:
                 return one.expect[name]
+        return self._claimed(name, self._guessed(name))
+
+    def _guessed(self, name: str) -> float:
         if name == "p1":
             return UNKNOWN_TEXT
         if name in TEXTS:
             return self.rate("p1")
         return guess(self.spec) if name == "p0" else self.rate("p0")
 
+    def _claimed(self, name: str, rate: float) -> float:
+        """A rate that nobody expects, moved to where the claims on it alone hold."""
+        regions = [claim.region for claim in self._single if claim.conditions == (name,)]
+        low = max((region.low for region in regions), default=0.0)
+        high = min((region.high for region in regions), default=1.0)
+        low, high = max(low, 0.0), min(high, 1.0)
+        return rate if low < rate < high or low >= high else (low + high) / 2.0
+
     def levels(self) -> list[float]:
-        """The rates an adversary may choose."""
-        own = (self.rate(name) for name in ("normal", "same_answer", "p1") if name in self.names)
-        return sorted({*LEVELS, *own})
+        """The rates an adversary may choose: coarse steps, what is expected, the midst of bands."""
+        bands = ((one.low + one.high) / 2.0 for one in self._single if isinstance(one, Band))
+        return sorted({*LEVELS, *map(self.rate, self.names), *bands})
+
+    @cached_property
+    def _single(self) -> list[Rate | Band]:
+        gates = with_required(self.spec, self.gate)
+        claims = [one.claim for gate in gates for one in deciding(gate)]
+        return [one for one in claims if isinstance(one, Rate | Band)]
 
     def others(self, *but: str) -> list[Rates]:
         """The other conditions as expected, each on its own; injected text does what text does."""
@@ -214,13 +235,16 @@ def _inert(scene: Scene) -> Iterator[World]:
 
 
 def _magic_prompt(scene: Scene) -> Iterator[World]:
-    """One learned prefix, whatever the message."""
-    rest = scene.others(*PREFIXES)
-    for level in scene.levels():
-        prefixes = {name: level for name in PREFIXES if name in scene.names}
-        yield scene.world([prefixes, *rest])
-        yield scene.world([*({name: rate} for name, rate in prefixes.items()), *rest])
-        yield scene.alike([prefixes, *rest])
+    """One learned prefix, whatever the message: as good as the trained control's, or better."""
+    present = [name for name in PREFIXES if name in scene.names]
+    own = [name for name in present if name not in TRAINED_APART]
+    for names in (present, own) if own != present else (present,):
+        rest = scene.others(*names)
+        for level in scene.levels():
+            prefixes = dict.fromkeys(names, level)
+            yield scene.world([prefixes, *rest])
+            yield scene.world([*({name: rate} for name, rate in prefixes.items()), *rest])
+            yield scene.alike([prefixes, *rest])
 
 
 def _noise(scene: Scene) -> Iterator[World]:

@@ -153,18 +153,10 @@ def decide_tables(spec: Spec, gate: Gate, tables: Tables) -> Codes:
         if gate.any_k
         else whole_many(decide_criteria(spec, gate, tables))
     )
-    for name in gate.requires:
-        required = decide_required(spec, spec.gates[name], tables)
-        codes = np.where(required == PASS, codes, INVALID).astype(np.int8)
-    return codes
-
-
-def decide_required(spec: Spec, gate: Gate, tables: Tables) -> Codes:
-    """A required gate on the tables of the one that requires it: its k suffices by itself."""
-    codes = whole_many(decide_criteria(spec, gate, tables))
-    for name in gate.requires:
-        required = decide_required(spec, spec.gates[name], tables)
-        codes = np.where(required == PASS, codes, INVALID).astype(np.int8)
+    # each once, however many gates require it: its k suffices by itself
+    for required in with_required(spec, gate)[1:]:
+        held = whole_many(decide_criteria(spec, required, tables))
+        codes = np.where(held == PASS, codes, INVALID).astype(np.int8)
     return codes
 
 

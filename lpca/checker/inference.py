@@ -165,10 +165,11 @@ def low_confidence(spec: Spec) -> Iterator[Fault]:
     evaluation = spec.evaluation
     if evaluation.why:
         return
+    two_sided = any(criterion.claim.is_two_sided for _, criterion in criteria(spec))
     levels = [
         (key, level, place_in(spec, evaluation, key))
-        for key in ("confidence", "equivalence_confidence")
-        if (level := getattr(evaluation, key)) < LEAST_CONFIDENCE - 1e-9
+        for key, read in (("confidence", True), ("equivalence_confidence", two_sided))
+        if read and (level := getattr(evaluation, key)) < LEAST_CONFIDENCE - 1e-9
     ]
     levels += [
         (f"confidence of {one.id}", one.confidence, place(one, "confidence"))

@@ -94,10 +94,11 @@ def carried(claim: Claim) -> frozenset[str]:
 
 def with_required(spec: Spec, gate: Gate) -> list[Gate]:
     """The gate and all that must pass on its episodes before it."""
-    found = [gate]
-    for required in found:
-        found += [spec.gates[name] for name in required.requires if spec.gates[name] not in found]
-    return found
+    found, waiting = {gate.name: gate}, [gate]
+    for one in waiting:
+        waiting += [spec.gates[name] for name in one.requires if name not in found]
+        found.update((name, spec.gates[name]) for name in one.requires if name not in found)
+    return list(found.values())
 
 
 def place(owner: Criterion | Gate, key: str) -> Position:

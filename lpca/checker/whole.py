@@ -8,7 +8,7 @@ from dataclasses import replace
 from lpca.base.numbers import percent
 from lpca.checker.adversaries import ADVERSARIES, Adversary, truth
 from lpca.checker.repetition import EVERYWHERE, shown_share
-from lpca.checker.rule import Fault, carried, deciding, is_decidable, place, rule
+from lpca.checker.rule import Fault, carried, deciding, is_decidable, place, rule, with_required
 from lpca.checker.simulate import CLEAR, FEWEST, SEED, Drawn, Simulator
 from lpca.gatespec.model import LATENT, Criterion, Gate, Spec, levels_of, passing_levels
 from lpca.stats.planning import LARGEST_N, TARGET, power
@@ -23,9 +23,25 @@ def passes_adversary(spec: Spec) -> Iterator[Fault]:
             continue
         allowed = 1.0 - spec.evaluation.confidence  # twice the alpha of one side
         for adversary in ADVERSARIES:
-            seen = attack(spec, gate, adversary) if adversary.refuses else None
+            try:
+                seen = attack(*_readings(spec, gate), adversary) if adversary.refuses else None
+            except ValueError:  # a stopping rule that cannot decide a claim: other rules say so
+                break
             if seen is not None and seen.low > allowed:
                 yield _passed(claiming[0], adversary, seen, allowed)
+
+
+def _readings(spec: Spec, gate: Gate) -> tuple[Spec, Gate]:
+    """The same with an episode for each reading: as much as repeats can show, if each differs."""
+    repeats = spec.evaluation.repeats
+    if repeats == 1:
+        return spec, gate
+    names = {one.name for one in with_required(spec, gate)}
+    gates = {
+        name: replace(one, n=spec.episodes(one) * repeats) if name in names else one
+        for name, one in spec.gates.items()
+    }
+    return replace(spec, gates=gates), gates[gate.name]
 
 
 def attack(spec: Spec, gate: Gate, adversary: Adversary) -> Drawn | None:

@@ -232,10 +232,10 @@ class Spec:
     def on_at_most(self, name: str, n: int) -> Spec:
         """The same with a gate, and those it requires, decided on n episodes or fewer."""
         gates, waiting = dict(self.gates), [name]
-        while waiting:
-            gate = self.gates[waiting.pop()]
-            gates[gate.name] = replace(gate, n=min(n, self.episodes(gate)))
-            waiting.extend(gate.requires)
+        for reached in waiting:
+            gate = self.gates[reached]
+            gates[reached] = replace(gate, n=min(n, self.episodes(gate)))
+            waiting += [other for other in gate.requires if other not in waiting]
         return replace(self, gates=gates)
 
 

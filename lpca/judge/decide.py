@@ -216,13 +216,27 @@ def judge(
         KeyError: the spec has no such gate.
         TypeError: a criterion's claim is one that no sound method decides.
     """
-    gate = spec.gates[name]
     if faults:
-        return unread(gate, Verdict.INVALID, tuple(faults))
+        return unread(spec.gates[name], Verdict.INVALID, tuple(faults))
+    return _judge(spec, name, table, criteria, {})
+
+
+_Judged = dict[tuple[str, int, tuple[int, ...]], GateResult]
+"""Required gates that were judged, by name, rows, and how many episodes each gate then has."""
+
+
+def _judge(
+    spec: Spec,
+    name: str,
+    table: OutcomeTable,
+    criteria: Collection[str] | None,
+    judged: _Judged,
+) -> GateResult:
+    gate = spec.gates[name]
     if short := too_few(spec, name, table):
         return unread(gate, Verdict.NOT_MEASURED, (short,))
     table = table if table.units <= spec.episodes(gate) else table.head(spec.episodes(gate))
-    required = [judge_required(spec, gate, other, table) for other in gate.requires]
+    required = [judge_required(spec, gate, other, table, judged) for other in gate.requires]
     reasons = tuple(
         f"required gate {result.name} is {result.verdict} ({_because(result)})"
         for result in required
@@ -241,15 +255,22 @@ def explored(result: GateResult) -> GateResult:
     return replace(result, verdict=Verdict.EXPLORED)
 
 
-def judge_required(spec: Spec, gate: Gate, name: str, table: OutcomeTable) -> GateResult:
+def judge_required(
+    spec: Spec, gate: Gate, name: str, table: OutcomeTable, judged: _Judged | None = None
+) -> GateResult:
     """Decide a gate that another one requires, on the episodes of that one.
 
     It may declare more episodes than there are: whether these are enough for it is the checker's
-    to say. A stopping rule keeps the looks it declares.
+    to say. A stopping rule keeps the looks it declares. `judged` holds what was decided already:
+    gates may require one another along very many ways.
     """
     if spec.gates[name].sequential is None:
         spec = spec.on_at_most(name, spec.episodes(gate))
-    return judge(spec, name, table)
+    judged = {} if judged is None else judged
+    key = (name, table.n, tuple(map(spec.episodes, spec.gates.values())))
+    if key not in judged:
+        judged[key] = _judge(spec, name, table, None, judged)
+    return judged[key]
 
 
 def too_few(spec: Spec, name: str, table: OutcomeTable) -> str:
@@ -268,19 +289,19 @@ def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
 
     Never for a gate without `sequential:`: it is decided by all of its episodes.
     """
-    gate = spec.gates[name]
-    if gate.sequential is None:
-        return False
-    criteria = gate.deciding
-    if any(_missing(one, table) for one in criteria):
-        return False
-    undecided = [Verdict.INCONCLUSIVE for _ in criteria]
-    verdicts = sequential_verdicts(
-        gate, gate.sequential, criteria, table, spec.evaluation, undecided
-    )
-    return Verdict.INCONCLUSIVE not in verdicts and all(
-        is_decided(spec, other, table) for other in gate.requires
-    )
+    reached = [name]
+    for other in reached:
+        gate = spec.gates[other]
+        if gate.sequential is None or any(_missing(one, table) for one in gate.deciding):
+            return False
+        undecided = [Verdict.INCONCLUSIVE for _ in gate.deciding]
+        verdicts = sequential_verdicts(
+            gate, gate.sequential, gate.deciding, table, spec.evaluation, undecided
+        )
+        if Verdict.INCONCLUSIVE in verdicts:
+            return False
+        reached += [name for name in gate.requires if name not in reached]
+    return True
 
 
 def judge_gate(

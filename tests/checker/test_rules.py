@@ -383,3 +383,75 @@ def test_what_only_warns_is_no_control_and_needs_no_power():
     hopeless = criterion("normal - p1 > 0.30", ", severity: warn")
     assert not has_errors(found(spec(hopeless)))
     assert has_errors(found(spec(criterion("normal - p1 > 0.30"))))
+
+
+WEAK = """
+      - {id: s1, claim: normal - shuffle > -0.10}
+      - {id: s2, claim: normal - null > -0.10}"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        spec(criterion("normal - static > 0.10"), sound=WEAK),
+        spec(criterion("normal - mean > 0.10"), sound=WEAK),
+        spec(criterion("normal - 0.5*shuffle - 0.5*static > 0"), sound=WEAK),
+        # between the steps of an adversary's levels
+        spec(criterion("0.32 < normal < 0.38"), n=10_000, sound=WEAK, rates={"p0": 0.25}),
+        # what nobody expects may be as the claim on it alone wants it
+        spec(
+            criterion("p1 < 0.6") + criterion("normal > 0.65", name="y"),
+            sound=WEAK,
+            rates={"normal": 0.8, "shuffle": 0.05, "null": 0.25},
+        ),
+        # fifty readings show what one does not
+        spec(
+            n=100,
+            sound=WEAK.replace("shuffle > -0.10", "shuffle > -0.03").replace("> -0.10", "> 0"),
+            evaluation=", score: greedy, repeats: 50, temperature: 1",
+        ),
+    ],
+)
+def test_a_magic_prompt_may_surpass_the_trained_control_and_choose_what_is_left_open(text):
+    assert "passes-adversary" in rules(found(with_conditions(text)))
+
+
+def with_conditions(text):
+    """The spec with every condition run, also those of which no rate is expected."""
+    return re.sub(r"conditions: \[.*\]", f"conditions: [{', '.join(RATES)}]", text)
+
+
+@pytest.mark.parametrize("claim", ["p1 > 0", "normal - shuffle > -1", "0 < normal < 1"])
+def test_a_bound_that_no_bet_can_beat_is_a_finding(claim):
+    text = spec(criterion(claim), gate="    sequential: {rule: e-process, block: 50}")
+    assert "unattainable" in rules(found(text))
+
+
+def test_the_level_of_equivalences_matters_where_there_are_any():
+    level = ", confidence: 0.85"
+    assert "low-confidence" not in rules(found(spec(evaluation=level)))
+    claim = criterion("abs(null - p0) < 0.15")
+    assert "low-confidence" in rules(found(spec(claim, evaluation=level)))
+
+
+def test_gates_that_require_one_another_along_many_ways_are_each_decided_once():
+    from lpca.judge.decide import judge
+    from lpca.judge.outcomes import OutcomeTable
+
+    body = spec().split("gates:\n  g:\n")[1]
+    names = [f"g{i}" for i in range(30)]
+    gates = "".join(
+        f"  {name}:\n    requires: [{', '.join(names[i + 1 :])}]\n{body}\n"
+        for i, name in enumerate(names)
+    )
+    many = parse_spec(f"{spec().split('gates:')[0]}gates:\n{gates}")
+    from lpca.checker.adversaries import truth
+    from lpca.checker.decision import decide_tables
+    from lpca.checker.simulate import Simulator
+
+    gate = many.gates["g0"]
+    drawn = Simulator(many, gate).draw(truth(many, gate), 10)
+    assert (decide_tables(many, gate, drawn) == 1).all()
+    right = {"normal": True, "shuffle": False, "null": False}
+    outcomes = {name: (right.get(name, True),) * 400 for name in RATES}
+    assert judge(many, "g0", OutcomeTable(tuple(range(400)), outcomes)).verdict == "PASS"
