@@ -9,7 +9,7 @@ from lpca.evidence.files import parse_evidence
 from lpca.gate.plan import sound_spec
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.judge.decide import judge
-from lpca.judge.reader import table_of_evidence
+from lpca.judge.reader import contradictions, table_of_evidence
 
 SPEC = """
 version: 1
@@ -80,12 +80,27 @@ class TestGraded:
         assert f"{told:.2f}/24" in str(found)
 
 
+def test_a_run_ranks_options_as_it_is_told_and_keeps_what_ranks_them(tmp_path):
+    path = written(tmp_path, "trip", "score: likelihood, normalised: pmi")
+    found = run_gate("base", receiver="stub", device="cpu", spec=path, console=Silent())
+    evidence = parse_evidence(found.evidence)
+    assert evidence.normalised == "pmi"
+    assert [check.id for check in evidence.checks if check.passed is False] == []
+    for episode in evidence.episodes:
+        for outcome in episode.outcomes.values():
+            assert outcome.ranked != outcome.scores
+            best = max(range(len(outcome.ranked)), key=outcome.ranked.__getitem__)
+            assert outcome.likelihood == (best == episode.right)
+    assert list(contradictions(evidence)) == []
+    assert "scored by likelihood (pmi)" in str(found)
+
+
 @pytest.mark.parametrize(
     ("task", "how", "says"),
     [
         ("trip", "score: graded", "task trip gives answers no credit; allowed: likelihood, gre"),
         ("s1", "score: greedy, temperature: 1, repeats: 3", "not carried out by runs yet"),
-        ("s1", "score: likelihood, normalised: bytes", "not carried out by runs yet"),
+        ("trip", "temperature: 0.5", "not carried out by runs yet"),
     ],
 )
 def test_what_a_run_cannot_score_is_refused(tmp_path, task, how, says):

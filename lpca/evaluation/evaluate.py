@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lpca.base.files import StorageError, read_json, write_json
 from lpca.base.hashing import hash_data
 from lpca.evaluation.block import Job, MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots, encode_messages
+from lpca.evaluation.normalised import RankedOutcome
 from lpca.evaluation.outcome import Outcome
 
 BLOCK = 100
@@ -121,12 +123,16 @@ def load_block(cache: Path, job: Job) -> tuple[Outcome, ...] | None:
         return None
     try:
         data = read_json(path)
-        outcomes = tuple(Outcome.from_json(item) for item in data["outcomes"])
+        outcomes = tuple(map(_outcome, data["outcomes"]))
         intact = data.get("key") == job.key and data.get("sha256") == hash_data(data["outcomes"])
     except (StorageError, KeyError, TypeError, ValueError):
         return None
     seeds_fit = [r.seed for r in outcomes] == [e.seed for e in job.episodes]
     return outcomes if intact and seeds_fit else None
+
+
+def _outcome(data: Mapping[str, Any]) -> Outcome:
+    return (RankedOutcome if "ranked" in data else Outcome).from_json(data)
 
 
 def store_block(cache: Path, job: Job, outcomes: Sequence[Outcome]) -> None:

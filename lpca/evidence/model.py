@@ -281,12 +281,14 @@ class ShownPrompt:
 class EpisodeOutcome:
     """One episode under one condition; a record keeps only the successes of it.
 
-    `scores` are the options' summed log-probabilities in nats, `said` what B generated.
+    `scores` are the options' summed log-probabilities in nats, `ranked` what ranks options where it
+    is something else, `said` what B generated.
     """
 
     likelihood: bool
     greedy: bool
     scores: Omitted[tuple[float, ...]] = ()
+    ranked: Omitted[tuple[float, ...]] = ()
     said: Omitted[str | None] = None
     credit: Omitted[float | None] = None
     prompt_sha256: Omitted[str | None] = None
@@ -338,10 +340,11 @@ class Evidence:
     """A gate's verdict with everything it rests on.
 
     `result` is the verdict, `answers` the stratum of the episodes, `score` the success that
-    counts, `split` that of the episodes where they are not the test's, `any_of_k` every k of which
-    any suffices, `train_seeds` those of the codec's recipe that must all hold, `required` the gates
-    that had to pass before it, `shown_with` those beside it that set no exit code, `static` the
-    trained prefix that never sees a message.
+    counts, `normalised` how the options' likelihoods are made comparable, `split` that of the
+    episodes where they are not the test's, `any_of_k` every k of which any suffices, `train_seeds`
+    those of the codec's recipe that must all hold, `required` the gates that had to pass before it,
+    `shown_with` those beside it that set no exit code, `static` the trained prefix that never sees
+    a message.
 
     Example:
         >>> from pathlib import Path
@@ -358,6 +361,7 @@ class Evidence:
     title: str
     answers: str
     score: Score
+    normalised: Omitted[str] = ""
     confidence: float
     result: Spread[GateResult]
     looks: EpisodesUsed

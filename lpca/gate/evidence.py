@@ -14,6 +14,7 @@ from pathlib import Path
 from lpca.base import __version__
 from lpca.base.hashing import hash_data
 from lpca.codec.channel import similarity
+from lpca.evaluation.normalised import RankedOutcome
 from lpca.evaluation.outcome import Outcome, as_text
 from lpca.evidence.json_form import from_data
 from lpca.evidence.model import (
@@ -69,6 +70,7 @@ def compose(
         title=gate.title,
         answers=gate.answers,
         score=spec.evaluation.score,
+        normalised="" if spec.evaluation.normalised == "none" else spec.evaluation.normalised,
         confidence=spec.evaluation.confidence,
         result=result,
         looks=_used(gate, measurement),
@@ -173,6 +175,7 @@ def _outcome(record: Outcome) -> EpisodeOutcome:
         likelihood=record.likelihood_success,
         greedy=record.greedy_success,
         scores=record.scores,
+        ranked=record.ranked if isinstance(record, RankedOutcome) else (),
         said=record.said,
         credit=record.credit,
         prompt_sha256=prompt,

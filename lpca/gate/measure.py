@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,11 +17,12 @@ from lpca.evaluation.block import MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, SlotMaker, encode_messages
 from lpca.evaluation.evaluate import Evaluated, evaluate
+from lpca.evaluation.normalised import Normalising
 from lpca.evaluation.outcome import Outcome
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes
-from lpca.gatespec.model import Gate, Score, Spec, declared_levels
+from lpca.gatespec.model import Gate, Normalised, Score, Spec, declared_levels
 from lpca.judge.decide import is_decided, look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.model import Receiver
@@ -129,6 +130,13 @@ class Steps:
     condition_numbers: Callable[..., ConditionNumbers] = condition_numbers
     obtain_codec: Callable[..., Obtained] = obtain_codec
 
+    def scoring(self, how: Normalised) -> Steps:
+        """These steps, with options ranked by what a spec's `normalised` asks for."""
+        if how == "none":
+            return self
+        own = Normalising(how, self.make_job, self.run_block)
+        return replace(self, make_job=own.make_job, run_block=own.run_block)
+
     def evaluated(
         self,
         setting: Setting,
@@ -222,6 +230,7 @@ def measure(
         RunError: something keeps the gate from being measured.
     """
     gate, started = spec.gates[name], time.monotonic()
+    steps = steps.scoring(spec.evaluation.normalised)
     declared = gate_episodes(spec, gate, subject.task)
     conditions = gate_conditions(spec, name)
     n = spec.episodes(gate)

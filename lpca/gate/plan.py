@@ -75,7 +75,7 @@ def _refuse_unscored(spec: Spec) -> None:
             f"score is 'graded', and task {spec.task.name} gives answers no credit; allowed: "
             f"likelihood, greedy, or a task of free answers: {', '.join(giving)}",
         )
-    for key in ("normalised", "repeats", "temperature"):
+    for key in ("repeats", "temperature"):
         if key in evaluation.places:
             raise SpecError(
                 evaluation.places[key],

@@ -253,7 +253,8 @@ class Runner:
         with locked(place, lambda: self.console.tell(waiting)):
             setting = subject.setting(episodes, self.steps.conditions)
             report = _unless_all_there(self.console.evaluating(label))
-            self.steps.evaluated(setting, conditions, options.cache, options.batch_size, report)
+            steps = self.steps.scoring(spec.evaluation.normalised)
+            steps.evaluated(setting, conditions, options.cache, options.batch_size, report)
         return len(episodes) * len(conditions)
 
     def _spec_for(self, name: str, k: int | None, subject: Subject) -> Spec:

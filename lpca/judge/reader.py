@@ -353,7 +353,8 @@ def contradictions(evidence: Evidence) -> Iterator[str]:
             found = episode.outcomes.get(name)
             if found is None or episode.answer is None or not found.scores:
                 continue
-            best = [i for i, score in enumerate(found.scores) if score >= max(found.scores)]
+            ranks = found.ranked or found.scores
+            best = [i for i, rank in enumerate(ranks) if rank >= max(ranks)]
             if found.likelihood != (best == [episode.answer]):
                 wrong.append(episode.seed)
         if wrong:

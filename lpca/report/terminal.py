@@ -99,7 +99,8 @@ def _subject(evidence: Evidence, width: int) -> list[str]:
     told = [f"receiver {receiver.name} ({receiver.dtype}, {receiver.device}){made}"]
     if evidence.title != evidence.gate:
         told.insert(0, f"claim: {evidence.title}")
-    asked = f"answers {evidence.answers}; scored by {evidence.score}"
+    normalised = f" ({evidence.normalised})" if evidence.normalised else ""
+    asked = f"answers {evidence.answers}; scored by {evidence.score}{normalised}"
     if looks.rule is not None:
         look = f"look {looks.look} of {len(looks.sizes)} ({looks.rule})"
         tail = f", {looks.saved} saved" if looks.saved else ""
