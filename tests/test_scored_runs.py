@@ -19,7 +19,7 @@ gates:
   base:
     title: Text helps
     conditions: [p0, p1]
-    expect: {{p0: 0.1, p1: 0.9}}
+    expect: {{p0: 0.25, p1: 0.95}}
     criteria:
       - {{id: text_helps, claim: p1 - p0 > 0.20}}
 """
