@@ -31,25 +31,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="EVIDENCE",
         help="take the rates of this evidence for what is expected",
     )
+    parser.add_argument(
+        "--train-seeds",
+        type=int,
+        metavar="M",
+        help="the power of M training seeds that must all hold",
+    )
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print one table of power by n per gate."""
-    spec = load_spec(arguments.spec)
+    spec, seeds = load_spec(arguments.spec), arguments.train_seeds
+    if seeds is not None and seeds < 2:
+        raise RequestError(f"--train-seeds {seeds}: allowed: whole numbers from 2 on")
     if arguments.evidence:
         evidence = read_evidence(Path(arguments.evidence))
         spec = _measured(spec, evidence)
         print(_groups(evidence))
     try:
         for gate in spec.gates.values():
-            print(_table(spec, gate))
+            print(_table(spec, gate, seeds))
             print(_verdicts(spec, gate))
     except ValueError as error:
         raise RequestError(f"{arguments.spec}: {error}") from error
     return ExitCode.PASS
 
 
-def _table(spec: Spec, gate: Gate) -> str:
+def _table(spec: Spec, gate: Gate, seeds: int | None = None) -> str:
     own = spec.episodes(gate)
     sizes = sorted({*SIZES, own})
     planned = [criterion for criterion in gate.criteria if _plannable(gate, criterion)]
@@ -63,7 +71,10 @@ def _table(spec: Spec, gate: Gate) -> str:
         for criterion in gate.criteria
     ]
     if all(criterion in planned for criterion in gate.deciding):
-        lines.append(_whole(spec, gate, sizes, width))
+        powers = _whole(spec, gate, sizes)
+        lines.append(_shares("the whole gate", powers, width))
+        if seeds:
+            lines += _of_seeds(seeds, powers, width)
     family = f"; one k of {len(gate.family)} (Holm)" if gate.any_k else ""
     lines.append(f"  *: the gate's own n; correlation {gate.correlation:g}{family}\n")
     return "\n".join(lines)
@@ -82,14 +93,29 @@ def _row(spec: Spec, gate: Gate, one: Criterion, sizes: Sequence[int], width: in
     return f"  {one.id:{width - 2}}{cells}{'none' if needed is None else needed:>12}"
 
 
-def _whole(spec: Spec, gate: Gate, sizes: Sequence[int], width: int) -> str:
+def _whole(spec: Spec, gate: Gate, sizes: Sequence[int]) -> list[float]:
     """Simulated: seeded, standard error at most 0.005."""
     evaluation = spec.evaluation
     levels = passing_levels(gate, (evaluation.confidence, evaluation.equivalence_confidence))
     claims = [criterion.claim for criterion in gate.deciding]
     apart = [criterion.expect_discordant for criterion in gate.deciding]
-    powers = [gate_power(claims, gate.truth(), n, *levels, apart).power for n in sizes]
-    return f"{'  the whole gate':{width}}" + "".join(f"{share:9.3f}" for share in powers)
+    return [gate_power(claims, gate.truth(), n, *levels, apart).power for n in sizes]
+
+
+def _of_seeds(seeds: int, powers: Sequence[float], width: int) -> list[str]:
+    """What several training seeds, of each of which the expectation is true, come to.
+
+    All pass at most as often as one does, and by Bonferroni's bound at least 1 - m (1 - power).
+    """
+    return [
+        _shares(f"all {seeds} seeds, at most", powers, width),
+        _shares("  if independent", [power**seeds for power in powers], width),
+        _shares("  at least", [max(0.0, 1.0 - seeds * (1.0 - power)) for power in powers], width),
+    ]
+
+
+def _shares(name: str, shares: Sequence[float], width: int) -> str:
+    return f"  {name:{width - 2}}" + "".join(f"{share:9.3f}" for share in shares)
 
 
 def _groups(evidence: Evidence) -> str:

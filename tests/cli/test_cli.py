@@ -112,6 +112,30 @@ def test_plan_shows_what_adversaries_come_to_and_takes_rates_from_evidence(capsy
     assert float(shares["works in half of the groups"]) > 0.5
 
 
+def test_plan_shows_what_several_training_seeds_cost(tmp_path, capsys):
+    path = tmp_path / "gate_specs.yaml"
+    path.write_text(
+        "version: 1\ntask: {name: trip, seed: 5}\nevaluation: {n: 40}\ngates:\n  main:\n"
+        "    conditions: [normal, null]\n    expect: {normal: 0.55, null: 0.3}\n"
+        "    criteria:\n      - {id: above_null, claim: normal - null > 0.0}\n"
+    )
+    assert main(["plan", str(path), "--train-seeds", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    def shares(name):
+        [line] = [line for line in lines if line.startswith(f"  {name}")]
+        return [float(cell) for cell in line.removeprefix(f"  {name}").split()]
+
+    one = shares("the whole gate")
+    assert shares("all 3 seeds, at most") == one
+    assert shares("  if independent") == pytest.approx([share**3 for share in one], abs=0.002)
+    assert shares("  at least") == pytest.approx(
+        [max(0, 3 * share - 2) for share in one], abs=0.002
+    )
+    assert main(["plan", str(path), "--train-seeds", "1"]) == 4
+    assert "--train-seeds 1: allowed: whole numbers from 2 on" in capsys.readouterr().err
+
+
 def test_plan_says_what_it_cannot_plan(capsys):
     assert main(["plan", ORIGINAL]) == 0
     assert "null_is_p0               unknown" in capsys.readouterr().out
