@@ -105,3 +105,15 @@ def test_a_codec_is_used_in_evaluation_mode_and_without_gradient(llama: Receiver
     assert not prefix.requires_grad
     codec.train()
     assert torch.equal(channel.encode_afresh(["abc"])[0], prefix)
+
+
+def test_a_fingerprint_is_of_all_messages_in_any_order_and_of_a_change_in_one(
+    llama: Receiver,
+) -> None:
+    messages = [f"{i:04d}" for i in range(ENCODING_BATCH + 5)]
+    found = Channel(llama, Spelling(), K).fingerprint(messages)
+    assert found == Channel(llama, Spelling(), K).fingerprint(messages[::-1])
+    others = [*messages[:-1], "another one"]
+    assert found != Channel(llama, Spelling(), K).fingerprint(others)
+    twice = Channel(llama, Spelling(lambda prefix: 2 * prefix), K).fingerprint(messages)
+    assert twice == pytest.approx([2 * value for value in found], rel=1e-5)
