@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
@@ -84,7 +85,10 @@ def csv_rows(data: bytes) -> Sequence[Row]:
     if not numbered:
         raise OutcomeError("the file is empty; a line of column names is expected")
     names = [name.strip() for name in numbered[0][1]]
-    _refuse_repeated(names)
+    try:
+        _refuse_repeated(names)
+    except OutcomeError as error:
+        raise OutcomeError(f"line {numbered[0][0]}: {error}") from None
     uneven = [f"line {line}" for line, cells in numbered[1:] if len(cells) != len(names)]
     if uneven:
         raise OutcomeError(f"{shown(uneven)}: not {len(names)} values, one per column")
@@ -102,8 +106,9 @@ def decoded(data: bytes) -> str:
 
 
 def _refuse_repeated(names: Sequence[str]) -> None:
-    if len(set(names)) != len(names):
-        raise OutcomeError(f"a column stands twice among {shown(names)}; once is allowed")
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        called = [repr(clipped(name)) if name else "without a name" for name in twice]
+        raise OutcomeError(f"a column stands twice: {shown(called)}; once is allowed")
 
 
 def json_lines(data: bytes) -> Iterator[tuple[str, Any]]:
@@ -128,8 +133,10 @@ def parsed(text: str, line: int) -> Any:
     except json.JSONDecodeError as error:
         at = f"line {line + error.lineno - 1}, column {error.colno}"
         raise OutcomeError(f"{at} is no JSON ({error.msg})") from None
-    except OutcomeError:
-        raise
+    except OutcomeError as error:
+        # where an object of several lines begins is not known
+        where = "" if "\n" in text.strip() else f"line {line}: "
+        raise OutcomeError(f"{where}{error}") from None
     except ValueError as error:
         raise OutcomeError(f"line {line} is no JSON ({error})") from None
     except RecursionError:

@@ -145,7 +145,26 @@ def read_conditions(files: Mapping[str, str], reading: Reading | None = None) ->
             rows += _of_condition(condition, path, held, own)
             for row in held.rows:
                 _refuse_other_answer(row, condition, answers)
+    _refuse_missing(rows, files)
     return table_of(_filled(rows), Reading(graded=reading.graded))
+
+
+def _refuse_missing(rows: Sequence[Row], files: Mapping[str, str]) -> None:
+    """Raise OutcomeError where a file lacks episodes that another has, or repeats of them."""
+    held: dict[str, set[tuple[str, Any]]] = {condition: set() for condition in files}
+    every: dict[tuple[str, Any], None] = {}
+    for row in rows:
+        # numbers in one file may be text in another, where not all are numbers
+        one = (str(row.values["episode"]), row.values.get(REPEAT))
+        held[row.values[CONDITION]].add(one)
+        every[one] = None
+    told = []
+    for condition, path in files.items():
+        if lacking := [one for one in every if one not in held[condition]]:
+            named = [seed if at is None else f"{seed} {REPEAT} {at}" for seed, at in lacking]
+            told.append(f"{path}: {condition} has no outcome for episodes {shown(named)}")
+    if told:
+        raise OutcomeError(f"{'; '.join(told)}; every condition needs the same episodes")
 
 
 def _prefixed(path: str, tell: Callable[[str], None]) -> Callable[[str], None]:

@@ -202,6 +202,12 @@ def _chosen(names: Sequence[str], reading: Reading) -> dict[str, str]:
     is_long = all(given.get(role, role) in names for role in (CONDITION, OUTCOME))
     roles = [role for role in ROLES if role not in (CONDITIONS if is_long else _LONG)]
     for role in given:
+        if role in _LONG and not is_long and given[role] in names:
+            other = next(one for one in _LONG if given.get(one, one) not in names)
+            raise OutcomeError(
+                f"{role} is a column of long form, which has {' and '.join(_LONG)}; there is no "
+                f"column {clipped(given.get(other, other))!r} for {other}; {_allowed(names)}"
+            )
         if given[role] not in names and not (is_long and role in CONDITIONS):
             raise OutcomeError(
                 f"there is no column {clipped(given[role])!r} for {role}; {_allowed(names)}"
@@ -306,9 +312,16 @@ def _refuse_duplicates(units: _Units) -> None:
 def _pivoted(units: _Units, labels: _Column, outcomes: _Column, reading: Reading) -> OutcomeTable:
     """From long form: one row for each episode and repeat, one column for each condition."""
     mine = {name: role for role, name in reading.names.items() if role in CONDITIONS}
-    named = [mine.get(text, text) for text in _texts(labels)]
-    known = [index for index, name in enumerate(named) if name in CONDITIONS]
-    strange = list(dict.fromkeys(name for name in named if name not in CONDITIONS))
+    labelled = _texts(labels)
+    if absent := [name for name in mine if name not in labelled]:
+        raise OutcomeError(
+            f"there is no {labels.name} {clipped(absent[0])!r} for {mine[absent[0]]}; "
+            f"{_allowed(list(dict.fromkeys(labelled)))}"
+        )
+    # a condition that is called otherwise is not what has its name, as in wide form
+    roles = {name: name for name in CONDITIONS if name not in reading.names} | mine
+    known = [index for index, text in enumerate(labelled) if text in roles]
+    strange = list(dict.fromkeys(text for text in labelled if text not in roles))
     if not known:
         raise OutcomeError(
             f"{labels.name} is {shown(strange)}; {suggestion(strange[0], CONDITIONS)}; "
@@ -326,16 +339,17 @@ def _pivoted(units: _Units, labels: _Column, outcomes: _Column, reading: Reading
     first: dict[tuple[int | str, str], int] = {}
     places: dict[tuple[str, tuple[int | str, str]], str] = {}
     for index, value in zip(known, _outcomes(column, reading.graded), strict=True):
-        at = (named[index], ids[index])
+        name = roles[labelled[index]]
+        at = (name, ids[index])
         if at in places:
             raise OutcomeError(
-                f"{places[at]} and {units.places[index]} are both {named[index]} of {units.key} "
+                f"{places[at]} and {units.places[index]} are both {name} of {units.key} "
                 f"{clipped(units.named(index))}; one outcome each is allowed, or one for each "
                 f"value of a column {REPEAT}"
             )
         places[at] = units.places[index]
         first.setdefault(ids[index], index)
-        cells.setdefault(named[index], {})[ids[index]] = value
+        cells.setdefault(name, {})[ids[index]] = value
     gaps = {
         name: [units.named(first[one]) for one in first if one not in held]
         for name, held in cells.items()

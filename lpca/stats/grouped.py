@@ -101,7 +101,8 @@ def over_groups(
 
     def tails(bounds: Sequence[float], side: OneSided) -> Array:
         z = np.array([method.z(sample, bound) for bound in bounds])
-        return upper_tail(z if side == "greater" else -z, effects(bounds, z), clusters.freedom)
+        effect = effects(bounds, z)
+        return upper_tail(z if side == "greater" else -z, effect, clusters.freedom(effect))
 
     estimate = method.estimate(sample)
     means = _Means(float(worth.min()), float(worth.max()))

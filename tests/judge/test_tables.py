@@ -148,6 +148,25 @@ def test_columns_have_the_names_that_are_mapped(tmp_path):
         tmp_path, long, names={"p0": "baseline", "normal": "ours", "outcome": "score"}
     )
     assert read_long == read(tmp_path, LONG)[0]
+
+
+def test_in_long_form_too_a_condition_that_is_called_otherwise_is_not_what_has_its_name(tmp_path):
+    content = LONG + "x,ours,0\ny,ours,1\n"
+    table, told = read(tmp_path, content, names={"normal": "ours"})
+    assert table.outcomes["normal"] == (False, True)
+    assert told == ["conditions left alone: normal"]
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "says"),
+    [
+        (LONG, {"p0": "base"}, "no condition 'base' for p0; allowed: p0, normal"),
+        ("seed,group,p0\n1,a,1\n", {"condition": "group"}, "no column 'outcome' for outcome;"),
+        ("seed,a,p0\n1,0,1\n", {"outcome": "a"}, "long form, which has condition and outcome"),
+    ],
+)
+def test_a_mapping_that_would_do_nothing_is_refused(tmp_path, content, names, says):
+    assert says in complaint(tmp_path, content, names=names)
     says = complaint(tmp_path, "seed,a\n1,1\n", names={"p0": "b"})
     assert "there is no column 'b' for p0; allowed: seed, a" in says
 
@@ -215,7 +234,12 @@ class TestOneFileForEachCondition:
             (
                 "seed,outcome\n1,1\n2,1\n4,1\n",
                 "seed,outcome\n1,1\n3,1\n",
-                "p0 has no outcome for episodes 3; normal has no outcome for episodes 2, 4; every",
+                "/p0.csv: p0 has no outcome for episodes 3; ",
+            ),
+            (
+                "seed,outcome\n1,1\n2,1\n4,1\n",
+                "seed,outcome\n1,1\n3,1\n",
+                "/normal.csv: normal has no outcome for episodes 2, 4; every condition needs",
             ),
             ("seed,group,p0\n1,a,1\n", "seed,group,normal\n1,b,1\n", "group of episode 1 is 'b'"),
             ("seed,f1\n1,1\n", "seed,outcome\n1,1\n", "p0.csv: its columns are seed, f1; outcomes"),

@@ -120,7 +120,8 @@ def tails(
     at = np.full(len(kinds), truth.margin if margin is None else margin)
     tally = Tally(kinds, len(values), clusters)
     z = truth.side * scores(values, tally.total.astype(float), at)
-    return upper_tail(z, tally.design_effect(values, at), clusters.freedom)
+    effect = tally.design_effect(values, at)
+    return upper_tail(z, effect, clusters.freedom(effect))
 
 
 def false_passes(truth: Truth, held: Sequence[int], icc: float, model: Model, tables: int) -> float:
@@ -195,7 +196,7 @@ def powers(
     known = truth.side * scores(values, total, at) / math.sqrt(effect)
     return (
         float((tails(kinds, truth, clusters) < ALPHA).mean()),
-        float((upper_tail(known, np.ones(tables), np.inf) < ALPHA).mean()),
+        float((upper_tail(known, np.ones(tables), np.full(tables, np.inf)) < ALPHA).mean()),
     )
 
 

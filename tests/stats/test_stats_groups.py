@@ -165,6 +165,33 @@ def test_one_group_decides_nothing() -> None:
     assert limits(found) == (-1.0, 1.0)
 
 
+def test_many_groups_of_one_beside_a_giant_lend_it_no_weight() -> None:
+    """The giant fails as a whole in one of ten runs; the others fail one by one as often."""
+    n, giant = 200, 100
+    seen = {"normal": [0] * giant + [1, 1, 1, 1, 1, 1, 1, 1, 1, 0] * 10}
+    labels = [0] * giant + list(range(1, n - giant + 1))
+    found = assess(Rate("normal", ">", 0.9), seen, clusters=groups_of(*labels))
+    assert not found.outside
+    assert found.p_fail == 1.0
+
+
+@pytest.mark.parametrize("shape", [[40] + [1] * 60, [200] + [1] * 200], ids=len)
+def test_a_giant_group_makes_no_false_passes(shape: list[int]) -> None:
+    tables = 200
+    for share, icc in product((0.02, 0.1), (0.1, 0.3, 1.0)):
+        truth = simulate.Truth("rate above", (0.0, 1.0), (1 - share, share))
+        assert simulate.false_passes(truth, shape, icc, "urn", tables) <= 0.04
+
+
+def test_equal_groups_and_those_of_1_to_40_have_all_their_degrees_of_freedom() -> None:
+    effects = np.array([1.0, 1.5, 100.0])
+    for groups in (2, 3, 8, 80):
+        assert simulate.clusters_of([5] * groups).freedom(effects) == pytest.approx(groups - 1.0)
+    lopsided = simulate.clusters_of(simulate.sizes(30, lopsided=True))
+    assert lopsided.freedom(effects) == pytest.approx(29.0)
+    assert np.isinf(simulate.clusters_of([1] * 9).freedom(effects)).all()
+
+
 def test_the_donors_of_a_shuffle_count_as_groups_too() -> None:
     n = 300
     own = [i % 30 for i in range(n)]
