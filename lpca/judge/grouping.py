@@ -50,7 +50,9 @@ class WholeGroups:
 
     table: OutcomeTable
     ends: Sequence[int]
-    """Rising numbers of rows that cut no group."""
+    """Rising numbers of rows that cut no group; the last is all of them."""
+    all_are_there: bool
+    """Whether none of the rows that were declared is missing, so that the last group is whole."""
 
     @classmethod
     def of(cls, table: OutcomeTable, cluster: Cluster, complete: bool) -> WholeGroups:
@@ -60,12 +62,21 @@ class WholeGroups:
         first = {name: place for place, name in reversed(list(enumerate(names)))}
         order = sorted(range(table.n), key=lambda index: first[names[index]])
         inner = [i for i in range(1, table.n) if names[order[i]] != names[order[i - 1]]]
-        end = [table.n] if complete or grouped is None else []
         kept = table if order == list(range(table.n)) else table.rows(order)
-        return cls(kept, [0, *inner, *end])
+        return cls(kept, [0, *inner, table.n], complete)
 
     def head(self, size: int) -> OutcomeTable | None:
-        """The whole groups among the first `size` episodes; None where there is none."""
-        rows = size * (self.table.n // self.table.units)
-        end = self.ends[bisect_right(self.ends, rows) - 1]
+        """The whole groups among the first `size` episodes; None where there is none.
+
+        A group that ends with them might go on, and is left out. So it is where later rows show
+        that it does not: a look is the same whether it is taken when its episodes are there or
+        afterwards. Where every group so far is one episode, the last is taken to be one too.
+        """
+        each = self.table.n // self.table.units
+        rows = size * each
+        last = bisect_right(self.ends, rows) - 1
+        is_last_look = self.all_are_there and rows >= self.table.n
+        if self.ends[last] == rows and last * each < rows and not is_last_look:
+            last -= 1
+        end = self.ends[last]
         return self.table.rows(range(end)) if end else None

@@ -117,6 +117,21 @@ def test_a_look_sees_whole_groups_alone() -> None:
     assert part.n == 30
 
 
+def test_a_look_is_the_same_whether_later_episodes_are_there_or_not() -> None:
+    seen = table([i // 5 for i in range(40)])
+    for size in range(2, 40):
+        now = WholeGroups.of(seen.head(size), "group", complete=False).head(size)
+        assert now == WholeGroups.of(seen, "group", complete=True).head(size)
+        assert (0 if now is None else now.n) == (size - 1) // 5 * 5
+
+
+def test_a_look_at_groups_of_one_sees_every_episode() -> None:
+    alone = table(list(range(40)))
+    for size in (1, 20, 39):
+        seen = WholeGroups.of(alone.head(size), "group", complete=False).head(size)
+        assert seen == alone.head(size)
+
+
 def test_a_rule_looks_after_whole_groups(tmp_path) -> None:
     rule = "sequential: {rule: e-process, block: 10}"
     alone = verdict(tmp_path, list(range(40)), rule=rule)
