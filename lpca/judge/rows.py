@@ -117,6 +117,16 @@ def table_of(rows: Sequence[Row], reading: Reading | None = None) -> OutcomeTabl
             _refuse_torn(columns[role], about[role], key, episodes)
     if DONOR in columns:
         about[DONOR] = _donors(columns, episodes, about.get(REPEAT))
+        own = [
+            place
+            for place, donor, episode in zip(places, about[DONOR], episodes, strict=True)
+            if donor == str(episode)
+        ]
+        if own:
+            raise OutcomeError(
+                f"{columns[DONOR].name} in {shown(own)} is the episode itself, whose own message "
+                "is none of another; allowed: another episode"
+            )
     units = _Units(key, episodes, about, places)
     if OUTCOME in columns:
         return _pivoted(units, columns[CONDITION], columns[OUTCOME], reading)

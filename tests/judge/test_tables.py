@@ -97,6 +97,8 @@ def test_the_donor_of_a_shuffled_message_is_kept_with_its_group(tmp_path):
     long = "seed,donor,condition,outcome\n1,,p0,0\n1,2,shuffle,0\n2,,p0,1\n2,1,shuffle,0\n"
     assert read(tmp_path, long)[0].donors == (2, 1)
     assert "no donor in line 4" in complaint(tmp_path, long.replace("2,1,shuffle", "2,,shuffle"))
+    itself = complaint(tmp_path, "seed,donor,p0\n1,2,1\n2,2,0\n")
+    assert "donor in line 3 is the episode itself" in itself
 
 
 LONG = "episode,condition,outcome\nx,p0,0\nx,normal,1\ny,normal,true\ny,p0,False\n"
