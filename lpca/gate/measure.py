@@ -307,6 +307,7 @@ def look_at(spec: Spec, name: str, subject: Subject, episodes: EpisodeSet) -> Le
         criteria=claim_hashes(spec, gate),
         share=share_of(spec, gate),
         spec=spec.sha256,
+        episodes=episodes.hash(),
         seeds=subject.seeds,
         seed=subject.trained.seed if subject.trained and subject.seeds else None,
     )

@@ -51,6 +51,7 @@ class LedgerEntry:
         run: which run read them.
         seeds: the training seeds of the recipe that were announced together and must all hold.
         seed: which of them this codec's is.
+        episodes: hash of all that was shown of the rows: prompts, answers, donors, groups, order.
     """
 
     rows: tuple[str, ...]
@@ -67,6 +68,16 @@ class LedgerEntry:
     run: str = ""
     seeds: tuple[int, ...] = ()
     seed: int | None = None
+    episodes: str = ""
+
+    def __post_init__(self) -> None:
+        texts = (self.receiver, self.codec, self.recipe, self.gate, self.spec, self.run)
+        if not all(isinstance(one, str) for one in (*texts, self.episodes)):
+            raise TypeError("a name or a hash is no text")
+        if not all(type(one) is int for one in (self.k, self.n)):
+            raise TypeError("k and n are whole numbers")
+        if not isinstance(self.share, int | float) or not 0.0 <= self.share <= 1.0:
+            raise ValueError("share lies in [0, 1]")
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> LedgerEntry:
@@ -84,16 +95,20 @@ class LedgerEntry:
         return self.receiver, self.k, self.rows, self.recipe, self.seeds
 
     def same_subject(self, other: LedgerEntry) -> bool:
-        """Whether both were shown one codec, by what it sends for the same rows."""
-        mine, theirs = (self.receiver, self.k, self.rows), (other.receiver, other.k, other.rows)
+        """Whether both were shown one codec on the same episodes, by what it sends for them.
+
+        Other prompts, answers, donors or groups of the same rows show other outcomes.
+        """
+        mine = (self.receiver, self.k, self.rows, self.episodes)
+        theirs = (other.receiver, other.k, other.rows, other.episodes)
         if mine != theirs or len(self.packets) != len(other.packets):
             return False
         size = max(math.hypot(*self.packets), math.hypot(*other.packets))
         return math.dist(self.packets, other.packets) <= SAME_PACKETS * size
 
     def same_codec(self, other: LedgerEntry) -> bool:
-        """Whether both are of one codec; on other rows it is known by its content."""
-        if self.rows == other.rows:
+        """Whether both are of one codec; on other episodes it is known by its content."""
+        if (self.rows, self.episodes) == (other.rows, other.episodes):
             return self.same_subject(other)
         mine, theirs = (self.receiver, self.k, self.codec), (other.receiver, other.k, other.codec)
         return mine == theirs
@@ -336,7 +351,10 @@ def draw_seed(folder: Path, codec: str, spec: str) -> tuple[int, str]:
     with LedgerFile.opened(folder) as ledger:
         for line in ledger.lines:
             if line.kind == DRAW and of.items() <= line.data.items():
-                return int(line.data["seed"]), line.hash
+                seed = line.data.get("seed")
+                if type(seed) is not int or not 0 <= seed <= MAX_TASK_SEED:
+                    raise LedgerError(f"{folder}: a line that drew a seed holds none: {seed}")
+                return seed, line.hash
         ledger.add(COMMIT, of)
         ledger.write()
         line = ledger.add(DRAW, {**of, "seed": secrets.randbelow(MAX_TASK_SEED + 1)})

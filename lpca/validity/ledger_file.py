@@ -155,7 +155,7 @@ def parsed(path: Path, texts: Sequence[str]) -> list[Line]:
     for number, text in enumerate(texts, start=1):
         try:
             line = _line(text)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise LedgerError(f"{path}:{number}: no line of a ledger: {error}") from error
         if not {*line.previous} <= known or line.hash in known:
             raise LedgerError(f"{path}:{number}: a line before it was altered or taken away")

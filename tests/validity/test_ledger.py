@@ -21,6 +21,7 @@ from lpca.validity.ledger import (
     Family,
     GateLedger,
     LedgerEntry,
+    draw_seed,
     families,
     looks_of,
     row_keys,
@@ -335,3 +336,43 @@ class TestTrainingSeeds:
         ledger = taken(folder, *self.together(), *anew)
         assert len(ledger.family.subjects) == 4
         assert verdict_of(ledger) == ["checkpoints_accounted"]
+
+
+def test_other_prompts_answers_or_donors_of_the_same_rows_are_another_look(folder: Path) -> None:
+    """Whoever words a question anew until a gate passes has looked each time."""
+    same = taken(folder, replace(NOW, episodes="a"), replace(NOW, episodes="a"))
+    assert same.family.spent == pytest.approx(1 / 3)
+    ledger = taken(folder, *(replace(NOW, episodes=name) for name in "bcd"))
+    assert ledger.family.spent == pytest.approx(4 / 3)
+    assert verdict_of(ledger) == ["looks_accounted"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"share": "much"}, {"share": -5.0}, {"share": float("nan")}, {"k": "4"}, {"codec": None}],
+)
+def test_a_line_whose_values_are_of_another_kind_is_no_look(
+    folder: Path, changes: dict[str, object]
+) -> None:
+    taken(folder, NOW)
+    held = {**json.loads((folder / LINES).read_text()), **changes, "previous": []}
+    with (folder / LINES).open("a") as lines:
+        lines.write(json.dumps(held) + "\n")
+    with pytest.raises(LedgerError, match="no look"):
+        looks_of(LedgerFile.read(folder))
+
+
+def test_a_line_that_is_nested_too_deeply_is_none(folder: Path) -> None:
+    taken(folder, NOW)
+    with (folder / LINES).open("a") as lines:
+        lines.write("[" * 100_000 + "\n")
+    with pytest.raises(LedgerError, match="no line of a ledger"):
+        LedgerFile.read(folder)
+
+
+@pytest.mark.parametrize("seed", [None, "q", -5, 1.5])
+def test_a_drawn_seed_that_is_none_is_named(folder: Path, seed: object) -> None:
+    with LedgerFile.opened(folder) as ledger:
+        ledger.add("draw", {"codec": "c", "spec": "s", "seed": seed})
+    with pytest.raises(LedgerError, match="drew a seed"):
+        draw_seed(folder, "c", "s")
