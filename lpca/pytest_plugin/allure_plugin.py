@@ -111,12 +111,12 @@ class RunResults:
         for family in families.values():
             told = "\n".join(family.lines())
             outcome = allure_results.verdict_outcome(family.verdict, told)
-            whole = (GateKey(family.gate.name, seed=family.seed), family.gate, outcome)
-            _write(allure_results.verdict_result(*whole, self.subject, None, now))
+            whole = (family.gate, None, outcome, self.subject, None, now)
+            _write(allure_results.verdict_result(*whole, seed=family.seed))
         for recipe in self.verdicts.recipes():
             outcome = allure_results.verdict_outcome(recipe.verdict, "\n".join(recipe.lines()))
-            whole = (GateKey(recipe.gate.name, recipe.k), recipe.gate, outcome)
-            _write(allure_results.verdict_result(*whole, self.subject, None, now))
+            of_all = (recipe.gate, recipe.k, outcome, self.subject, None, now)
+            _write(allure_results.verdict_result(*of_all))
         self._describe([*asked, *others], now // MILLISECONDS)
 
     def _report(
@@ -124,8 +124,9 @@ class RunResults:
     ) -> None:
         evidence = gate.evidence
         outcome = allure_results.gate_outcome(gate.verdict, evidence, gate.note, carried=carried)
-        whole = (gate.key, self.spec.gates[gate.key.gate], outcome)
-        result = allure_results.verdict_result(*whole, self.subject, evidence, now, note)
+        name, k, seed = gate.key
+        whole = (self.spec.gates[name], k, outcome, self.subject, evidence, now, note)
+        result = allure_results.verdict_result(*whole, seed=seed)
         if evidence is not None:
             written = evidence_path(self.verdicts.evidence, *gate.key).read_bytes()
             attach(result, allure_results.attachments_of(evidence, written))

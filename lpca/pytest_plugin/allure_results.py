@@ -214,15 +214,17 @@ def fill(
 
 
 def verdict_result(
-    key: GateKey,
     gate: Gate,
+    k: int | None,
     outcome: Outcome,
     subject: Subject,
     evidence: Evidence | None,
     now: int,
     note: str = "",
+    seed: int | None = None,
 ) -> TestResult:
     """Return the result that stands for a whole gate; `now` is in milliseconds since 1970."""
+    key = GateKey(gate.name, k, seed)
     result = TestResult(uuid=str(uuid4()), name=f"The verdict on {gate.name}", start=now, stop=now)
     _close(result, outcome, None, f"lpca#verdict[{gate.name}]", identity(subject, key))
     _place(result, _suites(gate, key))
