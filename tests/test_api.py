@@ -340,6 +340,10 @@ class TestVerify:
             ("verdict", lambda data: data["criteria"][0].update(p_pass=0.01)),
             ("ledger", lambda data: data["ledger"].update(heads=["0" * 64])),
             ("ledger", lambda data: data["hashes"].update(codec="0" * 64)),
+            ("ledger", lambda data: data.update(k=8)),
+            ("ledger", lambda data: data["ledger"].update(look=data["ledger"]["heads"][0])),
+            ("ledger", lambda data: data["task"].update(drawn="0" * 64, seed=None)),
+            ("verdict", lambda data: data.update(criteria=data["criteria"][:-1])),
         ],
     )
     def test_the_first_thing_that_does_not_hold_is_named(self, kept, capsys, what, spoil):

@@ -75,7 +75,7 @@ class Channel:
         total = torch.zeros(PROJECTIONS, dtype=torch.float64)
         for start in range(0, len(distinct), ENCODING_BATCH):
             prefixes = self.prefixes(distinct[start : start + ENCODING_BATCH])
-            flat = torch.stack(prefixes).flatten(1).double().cpu()
+            flat = _by_vector(torch.stack(prefixes).double().cpu())
             axes = _drawn("axes", flat.shape[1])
             total += (_drawn("messages", len(flat), start) * (flat @ axes)).sum(0)
         return tuple(round(value, 6) for value in total.tolist())
@@ -102,6 +102,17 @@ def _drawn(what: str, rows: int, *names: int) -> Tensor:
     """Normal numbers [rows, PROJECTIONS], the same for the same names."""
     generator = torch.Generator().manual_seed(named_seed("fingerprint", what, rows, *names))
     return torch.randn(rows, PROJECTIONS, generator=generator, dtype=torch.float64)
+
+
+def _by_vector(prefixes: Tensor) -> Tensor:
+    """Each vector's direction and the logarithm of its length: no long one outweighs the others.
+
+    What is a millionth of the longest is rounding, and has no direction.
+    """
+    lengths = prefixes.norm(dim=-1, keepdim=True)
+    least = (lengths.amax() * 1e-6).clamp(min=1e-30)
+    lengths = lengths.clamp(min=least)
+    return torch.cat([prefixes / lengths, lengths.log()], -1).flatten(1)
 
 
 def similarity(channel: Channel, episodes: EpisodeSet) -> Similarity:

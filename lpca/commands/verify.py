@@ -154,6 +154,9 @@ def _verdict(case: Case) -> str:
     result = judge(spec, evidence.gate, table_of_evidence(evidence), faults=faults)
     if evidence.split:
         result = explored(result)
+    named, due = ([one.id for one in held.criteria] for held in (evidence, result))
+    if named != due:
+        raise DoesNotHoldError(f"its criteria are {named}; the spec's are {due}")
     read = {one.id: one for one in evidence.criteria if one.verdict is not Verdict.NOT_MEASURED}
     for one in result.criteria:
         if one.id in read and not _same(one, read[one.id]):
@@ -192,14 +195,21 @@ def _ledger(case: Case) -> str:
         raise DoesNotHoldError(
             f"{case.ledger} lacks lines that the evidence names: they were taken away"
         )
-    look, hashes = looks[facts.look], evidence.hashes
-    if (look.gate, look.codec, look.spec) != (evidence.gate, hashes.codec or "", hashes.spec):
-        raise DoesNotHoldError("the look that the evidence names is of another gate, codec or spec")
+    look, hashes = looks.get(facts.look), evidence.hashes
+    known = None if look is None else (look.gate, look.k, look.codec, look.spec)
+    if known != (evidence.gate, evidence.k, hashes.codec or "", hashes.spec):
+        raise DoesNotHoldError(
+            "the look that the evidence names is of another gate, k, codec or spec"
+        )
     if evidence.verdict is Verdict.PASS and facts.look in late:
         raise DoesNotHoldError("alpha does not pay for this look any more")
     if drawn := evidence.task.get("drawn"):
         line = next((one for one in ledger.lines if one.hash == drawn), None)
-        wanted = {"codec": hashes.codec or "", "spec": hashes.spec, "seed": evidence.task["seed"]}
+        wanted = {
+            "codec": hashes.codec or "",
+            "spec": hashes.spec,
+            "seed": evidence.task.get("seed"),
+        }
         if line is None or not wanted.items() <= line.data.items():
             raise DoesNotHoldError("the ledger has drawn no such seed for this codec and spec")
     return f"{facts.lines} lines when the verdict was entered, {len(ledger.lines)} now"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -116,4 +118,21 @@ def test_a_fingerprint_is_of_all_messages_in_any_order_and_of_a_change_in_one(
     others = [*messages[:-1], "another one"]
     assert found != Channel(llama, Spelling(), K).fingerprint(others)
     twice = Channel(llama, Spelling(lambda prefix: 2 * prefix), K).fingerprint(messages)
-    assert twice == pytest.approx([2 * value for value in found], rel=1e-5)
+    assert math.dist(twice, found) > 0.01 * math.hypot(*found)
+
+
+def test_a_long_vector_hides_no_other_from_the_fingerprint():
+    """Codecs that differ in all but one vector are two, however long that one is."""
+
+    def fingerprint(seed: int) -> tuple[float, ...]:
+        drawn = torch.Generator().manual_seed(seed)
+        made = {f"m{i}": torch.randn(4, 64, generator=drawn) for i in range(40)}
+        for prefix in made.values():
+            prefix[0] = 1e4
+        channel = Channel(SimpleNamespace(d_model=64), None, 4)
+        channel.prefixes = lambda messages: [made[one] for one in messages]
+        return channel.fingerprint(list(made))
+
+    first, second = fingerprint(1), fingerprint(2)
+    assert math.dist(first, second) > 0.05 * math.hypot(*first)
+    assert fingerprint(1) == first
