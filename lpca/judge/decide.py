@@ -183,7 +183,8 @@ def _at_look(
         found = [
             evalues(one.claim, table.packed, _clusters(one, table, evaluation)) for one in criteria
         ]
-        return decide_anytime(found, alphas)
+        decided = zip(criteria, decide_anytime(found, alphas), strict=True)
+        return [_over_donors(*one, table, evaluation, len(criteria)) for one in decided]
     verdicts = []
     for seen, alpha in zip(_assessed(criteria, table, evaluation), alphas, strict=True):
         limit = obrien_fleming(rule.looks or 1, alpha).p[look]
@@ -196,6 +197,26 @@ def _at_look(
         else:
             verdicts.append(Verdict.INCONCLUSIVE)
     return verdicts
+
+
+def _over_donors(
+    criterion: Criterion,
+    verdict: Verdict,
+    table: OutcomeTable,
+    evaluation: Evaluation,
+    family: int,
+) -> Verdict:
+    """A bet's verdict, or INCONCLUSIVE where it does not hold over the groups of donors too.
+
+    Bets know of an episode's own group alone: where a few groups are everybody's donors, one that
+    is misread wins all of them. So the score over both must agree, at the level of a single look.
+    """
+    clusters = _clusters(criterion, table, evaluation)
+    if verdict is Verdict.INCONCLUSIVE or clusters is None or clusters.donor is None:
+        return verdict
+    (seen,) = _assessed([criterion], table, evaluation)
+    p = seen.p_pass if verdict is Verdict.PASS else seen.p_fail * family
+    return verdict if p < seen.alpha else Verdict.INCONCLUSIVE
 
 
 def judge(

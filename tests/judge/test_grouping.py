@@ -1,5 +1,7 @@
 """Which rows of a table count together, and what a look may see of them."""
 
+from dataclasses import replace
+
 from lpca.gatespec.load import load_spec
 from lpca.judge.decide import judge
 from lpca.judge.grouping import WholeGroups, clusters_of
@@ -138,3 +140,26 @@ def test_a_rule_looks_after_whole_groups(tmp_path) -> None:
     assert [one.verdict for one in alone.criteria] == ["PASS"] * 3
     grouped = verdict(tmp_path, [i // 10 for i in range(40)], rule=rule)
     assert [one.verdict for one in grouped.criteria] == ["INCONCLUSIVE"] * 3
+
+
+def test_a_bet_on_donors_of_two_groups_decides_nothing(tmp_path) -> None:
+    """Both are misread, and so is every shuffled message; a third might not be."""
+    n, rule = 40, "sequential: {rule: e-process, block: 10}"
+    path = tmp_path / "spec.yaml"
+    path.write_text(SPEC.format(cluster="group", rule=rule))
+    own = tuple(str(i) for i in range(n))
+    values = {"p0": (False,) * n, "normal": (True,) * n, "null": (False,) * n}
+    values["shuffle"] = (False,) * n
+    few = OutcomeTable(
+        tuple(range(n)),
+        values,
+        groups=own,
+        donors=tuple(f"d{i % 2}" for i in range(n)),
+        donor_groups=tuple(str(i % 2) for i in range(n)),
+    )
+    many = replace(few, donors=tuple((i + 1) % n for i in range(n)))
+    many = replace(many, donor_groups=tuple(str((i + 1) % n) for i in range(n)))
+    spec = load_spec(str(path))
+    for seen, last in ((few, "INCONCLUSIVE"), (many, "PASS")):
+        found = [one.verdict for one in judge(spec, "gate1", seen).criteria]
+        assert found == ["PASS", "PASS", last]
