@@ -39,10 +39,12 @@ def test_claims_are_typed_and_a_bound_without_end_stays_infinite():
     assert found["open_ended"].estimate is None
 
 
-@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+OLDER = [path for path in RECORDS if "schema" not in json.loads(path.read_text())]
+
+
+@pytest.mark.parametrize("path", OLDER, ids=lambda path: path.stem)
 def test_the_form_of_before_reads_as_what_it_held(path):
     held = json.loads(path.read_text())
-    assert "schema" not in held, "it is of the older form"
     found = read_evidence(path)
     assert (found.gate, str(found.verdict), found.k) == (held["gate"], held["verdict"], held["k"])
     assert [one.text for one in found.criteria] == [one["claim"] for one in held["criteria"]]

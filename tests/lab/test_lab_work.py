@@ -34,7 +34,7 @@ def test_the_evidence_is_a_gates_own(whole):
         assert held["codec"]["seed"] == codec["seed"]
         assert [c["id"] for c in held["checks"] if c["passed"] is False] == []
         details = {c["id"]: c["detail"] for c in held["checks"]}
-        assert "one of 8 codecs declared" in details["checkpoints_accounted"]
+        assert "at 1/8 of alpha" in details["checkpoints_accounted"]
         likelihood = held["conditions"]["normal"]["likelihood"]
         assert codec["conditions"]["normal"]["successes"] == likelihood["successes"]
 

@@ -62,7 +62,8 @@ def test_the_gate_reads_what_was_evaluated(app, evidence):
     assert Verdict(made["verdict"]) != Verdict.NOT_MEASURED
     assert parse_evidence(made).criteria
     (book,) = (app._home() / "ledger").glob("*.jsonl")
-    assert len(book.read_text().splitlines()) == 1
+    looked, read = map(json.loads, book.read_text().splitlines())
+    assert (looked["verdict"], read["verdict"]) == ("", made["verdict"])
 
 
 def test_the_evidence_is_the_one_of_every_engine(app, evidence):

@@ -51,7 +51,7 @@ def test_it_carries_verdicts_and_numbers(project, workers):
         "interval_low": str(held["interval"][0]),
         "interval_high": str(held["interval"][1]),
         "confidence": str(held["confidence"]),
-        "method": "Tango score",
+        "method": "Tango score over groups",
         "n": "60",
         "p_pass": str(held["p_pass"]),
         "p_fail": str(held["p_fail"]),

@@ -113,6 +113,7 @@ def _episode(seed, index, columns):
         "seed": seed,
         "answers": "seen",
         "wording": "{city}",
+        "group": f"group {seed}",
         "message": f"{SECRET} {seed}",
         "options": ["Sydney", "Oslo", "Lima", "Bonn"],
         "answer": 0,

@@ -74,7 +74,7 @@ def prefix_not_injected(run: FaultyRun) -> None:
     run.condition("normal", same_slots(padding))
 
 
-@sabotage("earlier", "there is no shuffle control", "missing-control", "REFUSED")
+@sabotage("earlier", "there is no shuffle control", "missing-control passes-adversary", "REFUSED")
 def shuffle_missing(run: FaultyRun) -> None:
     """Neither as a condition nor in a criterion."""
     kept = [criterion for criterion in run.gate.criteria if "shuffle" not in criterion.text]
