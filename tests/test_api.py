@@ -304,6 +304,29 @@ class TestDrawnSeed:
         assert main(["verify", str(kept)]) == 7
 
 
+OTHER_RESULTS = {
+    "estimate": 0.9,
+    "interval": [0.8, 1.0],
+    "n": 61,
+    "claim": "normal - p0 > 0.9",
+    "why": "another reason",
+    "message": "PASS: all is well.",
+    "margins": [0.9],
+    "severity": "warn",
+    "p_fail": 0.5,
+    "p_pass": 1e-90,
+    "confidence": 0.5,
+    "method": "another",
+    "needed_n": 7,
+    "table": {"a": 60, "b": 0, "c": 0, "d": 0},
+}
+
+
+def of_criterion(name, value):
+    """An edit of one field of the first criterion's result."""
+    return lambda data: data["criteria"][0].update({name: value})
+
+
 class TestVerify:
     @pytest.fixture
     def kept(self, passed, home, tmp_path):
@@ -342,8 +365,34 @@ class TestVerify:
             ("ledger", lambda data: data["hashes"].update(codec="0" * 64)),
             ("ledger", lambda data: data.update(k=8)),
             ("ledger", lambda data: data["ledger"].update(look=data["ledger"]["heads"][0])),
-            ("ledger", lambda data: data["task"].update(drawn="0" * 64, seed=None)),
+            ("spec", lambda data: data["task"].update(drawn="0" * 64, seed=None)),
             ("verdict", lambda data: data.update(criteria=data["criteria"][:-1])),
+            ("validity checks", lambda data: [one.update(passed=None) for one in data["checks"]]),
+            (
+                "outcomes",
+                lambda data: data["conditions"]["p0"]["greedy"].update(interval=[0, 1]),
+            ),
+            ("outcomes", lambda data: data["conditions"].pop("p0")),
+            ("outcomes", lambda data: [one.pop("scores") for one in outcomes(data)]),
+            ("outcomes", lambda data: data.update(confidence=0.5)),
+            ("spec", lambda data: data.update(score="greedy")),
+            ("spec", lambda data: data.update(answers="unseen")),
+            ("spec", lambda data: data.update(title="another")),
+            ("spec", lambda data: data.update(any_of_k=[8, 16])),
+            ("spec", lambda data: data["task"].update(name="another")),
+            ("spec", lambda data: data["task"].update(seed=6)),
+            ("verdict", lambda data: data.update(required=[])),
+            ("verdict", lambda data: data["required"][0].update(verdict="FAIL")),
+            ("verdict", lambda data: data.update(reasons=["none"])),
+            ("verdict", lambda data: data["criteria"][0].update(verdict="NOT MEASURED")),
+            ("ledger", lambda data: data.pop("ledger")),
+            ("ledger", lambda data: data["ledger"].update(heads=[])),
+            ("ledger", lambda data: data["ledger"].update(lines=1)),
+            ("ledger", lambda data: data["ledger"].update(spent=0.0)),
+            ("ledger", lambda data: data["ledger"].update(share=0.0)),
+            ("ledger", lambda data: data["hashes"].update(receiver="0" * 64)),
+            ("ledger", lambda data: data["hashes"].update(episodes="0" * 64)),
+            *[("verdict", of_criterion(name, value)) for name, value in OTHER_RESULTS.items()],
         ],
     )
     def test_the_first_thing_that_does_not_hold_is_named(self, kept, capsys, what, spoil):
@@ -364,10 +413,15 @@ class TestVerify:
         assert "ledger: not known: " in capsys.readouterr().out
 
 
+def outcomes(data):
+    """Every outcome that is kept."""
+    return [one for episode in data["episodes"] for one in episode["outcomes"].values()]
+
+
 def outcome(data):
     """One outcome that is right by scores and by what was said."""
-    outcomes = (one["outcomes"]["normal"] for one in data["episodes"])
-    return next(one for one in outcomes if one["likelihood"] and one["greedy"])
+    found = (one["outcomes"]["normal"] for one in data["episodes"])
+    return next(one for one in found if one["likelihood"] and one["greedy"])
 
 
 class TestMergedLedgers:

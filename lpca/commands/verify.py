@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lpca.base.errors import ExitCode
 from lpca.base.hashing import hash_data
 from lpca.base.registry import declared
 from lpca.evidence.files import read_evidence
+from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CriterionResult, EpisodeOutcome, Evidence, KeptEpisode
 from lpca.gatespec.load import load_spec
-from lpca.gatespec.model import Spec
-from lpca.judge.decide import explored, judge
+from lpca.gatespec.model import LATENT, Spec
+from lpca.judge.decide import explored, judge, judge_required
+from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.reader import contradictions, table_of_evidence
 from lpca.stats.verdicts import Verdict
 
+if TYPE_CHECKING:
+    from lpca.validity.ledger_file import LedgerFile
+
 CLOSE = 1e-9
-"""How far two computations of one p-value may lie apart, relatively."""
+"""How far two computations of one number may lie apart, relatively."""
+PROBABILITIES = (".p_pass", ".p_fail")
+TINY, TINY_P = 1e-12, 1e-300
+"""What lies below is nothing: rounding leaves so much of a zero. Of p-values it may count."""
 
 
 class DoesNotHoldError(Exception):
@@ -76,10 +85,14 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _checks(case: Case) -> str:
+    from lpca.validity.catalogue import unexplained
+
     evidence = case.evidence
     done = {check.id for check in evidence.checks}
     if missing := [name for name in declared("lpca.validity.checks") if name not in done]:
         raise DoesNotHoldError(f"not carried out: {', '.join(missing)}")
+    if silent := unexplained(evidence.checks, evidence.conditions):
+        raise DoesNotHoldError(f"said not to apply, and they do: {', '.join(silent)}")
     failed = [check.id for check in evidence.failed_checks]
     if failed and not evidence.is_invalid:
         raise DoesNotHoldError(f"{failed[0]} failed, and the verdict is {evidence.verdict}")
@@ -87,7 +100,12 @@ def _checks(case: Case) -> str:
 
 
 def _outcomes(case: Case) -> str:
+    from lpca.evaluation.condition_numbers import counted
+
     evidence = case.evidence
+    names = set(evidence.conditions)
+    if odd := [one.seed for one in evidence.episodes if set(one.outcomes) != names]:
+        raise DoesNotHoldError(f"its outcomes are of other conditions: episode {odd[0]}")
     for fault in contradictions(evidence):
         raise DoesNotHoldError(fault)
     for episode in evidence.episodes:
@@ -97,13 +115,21 @@ def _outcomes(case: Case) -> str:
                 raise DoesNotHoldError(
                     f"greedy outcome under {name} is not what was said: episode {episode.seed}"
                 )
+    if missing := [one.seed for one in evidence.episodes if not _is_scored(evidence, one)]:
+        raise DoesNotHoldError(f"the options' scores are not kept: episode {missing[0]}")
     for name, numbers in evidence.conditions.items():
         kept = [episode.outcomes[name] for episode in evidence.episodes]
-        for score in ("likelihood", "greedy"):
-            count = sum(bool(getattr(one, score)) for one in kept)
-            if count != getattr(numbers, score).successes:
-                raise DoesNotHoldError(f"{name}: {count} {score} successes are kept, not as told")
+        due = counted(name, kept, evidence.confidence, evidence.score)
+        _hold({key: getattr(numbers, key) for key in due}, due, name)
     return f"{len(evidence.episodes)} episodes, each as its scores say"
+
+
+def _is_scored(evidence: Evidence, episode: KeptEpisode) -> bool:
+    """Whether likelihoods that count can be read; a record has a hash in their place."""
+    if evidence.score != "likelihood" or episode.content_sha256:
+        return True
+    count = len(episode.options)
+    return count > 0 and all(len(one.scores) == count for one in episode.outcomes.values())
 
 
 def _named_right(episode: KeptEpisode, found: EpisodeOutcome) -> bool | None:
@@ -139,50 +165,91 @@ def _spec(case: Case) -> Spec:
 
 
 def _spec_hash(case: Case) -> str:
-    spec = _spec(case)
-    if spec.sha256 != case.evidence.hashes.spec:
+    evidence, spec = case.evidence, _spec(case)
+    if spec.sha256 != evidence.hashes.spec:
         raise DoesNotHoldError(f"{case.spec} is not the spec that was loaded")
+    if evidence.gate not in spec.gates:
+        raise DoesNotHoldError(f"{case.spec} has no gate {evidence.gate}")
+    gate, task, evaluation = spec.gates[evidence.gate], spec.task, spec.evaluation
+    due = {
+        "title": gate.title,
+        "answers": gate.answers,
+        "score": evaluation.score,
+        "normalised": "" if evaluation.normalised == "none" else evaluation.normalised,
+        "confidence": evaluation.confidence,
+        "any_of_k": gate.family if gate.any_k else (),
+        "shown_with": gate.shown_with,
+    }
+    _hold({name: getattr(evidence, name) for name in due}, due, "spec")
+    of_task = {"name": task.name, "seed": task.seed, **task.settings}
+    told = dict(evidence.task)
+    if task.drawn and not evidence.split:
+        # the ledger has the seed that was drawn
+        if not told.pop("drawn", None):
+            raise DoesNotHoldError("the seed is to be drawn, and no line of the ledger is named")
+        of_task["seed"] = told.get("seed", "")
+    _hold(told, of_task, "task")
     return f"{case.spec} is the spec that was loaded"
 
 
 def _verdict(case: Case) -> str:
     evidence, spec = case.evidence, _spec(case)
-    if evidence.gate not in spec.gates:
-        raise DoesNotHoldError(f"{case.spec} has no gate {evidence.gate}")
     spec = spec.on_at_most(evidence.gate, evidence.looks.declared)
-    faults = [f"{check.id}: {check.detail}" for check in evidence.failed_checks]
-    result = judge(spec, evidence.gate, table_of_evidence(evidence), faults=faults)
-    if evidence.split:
-        result = explored(result)
-    named, due = ([one.id for one in held.criteria] for held in (evidence, result))
+    gate, table = spec.gates[evidence.gate], table_of_evidence(evidence)
+    named, due = ([one.id for one in held.criteria] for held in (evidence, gate))
     if named != due:
         raise DoesNotHoldError(f"its criteria are {named}; the spec's are {due}")
-    read = {one.id: one for one in evidence.criteria if one.verdict is not Verdict.NOT_MEASURED}
-    for one in result.criteria:
-        if one.id in read and not _same(one, read[one.id]):
-            raise DoesNotHoldError(
-                f"{one.id} comes to {one.verdict}, p {one.p_pass}; the evidence says "
-                f"{read[one.id].verdict}, p {read[one.id].p_pass}"
-            )
-    if len(read) == len(result.criteria) and result.verdict is not evidence.verdict:
-        raise DoesNotHoldError(f"it comes to {result.verdict}, not to {evidence.verdict}")
-    return f"{evidence.gate} comes to {evidence.verdict} once more"
+    read = [one.id for one in evidence.criteria if not _left_out(one, table)]
+    faults = [f"{check.id}: {check.detail}" for check in evidence.failed_checks]
+    result = judge(spec, gate.name, table, read, faults)
+    required = [judge_required(spec, gate, name, table) for name in gate.requires]
+    if evidence.split:
+        result, required = explored(result), list(map(explored, required))
+    for told, found in zip(evidence.criteria, result.criteria, strict=True):
+        _hold(told, found, told.id)
+    _hold(evidence.result, result, gate.name)
+    _hold(evidence.required, required, "required")
+    return f"{gate.name} comes to {evidence.verdict} once more"
 
 
-def _same(one: CriterionResult, other: CriterionResult) -> bool:
-    if one.verdict is not other.verdict or (one.p_pass is None) != (other.p_pass is None):
-        return False
-    if one.p_pass is None or other.p_pass is None:
-        return True
-    return math.isclose(one.p_pass, other.p_pass, rel_tol=CLOSE, abs_tol=1e-300)
+def _left_out(told: CriterionResult, table: OutcomeTable) -> bool:
+    """Whether the run had no test for a criterion, whose outcomes are there."""
+    measured = all(name in table.outcomes for name in told.claim.conditions)
+    return told.verdict is Verdict.NOT_MEASURED and measured
+
+
+def _hold(told: object, due: object, place: str) -> None:
+    """Raise DoesNotHoldError for the first value that is not what it comes to."""
+    _compare(to_data(told), to_data(due), place)
+
+
+def _compare(told: Any, due: Any, place: str) -> None:
+    if isinstance(told, dict) and isinstance(due, dict):
+        # a spec may have stood elsewhere
+        for name in sorted({*told, *due} - {"file"}):
+            _compare(told.get(name), due.get(name), f"{place}.{name}")
+    elif isinstance(told, list) and isinstance(due, list) and len(told) == len(due):
+        for index, pair in enumerate(zip(told, due, strict=True)):
+            _compare(*pair, f"{place}[{index}]")
+    elif not _is_same(told, due, TINY_P if place.endswith(PROBABILITIES) else TINY):
+        raise DoesNotHoldError(f"{place} is {told!r:.200}; it comes to {due!r:.200}")
+
+
+def _is_same(told: Any, due: Any, tiny: float) -> bool:
+    if isinstance(told, float) and isinstance(due, float | int):
+        return math.isclose(told, due, rel_tol=CLOSE, abs_tol=tiny)
+    return bool(told == due)
 
 
 def _ledger(case: Case) -> str:
-    from lpca.validity.ledger import looks_of, unpaid
+    from lpca.validity.ledger import family_of, looks_of, unpaid
     from lpca.validity.ledger_file import LedgerError, LedgerFile
 
     evidence, facts = case.evidence, case.evidence.ledger
     if facts is None:
+        latent = evidence.k is not None or any(name in LATENT for name in evidence.conditions)
+        if latent and not evidence.split and not evidence.is_invalid:
+            raise DoesNotHoldError("a codec was judged on test episodes, and no ledger is named")
         raise UnknownError("the evidence names no ledger")
     if not case.ledger.is_dir():
         raise UnknownError(f"{case.ledger} is not here; give --ledger")
@@ -201,6 +268,23 @@ def _ledger(case: Case) -> str:
         raise DoesNotHoldError(
             "the look that the evidence names is of another gate, k, codec or spec"
         )
+    assert look is not None, "its gate would be unknown"
+    if look.receiver != hashes.receiver:
+        raise DoesNotHoldError("the receiver's hash is not that of the look")
+    whole = evidence.looks.used == evidence.looks.declared
+    # a look by an earlier version has no hash of its episodes
+    if whole and look.episodes and look.episodes != hashes.episodes:
+        raise DoesNotHoldError("the episodes' hash is not that of the look")
+    then = _named_by(ledger, facts.heads)
+    before = _named_by(ledger, [facts.look])
+    earlier = [entry for line, entry in looks.items() if line in before - {facts.look}]
+    due = {
+        "lines": len(then),
+        "share": look.share,
+        "spent": family_of(look, earlier).spent,
+        "look": facts.look if facts.look in then else None,
+    }
+    _hold({name: getattr(facts, name) for name in due}, due, "ledger")
     if evidence.verdict is Verdict.PASS and facts.look in late:
         raise DoesNotHoldError("alpha does not pay for this look any more")
     if drawn := evidence.task.get("drawn"):
@@ -213,6 +297,16 @@ def _ledger(case: Case) -> str:
         if line is None or not wanted.items() <= line.data.items():
             raise DoesNotHoldError("the ledger has drawn no such seed for this codec and spec")
     return f"{facts.lines} lines when the verdict was entered, {len(ledger.lines)} now"
+
+
+def _named_by(ledger: LedgerFile, heads: Sequence[str]) -> set[str]:
+    """The hashes of some lines and of all that they came after: the ledger as it was then."""
+    found = set(heads)
+    # a line stands behind all that it names
+    for line in reversed(ledger.lines):
+        if line.hash in found:
+            found.update(line.previous)
+    return found
 
 
 STEPS: Mapping[str, Callable[[Case], str]] = {

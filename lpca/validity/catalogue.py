@@ -11,7 +11,7 @@ fits) and enter it in the registry; nothing else has to know of it:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ class Check:
         needs: the conditions that must have been evaluated for it to apply.
         after: the checks without which what it reads means nothing: where one of them fails, it
             does not apply.
+        may_abstain: whether it may find, although all that is there, that nothing can be said.
     """
 
     find: Callable[[Audit], str]
@@ -49,6 +50,7 @@ class Check:
     place: int
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    may_abstain: bool = False
 
     @property
     def id(self) -> str:
@@ -67,10 +69,15 @@ TRACED = ("outcomes_traced",)
 
 
 def check(
-    title: str, *, place: int, needs: tuple[str, ...] = (), after: tuple[str, ...] = ()
+    title: str,
+    *,
+    place: int,
+    needs: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
+    may_abstain: bool = False,
 ) -> Callable[[Callable[[Audit], str]], Check]:
     """Return a decorator that makes a function a check; the arguments are those of `Check`."""
-    return lambda find: Check(find, title, place, needs, after)
+    return lambda find: Check(find, title, place, needs, after, may_abstain)
 
 
 def run_checks(audit: Audit, names: Collection[str] | None = None) -> list[CheckResult]:
@@ -95,6 +102,18 @@ def run_checks(audit: Audit, names: Collection[str] | None = None) -> list[Check
             # what rests on it cannot be read either
             unsound.add(one.id)
     return results
+
+
+def unexplained(results: Sequence[CheckResult], conditions: Collection[str]) -> list[str]:
+    """The checks that are said not to apply, and must have applied where these were evaluated."""
+    told = {one.id: one.passed for one in results}
+    found = []
+    for one in CHECKS.values():
+        could = all(name in conditions for name in one.needs) and not one.may_abstain
+        # what rests on a check that could not be read is not read either
+        if could and told.get(one.id, True) is None and all(told.get(name) for name in one.after):
+            found.append(one.id)
+    return found
 
 
 def _carry_out(one: Check, audit: Audit, upset: list[str]) -> tuple[bool | None, str]:

@@ -54,7 +54,7 @@ def _judged_as_measured(audit: Audit, seeds: tuple[int, ...]) -> None:
 
 
 @CHECKS.register("splits_disjoint")
-@check("no test episode or message was trained on", place=30)
+@check("no test episode or message was trained on", place=30, may_abstain=True)
 def splits_disjoint(audit: Audit) -> str:
     """Nothing that is tested was trained on: no seed, no message, no unseen answer.
 
@@ -147,7 +147,12 @@ def position_balanced(audit: Audit) -> str:
 
 
 @CHECKS.register("donors_deranged")
-@check("every shuffled message contradicts its episode", place=70, needs=("shuffle",))
+@check(
+    "every shuffled message contradicts its episode",
+    place=70,
+    needs=("shuffle",),
+    may_abstain=True,
+)
 def donors_deranged(audit: Audit) -> str:
     """The donors are a derangement, and each names a wrong option of its recipient.
 

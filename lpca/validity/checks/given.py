@@ -45,7 +45,12 @@ def prompt_is_p0s(audit: Audit) -> str:
 
 
 @CHECKS.register("text_is_message")
-@check("text is the message, p5 its facts, in p0's prompt", place=110, after=TRACED)
+@check(
+    "text is the message, p5 its facts, in p0's prompt",
+    place=110,
+    after=TRACED,
+    may_abstain=True,
+)
 def text_is_message(audit: Audit) -> str:
     """The slot, in p0's prompt, holds the message; under p2 what its bytes allow, under p5 facts.
 
