@@ -189,14 +189,16 @@ def gate_of(grid: Grid, spec: Spec) -> Gate:
 
 
 def _refuse_too_many(grid: Grid, spec: Spec) -> None:
-    count, allowed = len(grid.rows) * len(grid.seeds), spec.evaluation.checkpoints
+    # every k counts: all of them are chosen among on the same episodes
+    count = len(grid.rows) * len(grid.seeds) * len(grid.ks)
+    allowed = spec.evaluation.checkpoints
     if count <= allowed:
         return
     at = spec.evaluation.places.get("checkpoints", Position(spec.file, 1, 1))
     raise SpecError(
         grid.places["rows"],
-        f"{len(grid.rows)} rows with {len(grid.seeds)} seeds put {count} codecs on the same test "
-        f"episodes at each k, and {at.file}:{at.line} allows {allowed}; write evaluation: "
+        f"{len(grid.rows)} rows with {len(grid.seeds)} seeds at {len(grid.ks)} k put {count} "
+        f"codecs on the same test episodes, and {at.file}:{at.line} allows {allowed}; write evaluation: "
         f"{{checkpoints: {count}}} in a spec of the grid's own, with a task seed of its own: each "
         "verdict then pays for all of them",
     )

@@ -16,16 +16,14 @@ REGISTERED = re.compile(r'^@(\w+)\.register\("(\w+)"', re.M)
 SPEC = """\
 version: 1
 task: {name: move, seed: 1}
-evaluation: {n: 12, checkpoints: 9}
+evaluation: {n: 12}
 gates:
   added:
     conditions: [p0, normal, null, shuffle, negated]
-    reported: [negated]
+    reported: [normal, null, shuffle, negated]
     expect: {p0: 0.25, normal: 0.95, null: 0.25, shuffle: 0.05}
     criteria:
-      - {id: above_p0, claim: normal - p0 > -0.95}
-      - {id: above_null, claim: normal - null > -0.95}
-      - {id: above_shuffle, claim: normal - shuffle > -0.95}
+      - {id: guessed, claim: p0 < 0.9}
 """
 RECIPE = (
     "{architecture: first_tokens, objective: {answer: 1, small: 0.1}, steps: 2, batch_size: 4}\n"

@@ -143,7 +143,7 @@ def test_more_codecs_than_the_spec_pays_for(folder):
     spec = SPEC.replace("checkpoints: 8", "checkpoints: 3")
     said = refused(folder, GRID, spec)
     assert said.startswith("9:3: ")
-    assert "2 rows with 2 seeds put 4 codecs" in said
+    assert "2 rows with 2 seeds at 1 k put 4 codecs" in said
     assert "gate_specs.yaml:4 allows 3; write evaluation: {checkpoints: 4}" in said
 
 

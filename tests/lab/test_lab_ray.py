@@ -97,7 +97,8 @@ def until(true, process, seconds=150):
 
 def looks(lab):
     (book,) = (lab.path / ".lpca" / "ledger").glob("*.jsonl")
-    return [json.loads(line) for line in book.read_text().splitlines()]
+    lines = [json.loads(line) for line in book.read_text().splitlines()]
+    return [line for line in lines if "verdict" in line]
 
 
 def decided(lab):
