@@ -199,6 +199,6 @@ def _refuse_too_many(grid: Grid, spec: Spec) -> None:
         grid.places["rows"],
         f"{len(grid.rows)} rows with {len(grid.seeds)} seeds at {len(grid.ks)} k put {count} "
         f"codecs on the same test episodes, and {at.file}:{at.line} allows {allowed}; write "
-        f"evaluation: {{checkpoints: {count}}} in a spec of the grid's own, with a task seed of its own: each "
-        "verdict then pays for all of them",
+        f"evaluation: {{checkpoints: {count}}} in a spec of the grid's own, with a task seed of "
+        "its own: each verdict then pays for all of them",
     )
