@@ -99,7 +99,7 @@ class Clusters:
         succeeds decides all, and many groups of one beside it are no evidence that it would again:
         then the square of Satterthwaite's number, which is less than 1 beside a giant and never
         fewer than there are groups less one where all are equal. (That number by itself would cost
-        a tenth of the power at sizes from 1 to 40; the square costs none there.)
+        up to a quarter of the power of 30 groups of 1 to 40; the square costs none there.)
 
         Args:
             effect: the design effects, from which the variance of a group's sum follows.
