@@ -269,14 +269,8 @@ class Tally:
     ) -> Array:
         """The correlation within groups: the larger of the likeliest one and the moments'."""
         sizes = counts[0].sum(axis=1).astype(float)
-        count = self.n**2 / (sizes * sizes).sum()
-        totals = _weighed(counts, errors)
-        # the mean was taken out: totals are too small by one of the groups that the sizes come to
-        between = (totals * totals).sum(axis=1) * (count / (count - 1.0) if count > 1.0 else 1.0)
-        pairs = (sizes * (sizes - 1.0)).sum() / self.n
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.where(square > 0.0, (between - square) / (pairs * square), 0.0)
-        found: Array = np.maximum(np.clip(share, 0.0, 1.0), _likeliest(counts, reached, sizes, fit))
+        moments = _moments(_weighed(counts, errors), square, sizes)
+        found: Array = np.maximum(moments, _likeliest(counts, reached, sizes, fit))
         return found
 
     def _across(self, errors: Array, square: Array) -> Array:
@@ -284,12 +278,8 @@ class Tally:
         assert self.donor is not None
         assert self.same is not None
         groups = self.own.shape[1]
-        donors = _weighed(self.donor[:, :groups], errors)
-        products = (_weighed(self.own, errors) * donors).sum(axis=1)
-        products -= (self.same * errors * errors).sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            added = np.where(square > 0.0, 2.0 * products / square, 0.0)
-        return np.maximum(added, 0.0)
+        own, donors = (_weighed(x, errors) for x in (self.own, self.donor[:, :groups]))
+        return _crossed(own, donors, (self.same * errors * errors).sum(axis=1), square)
 
 
 def effect_of_marks(values: Array, margin: float, z: float, clusters: Clusters) -> float:
@@ -312,15 +302,13 @@ def effect_of_marks(values: Array, margin: float, z: float, clusters: Clusters) 
     total, spread = float(sums.sum()), float((sums * sums).sum())
     if clusters.donor is not None:
         errors = values - values.mean()
-        square = float((errors * errors).sum())
+        square = (errors * errors).sum()
         own = 1.0 + _moments_of(errors, clusters.own) * clusters.own_pairs / clusters.n
         added = _moments_of(errors, clusters.donor) * _pairs(clusters.donor) / clusters.n
         most = int(max(clusters.own.max(), clusters.donor.max())) + 1
-        mine, theirs = (np.bincount(x, errors, most) for x in (clusters.own, clusters.donor))
+        mine, theirs = (_sums(x, errors, most) for x in (clusters.own, clusters.donor))
         same = errors[clusters.own == clusters.donor]
-        if square > 0.0:
-            crossed = float((mine * theirs).sum() - (same * same).sum())
-            added += max(0.0, 2.0 * crossed / square)
+        added += float(_crossed(mine, theirs, (same * same).sum(), square))
         spread *= (own + added) / own
     return max(1.0, z * z * spread / (total * total)) if total else 1.0
 
@@ -331,14 +319,36 @@ def correlation_of_marks(values: Array, clusters: Clusters) -> float:
 
 
 def _moments_of(errors: Array, codes: Codes) -> float:
+    """As `_moments`, of one table whose values are no few kinds; 0 where no two share a group."""
     sizes = np.bincount(codes).astype(float)
-    pairs, square = _pairs(codes), float((errors * errors).sum())
-    if not pairs or not square:
+    if sizes.max() < 2.0:
         return 0.0
-    count = len(codes) ** 2 / float((sizes * sizes).sum())
-    between = float((np.bincount(codes, errors) ** 2).sum())
-    between *= count / (count - 1.0) if count > 1.0 else 1.0
-    return min(1.0, max(0.0, (between - square) / (pairs / len(codes) * square)))
+    return float(_moments(_sums(codes, errors), (errors * errors).sum(), sizes))
+
+
+def _sums(codes: Codes, errors: Array, most: int = 0) -> Array:
+    """[groups]: the sum of the errors of each group."""
+    return np.bincount(codes, errors, most).astype(np.float64)
+
+
+def _moments(totals: Array, square: Array, sizes: Array) -> Array:
+    """[tables]: the correlation within groups by the moments of [tables, groups] sums of errors."""
+    n = sizes.sum()
+    pairs = (sizes * (sizes - 1.0)).sum() / n
+    count = n * n / (sizes * sizes).sum()
+    # the mean was taken out: totals are too small by one of the groups that the sizes come to
+    between = (totals * totals).sum(axis=-1) * (count / (count - 1.0) if count > 1.0 else 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(square > 0.0, (between - square) / (pairs * square), 0.0)
+    return np.clip(share, 0.0, 1.0)
+
+
+def _crossed(own: Array, donors: Array, same: Array, square: Array) -> Array:
+    """[tables]: what episodes that have one another's groups as donors add to the design effect."""
+    products = (own * donors).sum(axis=-1) - same
+    with np.errstate(divide="ignore", invalid="ignore"):
+        added = np.where(square > 0.0, 2.0 * products / square, 0.0)
+    return np.maximum(added, 0.0)
 
 
 def _counts(kinds: Codes, k: int, codes: Codes, groups: int) -> Codes:
