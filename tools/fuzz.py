@@ -9,25 +9,40 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import io
 import json
 import re
 import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 ROOT = Path(__file__).parents[1]
 CHILD = "--child"
-SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
+SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".eval")
+AS_MARKS, AS_LOG = 64, 128
+"""Bits of an input's first byte: read outcomes as marks in [0, 1]; read it as one condition's."""
 WIDTH, LAYERS, K = 4, 2, 2
 ROWS = [
     {"seed": 7, "normal": 1, "p0": 0, "answers": "seen"},
     {"seed": 3, "normal": True, "p0": True, "answers": "unseen"},
 ]
-EVIDENCE = {
+LM_EVAL = [
+    {"doc_id": at, "doc": {"page": at // 2}, "target": "A", "filter": "none", "acc": at % 2,
+     "metrics": ["acc"], "doc_hash": "d", "resps": [["A"]], "filtered_resps": ["A"]}
+    for at in range(3)
+]  # fmt: skip
+SAMPLES = [
+    {"id": at, "epoch": 1, "input": "?", "target": "A", "metadata": {"page": at // 2},
+     "scores": {"match": {"value": "CIP"[at], "answer": "A"}}}
+    for at in range(3)
+]  # fmt: skip
+INSPECT = {"version": 2, "status": "success", "eval": {"task": "t"}, "samples": SAMPLES}
+OLDER_EVIDENCE = {
     "gate": "gate1",
     "score": "greedy",
     "k": 4,
@@ -56,16 +71,38 @@ def spec_harness(folder: Path) -> Harness:
     return run
 
 
+def check_harness(folder: Path) -> Harness:
+    """A spec file of any bytes; the checker judges those that can be read."""
+    from lpca.checker.check import check_spec
+    from lpca.gatespec.load import SpecError, load_spec
+
+    path = folder / "spec.yaml"
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        with contextlib.suppress(SpecError):
+            for finding in check_spec(load_spec(path)):
+                one_line(str(finding), str(finding.position))
+
+    return run
+
+
 def outcomes_harness(folder: Path) -> Harness:
     """An outcomes file: the first byte says which kind, the others are its content."""
     from lpca.judge.outcomes import OutcomeError
-    from lpca.judge.reader import read_outcomes
+    from lpca.judge.reader import read_conditions, read_outcomes
+    from lpca.judge.rows import Reading
 
     def run(data: bytes) -> None:
-        path = folder / f"outcomes{SUFFIXES[data[0] % len(SUFFIXES)] if data else '.json'}"
+        kind = data[0] if data else 0
+        path = folder / f"outcomes{SUFFIXES[kind % AS_MARKS % len(SUFFIXES)]}"
         path.write_bytes(data[1:])
+        reading = Reading(graded=bool(kind & AS_MARKS))
         try:
-            read_outcomes(str(path))
+            if kind & AS_LOG:
+                read_conditions({"normal": str(path)}, reading)
+            else:
+                read_outcomes(str(path), reading)
         except OutcomeError as error:
             one_line(str(error), f"{path}: ")
 
@@ -127,6 +164,7 @@ def checkpoint_parts(data: bytes) -> tuple[bytes, bytes]:
 
 HARNESSES: dict[str, Callable[[Path], Harness]] = {
     "spec": spec_harness,
+    "check": check_harness,
     "outcomes": outcomes_harness,
     "episodes": episodes_harness,
     "checkpoint": checkpoint_harness,
@@ -141,7 +179,7 @@ def one_line(message: str, start: str) -> None:
 
 def seeds(target: str) -> Iterator[bytes]:
     """Small valid inputs to start from."""
-    if target == "spec":
+    if target in ("spec", "check"):
         for path in (ROOT / "gate_specs.yaml", *(ROOT / "examples").glob("*.yaml")):
             yield path.read_bytes()
         yield b"version: 1\ntask: {name: trip, seed: 1}\nevaluation: {n: 9}\ngates: {}\n"
@@ -156,12 +194,17 @@ def seeds(target: str) -> Iterator[bytes]:
 
 def outcome_seeds() -> Iterator[bytes]:
     """One of each kind that may be judged."""
-    held = [ROWS, EVIDENCE, {"normal": [11, 50], "p0": "12/50"}, {"p0": {"1": 1, "2": 0}}]
+    held = [ROWS, OLDER_EVIDENCE, {"normal": [11, 50], "p0": "12/50"}, {"p0": {"1": 1, "2": 0}}]
     for one in held:
         yield b"\0" + json.dumps(one).encode()
     yield b"\0" + (ROOT / "examples" / "attempts.json").read_bytes()
     yield b"\1" + "\n".join(map(json.dumps, ROWS)).encode()
     yield b"\2seed,normal,p0,answers\n7,1,0,seen\n3,true,1.0,unseen\n"
+    yield b"\2episode,group,repeat,condition,outcome\n1,d,0,p0,0\n1,d,1,p0,1\n"
+    yield bytes([2 + AS_MARKS]) + b"seed,group,normal,p0\n7,d,0.5,0\n3,e,1.0,.25\n"
+    yield bytes([1 + AS_LOG]) + "\n".join(map(json.dumps, LM_EVAL)).encode()
+    yield bytes([0 + AS_LOG]) + json.dumps(INSPECT).encode()
+    yield bytes([4 + AS_LOG]) + zipped_log()
     with contextlib.suppress(ImportError):
         import pyarrow
         from pyarrow import parquet
@@ -169,6 +212,16 @@ def outcome_seeds() -> Iterator[bytes]:
         sink = pyarrow.BufferOutputStream()
         parquet.write_table(pyarrow.Table.from_pylist(ROWS[:1]), sink)
         yield b"\3" + sink.getvalue().to_pybytes()
+
+
+def zipped_log() -> bytes:
+    """A log as inspect_ai zips it, stored: what is changed stays readable."""
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for sample in SAMPLES:
+            archive.writestr(f"samples/{sample['id']}_epoch_1.json", json.dumps(sample))
+        archive.writestr("header.json", json.dumps({"version": 2, "status": "success"}))
+    return sink.getvalue()
 
 
 def checkpoint_seed() -> bytes:
