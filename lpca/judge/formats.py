@@ -168,7 +168,7 @@ def parquet_rows(data: bytes) -> Sequence[Row]:
                 f"{file.metadata.num_rows} rows; allowed: at most {EPISODES.high}, one per episode"
             )
         held = file.read().to_pylist()
-    except (arrow.ArrowException, OSError) as error:
+    except (arrow.ArrowException, OSError, ValueError) as error:  # the last: a name is no UTF-8
         reason = " ".join(str(error).split())
         raise OutcomeError(f"this is no parquet file ({clipped(reason)})") from None
     return [Row(f"row {index}", row) for index, row in enumerate(held, start=1)]

@@ -142,6 +142,17 @@ def test_parquet_is_read_like_the_rest(tmp_path):
         read(tmp_path, "bad.parquet", b"nonsense")
 
 
+def test_parquet_with_a_column_whose_name_is_no_text_is_refused(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    sink = arrow.BufferOutputStream()
+    parquet.write_table(arrow.table({"normal": [1], "seed": [7]}), sink)
+    damaged = sink.getvalue().to_pybytes().replace(b"normal", b"n\xe7rmal")
+    with pytest.raises(OutcomeError, match="no parquet file"):
+        read(tmp_path, "o.parquet", damaged)
+
+
 def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(OutcomeError, match=r"pip install 'lpca\[parquet\]'"):
