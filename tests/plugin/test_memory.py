@@ -39,10 +39,10 @@ def test_another_seed_that_shows_the_same_messages_is_another_look(project):
 
 
 def test_reading_after_more_episodes_is_another_look_where_messages_are_shared(project):
-    head = HEAD.replace("n: 60", "n: 300, checkpoints: 1")
+    head = HEAD.replace("n: 60", "n: 60, checkpoints: 1")
     project.write(BASE + MAIN, head)
     assert project.run("-m", "main").ret == 0
-    project.write(BASE + MAIN, head.replace("n: 300", "n: 340"))
+    project.write(BASE + MAIN, head.replace("n: 60", "n: 100"))
     result = project.run("-m", "main")
     assert (result.ret, failed_checks(project)) == (7, ["looks_accounted"])
 
