@@ -347,7 +347,7 @@ class TestVerify:
 
     def test_sound_evidence_holds_whole(self, kept, capsys):
         assert kept() == 0
-        assert capsys.readouterr().out.count(": holds: ") == 6
+        assert capsys.readouterr().out.count(": holds: ") == 7
 
     @pytest.mark.parametrize(
         ("what", "spoil"),

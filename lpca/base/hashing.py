@@ -5,14 +5,39 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
+
+CONTENT = "content_sha256"
+"""The key under which a stored file has the hash of all else in it."""
 
 
 def hash_data(data: object) -> str:
     """SHA-256 of `data` as canonical JSON (sorted keys, no spaces, NaN refused with ValueError)."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def with_hash(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same data with the hash of all of it, by which `is_altered` knows what was changed."""
+    held = {name: value for name, value in data.items() if name != CONTENT}
+    return {**held, CONTENT: hash_data(held)}
+
+
+def is_altered(data: Mapping[str, Any]) -> bool:
+    """Whether data is not what its hash says, or has none.
+
+    Example:
+        >>> kept = with_hash({"verdict": "FAIL"})
+        >>> is_altered(kept), is_altered({**kept, "verdict": "PASS"})
+        (False, True)
+    """
+    try:
+        return bool(data.get(CONTENT) != with_hash(data)[CONTENT])
+    except (ValueError, RecursionError):
+        # what cannot be hashed was not written here
+        return True
 
 
 def hash_file(path: Path) -> str:

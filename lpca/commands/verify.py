@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpca.base.errors import ExitCode
-from lpca.base.hashing import hash_data
+from lpca.base.files import read_json
 from lpca.base.registry import declared
-from lpca.evidence.files import read_evidence
-from lpca.evidence.json_form import to_data
-from lpca.evidence.model import CriterionResult, EpisodeOutcome, Evidence, KeptEpisode
+from lpca.evidence.files import has_hash, parse_altered, refuse_altered
+from lpca.evidence.json_form import EvidenceError
+from lpca.evidence.model import Evidence
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import LATENT, Spec
-from lpca.judge.decide import explored, judge, judge_required
-from lpca.judge.outcomes import OutcomeTable
-from lpca.judge.reader import contradictions, table_of_evidence
+from lpca.judge.stored import (
+    DoesNotHoldError,
+    hold,
+    hold_checks,
+    hold_outcomes,
+    hold_outcomes_hash,
+    hold_spec,
+    hold_verdict,
+)
 from lpca.stats.verdicts import Verdict
 
 if TYPE_CHECKING:
     from lpca.validity.ledger_file import LedgerFile
-
-CLOSE = 1e-9
-"""How far two computations of one number may lie apart, relatively."""
-PROBABILITIES = (".p_pass", ".p_fail")
-TINY, TINY_P = 1e-12, 1e-300
-"""What lies below is nothing: rounding leaves so much of a zero. Of p-values it may count."""
-
-
-class DoesNotHoldError(Exception):
-    """What was computed again is not what the evidence says; the text says what."""
 
 
 class UnknownError(Exception):
@@ -42,9 +37,10 @@ class UnknownError(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """The evidence, and where spec and ledger are looked for."""
+    """The evidence, as it stands in its file, and where spec and ledger are looked for."""
 
     evidence: Evidence
+    data: Mapping[str, Any]
     spec: Path
     is_named: bool
     ledger: Path
@@ -63,12 +59,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Say of each part whether it holds; INVALID at the first that does not."""
-    evidence = read_evidence(arguments.evidence)
+    data = read_json(arguments.evidence)
+    try:
+        evidence = parse_altered(data)
+    except EvidenceError as error:
+        raise EvidenceError(f"{arguments.evidence}: {error}") from None
     named = Path(evidence.criteria[0].position.file) if evidence.criteria else Path()
     place = arguments.evidence.resolve().parent
     place = place.parent if evidence.split else place
     case = Case(
         evidence,
+        data,
         arguments.spec or named,
         arguments.spec is not None,
         arguments.ledger or place.parent / "ledger",
@@ -88,73 +89,19 @@ def _checks(case: Case) -> str:
     from lpca.validity.catalogue import unexplained
 
     evidence = case.evidence
-    done = {check.id for check in evidence.checks}
-    if missing := [name for name in declared("lpca.validity.checks") if name not in done]:
-        raise DoesNotHoldError(f"not carried out: {', '.join(missing)}")
+    hold_checks(evidence, declared("lpca.validity.checks"))
     if silent := unexplained(evidence.checks, evidence.conditions):
         raise DoesNotHoldError(f"said not to apply, and they do: {', '.join(silent)}")
-    failed = [check.id for check in evidence.failed_checks]
-    if failed and not evidence.is_invalid:
-        raise DoesNotHoldError(f"{failed[0]} failed, and the verdict is {evidence.verdict}")
-    return f"{len(done)} were carried out, {len(failed)} failed"
+    return f"{len(evidence.checks)} were carried out, {len(evidence.failed_checks)} failed"
 
 
 def _outcomes(case: Case) -> str:
-    from lpca.evaluation.condition_numbers import counted
-
-    evidence = case.evidence
-    names = set(evidence.conditions)
-    if odd := [one.seed for one in evidence.episodes if set(one.outcomes) != names]:
-        raise DoesNotHoldError(f"its outcomes are of other conditions: episode {odd[0]}")
-    for fault in contradictions(evidence):
-        raise DoesNotHoldError(fault)
-    for episode in evidence.episodes:
-        for name, found in episode.outcomes.items():
-            said = _named_right(episode, found)
-            if said is not None and said != found.greedy:
-                raise DoesNotHoldError(
-                    f"greedy outcome under {name} is not what was said: episode {episode.seed}"
-                )
-    if missing := [one.seed for one in evidence.episodes if not _is_scored(evidence, one)]:
-        raise DoesNotHoldError(f"the options' scores are not kept: episode {missing[0]}")
-    for name, numbers in evidence.conditions.items():
-        kept = [episode.outcomes[name] for episode in evidence.episodes]
-        due = counted(name, kept, evidence.confidence, evidence.score)
-        _hold({key: getattr(numbers, key) for key in due}, due, name)
-    return f"{len(evidence.episodes)} episodes, each as its scores say"
-
-
-def _is_scored(evidence: Evidence, episode: KeptEpisode) -> bool:
-    """Whether likelihoods that count can be read; a record has a hash in their place."""
-    if evidence.score != "likelihood" or episode.content_sha256:
-        return True
-    count = len(episode.options)
-    return count > 0 and all(len(one.scores) == count for one in episode.outcomes.values())
-
-
-def _named_right(episode: KeptEpisode, found: EpisodeOutcome) -> bool | None:
-    """Whether what was said names the right option; None where that is not kept."""
-    from lpca.evaluation.outcome import named_option
-
-    if found.credit is not None:
-        return found.credit == 1.0
-    if found.said is None or not episode.options or episode.answer is None:
-        return None
-    return named_option(found.said, episode.options)[0] == episode.answer
+    hold_outcomes(case.evidence)
+    return f"{len(case.evidence.episodes)} episodes, each as its scores say"
 
 
 def _hashes(case: Case) -> str:
-    evidence = case.evidence
-    names = list(evidence.episodes[0].outcomes) if evidence.episodes else []
-    kept = {
-        name: [
-            [one.seed, one.outcomes[name].likelihood, one.outcomes[name].greedy]
-            for one in evidence.episodes
-        ]
-        for name in names
-    }
-    if hash_data(kept) != evidence.hashes.outcomes:
-        raise DoesNotHoldError("the outcomes' hash is another")
+    hold_outcomes_hash(case.evidence)
     return "the outcomes' hash"
 
 
@@ -165,80 +112,13 @@ def _spec(case: Case) -> Spec:
 
 
 def _spec_hash(case: Case) -> str:
-    evidence, spec = case.evidence, _spec(case)
-    if spec.sha256 != evidence.hashes.spec:
-        raise DoesNotHoldError(f"{case.spec} is not the spec that was loaded")
-    if evidence.gate not in spec.gates:
-        raise DoesNotHoldError(f"{case.spec} has no gate {evidence.gate}")
-    gate, task, evaluation = spec.gates[evidence.gate], spec.task, spec.evaluation
-    due = {
-        "title": gate.title,
-        "answers": gate.answers,
-        "score": evaluation.score,
-        "normalised": "" if evaluation.normalised == "none" else evaluation.normalised,
-        "confidence": evaluation.confidence,
-        "any_of_k": gate.family if gate.any_k else (),
-        "shown_with": gate.shown_with,
-    }
-    _hold({name: getattr(evidence, name) for name in due}, due, "spec")
-    of_task = {"name": task.name, "seed": task.seed, **task.settings}
-    told = dict(evidence.task)
-    if task.drawn and not evidence.split:
-        # the ledger has the seed that was drawn
-        if not told.pop("drawn", None):
-            raise DoesNotHoldError("the seed is to be drawn, and no line of the ledger is named")
-        of_task["seed"] = told.get("seed", "")
-    _hold(told, of_task, "task")
+    hold_spec(case.evidence, _spec(case))
     return f"{case.spec} is the spec that was loaded"
 
 
 def _verdict(case: Case) -> str:
-    evidence, spec = case.evidence, _spec(case)
-    spec = spec.on_at_most(evidence.gate, evidence.looks.declared)
-    gate, table = spec.gates[evidence.gate], table_of_evidence(evidence)
-    named, due = ([one.id for one in held.criteria] for held in (evidence, gate))
-    if named != due:
-        raise DoesNotHoldError(f"its criteria are {named}; the spec's are {due}")
-    read = [one.id for one in evidence.criteria if not _left_out(one, table)]
-    faults = [f"{check.id}: {check.detail}" for check in evidence.failed_checks]
-    result = judge(spec, gate.name, table, read, faults)
-    required = [judge_required(spec, gate, name, table) for name in gate.requires]
-    if evidence.split:
-        result, required = explored(result), list(map(explored, required))
-    for told, found in zip(evidence.criteria, result.criteria, strict=True):
-        _hold(told, found, told.id)
-    _hold(evidence.result, result, gate.name)
-    _hold(evidence.required, required, "required")
-    return f"{gate.name} comes to {evidence.verdict} once more"
-
-
-def _left_out(told: CriterionResult, table: OutcomeTable) -> bool:
-    """Whether the run had no test for a criterion, whose outcomes are there."""
-    measured = all(name in table.outcomes for name in told.claim.conditions)
-    return told.verdict is Verdict.NOT_MEASURED and measured
-
-
-def _hold(told: object, due: object, place: str) -> None:
-    """Raise DoesNotHoldError for the first value that is not what it comes to."""
-    _compare(to_data(told), to_data(due), place)
-
-
-def _compare(told: Any, due: Any, place: str) -> None:
-    if isinstance(told, dict) and isinstance(due, dict):
-        # a spec may have stood elsewhere
-        for name in sorted({*told, *due} - {"file"}):
-            _compare(told.get(name), due.get(name), f"{place}.{name}")
-    elif isinstance(told, list) and isinstance(due, list) and len(told) == len(due):
-        for index, pair in enumerate(zip(told, due, strict=True)):
-            _compare(*pair, f"{place}[{index}]")
-    elif not _is_same(told, due, TINY_P if place.endswith(PROBABILITIES) else TINY):
-        raise DoesNotHoldError(f"{place} is {told!r:.200}; it comes to {due!r:.200}")
-
-
-def _is_same(told: Any, due: Any, tiny: float) -> bool:
-    if isinstance(told, float) and isinstance(due, float | int):
-        return math.isclose(told, due, rel_tol=CLOSE, abs_tol=tiny)
-    return bool(told == due)
+    hold_verdict(case.evidence, _spec(case))
+    return f"{case.evidence.gate} comes to {case.evidence.verdict} once more"
 
 
 def _ledger(case: Case) -> str:
@@ -284,7 +164,7 @@ def _ledger(case: Case) -> str:
         "spent": family_of(look, earlier).spent,
         "look": facts.look if facts.look in then else None,
     }
-    _hold({name: getattr(facts, name) for name in due}, due, "ledger")
+    hold({name: getattr(facts, name) for name in due}, due, "ledger")
     if evidence.verdict is Verdict.PASS and facts.look in late:
         raise DoesNotHoldError("alpha does not pay for this look any more")
     if drawn := evidence.task.get("drawn"):
@@ -309,6 +189,16 @@ def _named_by(ledger: LedgerFile, heads: Sequence[str]) -> set[str]:
     return found
 
 
+def _content(case: Case) -> str:
+    if not has_hash(case.data):
+        raise UnknownError("it was written without a hash of its content")
+    try:
+        refuse_altered(case.data)
+    except EvidenceError as error:
+        raise DoesNotHoldError(str(error)) from None
+    return "all of it is as it was written"
+
+
 STEPS: Mapping[str, Callable[[Case], str]] = {
     "validity checks": _checks,
     "outcomes": _outcomes,
@@ -316,4 +206,6 @@ STEPS: Mapping[str, Callable[[Case], str]] = {
     "spec": _spec_hash,
     "verdict": _verdict,
     "ledger": _ledger,
+    # last: what differs is named before
+    "content": _content,
 }

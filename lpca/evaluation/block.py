@@ -18,7 +18,8 @@ import transformers
 
 from lpca.base.code_identity import code_hash
 from lpca.base.hashing import hash_data
-from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt, named_option
+from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt
+from lpca.judge.successes import named_option
 from lpca.receivers import ReceiverError
 from lpca.receivers.forward import Reading, Slot, read_context
 from lpca.receivers.hashing import hash_tensors

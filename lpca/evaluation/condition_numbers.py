@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 
 from lpca.codec.base import bits_of
 from lpca.evaluation.conditions import Setting
 from lpca.evaluation.outcome import INJECTED, Outcome
-from lpca.evidence.model import ConditionNumbers, EpisodeOutcome, Successes
+from lpca.evidence.model import ConditionNumbers, Successes
 from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS, Score
-from lpca.stats.assessment import assess
-from lpca.stats.claims import Rate
-from lpca.stats.proportions import wilson
+from lpca.judge.successes import counted
 
 SCORES: tuple[Score, ...] = ("likelihood", "greedy")
 COSTS = ("bits", "tokens", "seconds")
@@ -57,45 +54,6 @@ def condition_numbers(
         tokens=sum(outcome.given.stop - outcome.given.start for outcome in outcomes) / n,
         seconds=math.fsum(outcome.seconds for outcome in outcomes) / n,
     )
-
-
-def counted(
-    condition: str,
-    outcomes: Sequence[Outcome | EpisodeOutcome],
-    confidence: float,
-    score: Score = "likelihood",
-) -> dict[str, Any]:
-    """Return those numbers of a condition that follow from its outcomes' successes alone.
-
-    Args:
-        condition: its name.
-        outcomes: of every episode, as measured or as evidence keeps them.
-        confidence: that of the intervals.
-        score: which success the criteria read.
-
-    Returns:
-        By field of `ConditionNumbers`.
-    """
-    n = len(outcomes)
-
-    def successes(score: Score) -> Successes:
-        count = int(sum(outcome.success(score) for outcome in outcomes))
-        return Successes(count, wilson(count, n, confidence))
-
-    credits = [outcome.credit for outcome in outcomes if outcome.credit is not None]
-    return {
-        "n": n,
-        "likelihood": successes("likelihood"),
-        "greedy": successes("greedy"),
-        "credit": sum(credits) / len(credits) if credits else None,
-        "marks": _marks(condition, credits, confidence) if score == "graded" else None,
-    }
-
-
-def _marks(condition: str, credits: Sequence[float], confidence: float) -> Successes:
-    # the bound decides nothing here: the interval does not depend on it
-    seen = assess(Rate(condition, ">", 0.5), {condition: credits}, confidence)
-    return Successes(math.fsum(credits), seen.interval)
 
 
 def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:

@@ -120,19 +120,6 @@ class Outcome:
         return cls(**{**own, "given": ReceivedPrompt(**given)})
 
 
-def named_option(text: str, options: Sequence[str]) -> tuple[int | None, bool]:
-    """Return the option that generated text names, and whether more text could change that.
-
-    An option is named when the text begins with it; of two options of which one begins the other
-    the longer counts.
-    """
-    start = text.lstrip()
-    named = [i for i, option in enumerate(options) if start.startswith(option)]
-    open_still = any(option.startswith(start) and option != start for option in options)
-    longest = max(named, key=lambda i: len(options[i])) if named else None
-    return longest, not open_still
-
-
 @dataclass(frozen=True, eq=False)
 class Call:
     """The inputs of one forward pass, as the model saw them."""

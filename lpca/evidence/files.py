@@ -1,4 +1,8 @@
-"""Evidence files: written once, read by one reader, which also reads the form before this one."""
+"""Evidence files: written once with a hash of all that is in them, and read by one reader.
+
+It also reads the forms before this one, which have no such hash. Whether a verdict is what its
+outcomes come to is for `lpca.judge.stored` to say.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from lpca.base.files import read_json, write_json
+from lpca.base.hashing import CONTENT, is_altered
 from lpca.evidence.json_form import EvidenceError, from_data, to_data
 from lpca.evidence.model import SCHEMA, Evidence
 from lpca.gatespec.claim_parser import ClaimError
 from lpca.gatespec.claims import parse_claim
 
-_OLDER = 1
-"""The form of before `schema`, which called it `format`: claims as text only."""
+_UNHASHED, _OLDER = 2, 1
+"""Without a hash; and before `schema`, which was called `format` then, with claims as text."""
 _MARKS = {"gate", "score", "checks", "episodes"}
 
 
@@ -32,8 +37,8 @@ def read_evidence(path: Path) -> Evidence:
 
     Raises:
         StorageError: the file is missing, unreadable or no JSON.
-        EvidenceError: it is no evidence or a damaged one; the text names the file, the place in
-            it, the value there and what is allowed.
+        EvidenceError: it is no evidence, a damaged one, or altered since it was written; the text
+            names the file, the place in it, the value there and what is allowed.
     """
     data = read_json(path)
     try:
@@ -44,13 +49,34 @@ def read_evidence(path: Path) -> Evidence:
 
 def parse_evidence(data: object) -> Evidence:
     """Evidence from a file's data, as `read_evidence` does."""
+    found = parse_altered(data)
+    assert isinstance(data, Mapping), "it is evidence"
+    refuse_altered(data)
+    return found
+
+
+def refuse_altered(data: Mapping[str, Any]) -> None:
+    """Raise EvidenceError where evidence is not what was written; older forms cannot say."""
+    if has_hash(data) and is_altered(data):
+        raise EvidenceError(f"its content is not what was written: its {CONTENT} is another")
+
+
+def has_hash(data: Mapping[str, Any]) -> bool:
+    """Whether evidence is of a form with a hash of its content."""
+    return CONTENT in data or data.get("schema") == SCHEMA
+
+
+def parse_altered(data: object) -> Evidence:
+    """Evidence from a file's data, though it may have been altered: for who looks for what was."""
     if not isinstance(data, Mapping) or not is_evidence(data):
         raise EvidenceError("no evidence; allowed: files of .lpca/evidence/")
     schema = data.get("schema", data.get("format", _OLDER))
     if schema == _OLDER and "schema" not in data:
         return from_data(Evidence, _upgraded(data))
-    if schema != SCHEMA:
-        raise EvidenceError(f"schema is {schema!r:.40}; allowed: {SCHEMA}, or format {_OLDER}")
+    if schema not in (SCHEMA, _UNHASHED):
+        raise EvidenceError(
+            f"schema is {schema!r:.40}; allowed: {SCHEMA}, {_UNHASHED}, or format {_OLDER}"
+        )
     return from_data(Evidence, data)
 
 

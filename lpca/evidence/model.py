@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from lpca.base.errors import ExitCode
+from lpca.base.hashing import with_hash
 from lpca.evidence.json_form import Key, Omitted, Spread, to_data
 from lpca.gatespec.model import Position, Score, SequentialRule, Severity
 from lpca.stats.assessment import Grouping
@@ -15,8 +16,8 @@ from lpca.stats.claims import Claim
 from lpca.stats.tables import Interval, PairedTable
 from lpca.stats.verdicts import Verdict
 
-SCHEMA = 2
-"""The form in which evidence is written; `lpca.evidence.files` also reads the one before it."""
+SCHEMA = 3
+"""The form in which evidence is written; `lpca.evidence.files` also reads those before it."""
 _BITS_OF_A_NUMBER = {"float32": 32, "bfloat16": 16, "float16": 16}
 
 
@@ -454,5 +455,5 @@ class Evidence:
 
     @cached_property
     def data(self) -> dict[str, Any]:
-        """As the JSON file has it."""
-        return {"schema": SCHEMA, **to_data(self)}
+        """As the JSON file has it, with the hash of its content."""
+        return with_hash({"schema": SCHEMA, **to_data(self)})

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from lpca.evaluation.outcome import INJECTED, NEAR_TIE, Outcome, ReceivedPrompt, named_option
+from lpca.evaluation.outcome import INJECTED, NEAR_TIE, Outcome, ReceivedPrompt
+from lpca.judge.successes import named_option
 
 RECORD = Outcome(
     seed=17,

@@ -27,7 +27,7 @@ def test_what_is_written_is_read_back(tmp_path):
     write_evidence(tmp_path / "main-k4.json", found)
     assert read_evidence(tmp_path / "main-k4.json") == found
     held = json.loads((tmp_path / "main-k4.json").read_text())
-    assert (held["schema"], held["gate"], held["verdict"]) == (2, "main", "FAIL")
+    assert (held["schema"], held["gate"], held["verdict"]) == (3, "main", "FAIL")
 
 
 def test_claims_are_typed_and_a_bound_without_end_stays_infinite():
@@ -93,7 +93,7 @@ def broken(*path, to=None):
         ),
         (broken("checks", 0, "passed", to="yes"), "checks[0].passed is 'yes'; allowed: true or"),
         (broken("codec", "history", to=3), "codec.history is 3; allowed: a list"),
-        (broken("schema", to=7), "schema is 7; allowed: 2, or format 1"),
+        (broken("schema", to=7), "schema is 7; allowed: 3, 2, or format 1"),
         (broken("checks"), "no evidence; allowed: files of .lpca/evidence/"),
         ([1, 2], "no evidence; allowed: files of .lpca/evidence/"),
     ],

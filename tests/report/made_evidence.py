@@ -9,10 +9,11 @@ from gate_project import BASE, HEAD, MAIN
 from whole_evidence import complete
 
 from lpca.base.hashing import hash_data
+from lpca.evidence.files import parse_evidence
 from lpca.evidence.json_form import to_data
 from lpca.gatespec.load import load_spec
-from lpca.judge.decide import judge
-from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.decide import judge, judge_required
+from lpca.judge.reader import table_of_evidence
 from lpca.stats.proportions import wilson
 from lpca.validity.catalogue import CHECKS
 
@@ -41,7 +42,6 @@ def evidence(
     file.write_text(HEAD + gates, encoding="utf-8")
     spec = load_spec(str(file))
     seeds = tuple(range(first_seed, first_seed + n))
-    table = OutcomeTable(seeds, {name: tuple(values) for name, values in columns.items()})
     checks = [
         {
             "id": check.id,
@@ -51,7 +51,6 @@ def evidence(
         }
         for check in CHECKS.values()
     ]
-    faults = [f"{failed}: it is broken"] if failed else []
     held = {
         "run": "run-1",
         "command": ["pytest", "gates", "-m", "main"],
@@ -61,9 +60,8 @@ def evidence(
         "answers": "seen",
         "score": "likelihood",
         "confidence": 0.95,
-        **to_data(judge(spec, gate, table, faults=faults)),
+        "gate": gate,
         "looks": {"used": n, "declared": n},
-        "required": [to_data(judge(spec, name, table)) for name in spec.gates[gate].requires],
         "beside": [],
         "checks": checks,
         "conditions": {name: _condition(values) for name, values in columns.items()},
@@ -78,7 +76,17 @@ def evidence(
         "seconds": {"load": 1.0},
         "episodes": [_episode(seed, i, columns) for i, seed in enumerate(seeds)],
     }
+    held = judged(complete({**held, **changes}), spec)
     return signed(complete({**held, **changes}))
+
+
+def judged(held, spec):
+    """The same with the verdicts that a spec's gate comes to on its outcomes."""
+    found = parse_evidence(held)
+    table, gate = table_of_evidence(found), spec.gates[held["gate"]]
+    faults = [f"{check.id}: {check.detail}" for check in found.failed_checks]
+    required = [to_data(judge_required(spec, gate, name, table)) for name in gate.requires]
+    return {**held, **to_data(judge(spec, gate.name, table, faults=faults)), "required": required}
 
 
 def signed(held):
@@ -122,7 +130,7 @@ def _episode(seed, index, columns):
             name: {
                 "likelihood": values[index],
                 "greedy": False,
-                "scores": [-1.0, -2.0, -3.0, -4.0],
+                "scores": [-1.0 if values[index] else -5.0, -2.0, -3.0, -4.0],
                 "said": SECRET,
                 "prompt_sha256": hashlib.sha256(f"{seed} {name}".encode()).hexdigest(),
                 "slot_sha256": "",

@@ -8,10 +8,11 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from made_evidence import evidence, outcomes, save, signed
+from made_evidence import evidence, judged, outcomes, save, signed
 
 from lpca.commands.cli import main
 from lpca.evidence.files import parse_evidence
+from lpca.gatespec.load import load_spec
 from lpca.report.attempts.compare import DIFFERENCE
 from lpca.report.attempts.compare import compare as compare_typed
 from lpca.report.attempts.kept import RecordError
@@ -40,6 +41,12 @@ def pair(tmp_path):
     for episode in (*first["episodes"], *second["episodes"]):
         episode["group"] = f"group of {episode['seed']}"
     return first, second
+
+
+@pytest.fixture
+def spec(pair, tmp_path):
+    """What both were judged by."""
+    return load_spec(str(tmp_path / "made_specs.yaml"))
 
 
 def counted(first, second, condition, score="likelihood"):
@@ -166,7 +173,7 @@ def test_a_stopping_rule_widens_the_interval(pair, rule, sizes, shared, stop):
     assert (one.p > other.p) is (rule is not None)
 
 
-def test_groups_count_for_less_than_their_episodes(pair, tmp_path, capsys):
+def test_groups_count_for_less_than_their_episodes(pair, spec, tmp_path, capsys):
     single = compare(*pair, ["normal"])
     for held in pair:
         for episode in held["episodes"]:
@@ -174,6 +181,7 @@ def test_groups_count_for_less_than_their_episodes(pair, tmp_path, capsys):
     found = compare(*pair, ["normal"])
     assert (single.groups, found.groups) == (40, 4)
     assert found.conditions[0].interval.low < single.conditions[0].interval.low
+    pair = [judged(held | {"gate": "base"}, spec) for held in pair]
     files = [save(tmp_path / f"{name}.json", held) for name, held in zip("ab", pair, strict=True)]
     assert main(["compare", *files, "--condition", "normal"]) == 0
     assert "40 episodes are in 4 groups" in capsys.readouterr().out
@@ -262,16 +270,16 @@ def test_outcomes_of_an_invalid_attempt_are_not_read(pair, tmp_path, capsys):
     assert "McNemar" not in text
 
 
-def altered(held):
+def altered(held, _):
     one = held["episodes"][0]["outcomes"]["normal"]
     one["likelihood"] = not one["likelihood"]
 
 
-def shuffle_missing(held):
+def shuffle_missing(held, spec):
     for episode in held["episodes"]:
         del episode["outcomes"]["shuffle"]
     del held["conditions"]["shuffle"]
-    signed(held)
+    held |= judged(signed(held), spec)
 
 
 @pytest.mark.parametrize(
@@ -279,14 +287,14 @@ def shuffle_missing(held):
     [
         (altered, "normal", "not those it was written with"),
         (shuffle_missing, "shuffle", "shuffle was not run in both; allowed: p0, p1"),
-        (lambda held: held.pop("hashes"), "normal", "hashes is missing"),
-        (lambda held: held.update(episodes=3), "normal", "episodes is 3; allowed: a list"),
-        (lambda held: held.clear(), "normal", "neither a run's evidence"),
+        (lambda held, _: held.pop("hashes"), "normal", "hashes is missing"),
+        (lambda held, _: held.update(episodes=3), "normal", "episodes is 3; allowed: a list"),
+        (lambda held, _: held.clear(), "normal", "neither a run's evidence"),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(pair, tmp_path, capsys, change, condition, says):
+def test_what_cannot_be_compared_is_one_line(pair, spec, tmp_path, capsys, change, condition, says):
     held = deepcopy(pair[1])
-    change(held)
+    change(held, spec)
     files = [save(tmp_path / "a.json", pair[0]), save(tmp_path / "b.json", held)]
     assert main(["compare", *files, "--condition", condition]) == 4
     error = capsys.readouterr().err

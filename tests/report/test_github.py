@@ -132,7 +132,7 @@ def test_an_invalid_gate_is_annotated_at_its_own_line_and_its_criteria_are_not(t
     ((title, (level, _, line, text)),) = annotations.items()
     assert (title, level) == ("main k=4: INVALID", "error")
     assert line == line_of("  main:", HEAD + BASE + MAIN)
-    assert "null_is_zero: it is broken" in text
+    assert "null_is_zero: detail of null_is_zero" in text
     assert "`above_p0`" not in summary
 
 

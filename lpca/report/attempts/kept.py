@@ -15,10 +15,11 @@ from typing import Any
 
 from lpca.base.errors import UserError
 from lpca.base.files import StorageError, read_json, write_text
-from lpca.base.hashing import hash_data
-from lpca.evidence.files import is_evidence, parse_evidence
+from lpca.base.hashing import CONTENT, hash_data, is_altered, with_hash
+from lpca.evidence.files import is_evidence
 from lpca.evidence.json_form import EvidenceError, from_data, to_data
 from lpca.evidence.model import EpisodeOutcome, Evidence, KeptEpisode
+from lpca.judge.stored import stored_evidence
 
 RECORD = "record"
 """The key that marks a file of this module: evidence or a published attempt, and this beside it."""
@@ -91,7 +92,7 @@ class Attempt:
     @property
     def data(self) -> dict[str, Any]:
         """As its file has it."""
-        return {RECORD: to_data(self.recorded), **self.evidence.data}
+        return with_hash({RECORD: to_data(self.recorded), **self.evidence.data})
 
 
 Published = Mapping[str, Any]
@@ -117,18 +118,19 @@ def read(path: Path) -> Attempt | Published:
     try:
         held = read_json(path)
         if isinstance(held, dict) and isinstance(held.get("attempts"), list):
+            if CONTENT in held and is_altered(held):
+                raise RecordError(f"{path}: its content is not what was written: its {CONTENT}")
             return held
         if not is_evidence(held):
             raise RecordError(
                 f"{path}: neither a run's evidence nor a published or recorded attempt"
             )
-        evidence = parse_evidence(held)
+        evidence = stored_evidence(held)
         record = from_data(RecordFacts, held[RECORD], RECORD) if RECORD in held else None
     except EvidenceError as error:
         raise RecordError(f"{path}: this evidence is damaged: {error}") from None
     except StorageError as error:
         raise RecordError(str(error)) from None
-    _refuse_altered(path, evidence)
     return Attempt(evidence, record)
 
 
@@ -165,7 +167,7 @@ def prompt_hash(episode: KeptEpisode, condition: str) -> str | None:
 
 def write(path: Path, kept: Attempt | Published) -> None:
     """Write an attempt as JSON, an episode a line, whole or not at all."""
-    head = dict(kept.data if isinstance(kept, Attempt) else kept)
+    head = dict(kept.data if isinstance(kept, Attempt) else with_hash(kept))
     episodes = head.pop("episodes", None)
     text = json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False)
     if episodes is not None:
@@ -180,7 +182,9 @@ def _compact_episode(episode: KeptEpisode) -> KeptEpisode:
     outcomes = {}
     for name, found in episode.outcomes.items():
         prompt = found.prompt_sha256 if name in TEXT_CONDITIONS else None
-        outcomes[name] = EpisodeOutcome(found.likelihood, found.greedy, prompt_sha256=prompt)
+        outcomes[name] = EpisodeOutcome(
+            found.likelihood, found.greedy, credit=found.credit, prompt_sha256=prompt
+        )
     return KeptEpisode(
         seed=episode.seed,
         answers=episode.answers,
@@ -190,19 +194,3 @@ def _compact_episode(episode: KeptEpisode) -> KeptEpisode:
         content_sha256=content_hash(episode),
         outcomes=outcomes,
     )
-
-
-def _refuse_altered(path: Path, held: Evidence) -> None:
-    """Outcomes must be those that the evidence was written with."""
-    outcomes: dict[str, list[Any]] = {name: [] for name in held.conditions}
-    for episode in held.episodes:
-        for name, one in episode.outcomes.items():
-            if name not in outcomes:
-                raise RecordError(
-                    f"{path}: conditions lacks {name}, yet episode {episode.seed} has it"
-                )
-            outcomes[name].append([episode.seed, one.likelihood, one.greedy])
-    if hash_data(outcomes) != held.hashes.outcomes:
-        raise RecordError(f"{path}: its outcomes are not those it was written with; measure again")
-    if held.failed_checks and not held.is_invalid:
-        raise RecordError(f"{path}: a validity check failed, yet it calls itself {held.verdict}")

@@ -18,9 +18,10 @@ from torch import Tensor
 from lpca.base.hashing import hash_data
 from lpca.codec.store import Request
 from lpca.evaluation.block import Job, read_outcomes
-from lpca.evaluation.outcome import Outcome, ReceivedPrompt, named_option
+from lpca.evaluation.outcome import Outcome, ReceivedPrompt
 from lpca.evidence.model import ConditionNumbers
 from lpca.gatespec.model import Sweep
+from lpca.judge.successes import named_option
 from lpca.receivers import TokenRows
 from lpca.receivers.forward import Reading
 from lpca.receivers.model import Receiver

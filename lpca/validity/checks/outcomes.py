@@ -101,7 +101,7 @@ def outcomes_traced(audit: Audit) -> str:
     failures touched up. Tolerance: `Audit.tolerance` for a score; an outcome may turn, and B
     say something else, only where the gap between options is within it.
     """
-    from lpca.evaluation.outcome import named_option
+    from lpca.judge.successes import named_option
 
     worst = 0.0
     for condition, records in audit.outcomes.items():

@@ -1,0 +1,369 @@
+"""Stored evidence is believed as far as it comes to the same once more, from its own outcomes.
+
+A hash of its content tells what was damaged; whoever edits a file can make that hash anew, but not
+outcomes, counts, checks and verdicts that contradict one another. No model is needed for any of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lpca.base import __version__
+from lpca.base.errors import UserError
+from lpca.base.files import read_json
+from lpca.base.hashing import hash_data
+from lpca.base.registry import declared
+from lpca.evidence.files import has_hash, parse_altered, refuse_altered
+from lpca.evidence.json_form import EvidenceError, to_data
+from lpca.evidence.model import (
+    CriterionResult,
+    EpisodeOutcome,
+    Evidence,
+    GateResult,
+    KeptEpisode,
+)
+from lpca.gatespec.claims import parse_claim
+from lpca.gatespec.model import (
+    Criterion,
+    Evaluation,
+    Gate,
+    Position,
+    Sequential,
+    Spec,
+    TaskSpec,
+)
+from lpca.judge.decide import explored, judge, judge_required, look_sizes
+from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.reader import contradictions, table_of_evidence
+from lpca.judge.successes import counted, named_option
+from lpca.stats.claims import Band, Equivalence
+from lpca.stats.verdicts import Verdict
+
+CLOSE = 1e-9
+"""How far two computations of one number may lie apart, relatively."""
+PROBABILITIES = (".p_pass", ".p_fail")
+TINY, TINY_P = 1e-12, 1e-300
+"""What lies below is nothing: rounding leaves so much of a zero. Of p-values it may count."""
+DECIDED = ("id", "verdict", "table", "successes")
+"""What of a criterion's result stays the same when another version words or rounds it otherwise."""
+_NOWHERE = Position("evidence", 1, 1)
+_UNREAD = (Verdict.INVALID, Verdict.NOT_MEASURED)
+
+
+class DoesNotHoldError(EvidenceError):
+    """What was computed again is not what the evidence says; the text says what."""
+
+
+def read_stored(
+    path: Path, spec: Spec | None = None, tell: Callable[[str], None] = lambda text: None
+) -> Evidence:
+    """Read a run's evidence, whose verdict then is what its outcomes come to.
+
+    Args:
+        path: the file.
+        spec: by which it was judged; without it the claims decide that the evidence repeats.
+        tell: called with one line where an earlier version wrote it, without a hash.
+
+    Raises:
+        StorageError: the file is missing, unreadable or no JSON.
+        EvidenceError: it is no evidence, was altered since it was written, or contradicts itself
+            or the spec; the text is one line that names the file and what differs.
+
+    Example:
+        >>> from pathlib import Path
+        >>> read_stored(Path("docs/experiments/gate1-attempt-04.json")).verdict
+        <Verdict.PASS: 'PASS'>
+    """
+    data = read_json(path)
+    try:
+        found = stored_evidence(data, spec)
+    except EvidenceError as error:
+        raise EvidenceError(f"{path}: {error}") from None
+    if not has_hash(data):
+        tell(f"{path}: written without a hash of its content; decided again from its outcomes")
+    return found
+
+
+def stored_evidence(data: Any, spec: Spec | None = None) -> Evidence:
+    """Evidence from a file's data, as `read_stored` does."""
+    evidence = parse_altered(data)
+    own = has_hash(data) and evidence.versions.get("lpca") == __version__
+    try:
+        # what differs is said before that the hash does
+        hold_outcomes_hash(evidence)
+        hold_outcomes(evidence)
+        hold_checks(evidence, declared("lpca.validity.checks") if own else ())
+        if spec is not None:
+            hold_spec(evidence, spec)
+        hold_verdict(evidence, spec, whole=own and spec is not None)
+    except EvidenceError:
+        raise
+    except (UserError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        refuse_altered(data)
+        reason = " ".join(str(error).split())
+        raise DoesNotHoldError(f"it cannot be decided again: {reason}") from None
+    refuse_altered(data)
+    return evidence
+
+
+def hold_outcomes(evidence: Evidence) -> None:
+    """Outcomes are what scores and answers say, and the conditions' numbers what they come to.
+
+    Raises:
+        DoesNotHoldError: for the first that is not.
+    """
+    _hold_conditions(evidence)
+    for fault in contradictions(evidence):
+        raise DoesNotHoldError(fault)
+    for episode in evidence.episodes:
+        for name, found in episode.outcomes.items():
+            said = _named_right(episode, found)
+            if said is not None and said != found.greedy:
+                raise DoesNotHoldError(
+                    f"greedy outcome under {name} is not what was said: episode {episode.seed}"
+                )
+    if missing := [one.seed for one in evidence.episodes if not _is_scored(evidence, one)]:
+        raise DoesNotHoldError(f"the options' scores are not kept: episode {missing[0]}")
+    for name, numbers in evidence.conditions.items():
+        kept = [episode.outcomes[name] for episode in evidence.episodes]
+        if not kept:
+            raise DoesNotHoldError("no episode is kept")
+        due = counted(name, kept, evidence.confidence, evidence.score)
+        if all(one.credit is None for one in kept):
+            # a record of before has none
+            del due["credit"]
+        hold({key: getattr(numbers, key) for key in due}, due, name)
+
+
+def _hold_conditions(evidence: Evidence) -> None:
+    for episode in evidence.episodes:
+        for name in episode.outcomes:
+            if name not in evidence.conditions:
+                raise DoesNotHoldError(
+                    f"conditions lacks {name:.40}, yet episode {episode.seed} has it"
+                )
+        if len(episode.outcomes) < len(evidence.conditions):
+            raise DoesNotHoldError(f"episode {episode.seed} lacks outcomes of a condition")
+
+
+def _is_scored(evidence: Evidence, episode: KeptEpisode) -> bool:
+    """Whether likelihoods that count can be read; a record has a hash in their place."""
+    if evidence.score != "likelihood" or episode.content_sha256:
+        return True
+    count = len(episode.options)
+    return count > 0 and all(len(one.scores) == count for one in episode.outcomes.values())
+
+
+def _named_right(episode: KeptEpisode, found: EpisodeOutcome) -> bool | None:
+    """Whether what was said names the right option; None where that is not kept."""
+    if found.credit is not None:
+        return found.credit == 1.0
+    if found.said is None or not episode.options or episode.answer is None:
+        return None
+    return named_option(found.said, episode.options)[0] == episode.answer
+
+
+def hold_outcomes_hash(evidence: Evidence) -> None:
+    """Raise DoesNotHoldError where the outcomes are not those that were measured."""
+    _hold_conditions(evidence)
+    kept = {
+        name: [
+            [one.seed, one.outcomes[name].likelihood, one.outcomes[name].greedy]
+            for one in evidence.episodes
+        ]
+        for name in evidence.conditions
+    }
+    if hash_data(kept) != evidence.hashes.outcomes:
+        raise DoesNotHoldError("its outcomes are not those it was written with")
+
+
+def hold_checks(evidence: Evidence, due: Sequence[str] | Mapping[str, Any]) -> None:
+    """Raise DoesNotHoldError where a check is not there, or failed and the verdict hides it."""
+    done = {check.id for check in evidence.checks}
+    if missing := [name for name in due if name not in done]:
+        raise DoesNotHoldError(f"not carried out: {', '.join(missing)}")
+    failed = [check.id for check in evidence.failed_checks]
+    if failed and not evidence.is_invalid:
+        raise DoesNotHoldError(
+            f"a validity check failed, yet it calls itself {evidence.verdict}: {failed[0]}"
+        )
+
+
+def hold_spec(evidence: Evidence, spec: Spec) -> None:
+    """Raise DoesNotHoldError where the evidence is of another spec, or says otherwise than it."""
+    if spec.sha256 != evidence.hashes.spec:
+        raise DoesNotHoldError(f"{spec.file} is not the spec that was loaded")
+    if evidence.gate not in spec.gates:
+        raise DoesNotHoldError(f"{spec.file} has no gate {evidence.gate}")
+    gate, task, evaluation = spec.gates[evidence.gate], spec.task, spec.evaluation
+    due = {
+        "title": gate.title,
+        "answers": gate.answers,
+        "score": evaluation.score,
+        "normalised": "" if evaluation.normalised == "none" else evaluation.normalised,
+        "confidence": evaluation.confidence,
+        "any_of_k": gate.family if gate.any_k else (),
+        "shown_with": gate.shown_with,
+    }
+    hold({name: getattr(evidence, name) for name in due}, due, "spec")
+    of_task = {"name": task.name, "seed": task.seed, **task.settings}
+    told = dict(evidence.task)
+    if task.drawn and not evidence.split:
+        # the ledger has the seed that was drawn
+        if not told.pop("drawn", None):
+            raise DoesNotHoldError("the seed is to be drawn, and no line of the ledger is named")
+        of_task["seed"] = told.get("seed", "")
+    hold(told, of_task, "task")
+
+
+def hold_verdict(evidence: Evidence, spec: Spec | None = None, whole: bool = True) -> None:
+    """Raise DoesNotHoldError where verdicts are not what the outcomes come to.
+
+    Args:
+        evidence: what was measured.
+        spec: that decides; without it the claims that the evidence repeats, at the confidence and
+            over the groups that it names. A gate with a stopping rule is then decided where each
+            claim has one bound.
+        whole: whether every number and word of a result must be the same, as this version has it.
+    """
+    repeated = spec is None
+    spec = _repeated(evidence) if spec is None else spec
+    if spec is None:
+        return
+    spec = spec.on_at_most(evidence.gate, evidence.looks.declared)
+    gate, table = spec.gates[evidence.gate], table_of_evidence(evidence)
+    named, due = ([one.id for one in held.criteria] for held in (evidence, gate))
+    if named != due:
+        raise DoesNotHoldError(f"its criteria are {named}; the spec's are {due}")
+    read = [one.id for one in evidence.criteria if not _left_out(one, table)]
+    faults = [f"{check.id}: {check.detail}" for check in evidence.failed_checks]
+    result = judge(spec, gate.name, table, read, faults)
+    required = [judge_required(spec, gate, name, table) for name in gate.requires]
+    if evidence.split:
+        result, required = explored(result), list(map(explored, required))
+    compared = _hold_whole if whole else _hold_decided
+    compared(evidence.result, result)
+    if not (repeated and len(required) < len(evidence.required)):
+        hold([one.name for one in evidence.required], [one.name for one in required], "required")
+        for told, found in zip(evidence.required, required, strict=True):
+            compared(told, found)
+
+
+def _left_out(told: CriterionResult, table: OutcomeTable) -> bool:
+    """Whether the run had no test for a criterion, whose outcomes are there."""
+    measured = all(name in table.outcomes for name in told.claim.conditions)
+    return told.verdict is Verdict.NOT_MEASURED and measured
+
+
+def _hold_whole(told: GateResult, due: GateResult) -> None:
+    for one, found in zip(told.criteria, due.criteria, strict=True):
+        hold(one, found, one.id)
+    hold(told, due, told.name)
+
+
+def _hold_decided(told: GateResult, due: GateResult) -> None:
+    """What another version would have come to as well."""
+    for one, found in zip(told.criteria, due.criteria, strict=True):
+        for name in DECIDED:
+            hold(getattr(one, name), getattr(found, name), f"{told.name}: {one.id}.{name}")
+    hold(told.verdict, due.verdict, f"{told.name}: verdict")
+
+
+def _repeated(evidence: Evidence) -> Spec | None:
+    """A spec of the claims that evidence repeats; None where they do not say all that decides."""
+    own, looks = evidence.result, evidence.looks
+    for one in (own, *evidence.required):
+        for told in one.criteria:
+            if parse_claim(told.text) != told.claim:
+                raise DoesNotHoldError(
+                    f"{told.id}: its parts are not those of the claim {told.text}"
+                )
+    unread = [one for one in evidence.required if one.verdict in _UNREAD]
+    if unread and not evidence.failed_checks:
+        # why is in gates before it, which are not kept
+        if own.verdict not in _UNREAD:
+            raise DoesNotHoldError(
+                f"{unread[0].name} is {unread[0].verdict}, and the verdict is {own.verdict}"
+            )
+        return None
+    required = evidence.required
+    rule = None
+    if looks.rule is not None:
+        rule = _rule(evidence)
+        two_bounds = any(isinstance(one.claim, Band | Equivalence) for one in own.criteria)
+        if rule is None or two_bounds:
+            return None
+        # by which rule a gate before it was decided is not kept
+        if all(one.verdict is Verdict.PASS for one in required):
+            required = ()
+        elif own.verdict in _UNREAD:
+            return None
+    gates = [_gate(one, evidence, ()) for one in required]
+    main = replace(_gate(own, evidence, [one.name for one in required]), sequential=rule)
+    return Spec(
+        "evidence",
+        TaskSpec("", 0),
+        Evaluation(looks.declared, evidence.score, evidence.confidence, evidence.confidence, 1),
+        {one.name: one for one in (main, *gates)},
+    )
+
+
+def _rule(evidence: Evidence) -> Sequential | None:
+    """The stopping rule that has the looks of the evidence; None where none has."""
+    looks = evidence.looks
+    assert looks.rule is not None
+    if not looks.sizes:
+        return None
+    tried = (
+        Sequential(looks.rule, block=looks.sizes[0]),
+        Sequential(looks.rule, looks=len(looks.sizes)),
+    )
+    fitting = [one for one in tried if tuple(look_sizes(one, looks.declared)) == looks.sizes]
+    return fitting[0] if fitting else None
+
+
+def _gate(told: GateResult, evidence: Evidence, requires: Sequence[str]) -> Gate:
+    criteria = tuple(_criterion(one, evidence) for one in told.criteria)
+    here = criteria[0].position if criteria else _NOWHERE
+    conditions = tuple(evidence.conditions)
+    return Gate(told.name, "", "all", tuple(requires), (), conditions, criteria, {}, here)
+
+
+def _criterion(told: CriterionResult, evidence: Evidence) -> Criterion:
+    return Criterion(
+        told.id,
+        told.claim,
+        told.text,
+        told.why,
+        told.position,
+        confidence=told.confidence or evidence.confidence,
+        cluster="group" if told.grouping else "none",
+        severity=told.severity or "error",
+    )
+
+
+def hold(told: object, due: object, place: str) -> None:
+    """Raise DoesNotHoldError for the first value that is not what it comes to."""
+    _compare(to_data(told), to_data(due), place)
+
+
+def _compare(told: Any, due: Any, place: str) -> None:
+    if isinstance(told, dict) and isinstance(due, dict):
+        # a spec may have stood elsewhere
+        for name in sorted({*told, *due} - {"file"}):
+            _compare(told.get(name), due.get(name), f"{place}.{name}")
+    elif isinstance(told, list) and isinstance(due, list) and len(told) == len(due):
+        for index, pair in enumerate(zip(told, due, strict=True)):
+            _compare(*pair, f"{place}[{index}]")
+    elif not _is_same(told, due, TINY_P if place.endswith(PROBABILITIES) else TINY):
+        raise DoesNotHoldError(f"{place} is {told!r:.200}; it comes to {due!r:.200}")
+
+
+def _is_same(told: Any, due: Any, tiny: float) -> bool:
+    if isinstance(told, float) and isinstance(due, float | int):
+        return math.isclose(told, due, rel_tol=CLOSE, abs_tol=tiny)
+    return bool(told == due)

@@ -1,0 +1,76 @@
+"""What a success is, and how many there are: of outcomes as measured and as evidence keeps them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from lpca.evidence.model import Successes
+from lpca.gatespec.model import Score
+from lpca.stats.assessment import assess
+from lpca.stats.claims import Rate
+from lpca.stats.proportions import wilson
+
+
+class Succeeds(Protocol):
+    """One episode's outcome under one condition."""
+
+    @property
+    def credit(self) -> float | None:
+        """How far it solves a problem whose answer is free; None where an option is due."""
+
+    def success(self, score: Score) -> float:
+        """Whether it succeeded as a spec's `score` counts."""
+
+
+def named_option(text: str, options: Sequence[str]) -> tuple[int | None, bool]:
+    """Return the option that generated text names, and whether more text could change that.
+
+    An option is named when the text begins with it; of two options of which one begins the other
+    the longer counts.
+    """
+    start = text.lstrip()
+    named = [i for i, option in enumerate(options) if start.startswith(option)]
+    open_still = any(option.startswith(start) and option != start for option in options)
+    longest = max(named, key=lambda i: len(options[i])) if named else None
+    return longest, not open_still
+
+
+def counted(
+    condition: str,
+    outcomes: Sequence[Succeeds],
+    confidence: float,
+    score: Score = "likelihood",
+) -> dict[str, Any]:
+    """Return those numbers of a condition that follow from its outcomes' successes alone.
+
+    Args:
+        condition: its name.
+        outcomes: of every episode, as measured or as evidence keeps them.
+        confidence: that of the intervals.
+        score: which success the criteria read.
+
+    Returns:
+        By field of `ConditionNumbers`.
+    """
+    n = len(outcomes)
+
+    def successes(score: Score) -> Successes:
+        count = int(sum(outcome.success(score) for outcome in outcomes))
+        return Successes(count, wilson(count, n, confidence))
+
+    credits = [outcome.credit for outcome in outcomes if outcome.credit is not None]
+    return {
+        "n": n,
+        "likelihood": successes("likelihood"),
+        "greedy": successes("greedy"),
+        "credit": sum(credits) / len(credits) if credits else None,
+        "marks": _marks(condition, credits, confidence) if score == "graded" else None,
+    }
+
+
+def _marks(condition: str, credits: Sequence[float], confidence: float) -> Successes:
+    # the bound decides nothing here: the interval does not depend on it
+    seen = assess(Rate(condition, ">", 0.5), {condition: credits}, confidence)
+    return Successes(math.fsum(credits), seen.interval)
