@@ -18,7 +18,8 @@ from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
-from lpca.evaluation.outcome import Outcome, named_option
+from lpca.evaluation.outcome import Outcome
+from lpca.judge.successes import named_option
 from lpca.receivers.forward import Slot
 from lpca.receivers.load import load_receiver
 from lpca.tasks import Episode
