@@ -434,7 +434,8 @@ class TestMergedLedgers:
         assert main(["ledger", "merge", str(one), str(two)]) == 0
         for index, folder in enumerate((one, two, two)):
             other = replace(now, packets=tuple(value + index + 1 for value in now.packets))
-            GateLedger.claim(folder, other, 3).keep("PASS", "run")
+            with GateLedger.opened(folder, other, 3) as ledger:
+                ledger.keep("PASS", "run")
         assert main(["ledger", "merge", str(one), str(two)]) == 7
         shown = capsys.readouterr().out
         assert shown.count("its PASS is no longer paid for") == 1

@@ -1,18 +1,24 @@
-"""Where lpca keeps things, and how it writes them: whole or not at all."""
+"""Where lpca keeps things, and how it writes them: whole or not at all, and on the disk.
+
+Every operation on a file of lpca's own passes `touching` first: there `tests/faults` kills or fails
+each of them once.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import math
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import platformdirs
-from filelock import FileLock, Timeout
 
 from lpca.base.errors import RunError
 
@@ -27,8 +33,23 @@ def cache_dir() -> Path:
     return Path(override) if override else Path(platformdirs.user_cache_dir("lpca"))
 
 
+def touching(operation: str, path: Path) -> None:
+    """Called before each operation on a file; does nothing.
+
+    Args:
+        operation: create, write, sync, rename, remove, mkdir, lock or read.
+        path: of the file or folder.
+    """
+
+
 PATIENCE = 1.0
 """Seconds after which a process that waits for a lock says so."""
+POLL = 0.02
+"""Seconds between attempts at a lock that another process holds."""
+OLD = 86400.0
+"""Seconds after which an unfinished file is nobody's, where the file system knows no locks."""
+PART = ".lpca-part"
+"""How a file that is being written ends: `.NAME.RANDOM.lpca-part`, held by a lock of its own."""
 
 
 @contextmanager
@@ -42,18 +63,21 @@ def claimed(
     """
     lock = path.with_name(path.name + ".lock")
     with storage(lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held = FileLock(lock)
-        try:
-            held.acquire(timeout=patience)
-        except Timeout:
-            if waiting is not None:
-                waiting()
-                held.acquire()
+        make_folder(lock.parent)
+        touching("lock", lock)
+        handle = _open_lock(lock)
     try:
-        yield held.is_locked
+        with storage(lock):
+            held = _taken(handle, patience)
+        if not held and waiting is not None:
+            waiting()
+            with storage(lock):
+                held = _taken(handle, math.inf)
+        yield held
     finally:
-        held.release()  # nothing where it is not held
+        # said, for a process that was forked meanwhile holds it too
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        os.close(handle)
 
 
 def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> AbstractContextManager[bool]:
@@ -61,35 +85,185 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> AbstractCo
     return claimed(path, PATIENCE, waiting)
 
 
-def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place in one step."""
-    with storage(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        os.close(handle)
-        part = Path(name)
+def _open_lock(lock: Path) -> int:
+    """Open a lock's file, made where it is not there; one of another account is only read."""
+    while True:
         try:
+            return os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        except PermissionError:
+            # to lock a file one need not be allowed to write it
+            return os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                made = os.open(lock, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, 0o666)
+                with suppress(OSError):
+                    os.fchmod(made, 0o666)  # whatever the umask: who may read it may wait for it
+                return made
+
+
+def _taken(handle: int, patience: float) -> bool:
+    """Whether a lock could be taken within so many seconds."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(POLL)
+        else:
+            return True
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it, where they are not there; OSError where it cannot be."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        touching("mkdir", one)
+        one.mkdir(exist_ok=True)
+        _sync(one.parent)
+
+
+def write_file(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in place in one step.
+
+    Args:
+        path: of the file.
+        write: fills the file whose path it is given.
+        durable: whether it is on the disk afterwards, also where the power fails. What can be
+            computed again need not be.
+
+    Raises:
+        StorageError: it cannot be written; what was there before is still there.
+    """
+    with storage(path):
+        make_folder(path.parent)
+        _clear(path.parent)
+        with _part(path) as part:
+            touching("write", part)
             write(part)
             part.chmod(0o644)
+            if durable:
+                _sync(part)
+            touching("rename", path)
             part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+            if durable:
+                _sync(path.parent)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content`, whole or not at all."""
-    write_file(path, lambda part: part.write_bytes(content))
+@contextmanager
+def _part(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, locked as long as somebody is at work on it; gone afterwards."""
+    while True:
+        touching("create", path)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+        part = Path(name)
+        with suppress(OSError):  # a file system without locks: its age tells
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if part.exists():
+            break
+        os.close(handle)  # taken for a dead one's before it was locked
+    try:
+        yield part
+    finally:
+        os.close(handle)
+        if part.exists():
+            touching("remove", part)
+            part.unlink()
+
+
+def _clear(folder: Path) -> None:
+    """Remove what killed processes have left unfinished in a folder."""
+    with os.scandir(folder) as entries:
+        names = [one.name for one in entries if one.name.endswith(PART) and one.name[0] == "."]
+    for name in names:
+        with suppress(OSError):
+            _remove_dead(folder / name)
+
+
+def _remove_dead(part: Path) -> None:
+    handle = os.open(part, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        dead = True
+    except BlockingIOError:
+        dead = False
+    except OSError:
+        dead = time.time() - part.stat().st_mtime > OLD
+    try:
+        if dead:
+            touching("remove", part)
+            part.unlink()
+    finally:
+        os.close(handle)
+
+
+def _sync(path: Path) -> None:
+    """Have a file's content, or the names in a folder, on the disk."""
+    touching("sync", path)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # some file systems cannot do it with a folder, and do it by themselves
+        if error.errno != errno.EINVAL or not path.is_dir():
+            raise
+    finally:
+        os.close(handle)
+
+
+def rename(path: Path, target: Path) -> None:
+    """Let a file stand at `target`, in place of what stands there, also where the power fails."""
+    with storage(target):
+        touching("rename", target)
+        path.replace(target)
+        _sync(target.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, where it is there."""
+    with storage(path):
+        touching("remove", path)
+        path.unlink(missing_ok=True)
+
+
+def try_writing(path: Path) -> None:
+    """Raise StorageError where nothing can be written at `path`; nothing is left of the attempt."""
+    with storage(path):
+        folder = path
+        while not folder.is_dir():
+            folder = folder.parent
+        _clear(folder)
+        with _part(folder / "try") as part:
+            touching("write", part)
+            part.write_bytes(b"\0" * 4096)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write `content`, whole or not at all; see `write_file`."""
+    write_file(path, lambda part: part.write_bytes(content), durable=durable)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
-    write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
+    """Write `text` as UTF-8, whole or not at all; see `write_file`."""
+    write_bytes(path, text.encode())
 
 
-def write_json(path: Path, data: object, indent: int | None = None) -> None:
-    """Write `data` as JSON, whole or not at all; NaN is refused with ValueError."""
+def write_json(
+    path: Path, data: object, indent: int | None = None, *, durable: bool = True
+) -> None:
+    """Write `data` as JSON, whole or not at all, as `write_file`; NaN is refused (ValueError)."""
     text = json.dumps(data, indent=indent, allow_nan=False)
-    write_file(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))
+    write_bytes(path, f"{text}\n".encode(), durable=durable)
+
+
+def read_bytes(path: Path) -> bytes:
+    """What stands in a file; OSError where it cannot be read."""
+    touching("read", path)
+    return path.read_bytes()
 
 
 def read_json(path: Path) -> Any:
@@ -98,7 +272,7 @@ def read_json(path: Path) -> Any:
     Numbers that are not finite are refused, for they cannot be written again.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bytes(path).decode()
         return json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: cannot be read: {error}") from error
@@ -119,7 +293,9 @@ def storage(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        in_cache = path.absolute().is_relative_to(cache_dir().absolute())
+        elsewhere = "point LPCA_CACHE to another folder" if in_cache else "name another folder"
+        remedy = f"free the space or the permission, or {elsewhere}"
         raise StorageError(
-            f"{path}: cannot be written: {error.strerror or error}; free the space or the "
-            "permission, or point LPCA_CACHE to another folder"
+            f"{path}: cannot be written: {error.strerror or error}; {remedy}"
         ) from error

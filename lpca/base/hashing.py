@@ -12,6 +12,8 @@ from typing import Any
 CONTENT = "content_sha256"
 """The key under which a stored file has the hash of all else in it."""
 
+from lpca.base.files import touching
+
 
 def hash_data(data: object) -> str:
     """SHA-256 of `data` as canonical JSON (sorted keys, no spaces, NaN refused with ValueError)."""
@@ -42,6 +44,7 @@ def is_altered(data: Mapping[str, Any]) -> bool:
 
 def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes."""
+    touching("read", path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from lpca.base.errors import ExitCode, RequestError
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             raise RequestError(f"{folder}: no such folder; allowed: the folder of a ledger")
     with locked(into / LINES):
         every = [LedgerFile.read(folder) for folder in (into, *arguments.others)]
-        whole = LedgerFile(into, merged(every))
+        whole = replace(every[0], lines=merged(every))
         # read whole before it is written: what cannot be read is not kept
         looks, late = looks_of(whole), unpaid(whole)
         if whole.lines:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -195,7 +196,8 @@ class Measurement:
         return found + [f"{name}: not carried out" for name in CHECKS if name not in done]
 
 
-def measure(
+@contextmanager
+def measured(
     spec: Spec,
     name: str,
     subject: Subject,
@@ -207,19 +209,20 @@ def measure(
     checking: Callable[[], None] = lambda: None,
     steps: Steps = STEPS,
     checks: Collection[str] | None = None,
-) -> Measurement:
+) -> Iterator[Measurement]:
     """Evaluate a gate's episodes under its conditions, then audit what was evaluated.
 
     A gate with a stopping rule is evaluated look by look, and ends as soon as its rule has decided
-    everything.
+    everything. While the context is open the ledger is held: what is judged in it, and kept, is one
+    step with what was looked at before. Everything that takes long is done before.
 
     Args:
         spec: the spec that the gate is in.
         name: the gate's.
         subject: receiver, task and codecs.
         cache: the folder in which outcomes are kept.
-        ledger: the folder in which the ledger stands; this look is entered there, unless it
-            explores validation episodes.
+        ledger: the folder in which the ledger stands; this look is to be entered there, unless
+            it explores validation episodes.
         batch_size: episodes at a time, at most.
         report: called with how many outcomes of a look are there, and of how many.
         checking: called when the audit begins.
@@ -246,7 +249,7 @@ def measure(
         table = steps.outcome_table(episodes, evaluated, spec.evaluation.score)
         if is_decided(spec, name, table):
             break
-    measured, encoding = time.monotonic(), subject.encoding_seconds
+    measured_at, encoding = time.monotonic(), subject.encoding_seconds
     checking()
     setting = subject.setting(episodes, steps.conditions)
     how = (spec.evaluation.confidence, setting, spec.evaluation.score)
@@ -254,10 +257,6 @@ def measure(
         condition: steps.condition_numbers(condition, own, *how)
         for condition, own in evaluated.outcomes.items()
     }
-    read = None
-    if subject.channel is not None and spec.task.split == "test":
-        look = look_at(spec, name, subject, episodes)
-        read = GateLedger.claim(ledger, look, spec.evaluation.checkpoints)
     audit = Audit(
         setting=setting,
         task=subject.task,
@@ -271,18 +270,24 @@ def measure(
         trained=subject.trained,
         own=subject.codec if isinstance(subject.codec, OwnCodec) else None,
         static_trained=subject.control.identity if subject.control else None,
-        ledger=read,
         split=spec.task.split,
         numbers=numbers,
         run_block=steps.run_block,
     )
-    results = tuple(run_checks(audit, checks))
+    results = run_checks(audit, checks, reads_ledger=False)
     seconds = {
         "encode": encoding,
-        "evaluate": measured - started - encoding,
-        "check": time.monotonic() - measured,
+        "evaluate": measured_at - started - encoding,
+        "check": time.monotonic() - measured_at,
     }
-    return Measurement(episodes, evaluated, table, numbers, results, read, seconds)
+    held: AbstractContextManager[GateLedger | None] = nullcontext()
+    if subject.channel is not None and spec.task.split == "test":
+        look = look_at(spec, name, subject, episodes)
+        held = GateLedger.opened(ledger, look, spec.evaluation.checkpoints)
+    with held as read:
+        results += run_checks(replace(audit, ledger=read), checks, reads_ledger=True)
+        results.sort(key=lambda one: CHECKS[one.id].place)
+        yield Measurement(episodes, evaluated, table, numbers, tuple(results), read, seconds)
 
 
 def _own_cache(subject: Subject, cache: Path) -> Path:

@@ -23,7 +23,7 @@ from lpca.evidence.files import read_evidence, write_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
 from lpca.gate.evidence import Origin, compose
-from lpca.gate.measure import STEPS, Steps, Subject, measure
+from lpca.gate.measure import STEPS, Steps, Subject, measured
 from lpca.gate.plan import (
     declares,
     evidence_path,
@@ -200,7 +200,7 @@ class Runner:
         subject = self._subject(name, k)
         spec = self._spec_for(name, k, subject)
         gate = spec.gates[name]
-        measurement = measure(
+        with measured(
             spec,
             name,
             subject,
@@ -210,18 +210,22 @@ class Runner:
             report=self.console.evaluating(label),
             checking=lambda: self.console.tell(f"checking the validity of {label}"),
             steps=self.steps,
-        )
-        started = time.monotonic()
-        required = [judge_required(spec, gate, other, measurement.table) for other in gate.requires]
-        result = judge(spec, name, measurement.table, criteria, measurement.faults)
-        if spec.task.split == "validation":
-            result, required = explored(result), list(map(explored, required))
-        decide = time.monotonic() - started
-        seconds = {**self._spent(subject, k), **measurement.seconds, "decide": decide}
-        if measurement.ledger is not None:
-            measurement.ledger.keep(result.verdict, self.origin.run)
-        found = compose(spec, gate, k, result, required, measurement, subject, self.origin, seconds)
-        write_evidence(path, found)
+        ) as measurement:
+            started, table = time.monotonic(), measurement.table
+            required = [judge_required(spec, gate, other, table) for other in gate.requires]
+            result = judge(spec, name, table, criteria, measurement.faults)
+            if spec.task.split == "validation":
+                result, required = explored(result), list(map(explored, required))
+            decide = time.monotonic() - started
+            seconds = {**self._spent(subject, k), **measurement.seconds, "decide": decide}
+            # the look first: nobody is shown what is not paid for; after a kill between the two
+            # the same look is found, and the same evidence written
+            if measurement.ledger is not None:
+                measurement.ledger.keep(result.verdict, self.origin.run)
+            found = compose(
+                spec, gate, k, result, required, measurement, subject, self.origin, seconds
+            )
+            write_evidence(path, found)
         # as every other worker and a later reader have it: without what JSON cannot hold
         return read_evidence(path)
 

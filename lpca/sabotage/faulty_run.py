@@ -20,7 +20,7 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
 from lpca.evaluation.conditions import SlotMaker
-from lpca.gate.measure import STEPS, Steps, Subject, look_at, measure
+from lpca.gate.measure import STEPS, Measurement, Steps, Subject, look_at, measured
 from lpca.gate.plan import gate_episodes, task_of
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec
@@ -31,6 +31,9 @@ from lpca.tasks import EpisodeSet, Task
 from lpca.validity.ledger import GateLedger
 
 GATE, K = "sound", 4
+
+RUN = "sabotage"
+"""What the ledger calls these runs."""
 
 
 @dataclass(frozen=True)
@@ -152,22 +155,19 @@ class FaultyRun:
                 obtain(self.receiver, self.task, self.checkpoint, self.codec_cache)
             gate = replace(self.gate, conditions=tuple(self.conditions or self.gate.conditions))
             spec = replace(self.spec, gates={**self.spec.gates, GATE: gate})
-            measurement = measure(
-                spec,
-                GATE,
-                self._subject(),
-                self.cache,
-                self.ledger,
-                steps=self.steps,
-                checks=self.checks,
-            )
+            own = (spec, GATE, self._subject(), self.cache, self.ledger)
+            with measured(*own, steps=self.steps, checks=self.checks) as measurement:
+                return self._judged(measurement)
         except RequestError as error:
             return Result("REFUSED", refused=frozenset({"checkpoint_fits"}), details=(str(error),))
+
+    def _judged(self, measurement: Measurement) -> Result:
         failed = measurement.failed_checks
         faults = [check.id for check in failed] if self.checks else measurement.faults
         result = judge(self.spec, GATE, measurement.table, faults=faults)
         required = [judge(self.spec, name, measurement.table) for name in self.gate.requires]
-        self._keep(measurement.ledger, result.verdict)
+        assert measurement.ledger is not None, "every one of these runs has a codec"
+        measurement.ledger.keep(result.verdict, RUN)
         criteria = [criterion for gate in (*required, result) for criterion in gate.criteria]
         return Result(
             verdict=str(result.verdict),
@@ -185,12 +185,9 @@ class FaultyRun:
         """Keep a look of this run in the ledger without running it; `changes` to its entry."""
         looked = look_at(self.spec, GATE, self._subject(), self.test_episodes())
         now = replace(looked, **changes)
-        self._keep(GateLedger.claim(self.ledger, now, self.spec.evaluation.checkpoints), verdict)
-
-    @staticmethod
-    def _keep(ledger: GateLedger | None, verdict: Verdict) -> None:
-        assert ledger is not None, "every one of these runs has a codec"
-        ledger.keep(verdict, "sabotage")
+        limit = self.spec.evaluation.checkpoints
+        with GateLedger.opened(self.ledger, now, limit) as ledger:
+            ledger.keep(verdict, RUN)
 
     def _subject(self) -> Subject:
         codec = self.channel_codec or self.codec.codec

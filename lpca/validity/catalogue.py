@@ -43,6 +43,7 @@ class Check:
         after: the checks without which what it reads means nothing: where one of them fails, it
             does not apply.
         may_abstain: whether it may find, although all that is there, that nothing can be said.
+        reads_ledger: whether it is carried out while the ledger is held, after all others.
     """
 
     find: Callable[[Audit], str]
@@ -51,6 +52,7 @@ class Check:
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     may_abstain: bool = False
+    reads_ledger: bool = False
 
     @property
     def id(self) -> str:
@@ -75,17 +77,21 @@ def check(
     needs: tuple[str, ...] = (),
     after: tuple[str, ...] = (),
     may_abstain: bool = False,
+    reads_ledger: bool = False,
 ) -> Callable[[Callable[[Audit], str]], Check]:
     """Return a decorator that makes a function a check; the arguments are those of `Check`."""
-    return lambda find: Check(find, title, place, needs, after, may_abstain)
+    return lambda find: Check(find, title, place, needs, after, may_abstain, reads_ledger)
 
 
-def run_checks(audit: Audit, names: Collection[str] | None = None) -> list[CheckResult]:
+def run_checks(
+    audit: Audit, names: Collection[str] | None = None, *, reads_ledger: bool | None = None
+) -> list[CheckResult]:
     """Carry out every check, in order; one that has nothing sound to read does not apply.
 
     Args:
         audit: what was measured, and what may be asked of the model once more.
         names: the checks to carry out where that is not all; what they rest on is believed.
+        reads_ledger: only those that read the ledger, or only the others; both unless given.
 
     Returns:
         One result for each entry of `CHECKS`, or those named, in its order.
@@ -94,6 +100,8 @@ def run_checks(audit: Audit, names: Collection[str] | None = None) -> list[Check
     unsound: set[str] = set()
     for one in CHECKS.values():
         if names is not None and one.id not in names:
+            continue
+        if reads_ledger is not None and one.reads_ledger != reads_ledger:
             continue
         upset = [name for name in one.after if name in unsound]
         passed, detail = _carry_out(one, audit, upset)

@@ -14,16 +14,18 @@ import hashlib
 import math
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lpca.base.files import locked
 from lpca.evidence.model import LedgerFacts
 from lpca.gatespec.model import Gate, Spec
 from lpca.tasks import MAX_TASK_SEED, EpisodeSet, message_key
-from lpca.validity.ledger_file import LedgerError, LedgerFile, Line
+from lpca.validity.ledger_file import LINES, LedgerError, LedgerFile, Line
 
 SAME_PACKETS = 0.002
 """Relative distance up to which packets are the same, computed on another machine."""
@@ -245,7 +247,7 @@ class GateLedger:
     """What a ledger knows about the outcomes that are read now.
 
     Args:
-        folder: where the ledger stands.
+        file: the ledger, which nobody else adds to meanwhile.
         now: the look that is taken.
         earlier: what was looked at before, oldest first.
         limit: how many looks the spec declares.
@@ -253,7 +255,7 @@ class GateLedger:
         altered: where the ledger was changed; nothing else is known then.
     """
 
-    folder: Path
+    file: LedgerFile
     now: LedgerEntry
     earlier: Sequence[LedgerEntry]
     limit: int
@@ -261,23 +263,28 @@ class GateLedger:
     altered: str = ""
 
     @classmethod
-    def claim(cls, folder: Path, now: LedgerEntry, limit: int) -> GateLedger:
-        """Enter a look before anything is read of it; that a ledger was altered is told later.
+    @contextmanager
+    def opened(cls, folder: Path, now: LedgerEntry, limit: int) -> Iterator[GateLedger]:
+        """Hold the ledger while a look is judged; that it was altered is told later.
 
-        So two that look at the same time know of each other: the second finds the first. What was
-        looked at before is as it was then: it is charged once, and stands where it stood.
+        Who looks at the same time waits, and finds this look then. It is entered by `keep`, at once
+        with what came of it: where that is not reached, nothing was looked at. What was looked at
+        before is as it was then: it is charged once, and stands where it stood.
         """
-        try:
-            with LedgerFile.opened(folder) as ledger:
-                looks = looks_of(ledger)
-                entries = list(looks.values())
-                for place, (line, entry) in enumerate(looks.items()):
-                    if now.covered_by(entry):
-                        return cls(folder, now, entries[:place], limit, line)
-                line = ledger.add(LOOK, asdict(now)).hash
-                return cls(folder, now, entries, limit, line)
-        except LedgerError as error:
-            return cls(folder, now, [], limit, altered=str(error))
+        with locked(folder / LINES):
+            altered = ""
+            try:
+                file = LedgerFile.read(folder)
+                looks = looks_of(file)
+            except LedgerError as error:
+                file, looks, altered = LedgerFile(folder), {}, str(error)
+            entries = list(looks.values())
+            same = next((i for i, entry in enumerate(entries) if now.covered_by(entry)), None)
+            if same is not None:
+                line = list(looks)[same]
+            else:
+                line = "" if altered else file.add(LOOK, asdict(now)).hash
+            yield cls(file, now, entries[:same], limit, line, altered)
 
     @cached_property
     def family(self) -> Family:
@@ -290,26 +297,25 @@ class GateLedger:
         return Family([one for one in self.family.entries if one.same_codec(self.now)])
 
     def keep(self, verdict: str, run: str) -> None:
-        """Enter what came of the look; an altered ledger is left as it is."""
+        """Enter the look and what came of it; an altered ledger is left as it is."""
         if self.altered:
             return
-        with LedgerFile.opened(self.folder) as ledger:
-            if last_verdicts(ledger.lines).get(self.line) != verdict:
-                ledger.add(VERDICT, {"look": self.line, "verdict": verdict, "run": run})
+        if last_verdicts(self.file.lines).get(self.line) != verdict:
+            self.file.add(VERDICT, {"look": self.line, "verdict": verdict, "run": run})
+        self.file.write_new()
 
     def facts(self) -> LedgerFacts | None:
         """What evidence keeps of it, as it stands now; None of an altered one."""
         if self.altered:
             return None
-        ledger = LedgerFile.read(self.folder)
         tried = [
             own
             for own in families([*self.earlier, self.now])
             if any(one.recipe == self.now.recipe for one in own)
         ]
         return LedgerFacts(
-            heads=ledger.heads,
-            lines=len(ledger.lines),
+            heads=self.file.heads,
+            lines=len(self.file.lines),
             look=self.line,
             share=self.now.share,
             spent=self.family.spent,
@@ -355,8 +361,11 @@ def draw_seed(folder: Path, codec: str, spec: str) -> tuple[int, str]:
                 if type(seed) is not int or not 0 <= seed <= MAX_TASK_SEED:
                     raise LedgerError(f"{folder}: a line that drew a seed holds none: {seed}")
                 return seed, line.hash
-        ledger.add(COMMIT, of)
-        ledger.write()
+        if not any(
+            line.kind == COMMIT and of.items() <= line.data.items() for line in ledger.lines
+        ):
+            ledger.add(COMMIT, of)
+            ledger.write()
         line = ledger.add(DRAW, {**of, "seed": secrets.randbelow(MAX_TASK_SEED + 1)})
         return int(line.data["seed"]), line.hash
 

@@ -3,6 +3,8 @@
 `looks.jsonl` holds one record a line; each names the hashes of the lines that were the last when it
 was added, so that ledgers written apart can be merged. `looks.head.json` beside it holds how many
 lines there are and the hashes of the last: without it a cut-off end would leave no trace.
+Before lines are written the head says what will be there, beside what is: a process that ends
+between the two leaves a ledger that is whole, with the new lines or without them.
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lpca.base.files import StorageError, locked, read_json, write_json, write_text
+from lpca.base.files import StorageError, locked, read_bytes, read_json, write_json, write_text
 from lpca.base.hashing import hash_data
 
 LINES, HEAD = "looks.jsonl", "looks.head.json"
 FILES = (LINES, HEAD)
+NEXT = "next"
+"""Where the head holds what is being written."""
+State = tuple[int, tuple[str, ...]]
+"""How many lines there are, and the hashes of those that no later one names."""
 
 
 class LedgerError(StorageError):
@@ -60,6 +66,8 @@ class LedgerFile:
 
     folder: Path
     lines: list[Line] = field(default_factory=list)
+    _standing: State = (0, ())
+    _settled: bool = True
 
     @classmethod
     def read(cls, folder: Path) -> LedgerFile:
@@ -68,11 +76,13 @@ class LedgerFile:
         path, head = folder / LINES, folder / HEAD
         if not path.exists() and not head.exists():
             return cls(folder)
-        if not path.exists():
+        # the head first: lines that are written meanwhile are more than it names, never less
+        states = _states(head)
+        if not path.exists() and states[0][0]:
             raise LedgerError(f"{path}: it is gone, and its head is there; {_RESTORE}")
-        lines = parsed(path, _text(path).splitlines())
-        _hold_against_head(path, head, lines)
-        return cls(folder, lines)
+        lines = parsed(path, _text(path).splitlines() if path.exists() else [])
+        _hold_against(path, states, lines)
+        return cls(folder, lines, (len(lines), heads_of(lines)), len(states) == 1)
 
     @classmethod
     @contextmanager
@@ -80,10 +90,8 @@ class LedgerFile:
         """Read it to add lines: nobody else does meanwhile. They are written at the end."""
         with locked(folder / LINES):
             ledger = cls.read(folder)
-            before = len(ledger.lines)
             yield ledger
-            if len(ledger.lines) > before:
-                ledger.write()
+            ledger.write_new()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -109,9 +117,17 @@ class LedgerFile:
         self.lines = parsed(self.folder / LINES, list(every))
 
     def write(self) -> None:
-        """Write the lines, then their head: what is cut off between the two is a head too old."""
+        """Write the lines; the head names both what was and what is there until they stand."""
+        head, now = self.folder / HEAD, (len(self.lines), self.heads)
+        write_json(head, {**_head(self._standing), NEXT: _head(now)})
         write_text(self.folder / LINES, "".join(f"{line.text}\n" for line in self.lines))
-        write_json(self.folder / HEAD, {"lines": len(self.lines), "heads": list(self.heads)})
+        write_json(head, _head(now))
+        self._standing, self._settled = now, True
+
+    def write_new(self) -> None:
+        """Write the lines where some were added, or where a process ended while it wrote them."""
+        if not self._settled or len(self.lines) > self._standing[0]:
+            self.write()
 
     def holds(self, hashes: Iterable[str]) -> bool:
         """Whether there is a line of each hash."""
@@ -172,19 +188,37 @@ def _line(text: str) -> Line:
     return Line(text, kind, data, tuple(previous))
 
 
-def _hold_against_head(path: Path, head: Path, lines: Sequence[Line]) -> None:
+def _head(state: State) -> dict[str, Any]:
+    return {"lines": state[0], "heads": list(state[1])}
+
+
+def _states(head: Path) -> list[State]:
+    """What stood when a head was written, and what was being written then, if anything."""
     if not head.exists():
         raise LedgerError(f"{head}: it is gone, and its ledger is there; {_RESTORE}")
-    held = read_json(head)
-    count, heads = (held.get("lines"), held.get("heads")) if isinstance(held, dict) else (0, 0)
-    if not isinstance(count, int) or not isinstance(heads, list):
-        raise LedgerError(f"{head}: no head of a ledger; {_RESTORE}")
-    # more lines than the head knows: a process ended between writing the two
-    if len(lines) < count or list(heads_of(lines[:count])) != heads:
-        raise LedgerError(
-            f"{path}: its last lines were altered or taken away: the head names {count} lines, "
-            f"{len(lines)} are there; {_RESTORE}"
-        )
+    try:
+        data = read_json(head)
+    except StorageError as error:
+        raise LedgerError(f"{error}; {_RESTORE}") from error
+    found = []
+    for held in [data, data[NEXT]] if isinstance(data, dict) and NEXT in data else [data]:
+        count, heads = (held.get("lines"), held.get("heads")) if isinstance(held, dict) else (0, 0)
+        if type(count) is not int or not isinstance(heads, list) or count < 0:
+            raise LedgerError(f"{head}: no head of a ledger; {_RESTORE}")
+        found.append((count, tuple(heads)))
+    return found
+
+
+def _hold_against(path: Path, states: Sequence[State], lines: Sequence[Line]) -> None:
+    for count, heads in states:
+        # up to 0.1 a process could end when it had written more lines than the head knew
+        enough = len(lines) >= count if count and len(states) == 1 else len(lines) == count
+        if enough and heads_of(lines[:count]) == heads:
+            return
+    raise LedgerError(
+        f"{path}: its last lines were altered or taken away: the head names {states[0][0]} lines, "
+        f"{len(lines)} are there; {_RESTORE}"
+    )
 
 
 def _refuse_older(folder: Path) -> None:
@@ -199,6 +233,6 @@ def _refuse_older(folder: Path) -> None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_bytes(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise LedgerError(f"{path}: cannot be read: {error}") from error

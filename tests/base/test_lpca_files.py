@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -9,7 +10,16 @@ import pytest
 from filelock import FileLock, Timeout
 
 from lpca.base import files
-from lpca.base.files import StorageError, cache_dir, locked, read_json, write_file, write_json
+from lpca.base.files import (
+    StorageError,
+    cache_dir,
+    claimed,
+    locked,
+    read_json,
+    try_writing,
+    write_file,
+    write_json,
+)
 
 
 def half(part: Path) -> None:
@@ -67,8 +77,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
 
 
-def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot be written: .*, or name another folder$"):
+        write_json(tmp_path / "file" / "x.json", 1)
+    monkeypatch.setenv("LPCA_CACHE", str(tmp_path))
     with pytest.raises(StorageError, match=r"cannot be written: .*LPCA_CACHE"):
         write_json(tmp_path / "file" / "x.json", 1)
     with pytest.raises(StorageError, match="cannot be written"), locked(tmp_path / "file" / "x"):
@@ -128,6 +143,76 @@ class TestLock:
         run.wait()
         with locked(tmp_path / "x"):
             pass
+
+
+class TestUnfinished:
+    def left(self, folder: Path, signal: str) -> subprocess.Popen[bytes]:
+        """A process that is at work on a file, or was killed there."""
+        code = (
+            "import os, sys, time; from pathlib import Path\n"
+            "from lpca.base.files import write_file\n"
+            "def write(part):\n"
+            "    part.write_text('half'); Path(sys.argv[1], 'begun').touch(); " + signal + "\n"
+            "    part.write_text('whole')\n"
+            "write_file(Path(sys.argv[1], 'x'), write)\n"
+        )
+        run = subprocess.Popen([sys.executable, "-c", code, str(folder)])
+        while not (folder / "begun").exists():
+            assert run.poll() is None
+            time.sleep(0.01)
+        (folder / "begun").unlink()
+        return run
+
+    @pytest.mark.parametrize("path", ["x", "another"])
+    def test_what_a_killed_process_left_is_cleared_by_the_next_that_writes_there(
+        self, tmp_path: Path, path: str
+    ) -> None:
+        assert self.left(tmp_path, "os.kill(os.getpid(), 9)").wait() == -9
+        assert len(list(tmp_path.iterdir())) == 1
+        write_json(tmp_path / path, 1)
+        assert [one.name for one in tmp_path.iterdir()] == [path]
+
+    def test_what_a_living_process_is_at_work_on_is_left(self, tmp_path: Path) -> None:
+        wait = "[time.sleep(.01) for _ in iter(lambda: Path(sys.argv[1], 'go').exists(), True)]"
+        run = self.left(tmp_path, wait)
+        write_json(tmp_path / "another", 1)
+        (tmp_path / "go").touch()
+        assert run.wait() == 0
+        assert (tmp_path / "x").read_text() == "whole"
+
+    def test_others_files_are_left(self, tmp_path: Path) -> None:
+        (tmp_path / ".film.mp4.part").touch()
+        write_json(tmp_path / "x", 1)
+        assert (tmp_path / ".film.mp4.part").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write every file")
+def test_a_lock_file_of_another_account_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "x.lock").touch(mode=0o444)
+    with locked(tmp_path / "x") as held, claimed(tmp_path / "x") as again:
+        assert (held, again) == (True, False)
+
+
+def test_that_a_file_can_be_written_is_tried_and_leaves_nothing(tmp_path: Path) -> None:
+    try_writing(tmp_path / "new" / "file")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot be written"):
+        try_writing(Path("/proc/nothing"))
+
+
+def test_a_file_and_its_name_are_on_the_disk_before_anything_else_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []
+    monkeypatch.setattr(files, "touching", lambda what, path: done.append((what, path.name[:2])))
+    write_json(tmp_path / "x", 1)
+    write_json(tmp_path / "y", 1, durable=False)
+    folder = tmp_path.name[:2]
+    assert done == [
+        *[("create", "x"), ("write", ".x"), ("sync", ".x"), ("rename", "x"), ("sync", folder)],
+        *[("create", "y"), ("write", ".y"), ("rename", "y")],
+    ]
 
 
 def test_waiting_for_another_process_is_said_once(

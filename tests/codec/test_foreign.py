@@ -16,7 +16,7 @@ from lpca.base.errors import RequestError
 from lpca.codec.base import CodecError, bits_of
 from lpca.codec.channel import Channel
 from lpca.codec.user_codec import codec_given, codec_named, obtain_own
-from lpca.gate.measure import Subject, measure
+from lpca.gate.measure import Subject, measured
 from lpca.gatespec.load import load_spec
 from lpca.tasks.kinds.trip import Trip
 
@@ -317,8 +317,9 @@ def test_a_codec_that_changes_the_receiver_is_found_out(fresh_llama, tmp_path, m
     subject = Subject(fresh_llama, fresh_llama.loaded_hash, Trip(), channel, codec=own)
     (tmp_path / "gate_specs.yaml").write_text(EIGHT)
     spec = load_spec(tmp_path / "gate_specs.yaml")
-    measured = measure(spec, "eight", subject, tmp_path, tmp_path / "ledger", batch_size=8)
-    assert any(fault.startswith("receiver_frozen: ") for fault in measured.faults)
+    own = (spec, "eight", subject, tmp_path, tmp_path / "ledger")
+    with measured(*own, batch_size=8) as measurement:
+        assert any(fault.startswith("receiver_frozen: ") for fault in measurement.faults)
     assert not (tmp_path / "outcomes").exists()
 
 

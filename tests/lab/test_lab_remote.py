@@ -16,6 +16,7 @@ from lpca.lab.engines import ENGINES, Job, engine_of
 from lpca.lab.engines.ray import (
     MeasuredThere,
     RayEngine,
+    is_overdrawn,
     keys_there,
     ledger_texts,
     measure_there,
@@ -112,7 +113,7 @@ def test_the_evidence_is_the_one_of_a_local_run(here, order, whole, tmp_path, mo
     engine = engine_for(order, keys)
     cell = engine.results.grid.cells()[3]
     for _ in range(2):
-        engine.keep(cell, outcome)
+        assert engine.keep(cell, outcome)
     assert engine.results.summary(cell).verdict == "INCONCLUSIVE"
     (book,) = (here.path / LEDGER).glob("*.jsonl")
     assert len(book.read_text().splitlines()) == 2, "a result that comes twice counts once"
@@ -134,7 +135,8 @@ def test_codecs_that_others_left_no_place_for_are_judged_anew(here, order, tmp_p
         """The same codec, judged on another machine beside the ledger as it is now."""
         shutil.copytree(engine.job.ledger, folder)
         before = LedgerFile.read(folder).lines
-        GateLedger.claim(folder, entry, 8).keep(verdict, "run")
+        with GateLedger.opened(folder, entry, 8) as ledger:
+            ledger.keep(verdict, "run")
         lines = LedgerFile.read(folder).lines[len(before) :]
         return MeasuredThere("there", "{}", ledger_lines=tuple(line.text for line in lines))
 
@@ -142,10 +144,18 @@ def test_codecs_that_others_left_no_place_for_are_judged_anew(here, order, tmp_p
         ledger.add("commit", {"codec": "", "spec": ""})
     early = measured(tmp_path / "early")
     for index in range(8):
-        assert not engine.is_overdrawn(early), index
-        GateLedger.claim(engine.job.ledger, replace(entry, packets=(0.0, 1.0 + index)), 8)
-    assert engine.is_overdrawn(early)
-    assert not engine.is_overdrawn(measured(tmp_path / "late", "INVALID"))
+        assert not is_overdrawn(LedgerFile.read(engine.job.ledger), early), index
+        another = replace(entry, packets=(0.0, 1.0 + index))
+        with GateLedger.opened(engine.job.ledger, another, 8) as ledger:
+            ledger.keep("FAIL", "run")
+    cell = engine.results.grid.cells()[0]
+    before = LedgerFile.read(engine.job.ledger).lines
+    assert not engine.keep(cell, early), "its place is taken: it is sent anew"
+    assert not engine.results.evidence(cell).exists()
+    assert LedgerFile.read(engine.job.ledger).lines == before
+    late = measured(tmp_path / "late", "INVALID")
+    assert engine.keep(cell, late)
+    assert len(LedgerFile.read(engine.job.ledger).lines) == len(before) + 2
 
 
 def test_each_codec_is_sent_once_with_its_place_in_the_grid_and_its_key(here, order):

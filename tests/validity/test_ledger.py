@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ import simulate_ledger as simulate
 from lpca.judge.decide import judge
 from lpca.tasks import EpisodeSet
 from lpca.tasks.kinds.trip import Trip
+from lpca.validity import ledger_file
 from lpca.validity.catalogue import CheckFailed
 from lpca.validity.checks.ledger import checkpoints_accounted, ledger_intact, looks_accounted
 from lpca.validity.ledger import (
@@ -29,6 +33,7 @@ from lpca.validity.ledger import (
 )
 from lpca.validity.ledger_file import HEAD, LINES, LedgerError, LedgerFile, merged
 
+FLIPS = 3000
 NOW = LedgerEntry(
     rows=("a", "b", "c"),
     receiver="receiver",
@@ -54,10 +59,16 @@ def other(entry: LedgerEntry = NOW, add: float = 1.0, **changes: object) -> Ledg
     return replace(entry, packets=shifted, **changes)
 
 
-def taken(folder: Path, *entries: LedgerEntry, limit: int = 3) -> GateLedger:
-    """The last look, after those before it were taken."""
+def taken(
+    folder: Path, *entries: LedgerEntry, limit: int = 3, verdict: str = "", run: str = "run"
+) -> GateLedger:
+    """The last look, after those before it were taken; without a verdict the looks alone."""
     for entry in entries:
-        found = GateLedger.claim(folder, entry, limit)
+        with GateLedger.opened(folder, entry, limit) as found:
+            if verdict:
+                found.keep(verdict, run)
+            elif not found.altered:
+                found.file.write_new()
     return found
 
 
@@ -80,9 +91,9 @@ class TestFile:
 
     def test_the_same_look_is_kept_once(self, folder: Path) -> None:
         for run in ("first", "second"):
-            taken(folder, replace(NOW, run=run)).keep("FAIL", run)
+            taken(folder, replace(NOW, run=run), verdict="FAIL", run=run)
         nearly = tuple(value * 1.001 for value in NOW.packets)
-        taken(folder, replace(NOW, packets=nearly, gate="renamed")).keep("FAIL", "third")
+        taken(folder, replace(NOW, packets=nearly, gate="renamed"), verdict="FAIL", run="third")
         lines = LedgerFile.read(folder).lines
         assert [(line.kind, line.data["run"]) for line in lines] == [
             ("look", "first"),
@@ -102,8 +113,7 @@ class TestFile:
         with pytest.raises(LedgerError, match="altered or taken away"):
             LedgerFile.read(folder)
         before = (folder / LINES).read_text()
-        ledger = taken(folder, NOW)
-        ledger.keep("PASS", "run")
+        ledger = taken(folder, NOW, verdict="PASS")
         assert verdict_of(ledger) == ["ledger_intact"]
         assert (folder / LINES).read_text() == before, "it is left as it is found"
 
@@ -113,6 +123,100 @@ class TestFile:
         (folder / name).unlink()
         with pytest.raises(LedgerError, match="it is gone"):
             LedgerFile.read(folder)
+
+    @pytest.mark.parametrize("stop", range(3))
+    @pytest.mark.parametrize("merge", [False, True])
+    def test_a_ledger_whose_writing_was_stopped_holds_the_new_lines_or_the_old(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, stop: int, merge: bool
+    ) -> None:
+        """Also where lines come to stand before others, as in a merge; the next run ends it."""
+        taken(folder, NOW, other())
+        before = LedgerFile.read(folder)
+        after = replace(before, lines=[*before.lines])
+        if merge:
+            taken(folder.with_name("other"), other(add=2.0))
+            after.lines[:0] = LedgerFile.read(folder.with_name("other")).lines
+        else:
+            after.add("draw", {})
+        writes = itertools.count()
+
+        def write_text(path: Path, text: str) -> None:
+            if next(writes) == stop:
+                raise KeyboardInterrupt
+            path.write_text(text)
+
+        monkeypatch.setattr(ledger_file, "write_text", write_text)
+        monkeypatch.setattr(
+            ledger_file, "write_json", lambda path, data: write_text(path, json.dumps(data))
+        )
+        with pytest.raises(KeyboardInterrupt):
+            after.write()
+        monkeypatch.undo()
+        found = LedgerFile.read(folder).lines
+        assert found == (after.lines if stop == 2 else before.lines)
+        with LedgerFile.opened(folder):
+            pass
+        assert LedgerFile.read(folder).lines == found
+        assert "next" not in json.loads((folder / HEAD).read_text())
+
+    def test_what_is_read_while_another_writes_is_a_ledger(self, folder: Path) -> None:
+        taken(folder, NOW)
+        read, seen = ledger_file.read_json, []
+
+        def late(path: Path) -> object:
+            if not seen:
+                seen.append(None)
+                taken(folder, other())
+            return read(path)
+
+        with mock.patch.object(ledger_file, "read_json", late):
+            assert len(LedgerFile.read(folder).lines) == 2
+
+    def test_a_look_that_is_not_judged_was_not_taken(self, folder: Path) -> None:
+        with pytest.raises(KeyboardInterrupt), GateLedger.opened(folder, NOW, 3):
+            raise KeyboardInterrupt
+        assert LedgerFile.read(folder).lines == []
+
+    def test_whoever_looks_at_the_same_time_waits_for_the_verdict(self, folder: Path) -> None:
+        begun, seen = threading.Event(), []
+
+        def second() -> None:
+            begun.set()
+            seen.append(taken(folder, other(), verdict="FAIL"))
+
+        with GateLedger.opened(folder, NOW, 3) as first:
+            waiting = threading.Thread(target=second)
+            waiting.start()
+            begun.wait()
+            waiting.join(0.1)
+            assert seen == []
+            first.keep("PASS", "run")
+        waiting.join()
+        assert [len(one.family.entries) for one in (first, *seen)] == [1, 2]
+        assert [line.kind for line in LedgerFile.read(folder).lines] == ["look", "verdict"] * 2
+
+    def test_flips_of_its_files_are_refused_by_name_or_change_nothing(self, folder: Path) -> None:
+        looks = (NOW, other(), other(add=2.0), replace(NOW, rows=("c", "d"), seeds=(0, 1), seed=0))
+        taken(folder, *looks, verdict="FAIL")
+        whole, rng = LedgerFile.read(folder), random.Random(17)
+        texts = [line.text for line in whole.lines]
+        contents = {name: (folder / name).read_bytes() for name in (LINES, HEAD)}
+        refused = []
+        for index in range(FLIPS):
+            name = (LINES, LINES, HEAD)[index % 3]
+            flipped = bytearray(contents[name])
+            flipped[rng.randrange(len(flipped))] ^= 1 << rng.randrange(8)
+            (folder / name).write_bytes(flipped)
+            try:
+                found = LedgerFile.read(folder)
+                looks_of(found)
+            except LedgerError as error:
+                refused.append(str(error))
+            else:
+                assert [line.text for line in found.lines] == texts
+            (folder / name).write_bytes(contents[name])
+        assert len(refused) > FLIPS * 0.9
+        assert all(LINES in text or HEAD in text for text in refused)
 
     def test_a_head_that_was_not_written_any_more_is_believed(self, folder: Path) -> None:
         taken(folder, NOW)
@@ -228,7 +332,7 @@ class TestLooks:
         assert verdict_of(taken(folder, reads[3])) == ["looks_accounted"]
 
     def test_two_that_look_at_once_know_of_each_other(self, folder: Path) -> None:
-        first, second = (GateLedger.claim(folder, one, 1) for one in (NOW, other()))
+        first, second = (taken(folder, one, limit=1) for one in (NOW, other()))
         assert len(first.family.entries) == 1
         assert len(second.family.entries) == 2
 
@@ -238,10 +342,9 @@ class TestLooks:
         assert verdict_of(taken(folder, other(share=1 / 100), limit=100)) != []
 
     def test_evidence_says_what_was_spent_and_on_how_many_test_sets(self, folder: Path) -> None:
-        taken(folder, NOW).keep("FAIL", "run")
-        taken(folder, other(rows=("x",), recipe="another")).keep("FAIL", "run")
-        ledger = taken(folder, replace(NOW, rows=("y",)))
-        ledger.keep("PASS", "run")
+        taken(folder, NOW, verdict="FAIL")
+        taken(folder, other(rows=("x",), recipe="another"), verdict="FAIL")
+        ledger = taken(folder, replace(NOW, rows=("y",)), verdict="PASS")
         facts = ledger.facts()
         assert facts is not None
         assert (facts.lines, facts.test_sets, facts.spent) == (6, 2, pytest.approx(1 / 3))
@@ -279,8 +382,8 @@ class TestMerge:
         two.mkdir()
         for name in (LINES, HEAD):
             (two / name).write_bytes((one / name).read_bytes())
-        taken(one, other()).keep("PASS", "run")
-        taken(two, other(add=2.0), other(add=3.0)).keep("PASS", "run")
+        taken(one, other(), verdict="PASS")
+        taken(two, other(add=2.0), other(add=3.0), verdict="PASS")
         ledgers = [LedgerFile.read(folder) for folder in (one, two)]
         lines = merged(ledgers)
         assert lines == merged(ledgers[::-1])

@@ -93,10 +93,9 @@ class RayEngine(Engine):
                 for sent in ready:
                     same = self._waiting.pop(sent)
                     found = self._received(sent)
-                    if self.is_overdrawn(found):
+                    if not self.keep(same[0], found):
                         self._send(measure, order, same)
                         continue
-                    self.keep(same[0], found)
                     how = f"not measured: {found.reason}" if found.reason else f"on {found.machine}"
                     for cell in same:
                         settled += 1
@@ -116,36 +115,47 @@ class RayEngine(Engine):
             return MeasuredThere("the cluster", reason=_reason(error))
         return found
 
-    def is_overdrawn(self, found: MeasuredThere) -> bool:
-        """Whether codecs judged meanwhile leave no place for this one: it is judged anew.
+    def keep(self, cell: Cell, found: MeasuredThere) -> bool:
+        """Keep what came, unless another process was first.
 
-        Codecs measured side by side do not know of each other.
+        Returns:
+            Whether it is settled; where codecs judged meanwhile left no place for it in the ledger
+            it is to be judged anew, for codecs measured side by side do not know of each other.
         """
-        if not found.ledger_lines:
-            return False
-        try:
-            known = LedgerFile.read(self.job.ledger)
-            before = {line.hash for line in known.lines}
-            known.adopt(found.ledger_lines)
-        except LedgerError:
-            return True
-        verdicts = last_verdicts(known.lines)
-        late = [line for line in unpaid(known) if line not in before]
-        return any(verdicts.get(line) != Verdict.INVALID for line in late)
-
-    def keep(self, cell: Cell, found: MeasuredThere) -> None:
-        """Keep what came, unless another process was first."""
         results = self.results
         with locked(results.place(cell)):
             if results.summary(cell) is not None:
-                return
+                return True
             if found.reason:
                 results.keep_broken(cell, found.reason)
-                return
-            with LedgerFile.opened(self.job.ledger) as ledger:
-                ledger.adopt(found.ledger_lines)
-            write_text(results.evidence(cell), found.evidence)
-            results.keep_whole(cell)
+                return True
+            if not found.ledger_lines:
+                self._keep_evidence(cell, found)
+                return True
+            try:
+                with LedgerFile.opened(self.job.ledger) as ledger:
+                    if is_overdrawn(ledger, found):
+                        return False
+                    ledger.adopt(found.ledger_lines)
+                    ledger.write_new()
+                    self._keep_evidence(cell, found)
+            except LedgerError:
+                return False
+        return True
+
+    def _keep_evidence(self, cell: Cell, found: MeasuredThere) -> None:
+        write_text(self.results.evidence(cell), found.evidence)
+        self.results.keep_whole(cell)
+
+
+def is_overdrawn(ledger: LedgerFile, found: MeasuredThere) -> bool:
+    """Whether a ledger as it is now leaves no place for what was judged beside an earlier one."""
+    before = {line.hash for line in ledger.lines}
+    known = LedgerFile(ledger.folder, list(ledger.lines))
+    known.adopt(found.ledger_lines)
+    verdicts = last_verdicts(known.lines)
+    late = [line for line in unpaid(known) if line not in before]
+    return any(verdicts.get(line) != Verdict.INVALID for line in late)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ REMEDY = (
 
 
 @CHECKS.register("ledger_intact")
-@check("the ledger of looks is as it was written", place=250, needs=("normal",))
+@check("the ledger of looks is as it was written", place=250, needs=("normal",), reads_ledger=True)
 def ledger_intact(audit: Audit) -> str:
     """Each line of the ledger names the hashes of those before it, and its head the last ones.
 
@@ -40,7 +40,9 @@ def ledger_intact(audit: Audit) -> str:
 
 
 @CHECKS.register("checkpoints_accounted")
-@check("the codec is no best of several", place=260, needs=("normal",), after=INTACT)
+@check(
+    "the codec is no best of several", place=260, needs=("normal",), after=INTACT, reads_ledger=True
+)
 def checkpoints_accounted(audit: Audit) -> str:
     """All codecs that were judged on rows connected with these are paid for.
 
@@ -57,7 +59,13 @@ def checkpoints_accounted(audit: Audit) -> str:
 
 
 @CHECKS.register("looks_accounted")
-@check("the outcomes were not read until they pleased", place=270, needs=("normal",), after=INTACT)
+@check(
+    "the outcomes were not read until they pleased",
+    place=270,
+    needs=("normal",),
+    after=INTACT,
+    reads_ledger=True,
+)
 def looks_accounted(audit: Audit) -> str:
     """All readings of this codec on rows connected with these are paid for.
 
