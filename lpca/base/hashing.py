@@ -7,12 +7,12 @@ import json
 import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from lpca.base.files import touching
 from typing import Any
 
 CONTENT = "content_sha256"
 """The key under which a stored file has the hash of all else in it."""
-
-from lpca.base.files import touching
 
 
 def hash_data(data: object) -> str:
