@@ -7,9 +7,9 @@ import json
 import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lpca.base.files import touching
-from typing import Any
 
 CONTENT = "content_sha256"
 """The key under which a stored file has the hash of all else in it."""
