@@ -7,6 +7,7 @@ from typing import Any
 
 from whole_evidence import complete
 
+from lpca.base.hashing import hash_data
 from lpca.evidence.json_form import to_data
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Position
@@ -97,9 +98,37 @@ def evidence(
             "own_donor": 0.1875,
             "norm_ratio": 1.5,
         },
-        "episodes": [],
+        "episodes": episodes(table, rates),
     }
-    return complete({**made, **changes})
+    return signed(complete({**made, **changes}))
+
+
+def episodes(table: OutcomeTable, rates: dict[str, int]) -> list[dict[str, Any]]:
+    """Each episode as a record keeps it, without texts and scores."""
+    return [
+        {
+            "seed": seed,
+            "content_sha256": "aa",
+            "outcomes": {
+                name: {"likelihood": column[seed], "greedy": seed < rates[name] // 2}
+                for name, column in table.outcomes.items()
+            },
+        }
+        for seed in table.seeds
+    ]
+
+
+def signed(held: dict[str, Any]) -> dict[str, Any]:
+    """Sets the hash that the outcomes of evidence must have."""
+    kept = {
+        name: [
+            [one["seed"], one["outcomes"][name]["likelihood"], one["outcomes"][name]["greedy"]]
+            for one in held["episodes"]
+        ]
+        for name in held["conditions"]
+    }
+    held["hashes"]["outcomes"] = hash_data(kept)
+    return held
 
 
 def invalid() -> dict[str, Any]:

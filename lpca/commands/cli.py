@@ -61,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ExitCode.INTERRUPTED
 
 
+def tell(text: str) -> None:
+    """Say one line beside what a command prints."""
+    print(text, file=sys.stderr)
+
+
 def add_receiver_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
     """The receiver, where it runs and how precisely: as for `pytest gates/`."""
     parser.add_argument("--receiver", default=default, help="as for pytest gates/")

@@ -9,6 +9,7 @@ from textwrap import wrap
 
 from lpca.base.errors import ExitCode, RequestError, UserError
 from lpca.base.numbers import PERCENT, POINTS, amount, level, number
+from lpca.commands.cli import tell
 from lpca.report.attempts.compare import CONFIDENCE, Compared, Comparison, compare
 from lpca.report.attempts.kept import Attempt, RecordError, read
 
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _attempt(path: str) -> Attempt:
-    held = read(Path(path))
+    held = read(Path(path), tell)
     if not isinstance(held, Attempt):
         raise RecordError(
             f"{path}: published without outcomes by episode, so nothing can be paired"

@@ -12,10 +12,11 @@ from lpca.checker.adversaries import ADVERSARIES, truth
 from lpca.checker.rule import deciding, is_decidable
 from lpca.checker.simulate import Drawn, Simulator
 from lpca.checker.whole import attack
-from lpca.evidence.files import read_evidence
+from lpca.commands.cli import tell
 from lpca.evidence.model import Evidence
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
+from lpca.judge.stored import read_stored
 from lpca.stats.planning import gate_power, power, required_n
 
 SIZES = (50, 100, 200, 400, 800, 1600)
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if seeds is not None and seeds < 2:
         raise RequestError(f"--train-seeds {seeds}: allowed: whole numbers from 2 on")
     if arguments.evidence:
-        evidence = read_evidence(Path(arguments.evidence))
+        evidence = read_stored(Path(arguments.evidence), tell=tell)
         spec = _measured(spec, evidence)
         print(_groups(evidence))
     try:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from lpca.base.errors import ExitCode
+from lpca.commands.cli import tell
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,5 +25,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Write every picture that the files allow, and print where each one stands."""
     from lpca.report.figures.files import write_pictures
 
-    print(*write_pictures(arguments.evidence, arguments.out, arguments.format), sep="\n")
+    paths = write_pictures(arguments.evidence, arguments.out, arguments.format, tell)
+    print(*paths, sep="\n")
     return ExitCode.PASS

@@ -37,6 +37,7 @@ from lpca.gate.plan import (
 )
 from lpca.gatespec.model import CODEC_LATENTS, Spec
 from lpca.judge.decide import explored, judge, judge_required
+from lpca.judge.stored import read_stored
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver, refuse_too_long
 from lpca.tasks import Task
@@ -182,7 +183,7 @@ class Runner:
         if not path.exists():
             return None
         try:
-            stored = read_evidence(path)
+            stored = read_stored(path, self.spec)
         except (StorageError, EvidenceError):
             return None
         return stored if stored.run == self.origin.run else None

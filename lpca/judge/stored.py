@@ -50,6 +50,8 @@ TINY, TINY_P = 1e-12, 1e-300
 """What lies below is nothing: rounding leaves so much of a zero. Of p-values it may count."""
 DECIDED = ("id", "verdict", "table", "successes")
 """What of a criterion's result stays the same when another version words or rounds it otherwise."""
+UNHASHED = "written without a hash of its content; decided again from its outcomes"
+"""What is said of evidence of earlier versions."""
 _NOWHERE = Position("evidence", 1, 1)
 _UNREAD = (Verdict.INVALID, Verdict.NOT_MEASURED)
 
@@ -84,7 +86,7 @@ def read_stored(
     except EvidenceError as error:
         raise EvidenceError(f"{path}: {error}") from None
     if not has_hash(data):
-        tell(f"{path}: written without a hash of its content; decided again from its outcomes")
+        tell(f"{path}: {UNHASHED}")
     return found
 
 
@@ -95,7 +97,9 @@ def stored_evidence(data: Any, spec: Spec | None = None) -> Evidence:
     try:
         # what differs is said before that the hash does
         hold_outcomes_hash(evidence)
-        hold_outcomes(evidence)
+        if not evidence.failed_checks:
+            # where one failed, outcomes may contradict themselves: they are not read
+            hold_outcomes(evidence)
         hold_checks(evidence, declared("lpca.validity.checks") if own else ())
         if spec is not None:
             hold_spec(evidence, spec)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lpca.base import __version__
 from lpca.base.code_identity import code_hash
 from lpca.base.files import StorageError, read_json, write_json
-from lpca.base.hashing import hash_data
+from lpca.base.hashing import hash_data, is_altered, with_hash
 from lpca.codec.architectures import CODECS
 from lpca.codec.checkpoint import identify
 from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.recipe import Recipe
 from lpca.evaluation.conditions import CONDITIONS
-from lpca.evidence.files import read_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
 from lpca.gate.evidence import Origin
 from lpca.gate.plan import evidence_path, gate_conditions, needs_control, sound_spec
 from lpca.gate.runner import Console, Options, Runner
 from lpca.gatespec.model import Spec
+from lpca.judge.stored import read_stored
 from lpca.lab.grid import Cell, Grid
 from lpca.lab.summary import CodecSummary, not_measured, summary_of
 from lpca.receivers.model import Receiver
@@ -68,20 +68,26 @@ def keys_of(
 
 @dataclass(eq=False)
 class Results:
-    """A grid's evidence below `folder`, whichever engine put it there."""
+    """A grid's evidence below `folder`, whichever engine put it there.
+
+    What is not as it was written there, or does not come to its verdict once more by the spec, is
+    as good as missing; `tell` then has one line on it.
+    """
 
     grid: Grid
     spec: Spec
     folder: Path
     keys: GridKeys
+    tell: Callable[[str], None] = lambda text: None
     _began: float = field(default_factory=time.time)
     _summaries: dict[str, CodecSummary] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
 
     def summary(self, cell: Cell) -> CodecSummary | None:
         """What a codec came to; None while it is still to be measured."""
         key = self.key(cell)
         if key not in self._summaries:
-            evidence = _evidence(self.evidence(cell))
+            evidence = self._evidence(cell)
             if evidence is not None and evidence.run == key:
                 self._summaries[key] = summary_of(evidence)
             elif (reason := self._broken(cell)) is not None:
@@ -106,18 +112,35 @@ class Results:
 
     def keep_broken(self, cell: Cell, reason: str) -> None:
         """Keep a codec as NOT MEASURED; a later run tries it again."""
-        write_json(self.place(cell) / BROKEN, {"reason": reason, "at": time.time()})
+        held = with_hash({"reason": reason, "at": time.time()})
+        write_json(self.place(cell) / BROKEN, held)
 
     def keep_whole(self, cell: Cell) -> None:
         """Its evidence is there: whatever broke it before is past."""
         (self.place(cell) / BROKEN).unlink(missing_ok=True)
 
+    def _evidence(self, cell: Cell) -> Evidence | None:
+        path, older = self.evidence(cell), list[str]()
+        if not path.exists():
+            return None
+        try:
+            found = read_stored(path, self.spec, older.append)
+        except (StorageError, EvidenceError) as error:
+            older.append(str(error))
+        if not older:
+            return found
+        if older[0] not in self._told:
+            self._told.add(older[0])
+            self.tell(f"{older[0]}; measured again")
+        return None
+
     def _broken(self, cell: Cell) -> str | None:
         """Why a codec broke since this process began; earlier ones are tried again."""
         try:
             held = read_json(self.place(cell) / BROKEN)
-            return str(held["reason"]) if held["at"] >= self._began else None
-        except (StorageError, LookupError, TypeError):
+            is_ours = not is_altered(held) and held["at"] >= self._began
+            return str(held["reason"]) if is_ours else None
+        except (StorageError, LookupError, TypeError, AttributeError):
             # none is there, or not as it is written here
             return None
 
@@ -142,13 +165,6 @@ def deciding_code(spec: Spec, gate: str, task: Task) -> str:
             TASKS.kind: [task.name],
         },
     )
-
-
-def _evidence(path: Path) -> Evidence | None:
-    try:
-        return read_evidence(path) if path.exists() else None
-    except (StorageError, EvidenceError):
-        return None
 
 
 def without_shown_with(spec: Spec, gate: str) -> Spec:

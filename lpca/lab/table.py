@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lpca.base.files import write_bytes, write_json, write_text
+from lpca.base.hashing import with_hash
 from lpca.base.numbers import PERCENT, POINTS, amount, counted, level, number
 from lpca.gatespec.model import CODEC_LATENTS
 from lpca.lab.results import Results
@@ -90,14 +91,15 @@ class Table:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values."""
-        return {
+        """As JSON-able values, with the hash of all of them."""
+        data = {
             "format": FORMAT,
             **self.about,
             "complete": self.complete,
             "codecs": [_as_json(entry) for entry in self.entries],
             "rows": [asdict(row) for row in self.rows()],
         }
+        return with_hash(data)
 
 
 def table_of(results: Results) -> Table:

@@ -15,7 +15,6 @@ import pytest
 
 from lpca.base.errors import ExitCode, RunError, worst
 from lpca.base.files import write_file
-from lpca.evidence.files import read_evidence
 from lpca.evidence.model import Evidence, exit_code
 from lpca.gate.plan import GateKey, evidence_path, label_of, shown_with
 from lpca.gate.recipe import RecipeVerdict, recipe_verdict
@@ -23,6 +22,7 @@ from lpca.gatespec.model import Gate, Spec
 from lpca.judge.decide import judge_family
 from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.reader import table_of_evidence
+from lpca.judge.stored import read_stored
 from lpca.pytest_plugin.cases import PROPERTY, key_of
 from lpca.report.layout import WIDTH, fitting, wrapped
 from lpca.report.terminal import coloured, gate_lines
@@ -331,7 +331,7 @@ def evidence_of(folder: Path, key: GateKey, run: str) -> Evidence | None:
 def _read(path: Path, written: int) -> Evidence | None:
     """What stands in a file as it was `written` at that time; None where that is no evidence."""
     try:
-        return read_evidence(path)
+        return read_stored(path)
     except RunError:
         return None
 

@@ -85,7 +85,7 @@ def engine_for(order, keys, ray=None):
 
 
 def without_time(evidence):
-    dropped = ("written", "seconds", "machine", "command", "cache")
+    dropped = ("written", "seconds", "machine", "command", "cache", "content_sha256")
     kept = {name: value for name, value in evidence.items() if name not in dropped}
     kept["codec"] = {**kept["codec"], "trained": None, "origin": None}
     for numbers in kept["conditions"].values():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 
+from drawn_evidence import signed
 from gate_project import BASE, HEAD, MAIN
 from whole_evidence import complete
 
-from lpca.base.hashing import hash_data
+from lpca.base.hashing import with_hash
 from lpca.evidence.files import parse_evidence
 from lpca.evidence.json_form import to_data
 from lpca.gatespec.load import load_spec
@@ -89,20 +90,8 @@ def judged(held, spec):
     return {**held, **to_data(judge(spec, gate.name, table, faults=faults)), "required": required}
 
 
-def signed(held):
-    """Sets the hash that the outcomes of evidence must have."""
-    by_condition = {
-        name: [
-            [e["seed"], e["outcomes"][name]["likelihood"], e["outcomes"][name]["greedy"]]
-            for e in held["episodes"]
-        ]
-        for name in held["conditions"]
-    }
-    held["hashes"] = {**held["hashes"], "outcomes": hash_data(by_condition)}
-    return held
-
-
 def save(path, held):
+    held = with_hash({**held, "schema": 3}) if "schema" in held else held
     path.write_text(json.dumps(held), encoding="utf-8")
     return str(path)
 

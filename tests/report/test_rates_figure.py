@@ -9,7 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from drawn_evidence import RATES, N, evidence, invalid
+from drawn_evidence import RATES, N, evidence, invalid, signed
 from matplotlib.figure import Figure
 
 from lpca.evidence.files import parse_evidence
@@ -26,7 +26,7 @@ PER_LATENT = 128 * 32
 def run(k: int, normal: int, bits: float | None = None, **changes: Any) -> dict[str, Any]:
     """Evidence at one k; `bits` are what a codec with a codebook says."""
     counts = {name: count for name, (_, count) in TEXTS.items()}
-    made = evidence({}, {**RATES, **counts, "normal": normal}, k=k, verdict="PASS", **changes)
+    made = evidence({}, {**RATES, **counts, "normal": normal}, k=k, **changes)
     for name, numbers in made["conditions"].items():
         latents = k * PER_LATENT if bits is None or name not in ("normal", "shuffle") else bits
         numbers["bits"] = 0.0 if name == "p0" else TEXTS.get(name, (latents,))[0]
@@ -165,8 +165,11 @@ def test_plot_draws_it_only_where_text_is_cut(tmp_path: Path) -> None:
             for name, numbers in one["conditions"].items()
             if name == "p1" or name not in TEXTS
         }
+        kept = copy.deepcopy({**one, "conditions": held})
+        for episode in kept["episodes"]:
+            episode["outcomes"] = {name: episode["outcomes"][name] for name in held}
         files.append(tmp_path / f"{index}.json")
-        files[-1].write_text(json.dumps({**one, "conditions": held}))
+        files[-1].write_text(json.dumps(signed(kept)))
     assert not [p for p in write_pictures(files, tmp_path / "out", "svg") if "rates" in p.name]
 
 

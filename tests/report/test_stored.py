@@ -7,7 +7,7 @@ import json
 
 import pytest
 from gate_project import ROOT
-from made_evidence import evidence, outcomes, save, signed
+from made_evidence import evidence, outcomes, signed
 
 from lpca.base import __version__
 from lpca.base.hashing import CONTENT, with_hash
@@ -33,7 +33,9 @@ def read(tmp_path):
         held = copy.deepcopy(held)
         spoil(held)
         spec = load_spec(str(tmp_path / "made_specs.yaml")) if by_spec else None
-        return read_stored(tmp_path / save(tmp_path / "main-k4.json", held), spec, **about)
+        path = tmp_path / "main-k4.json"
+        path.write_text(json.dumps(held), encoding="utf-8")
+        return read_stored(path, spec, **about)
 
     return stored
 

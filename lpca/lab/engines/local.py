@@ -38,7 +38,7 @@ class LocalEngine(Engine):
         bench = Bench(
             job.spec, receiver, cache_dir(), job.ledger, job.batch_size, command, job.console
         )
-        yield cls(job, Results(job.grid, job.spec, job.out, keys), bench)
+        yield cls(job, Results(job.grid, job.spec, job.out, keys, job.console.tell), bench)
 
     def cells(self) -> Iterator[Cell]:
         """Measure what is not there yet; yields each such codec as soon as it is."""
@@ -69,6 +69,9 @@ class LocalEngine(Engine):
     def _measure(self, cell: Cell) -> None:
         results = self.results
         reason = self.bench.measure(results.grid.gate, cell, results.key(cell), results.place(cell))
+        if reason is None and results.summary(cell) is None:
+            # it would be measured again and again
+            reason = "its evidence does not hold when it is read"
         if reason is None:
             results.keep_whole(cell)
         else:

@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from lpca.base.errors import RequestError, RunError, needed
 from lpca.base.files import StorageError, cache_dir, locked, write_text
+from lpca.base.hashing import with_hash
 from lpca.gate.evidence import command_line
 from lpca.gate.plan import evidence_path, sound_spec, task_of
 from lpca.gatespec.model import Spec
@@ -68,7 +69,7 @@ class RayEngine(Engine):
                 keys = ray.get(_on_a_machine(ray, keys_there, order).remote(order))
             except ray.exceptions.RayError as error:
                 raise RunError(_reason(error)) from error
-            yield cls(job, Results(job.grid, job.spec, job.out, keys), order, ray)
+            yield cls(job, Results(job.grid, job.spec, job.out, keys, job.console.tell), order, ray)
 
     def cells(self) -> Iterator[Cell]:
         """Measure what is not there yet; yields each such codec as soon as it is."""
@@ -302,6 +303,7 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
         evidence = evidence_path(folder, grid.gate, cell.k).read_text(encoding="utf-8")
         # a criterion names its line, in a file that its reader has
         evidence = evidence.replace(_quoted(folder / SPEC), _quoted(order.place))
+        evidence = json.dumps(with_hash(json.loads(evidence)))
         added = tuple(line for line in _lines(books) if line not in before)
         return MeasuredThere(machine, evidence, ledger_lines=added)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from typing import Any
 from lpca.base.errors import UserError
 from lpca.base.files import StorageError, read_json, write_text
 from lpca.base.hashing import CONTENT, hash_data, is_altered, with_hash
-from lpca.evidence.files import is_evidence
+from lpca.evidence.files import has_hash, is_evidence
 from lpca.evidence.json_form import EvidenceError, from_data, to_data
 from lpca.evidence.model import EpisodeOutcome, Evidence, KeptEpisode
-from lpca.judge.stored import stored_evidence
+from lpca.judge.stored import UNHASHED, stored_evidence
 
 RECORD = "record"
 """The key that marks a file of this module: evidence or a published attempt, and this beside it."""
@@ -109,10 +109,15 @@ def facts_of(held: Attempt | Published) -> RecordFacts:
         raise RecordError(str(error)) from None
 
 
-def read(path: Path) -> Attempt | Published:
+def read(path: Path, tell: Callable[[str], None] = lambda text: None) -> Attempt | Published:
     """Read evidence, a kept attempt, or a file of published attempts.
 
-    A page (`.md`) stands for the JSON beside it. RecordError for anything else.
+    A page (`.md`) stands for the JSON beside it. What is altered since it was written, or whose
+    verdict its outcomes do not come to, is refused; `tell` has a line on what an earlier version
+    wrote, without a hash.
+
+    Raises:
+        RecordError: it is anything else, damaged or altered; the text names the file.
     """
     path = path.with_suffix(".json") if path.suffix == ".md" else path
     try:
@@ -131,6 +136,8 @@ def read(path: Path) -> Attempt | Published:
         raise RecordError(f"{path}: this evidence is damaged: {error}") from None
     except StorageError as error:
         raise RecordError(str(error)) from None
+    if not has_hash(held):
+        tell(f"{path}: {UNHASHED}")
     return Attempt(evidence, record)
 
 

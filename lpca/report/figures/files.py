@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lpca.base.files import read_json, write_bytes
-from lpca.evidence.files import read_evidence
+from lpca.base.hashing import CONTENT, is_altered
 from lpca.evidence.model import Evidence
+from lpca.judge.stored import read_stored
 from lpca.report.figures import capability
 from lpca.report.figures.diagnosis import similarity_figure, training_figure
 from lpca.report.figures.gate import gate_figure
@@ -22,13 +23,19 @@ TABLE = "table.json"
 """What makes a folder a lab's: it names each codec's evidence."""
 
 
-def write_pictures(paths: Sequence[Path], out: Path, format: str) -> list[Path]:
+def write_pictures(
+    paths: Sequence[Path],
+    out: Path,
+    format: str,
+    tell: Callable[[str], None] = lambda text: None,
+) -> list[Path]:
     """Write every picture that evidence of one gate allows.
 
     Args:
         paths: evidence files, or folders that `lpca lab` filled: every codec of its table.
         out: the folder to fill.
         format: one of FORMATS.
+        tell: called with one line for each file that an earlier version wrote, without a hash.
 
     Returns:
         Where the pictures stand.
@@ -36,10 +43,11 @@ def write_pictures(paths: Sequence[Path], out: Path, format: str) -> list[Path]:
     Raises:
         FigureError: a file is not evidence, a folder is no lab's, they are of several gates or of
             one name, or the format is unknown.
+        EvidenceError: evidence was altered, or its verdict is not what its outcomes come to.
         StorageError: a file cannot be read or written.
     """
     sources = [source for path in paths for source in _sources(path)]
-    evidences = [read_evidence(path) for path, _ in sources]
+    evidences = [read_stored(path, tell=tell) for path, _ in sources]
     gates = sorted({one.gate for one in evidences})
     if len(gates) > 1:
         raise FigureError(f"evidence of several gates: {', '.join(gates)}; allowed: one at a time")
@@ -64,7 +72,11 @@ def _sources(path: Path) -> list[tuple[Path, str]]:
             f"{path}: no {TABLE} is there; allowed: evidence files, a folder that lpca lab filled"
         )
     try:
-        codecs = read_json(table)["codecs"]
+        held = read_json(table)
+        codecs = held["codecs"]
+        # before, there was no hash
+        if CONTENT in held and is_altered(held):
+            raise FigureError(f"{table}: its content is not what was written: its {CONTENT}")
         sources = [_of_codec(path, codec) for codec in codecs if codec.get("evidence") is not None]
     except (LookupError, TypeError, AttributeError) as error:
         raise FigureError(f"{table}: this is no table of lpca lab") from error
