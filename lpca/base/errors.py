@@ -8,23 +8,6 @@ from importlib import import_module
 from typing import Any
 
 
-class UserError(Exception):
-    """What a user has to know, and nothing more: its text is the whole message."""
-
-
-class RunError(UserError):
-    """Something a run needs is missing or unfit; the text says what, and what to do."""
-
-    is_usage_error = False
-    """Whether what the user asked for is at fault, rather than what was met on the way."""
-
-
-class RequestError(RunError):
-    """The user asked for something that cannot be had."""
-
-    is_usage_error = True
-
-
 class ExitCode(IntEnum):
     """Exit codes; 2 to 5 mean what pytest means by them.
 
@@ -44,6 +27,26 @@ class ExitCode(IntEnum):
     INVALID = 7
     NOT_MEASURED = 8
     EXPLORED = 9
+
+
+class UserError(Exception):
+    """What a user has to know, and nothing more: its text is the whole message."""
+
+    exit_code = ExitCode.USAGE_ERROR
+    """What a command ends on that ends so."""
+
+
+class RunError(UserError):
+    """Something a run needs is missing or unfit; the text says what, and what to do."""
+
+    is_usage_error = False
+    """Whether what the user asked for is at fault, rather than what was met on the way."""
+
+
+class RequestError(RunError):
+    """The user asked for something that cannot be had."""
+
+    is_usage_error = True
 
 
 _WORST_FIRST = (

@@ -20,11 +20,18 @@ from typing import Any
 
 import platformdirs
 
-from lpca.base.errors import RunError
+from lpca.base.errors import ExitCode, RunError
 
 
 class StorageError(RunError):
     """A folder cannot be written or a stored file cannot be read; the message names it."""
+
+
+class WriteError(StorageError):
+    """Something cannot be written: the disk is full, or the permission is not there."""
+
+    exit_code = ExitCode.NOT_MEASURED
+    """What was asked for is right, and could not be kept."""
 
 
 def cache_dir() -> Path:
@@ -137,7 +144,7 @@ def write_file(path: Path, write: Callable[[Path], object], *, durable: bool = T
             computed again need not be.
 
     Raises:
-        StorageError: it cannot be written; what was there before is still there.
+        WriteError: it cannot be written; what was there before is still there.
     """
     with storage(path):
         make_folder(path.parent)
@@ -230,11 +237,10 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def try_writing(path: Path) -> None:
-    """Raise StorageError where nothing can be written at `path`; nothing is left of the attempt."""
-    with storage(path):
-        folder = path
-        while not folder.is_dir():
+def try_writing(folder: Path) -> None:
+    """Raise WriteError where a folder cannot be written to, or made; nothing is left of the try."""
+    with storage(folder):
+        while not folder.exists():
             folder = folder.parent
         _clear(folder)
         with _part(folder / "try") as part:
@@ -289,13 +295,13 @@ def _finite(written: str) -> float:
 
 @contextmanager
 def storage(path: Path) -> Iterator[None]:
-    """Turn the system's error of writing something into a StorageError that names it."""
+    """Turn the system's error of writing something into a WriteError that names it."""
     try:
         yield
     except OSError as error:
         in_cache = path.absolute().is_relative_to(cache_dir().absolute())
         elsewhere = "point LPCA_CACHE to another folder" if in_cache else "name another folder"
         remedy = f"free the space or the permission, or {elsewhere}"
-        raise StorageError(
+        raise WriteError(
             f"{path}: cannot be written: {error.strerror or error}; {remedy}"
         ) from error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lpca.base.code_identity import code_hash
-from lpca.base.files import StorageError, read_json, storage, write_file, write_json
+from lpca.base.files import (
+    PART,
+    StorageError,
+    read_json,
+    remove,
+    rename,
+    touching,
+    write_file,
+    write_json,
+)
 from lpca.base.hashing import hash_data, hash_file
 from lpca.codec.architectures import CODECS, make_codec
 from lpca.codec.base import CodecError, TrainableCodec
@@ -24,6 +33,8 @@ from lpca.receivers.model import Receiver
 from lpca.tasks import TASKS, Episode, Task
 
 WEIGHTS, MANIFEST = "codec.safetensors", "manifest.json"
+NEW_WEIGHTS = "codec.new.safetensors"
+"""What the weights are called until the manifest names them."""
 FORMAT = 3
 MAX_TRAINED = 100_000
 """How many of the episodes that a codec was trained on are looked at, at most."""
@@ -96,9 +107,13 @@ def training_code(recipe: Recipe, task: Task) -> str:
 
 
 def write_tensors(
-    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    durable: bool = True,
 ) -> None:
-    """Write safetensors whole or not at all; StorageError when the disk is full."""
+    """Write safetensors, whole or not at all, as `write_file`."""
 
     def write(part: Path) -> None:
         try:
@@ -107,7 +122,7 @@ def write_tensors(
         except SafetensorError as error:
             raise OSError(str(error)) from error
 
-    write_file(path, write)
+    write_file(path, write, durable=durable)
 
 
 def save_checkpoint(
@@ -115,30 +130,56 @@ def save_checkpoint(
 ) -> None:
     """Write weights and manifest; `facts` (loss history, versions) are kept beside the identity.
 
-    The folder appears whole: it is filled elsewhere and renamed, the manifest written last.
+    Whatever stops it, the folder holds the checkpoint of before or the new one: with the manifest,
+    which is replaced in one step, the weights beside it are the new ones. Other files stay.
     """
-    with storage(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-            made = Path(scratch, "checkpoint")
-            made.mkdir()
-            write_tensors(made / WEIGHTS, codec.state_dict())
-            about = {"format": FORMAT, "identity": asdict(identity)}
-            manifest = {**about, "weights_sha256": hash_file(made / WEIGHTS), **facts}
-            write_json(made / MANIFEST, manifest, indent=1)
-            _put_in_place(made, folder, Path(scratch, "before"))
-
-
-def _put_in_place(made: Path, folder: Path, before: Path) -> None:
-    """Whatever stops it, one of the two checkpoints is there afterwards."""
+    new = folder / NEW_WEIGHTS
     try:
-        if folder.exists():
-            folder.replace(before)
-        made.replace(folder)
+        write_tensors(new, codec.state_dict())
+        about = {"format": FORMAT, "identity": asdict(identity)}
+        manifest = {**about, "weights_sha256": hash_file(new), **facts}
+        write_json(folder / MANIFEST, manifest, indent=1)
+        rename(new, folder / WEIGHTS)
     except BaseException:
-        if before.exists() and not folder.exists():
-            before.replace(folder)
+        with suppress(OSError, StorageError):
+            settle(folder)
+            folder.rmdir()  # where nothing is in it
         raise
+
+
+def settle(folder: Path) -> None:
+    """End what a killed process had begun: the weights it wrote are the manifest's, or nobody's.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    new = folder / NEW_WEIGHTS
+    if not new.exists():
+        return
+    try:
+        named = read_manifest(folder).get("weights_sha256")
+    except CodecError:
+        named = None
+    if hash_file(new) == named:
+        rename(new, folder / WEIGHTS)
+    else:
+        remove(new)
+
+
+def is_unwritten(folder: Path) -> bool:
+    """Whether a folder holds nothing, or what a killed process had begun to write into it."""
+    names = [path.name for path in folder.iterdir()]
+    return all(name == NEW_WEIGHTS or name.endswith(PART) for name in names)
+
+
+def _weights(folder: Path, sha256: object) -> Path:
+    """The file with a manifest's weights; CodecError where none has them."""
+    path, new = folder / WEIGHTS, folder / NEW_WEIGHTS
+    if new.exists() and hash_file(new) == sha256:
+        return new
+    if hash_file(path) != sha256:
+        raise CodecError(f"{path}: its bytes are not the ones {MANIFEST} names")
+    return path
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -193,8 +234,8 @@ def load_codec(folder: Path, receiver: Receiver, k: int) -> TrainableCodec:
     manifest, path = read_manifest(folder), folder / WEIGHTS
     recipe = recipe_of(read_identity(folder))
     try:
-        if hash_file(path) != manifest.get("weights_sha256"):
-            raise CodecError(f"{path}: its bytes are not the ones {MANIFEST} names")
+        path = _weights(folder, manifest.get("weights_sha256"))
+        touching("read", path)
         state = load_file(path)
         codec = make_codec(receiver, k, recipe)
         codec.load_state_dict(state)

@@ -16,16 +16,19 @@ from safetensors import SafetensorError, safe_open
 
 from lpca.base import __version__
 from lpca.base.errors import RequestError
+from lpca.base.files import remove, touching
 from lpca.codec.architectures import make_codec
 from lpca.codec.base import CodecError, TrainableCodec, bits_of
 from lpca.codec.checkpoint import (
     Identity,
     identify,
+    is_unwritten,
     load_codec,
     read_identity,
     read_manifest,
     recipe_of,
     save_checkpoint,
+    settle,
     trained_episodes,
     write_tensors,
 )
@@ -62,13 +65,17 @@ class Obtained:
 
 @dataclass(frozen=True)
 class Request:
-    """Which codec is wanted; without a seed, any shipped seed will do."""
+    """Which codec is wanted; without a seed, any shipped seed will do.
+
+    With `shipped` false none that comes with lpca is taken, and with `retrain` none at all.
+    """
 
     k: int
     seed: int | None = None
     checkpoint: Path | None = None
     retrain: bool = False
     recipe: Recipe = field(default_factory=Recipe)
+    shipped: bool = True
 
 
 def obtain_codec(
@@ -89,13 +96,17 @@ def obtain_codec(
         return _given(request.checkpoint, receiver, task, request)
     seed = DEFAULT_SEED if request.seed is None else request.seed
     wanted = identify(receiver, task, request.k, seed, request.recipe)
-    if not request.retrain and receiver.name == "smollm2-135m":
+    if request.shipped and not request.retrain and receiver.name == "smollm2-135m":
         shipped = shipped_folder(request.k, request.recipe.architecture)
         if found := _fitting(shipped, receiver, wanted, "shipped", tell):
             return found
     folder = cache / "codecs" / wanted.hash()
     waiting = partial(tell, "another process trains this codec; waiting for it")
-    with Processes(receiver).locked(folder, waiting):
+    processes = Processes(receiver)
+    with processes.locked(folder, waiting):
+        if processes.main:
+            settle(folder)
+        processes.wait()
         if not request.retrain and (found := _fitting(folder, receiver, wanted, "cached", tell)):
             return found
         return _train(receiver, task, wanted, request, folder, report, tell)
@@ -125,7 +136,7 @@ def _given(folder: Path, receiver: Receiver, task: Task, request: Request) -> Ob
 def _fitting(
     folder: Path, receiver: Receiver, wanted: Identity, origin: str, tell: Callable[[str], None]
 ) -> Obtained | None:
-    if not folder.exists():
+    if not folder.exists() or is_unwritten(folder):
         return None
     try:
         found = read_identity(folder)
@@ -183,7 +194,7 @@ def _train(
     }
     if processes.main:
         save_checkpoint(folder, training.codec, identity, facts)
-        snapshot.unlink(missing_ok=True)
+        remove(snapshot)
     processes.wait()
     return Obtained(training.codec, identity, "trained", read_manifest(folder))
 
@@ -198,13 +209,14 @@ def _save_snapshot(training: Training, path: Path) -> None:
     for index, moments in training.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
     history = json.dumps([asdict(progress) for progress in training.history])
-    write_tensors(path, tensors, {"history": history, "name": path.name})
+    write_tensors(path, tensors, {"history": history, "name": path.name}, durable=False)
 
 
 def _resume(training: Training, path: Path) -> None:
     """Continue from a snapshot: the same seed and step give the same batches as without a stop."""
     if not path.exists():
         return
+    touching("read", path)
     with safe_open(path, framework="pt") as stored:
         about = stored.metadata()
         if about["name"] != path.name:

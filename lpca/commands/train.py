@@ -31,10 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Train, or go on where an interrupted training stopped, and write the checkpoint."""
+    """Train, or go on where an interrupted training stopped, and write the checkpoint.
+
+    A codec whose training was finished before is taken from the cache.
+    """
     from lpca.base.arguments import parse_ks, parse_seed
-    from lpca.base.files import cache_dir
-    from lpca.codec.checkpoint import MANIFEST, save_checkpoint
+    from lpca.base.files import cache_dir, try_writing
+    from lpca.codec.checkpoint import save_checkpoint
     from lpca.codec.store import Request, obtain_codec
     from lpca.codec.training import Processes, Progress
     from lpca.gate.plan import task_of
@@ -44,13 +47,14 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
     (k,) = parse_ks(str(arguments.k))
     parse_seed("--seed", arguments.seed)
-    _refuse_to_overwrite(arguments.out, MANIFEST)
+    _refuse_to_overwrite(arguments.out)
+    try_writing(arguments.out)
     recipe = _recipe(arguments)
     spec = load_spec(arguments.spec)
     task = task_of(spec)
     receiver = load_among_processes(arguments.receiver, arguments.device, arguments.dtype)
     processes = Processes(receiver)
-    request = Request(k, arguments.seed, retrain=True, recipe=recipe)
+    request = Request(k, arguments.seed, shipped=False, recipe=recipe)
     with StderrConsole() as console:
 
         def report(progress: Progress) -> None:
@@ -81,9 +85,11 @@ def _recipe(arguments: argparse.Namespace) -> Recipe:
     return load_recipe(arguments.recipe)
 
 
-def _refuse_to_overwrite(folder: Path, manifest: str) -> None:
+def _refuse_to_overwrite(folder: Path) -> None:
     """A checkpoint replaces what stands at its place: a checkpoint, or an empty folder."""
-    if folder.is_dir() and (not any(folder.iterdir()) or (folder / manifest).is_file()):
+    from lpca.codec.checkpoint import MANIFEST, is_unwritten
+
+    if folder.is_dir() and ((folder / MANIFEST).is_file() or is_unwritten(folder)):
         return
     if folder.exists() or folder.is_symlink():
         raise RequestError(

@@ -138,7 +138,8 @@ def _outcome(data: Mapping[str, Any]) -> Outcome:
 def store_block(cache: Path, job: Job, outcomes: Sequence[Outcome]) -> None:
     """Keep a job's outcomes in the cache, with a hash by which a damaged file is known."""
     rows = [outcome.to_json() for outcome in outcomes]
-    write_json(_path(cache, job), {"key": job.key, "sha256": hash_data(rows), "outcomes": rows})
+    held = {"key": job.key, "sha256": hash_data(rows), "outcomes": rows}
+    write_json(_path(cache, job), held, durable=False)
 
 
 def _path(cache: Path, job: Job) -> Path:

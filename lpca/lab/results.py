@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lpca.base import __version__
 from lpca.base.code_identity import code_hash
-from lpca.base.files import StorageError, read_json, write_json
+from lpca.base.files import StorageError, read_json, remove, write_json
 from lpca.base.hashing import hash_data, is_altered, with_hash
 from lpca.codec.architectures import CODECS
 from lpca.codec.checkpoint import identify
@@ -117,7 +117,7 @@ class Results:
 
     def keep_whole(self, cell: Cell) -> None:
         """Its evidence is there: whatever broke it before is past."""
-        (self.place(cell) / BROKEN).unlink(missing_ok=True)
+        remove(self.place(cell) / BROKEN)
 
     def _evidence(self, cell: Cell) -> Evidence | None:
         path, older = self.evidence(cell), list[str]()

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
+from lpca.codec.training import Training
 from lpca.commands.cli import main
 
 SPEC = Path(__file__).parents[2] / "gate_specs.yaml"
@@ -65,3 +69,44 @@ def test_a_recipe_that_cannot_be_is_refused_before_anything_is_loaded(
     assert complaint in said
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written_is_found_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    where = tmp_path / "file" / "out"
+    assert train(tmp_path, "--out", str(where)) == 8
+    said = capsys.readouterr().err
+    assert said == f"{where}: cannot be written: Not a directory; {ADVICE}\n"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_codec_that_is_trained_and_could_not_be_written_is_not_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full_at(tmp_path / "out", Path.replace))
+        assert train(tmp_path) == 8
+    assert f"No space left on device; {ADVICE}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(Training, "run", None)
+    assert train(tmp_path) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "codec.safetensors",
+        "manifest.json",
+    ]
+
+
+ADVICE = "free the space or the permission, or name another folder"
+
+
+def full_at(folder: Path, replace: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+    """A `Path.replace` that finds no space in a folder."""
+
+    def replaced(path: Path, target: Path) -> Path:
+        if Path(target).is_relative_to(folder):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(path, target)
+
+    return replaced

@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,39 @@ def test_saving_over_a_checkpoint_replaces_it_whole(
     save_checkpoint(folder, codec, replace(identity, seed=1), FACTS)
     assert read_identity(folder).seed == 1
     assert load_codec(folder, llama, K).log_scale.item() == 0.5
-    assert not (folder / "stray").exists()
+    assert {path.name for path in folder.iterdir()} == {WEIGHTS, MANIFEST, "stray"}
+
+
+@pytest.mark.parametrize("stop", ["read", "write_json", "rename", None])
+def test_a_kill_between_the_steps_of_saving_leaves_one_of_the_two(
+    folder: Path,
+    codec: TokenPooler,
+    identity: Identity,
+    llama: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: str | None,
+) -> None:
+    """A process that is killed does not clear up; who reads before the next run has one too."""
+    with torch.no_grad():
+        codec.log_scale.fill_(0.5)
+
+    class Killed(BaseException): ...
+
+    def kill(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "settle", kill)
+        if stop is not None:
+            patch.setattr(checkpoint, {"read": "hash_file"}.get(stop, stop), kill)
+        with suppress(Killed):
+            save_checkpoint(folder, codec, replace(identity, seed=1), FACTS)
+    new = stop in ("rename", None)
+    for _ in range(2):
+        assert read_identity(folder).seed == int(new)
+        assert (load_codec(folder, llama, K).log_scale.item() == 0.5) is new
+        checkpoint.settle(folder)
+        assert {path.name for path in folder.iterdir()} == {WEIGHTS, MANIFEST}
 
 
 @pytest.mark.parametrize("broken", ["save_file", "write_json"])
@@ -116,7 +149,8 @@ def test_interrupted_saving_leaves_what_was_there(
         save_checkpoint(path, codec, identity, FACTS)
 
     def interrupt(*args: Any, **_: Any) -> None:
-        next(a for a in args if isinstance(a, Path)).write_bytes(b"half")
+        if broken == "save_file":  # write_json itself leaves no half of anything
+            next(a for a in args if isinstance(a, Path)).write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(checkpoint, broken, interrupt)
