@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lpca.base.registry import declared
-from lpca.checker.rule import deciding, with_required
-from lpca.gatespec.model import LATENT, TEXTS, Gate, Spec
+from lpca.checker.rule import CARRIERS, carried, deciding, with_required
+from lpca.checker.search import Freedom
+from lpca.gatespec.model import CONDITIONS, LATENT, TEXTS, Gate, Spec
 from lpca.stats.claims import Band, Rate
 from lpca.stats.truth import Ties, Truth, success_given, ties_of
 
@@ -115,11 +116,36 @@ class _Patterns:
 
 @dataclass(frozen=True)
 class Adversary:
-    """A cheat or a fault, whether a gate that it passes is refused, and its worlds."""
+    """A cheat or a fault, whether a gate that it passes is refused, and its worlds.
+
+    `alike` are conditions that have one rate in all of them; where that may be any, `free` are
+    those that may have any rate of their own. `carrier` names the one of the carriers that reads no
+    message, where the other does: a gate is attacked so if it names both and claims something of
+    this one.
+    """
 
     name: str
     refuses: bool
     worlds: Callable[[Scene], Iterator[World]]
+    alike: tuple[str, ...] = ()
+    free: tuple[str, ...] | None = None
+    carrier: str | None = None
+
+    def applies(self, spec: Spec, gate: Gate) -> bool:
+        """Whether it is one of the gate: of two carriers that differ both must be named."""
+        if self.carrier is None:
+            return True
+        claimed = any(self.carrier in carried(one.claim) for one in deciding(gate))
+        return claimed and set(Scene.of(spec, gate).names) >= CARRIERS
+
+    def freedom(self, scene: Scene) -> Freedom | None:
+        """What it leaves open in a scene; None where it has no rate of its own to choose."""
+        alike = tuple(name for name in scene.names if name in self.alike)
+        if self.free is None or not alike:
+            return None
+        free = tuple(name for name in scene.names if name in self.free)
+        rest = [name for name in scene.names if name not in (*alike, *free)]
+        return Freedom(alike, free, {name: scene.rate(name) for name in rest})
 
 
 @dataclass(frozen=True)
@@ -199,6 +225,11 @@ def options_of(spec: Spec) -> int | None:
     return options if isinstance(options, int) and options > 0 else None
 
 
+def draws_options(spec: Spec) -> bool:
+    """Whether the task itself draws the right one of its options, each as often as another."""
+    return "options" in declared("lpca.tasks.kinds").get(spec.task.name, {})
+
+
 def truth(spec: Spec, gate: Gate) -> World:
     """What `expect:` supposes.
 
@@ -247,6 +278,14 @@ def _magic_prompt(scene: Scene) -> Iterator[World]:
             yield scene.alike([prefixes, *rest])
 
 
+def _same_answer(scene: Scene) -> Iterator[World]:
+    """The message's paraphrase is read; of the message itself any other would do as well."""
+    own = [name for name in PREFIXES if name in scene.names and name != "same_answer"]
+    rest = scene.others(*own)
+    for level in scene.levels():
+        yield scene.world([dict.fromkeys(own, level), *rest])
+
+
 def _noise(scene: Scene) -> Iterator[World]:
     """Every condition succeeds at random at one rate, whatever stands in its slot."""
     for level in sorted({0.05, 0.1, 0.2, *scene.levels()}):
@@ -283,11 +322,24 @@ def _seen_only(scene: Scene) -> Iterator[World]:
     yield works.mixed(idle, {"seen": 0.0, "unseen": 1.0, "all": 0.5}[scene.gate.answers])
 
 
+_UNTRAINED = ("static", "mean", "null", "random")
+"""Latents that no message is behind: they may help or harm as they like."""
+
 ADVERSARIES = (
-    Adversary("an inert codec", True, _inert),
-    Adversary("a magic prompt", True, _magic_prompt),
-    Adversary("noise at one rate", True, _noise),
-    Adversary("a text leak", True, _text_leak),
+    Adversary("an inert codec", True, _inert, ("p0", *LATENT)),
+    Adversary(
+        "a magic prompt", True, _magic_prompt, ("normal", "shuffle", "same_answer"), _UNTRAINED
+    ),
+    Adversary(
+        "a magic prompt, paraphrases read",
+        True,
+        _same_answer,
+        ("normal", "shuffle"),
+        ("same_answer", *_UNTRAINED),
+        "normal",
+    ),
+    Adversary("noise at one rate", True, _noise, CONDITIONS, ()),
+    Adversary("a text leak", True, _text_leak, CONDITIONS),
     Adversary("works in half of the groups", False, _half),
     Adversary("helps by position only", False, _presence),
     Adversary("works on seen answers alone", False, _seen_only),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lpca.checker.rule import deciding, with_required
+from lpca.checker.search import shares_of
 from lpca.gatespec.model import (
     Criterion,
     Evaluation,
@@ -96,6 +97,23 @@ class Columns:
             kinds = np.array([test.kind(one) for one in bits])[own.astype(np.intp)]
             parts.append(kinds[:, None] == np.arange(test.kinds))
         return np.concatenate(parts, axis=1).astype(np.float64)
+
+    def of_rates(
+        self, names: Sequence[str], rates: Array, draws: Sequence[Sequence[str]]
+    ) -> Array:
+        """[points, columns]: how often an episode counts, from [points, conditions] rates.
+
+        `draws` says which conditions share one draw of difficulty.
+        """
+        found = np.zeros((len(rates), self.width))
+        for claim, (start, test) in self._tests.items():
+            own = rates[:, [names.index(name) for name in claim.conditions]]
+            shared = [
+                [i for i, name in enumerate(claim.conditions) if name in draw] for draw in draws
+            ]
+            for bits, share in shares_of(own, [places for places in shared if places]):
+                found[:, start + test.kind(bits)] += share
+        return found
 
 
 @dataclass(frozen=True)

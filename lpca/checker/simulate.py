@@ -137,11 +137,19 @@ class Simulator:
             @ self.columns.of_patterns(world.names, world.patterns)
             for world in worlds
         ]
-        tables = Tables(self.columns, self.sizes[-1:], (np.stack(expected),))
-        gates = [one for one in with_required(self.spec, self.gate) if deciding(one)]
-        found = [clearance(self.spec, one, tables).min(axis=1) for one in gates]
-        least: Array = np.minimum.reduce(found)
+        least: Array = self._cleared(np.stack(expected)).min(axis=1)
         return least
+
+    def at_rates(
+        self, names: Sequence[str], rates: Array, draws: Sequence[Sequence[str]]
+    ) -> Array:
+        """The same by criterion, [points, criteria], of [points, conditions] rates."""
+        return self._cleared(self.sizes[-1] * self.columns.of_rates(names, rates, draws))
+
+    def _cleared(self, counts: Array) -> Array:
+        tables = Tables(self.columns, self.sizes[-1:], (counts,))
+        gates = [one for one in with_required(self.spec, self.gate) if deciding(one)]
+        return np.concatenate([clearance(self.spec, one, tables) for one in gates], axis=1)
 
 
 CLEAR = 6.0

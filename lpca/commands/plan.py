@@ -157,7 +157,7 @@ def _verdicts(spec: Spec, gate: Gate) -> str:
         lines.append(_row_of("expect: is true", Simulator(spec, gate).decide(truth(spec, gate))))
     except ValueError as error:
         lines.append(f"  {'expect: is true':{_WIDTH}} unknown: {error}")
-    for adversary in ADVERSARIES:
+    for adversary in (one for one in ADVERSARIES if one.applies(spec, gate)):
         lines.append(_row_of(adversary.name, attack(spec, gate, adversary)))
     return "\n".join([*lines, ""])
 

@@ -1,5 +1,6 @@
 """Specs that no channel is needed to pass are refused, however they are put; sound ones are not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ BY_FILE = {
     "whole-gate-power": "gate-underpowered",
 }
 CONTROLS = ("normal - null > 0", "normal - shuffle > 0")
+OTHER_CONTROLS = ("same_answer - null > 0", "same_answer - shuffle > 0")
 
 
 def spec(*claims, n=400, gate="", rates=RATES, more="", title="Any"):
@@ -92,6 +94,18 @@ def test_a_sound_spec_has_no_error(file):
         ("normal > 0.6", "abs(null - p0) < 0.1"),
         ("normal - random > 0", "normal - p0 > 0.1", "normal - null > 0"),
         ("normal - p1 > -0.15", "p1 - p0 > 0.2"),
+        # what one claim leaves open is small, what two leave open together is not
+        ("normal - random > 0", "random - shuffle > -0.15", "normal - null > 0"),
+        ("normal - null > 0", "null - shuffle > -0.2", "normal - p0 > 0"),
+        ("normal - static > 0", "static - shuffle > -0.1", "normal - null > 0"),
+        ("normal / null > 1.1", "null / shuffle > 0.7"),
+        ("normal - p0 > 0.1", "normal - null > 0", "shuffle - p1 < 0"),
+        # the paraphrase is held to all controls, the message to none
+        ("same_answer - shuffle > 0", "normal - p0 > -0.2"),
+        ("same_answer - p0 > 0.1", *OTHER_CONTROLS, "normal - null > -0.05"),
+        ("same_answer - p0 > 0.1", *OTHER_CONTROLS, "normal > 0.2"),
+        ("same_answer - p0 > 0.1", *OTHER_CONTROLS, "normal / shuffle > 0.5"),
+        (*OTHER_CONTROLS, "normal - same_answer > -0.12"),
     ],
 )
 def test_variants_of_claims_that_need_no_message_are_refused(claims):
@@ -135,6 +149,21 @@ def test_titles_and_ids_decide_nothing():
         ("same_answer - p0 > 0.1", "same_answer - null > 0", "same_answer - shuffle > 0"),
         ("normal / shuffle > 1.2", *CONTROLS),
         ("shuffle - p0 < 0",),
+        ("normal - p0 > 0.1", *CONTROLS, "same_answer - p0 > 0.1"),
+        ("normal - p0 > 0.1", *CONTROLS, "same_answer - p0 > -0.1"),
+        ("normal - p0 > 0.1", *CONTROLS, "same_answer - shuffle > 0"),
+        ("normal - p0 > 0.1", *CONTROLS, *OTHER_CONTROLS, "normal - same_answer > -0.15"),
+        ("normal - p0 > 0.1", *CONTROLS, "same_answer / normal > 0.7"),
+        ("normal - p0 > 0.1", *CONTROLS, "normal - static > 0", "normal - mean > 0"),
+        ("normal - p0 > 0.1", *CONTROLS, "random - p0 < 0.1", "abs(null - p0) < 0.1"),
+        ("normal / shuffle > 1.5", "normal / null > 1.2"),
+        ("shuffle - normal < 0", "null - normal < 0", "p0 - normal < -0.1"),
+        ("shuffle / normal < 0.8", "null / normal < 0.8"),
+        ("normal - null > 0.2", "normal - shuffle > 0.3"),
+        ("normal > 0.6", *CONTROLS),
+        ("0.6 < normal < 0.95", *CONTROLS),
+        ("abs(normal - p1) < 0.15", *CONTROLS),
+        ("abs(normal - same_answer) < 0.15", *CONTROLS),
     ],
 )
 def test_sound_claims_and_gates_without_one_about_a_message_are_let_be(claims):
@@ -199,6 +228,16 @@ def test_findings_depend_on_no_luck():
 )
 def test_what_else_is_unsound_is_refused(rule, given):
     assert rule in refused_by(given)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.9])
+def test_own_questions_may_have_an_answer_that_is_common(rate):
+    """Of yes/no questions nine in ten may be right, or wrong, by always saying yes."""
+    rates = {**RATES, "p0": rate, "static": rate, "null": rate, "p1": 0.95}
+    given = spec("p1 > 0.5", rates=rates)
+    task = replace(given.task, name="episodes", settings={"file": "yes_no.jsonl", "options": 2})
+    assert "impossible-expectation" in refused_by(given)
+    assert refused_by(replace(given, task=task)) == set()
 
 
 def test_groups_that_are_alike_count_for_less():
