@@ -23,7 +23,8 @@ from measured import ROOT, parser, publish
 from lpca.evidence.model import CriterionResult
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Gate, Sequential, Spec
-from lpca.judge.decide import is_decided, judge, judge_gate, look_sizes
+from lpca.judge.decide import judge, judge_gate
+from lpca.judge.looks import is_decided, look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats.claims import Equivalence
 from lpca.stats.proportions import wilson

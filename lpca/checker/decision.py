@@ -98,9 +98,7 @@ class Columns:
             parts.append(kinds[:, None] == np.arange(test.kinds))
         return np.concatenate(parts, axis=1).astype(np.float64)
 
-    def of_rates(
-        self, names: Sequence[str], rates: Array, draws: Sequence[Sequence[str]]
-    ) -> Array:
+    def of_rates(self, names: Sequence[str], rates: Array, draws: Sequence[Sequence[str]]) -> Array:
         """[points, columns]: how often an episode counts, from [points, conditions] rates.
 
         `draws` says which conditions share one draw of difficulty.

@@ -140,9 +140,7 @@ class Simulator:
         least: Array = self._cleared(np.stack(expected)).min(axis=1)
         return least
 
-    def at_rates(
-        self, names: Sequence[str], rates: Array, draws: Sequence[Sequence[str]]
-    ) -> Array:
+    def at_rates(self, names: Sequence[str], rates: Array, draws: Sequence[Sequence[str]]) -> Array:
         """The same by criterion, [points, criteria], of [points, conditions] rates."""
         return self._cleared(self.sizes[-1] * self.columns.of_rates(names, rates, draws))
 

@@ -31,7 +31,7 @@ from lpca.evidence.model import (
 )
 from lpca.gate.measure import Measurement, Subject
 from lpca.gatespec.model import Gate, Spec
-from lpca.judge.decide import look_sizes
+from lpca.judge.looks import look_sizes
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 

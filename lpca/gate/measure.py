@@ -24,7 +24,7 @@ from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes
 from lpca.gatespec.model import Gate, Normalised, Score, Spec, declared_levels
-from lpca.judge.decide import is_decided, look_sizes
+from lpca.judge.looks import is_decided, look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Task

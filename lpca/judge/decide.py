@@ -14,24 +14,21 @@ from lpca.gatespec.model import (
     Criterion,
     Evaluation,
     Gate,
-    Sequential,
     Spec,
-    cluster_of,
     levels_of,
 )
-from lpca.judge.grouping import WholeGroups, clusters_of
+from lpca.judge.looks import assessed, is_decided, lacking, sequential_verdicts
 from lpca.judge.outcomes import OutcomeTable
-from lpca.stats.assessment import Assessment, assess, sample_of
-from lpca.stats.claims import Band, Claim, Equivalence, Gain, Rate, Ratio, decidable
+from lpca.stats.assessment import Assessment, sample_of
+from lpca.stats.claims import Band, Claim, Gain, Rate, Ratio, decidable
 from lpca.stats.graded import enough_marks, is_graded
 from lpca.stats.planning import enough_n
-from lpca.stats.sequential import decide_anytime, evalues, obrien_fleming
 from lpca.stats.tables import PairedTable, Proportion
 from lpca.stats.truth import Truth
 from lpca.stats.verdicts import AnyOf, Verdict, any_of, decide, gate_verdict
 
 if TYPE_CHECKING:
-    from lpca.stats.clusters import Clusters
+    pass
 
 Levels = tuple[float, float]
 """Confidences of one-sided claims and of those with two bounds."""
@@ -129,96 +126,6 @@ def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
     return f"{rates}: {head}{confidence} interval {interval}, bound {bounds}, {n}"
 
 
-def look_sizes(rule: Sequential, n: int) -> list[int]:
-    """Rising numbers of episodes after which a gate of n is read; the last is n."""
-    return list(rule.sizes(n))
-
-
-def sequential_verdicts(
-    gate: Gate,
-    rule: Sequential,
-    criteria: Sequence[Criterion],
-    table: OutcomeTable,
-    evaluation: Evaluation,
-    fixed: Sequence[Verdict],
-) -> list[Verdict]:
-    """One verdict per criterion, from all looks that the episodes so far allow.
-
-    Episodes count in the table's order, group by group where claims are decided over groups, and a
-    look sees whole groups alone. A criterion once decided stays decided. An equivalence
-    keeps its fixed n: its entry of `fixed` counts once all episodes are there. FAIL takes
-    Bonferroni's correction over the gate's criteria. The gate may stop as soon as no verdict is
-    INCONCLUSIVE.
-    """
-    n = evaluation.n if gate.n is None else gate.n
-    early = [i for i, one in enumerate(criteria) if not isinstance(one.claim, Equivalence)]
-    complete = table.units >= n
-    found = [
-        whole if complete and index not in early else Verdict.INCONCLUSIVE
-        for index, whole in enumerate(fixed)
-    ]
-    ordered = WholeGroups.of(table, evaluation.cluster, complete)
-    for look, size in enumerate(look_sizes(rule, n)):
-        seen = ordered.head(size)
-        if size > table.units or seen is None:
-            break
-        at_look = _at_look(rule, look, [criteria[index] for index in early], seen, evaluation)
-        for index, verdict in zip(early, at_look, strict=True):
-            if found[index] is Verdict.INCONCLUSIVE:
-                found[index] = verdict
-    return found
-
-
-def _at_look(
-    rule: Sequential,
-    look: int,
-    criteria: Sequence[Criterion],
-    table: OutcomeTable,
-    evaluation: Evaluation,
-) -> list[Verdict]:
-    if not criteria:
-        return []
-    alphas = [(1.0 - levels_of(criterion, evaluation)[0]) / 2.0 for criterion in criteria]
-    if rule.rule == "e-process":
-        found = [
-            evalues(one.claim, table.packed, _clusters(one, table, evaluation)) for one in criteria
-        ]
-        decided = zip(criteria, decide_anytime(found, alphas), strict=True)
-        return [_over_donors(*one, table, evaluation, len(criteria)) for one in decided]
-    verdicts = []
-    for seen, alpha in zip(_assessed(criteria, table, evaluation), alphas, strict=True):
-        limit = obrien_fleming(rule.looks or 1, alpha).p[look]
-        # each claim's own alpha scales the boundary: a band spends its alpha on either side
-        boundary = limit * seen.alpha / alpha
-        if seen.p_pass < boundary:
-            verdicts.append(Verdict.PASS)
-        elif seen.p_fail * len(criteria) < boundary:
-            verdicts.append(Verdict.FAIL)
-        else:
-            verdicts.append(Verdict.INCONCLUSIVE)
-    return verdicts
-
-
-def _over_donors(
-    criterion: Criterion,
-    verdict: Verdict,
-    table: OutcomeTable,
-    evaluation: Evaluation,
-    family: int,
-) -> Verdict:
-    """A bet's verdict, or INCONCLUSIVE where it does not hold over the groups of donors too.
-
-    Bets know of an episode's own group alone: where a few groups are everybody's donors, one that
-    is misread wins all of them. So the score over both must agree, at the level of a single look.
-    """
-    clusters = _clusters(criterion, table, evaluation)
-    if verdict is Verdict.INCONCLUSIVE or clusters is None or clusters.donor is None:
-        return verdict
-    (seen,) = _assessed([criterion], table, evaluation)
-    p = seen.p_pass if verdict is Verdict.PASS else seen.p_fail * family
-    return verdict if p < seen.alpha else Verdict.INCONCLUSIVE
-
-
 def judge(
     spec: Spec,
     name: str,
@@ -305,26 +212,6 @@ def too_few(spec: Spec, name: str, table: OutcomeTable) -> str:
     return ""
 
 
-def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
-    """Whether a gate's stopping rule, and that of each gate it requires, has decided all criteria.
-
-    Never for a gate without `sequential:`: it is decided by all of its episodes.
-    """
-    reached = [name]
-    for other in reached:
-        gate = spec.gates[other]
-        if gate.sequential is None or any(_missing(one, table) for one in gate.deciding):
-            return False
-        undecided = [Verdict.INCONCLUSIVE for _ in gate.deciding]
-        verdicts = sequential_verdicts(
-            gate, gate.sequential, gate.deciding, table, spec.evaluation, undecided
-        )
-        if Verdict.INCONCLUSIVE in verdicts:
-            return False
-        reached += [name for name in gate.requires if name not in reached]
-    return True
-
-
 def judge_gate(
     gate: Gate,
     table: OutcomeTable,
@@ -350,13 +237,13 @@ def judge_gate(
     if criteria is not None and not set(criteria) <= set(known):
         unknown = sorted(set(criteria) - set(known))
         raise ValueError(f"gate {gate.name} has no criterion {', '.join(unknown)}")
-    measured = [criterion for criterion in gate.criteria if not _missing(criterion, table)]
-    assessments = _assessed(measured, table, evaluation)
+    measured = [criterion for criterion in gate.criteria if not lacking(criterion, table)]
+    assessments = assessed(measured, table, evaluation)
     verdicts = _verdicts(gate, measured, assessments, table, evaluation)
     readings = iter(zip(assessments, verdicts, strict=True))
     results = []
     for criterion in gate.criteria:
-        missing = _missing(criterion, table)
+        missing = lacking(criterion, table)
         reading = None if missing else next(readings)
         if criteria is not None and criterion.id not in criteria:
             reason = f"{criterion.id} was left out of this run"
@@ -407,26 +294,8 @@ def judge_family(gate: Gate, tables: Mapping[int, OutcomeTable], evaluation: Eva
         TypeError: a criterion is one that the checker refuses.
     """
     _refuse_undecidable(gate)
-    by_k = {k: _assessed(gate.deciding, one, evaluation) for k, one in tables.items()}
+    by_k = {k: assessed(gate.deciding, one, evaluation) for k, one in tables.items()}
     return any_of(by_k, gate.family)
-
-
-def _assessed(
-    criteria: Sequence[Criterion], table: OutcomeTable, evaluation: Evaluation
-) -> list[Assessment]:
-    return [
-        assess(
-            one.claim,
-            table.packed,
-            *levels_of(one, evaluation),
-            _clusters(one, table, evaluation),
-        )
-        for one in criteria
-    ]
-
-
-def _clusters(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> Clusters | None:
-    return clusters_of(table, criterion.claim.conditions, cluster_of(criterion, evaluation))
 
 
 def _refuse_undecidable(gate: Gate) -> None:
@@ -443,10 +312,6 @@ def _refuse_undecidable(gate: Gate) -> None:
         else:
             continue
         raise TypeError(f"no sound method decides {criterion.id}: {fault}")
-
-
-def _missing(criterion: Criterion, table: OutcomeTable) -> list[str]:
-    return [name for name in criterion.claim.conditions if name not in table.outcomes]
 
 
 def _read(

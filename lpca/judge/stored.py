@@ -36,7 +36,8 @@ from lpca.gatespec.model import (
     Spec,
     TaskSpec,
 )
-from lpca.judge.decide import explored, judge, judge_required, look_sizes
+from lpca.judge.decide import explored, judge, judge_required
+from lpca.judge.looks import look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.reader import contradictions, table_of_evidence
 from lpca.judge.successes import counted, named_option

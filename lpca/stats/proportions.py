@@ -225,30 +225,6 @@ def min_n_equivalence(margin: float, alpha: float = 0.05) -> int:
     return max(1, math.ceil(z * z * (1.0 - margin) / margin))
 
 
-def mcnemar(table: PairedTable) -> float:
-    """Two-sided p-value that the two rates differ: the exact sign test on the discordant counts.
-
-    McNemar (1947), Psychometrika 12:153.
-
-    Args:
-        table: counts of paired outcomes; b and c are read.
-
-    Returns:
-        The p-value; 1 with no discordant pair.
-
-    Example:
-        >>> round(mcnemar(PairedTable(a=20, b=9, c=2, d=19)), 4)
-        0.0654
-    """
-    from scipy.special import betainc
-
-    more, fewer = max(table.b, table.c), min(table.b, table.c)
-    if more == 0:
-        return 1.0
-    # at b = c both tails hold the same middle point, which would count twice
-    return min(2.0 * float(betainc(more, fewer + 1, 0.5)), 1.0)
-
-
 def ratio_excess(a: Number, b: Number, c: Number, ratio: float) -> Number:
     """Successes of the first less ratio times those of the second, divided by max(1, ratio)."""
     return ((a + b) - ratio * (a + c)) / max(1.0, ratio)

@@ -5,7 +5,8 @@ import pytest
 
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.model import Criterion, Evaluation, Gate, Position, Sequential
-from lpca.judge.decide import judge_family, judge_gate, look_sizes
+from lpca.judge.decide import judge_family, judge_gate
+from lpca.judge.looks import look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats.verdicts import Verdict
 

@@ -8,7 +8,8 @@ from whole_evidence import typed
 from lpca.evidence.json_form import from_data, to_data
 from lpca.evidence.model import GateResult
 from lpca.gatespec.load import parse_spec
-from lpca.judge.decide import is_decided, judge, judge_family
+from lpca.judge.decide import judge, judge_family
+from lpca.judge.looks import is_decided
 from lpca.judge.outcomes import OutcomeTable
 from lpca.report.markdown import criteria_table
 from lpca.report.sentences import closing, standing

@@ -53,6 +53,20 @@ def clopper_pearson(
     return Interval(low, high)
 
 
+def mcnemar(table: PairedTable) -> float:
+    """Two-sided p-value that the two rates differ: the exact sign test on the discordant counts.
+
+    1 with no discordant pair. McNemar (1947), Psychometrika 12:153.
+    """
+    from scipy.special import betainc
+
+    more, fewer = max(table.b, table.c), min(table.b, table.c)
+    if more == 0:
+        return 1.0
+    # at b = c both tails hold the same middle point, which would count twice
+    return min(2.0 * float(betainc(more, fewer + 1, 0.5)), 1.0)
+
+
 def mcnemar_midp(table: PairedTable) -> float:
     """`mcnemar` less half the probability of each observed tail point; 1 with no discordant pair.
 

@@ -10,7 +10,6 @@ import pytest
 import references
 
 from lpca.stats.proportions import (
-    mcnemar,
     min_n_equivalence,
     ratio_score,
     ratio_test,
@@ -91,7 +90,7 @@ METHODS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "agresti_min_paired_diff_ci": on_table(references.agresti_min),
     "tang_nam_blackwelder_paired_ratio_score_ci": on_table(ratio_score),
     "bonett_price_paired_ratio_hybrid_wilson_ci": on_table(references.ratio_bonett_price),
-    "mcnemar_exact_two_sided": lambda i: mcnemar(table_of(i)),
+    "mcnemar_exact_two_sided": lambda i: references.mcnemar(table_of(i)),
     "mcnemar_midp_two_sided": lambda i: references.mcnemar_midp(table_of(i)),
     "mcnemar_asymptotic_no_cc": lambda i: references.mcnemar_asymptotic(table_of(i)),
     "wilson": lambda i: list(asdict(wilson(i["k"], i["n"], i["conf"])).values()),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from references import (
     agresti_min,
     bonett_price,
+    mcnemar,
     mcnemar_asymptotic,
     mcnemar_midp,
     newcombe,
@@ -19,7 +20,6 @@ from scipy.special import ndtr
 
 from lpca.stats.normal import first_not, z_value
 from lpca.stats.proportions import (
-    mcnemar,
     min_n_equivalence,
     tango,
     tango_excess,

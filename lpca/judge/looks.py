@@ -1,0 +1,159 @@
+"""When a gate is read, and what its stopping rule says at each look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lpca.gatespec.model import (
+    Criterion,
+    Evaluation,
+    Gate,
+    Sequential,
+    Spec,
+    cluster_of,
+    levels_of,
+)
+from lpca.judge.grouping import WholeGroups, clusters_of
+from lpca.judge.outcomes import OutcomeTable
+from lpca.stats.assessment import Assessment, assess
+from lpca.stats.claims import Equivalence
+from lpca.stats.sequential import decide_anytime, evalues, obrien_fleming
+from lpca.stats.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from lpca.stats.clusters import Clusters
+
+
+def look_sizes(rule: Sequential, n: int) -> list[int]:
+    """Rising numbers of episodes after which a gate of n is read; the last is n."""
+    return list(rule.sizes(n))
+
+
+def sequential_verdicts(
+    gate: Gate,
+    rule: Sequential,
+    criteria: Sequence[Criterion],
+    table: OutcomeTable,
+    evaluation: Evaluation,
+    fixed: Sequence[Verdict],
+) -> list[Verdict]:
+    """One verdict per criterion, from all looks that the episodes so far allow.
+
+    Episodes count in the table's order, group by group where claims are decided over groups, and a
+    look sees whole groups alone. A criterion once decided stays decided. An equivalence
+    keeps its fixed n: its entry of `fixed` counts once all episodes are there. FAIL takes
+    Bonferroni's correction over the gate's criteria. The gate may stop as soon as no verdict is
+    INCONCLUSIVE.
+    """
+    n = evaluation.n if gate.n is None else gate.n
+    early = [i for i, one in enumerate(criteria) if not isinstance(one.claim, Equivalence)]
+    complete = table.units >= n
+    found = [
+        whole if complete and index not in early else Verdict.INCONCLUSIVE
+        for index, whole in enumerate(fixed)
+    ]
+    ordered = WholeGroups.of(table, evaluation.cluster, complete)
+    for look, size in enumerate(look_sizes(rule, n)):
+        seen = ordered.head(size)
+        if size > table.units or seen is None:
+            break
+        at_look = _at_look(rule, look, [criteria[index] for index in early], seen, evaluation)
+        for index, verdict in zip(early, at_look, strict=True):
+            if found[index] is Verdict.INCONCLUSIVE:
+                found[index] = verdict
+    return found
+
+
+def _at_look(
+    rule: Sequential,
+    look: int,
+    criteria: Sequence[Criterion],
+    table: OutcomeTable,
+    evaluation: Evaluation,
+) -> list[Verdict]:
+    if not criteria:
+        return []
+    alphas = [(1.0 - levels_of(criterion, evaluation)[0]) / 2.0 for criterion in criteria]
+    if rule.rule == "e-process":
+        found = [
+            evalues(one.claim, table.packed, _clusters(one, table, evaluation)) for one in criteria
+        ]
+        decided = zip(criteria, decide_anytime(found, alphas), strict=True)
+        return [_over_donors(*one, table, evaluation, len(criteria)) for one in decided]
+    verdicts = []
+    for seen, alpha in zip(assessed(criteria, table, evaluation), alphas, strict=True):
+        limit = obrien_fleming(rule.looks or 1, alpha).p[look]
+        # each claim's own alpha scales the boundary: a band spends its alpha on either side
+        boundary = limit * seen.alpha / alpha
+        if seen.p_pass < boundary:
+            verdicts.append(Verdict.PASS)
+        elif seen.p_fail * len(criteria) < boundary:
+            verdicts.append(Verdict.FAIL)
+        else:
+            verdicts.append(Verdict.INCONCLUSIVE)
+    return verdicts
+
+
+def _over_donors(
+    criterion: Criterion,
+    verdict: Verdict,
+    table: OutcomeTable,
+    evaluation: Evaluation,
+    family: int,
+) -> Verdict:
+    """A bet's verdict, or INCONCLUSIVE where it does not hold over the groups of donors too.
+
+    Bets know of an episode's own group alone: where a few groups are everybody's donors, one that
+    is misread wins all of them. So the score over both must agree, at the level of a single look.
+    """
+    clusters = _clusters(criterion, table, evaluation)
+    if verdict is Verdict.INCONCLUSIVE or clusters is None or clusters.donor is None:
+        return verdict
+    (seen,) = assessed([criterion], table, evaluation)
+    p = seen.p_pass if verdict is Verdict.PASS else seen.p_fail * family
+    return verdict if p < seen.alpha else Verdict.INCONCLUSIVE
+
+
+def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
+    """Whether a gate's stopping rule, and that of each gate it requires, has decided all criteria.
+
+    Never for a gate without `sequential:`: it is decided by all of its episodes.
+    """
+    reached = [name]
+    for other in reached:
+        gate = spec.gates[other]
+        if gate.sequential is None or any(lacking(one, table) for one in gate.deciding):
+            return False
+        undecided = [Verdict.INCONCLUSIVE for _ in gate.deciding]
+        verdicts = sequential_verdicts(
+            gate, gate.sequential, gate.deciding, table, spec.evaluation, undecided
+        )
+        if Verdict.INCONCLUSIVE in verdicts:
+            return False
+        reached += [name for name in gate.requires if name not in reached]
+    return True
+
+
+def assessed(
+    criteria: Sequence[Criterion], table: OutcomeTable, evaluation: Evaluation
+) -> list[Assessment]:
+    """Each criterion's assessment on all rows of a table, over groups where it asks for them."""
+    return [
+        assess(
+            one.claim,
+            table.packed,
+            *levels_of(one, evaluation),
+            _clusters(one, table, evaluation),
+        )
+        for one in criteria
+    ]
+
+
+def _clusters(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> Clusters | None:
+    return clusters_of(table, criterion.claim.conditions, cluster_of(criterion, evaluation))
+
+
+def lacking(criterion: Criterion, table: OutcomeTable) -> list[str]:
+    """The conditions that a criterion names and a table lacks."""
+    return [name for name in criterion.claim.conditions if name not in table.outcomes]
