@@ -67,7 +67,9 @@ class Freedom:
     def forms(self) -> Iterator[list[tuple[str, ...]]]:
         """How outcomes of an episode hang together: which conditions share one draw."""
         texts = tuple(name for name in self.fixed if name in ("p1", "embed"))
-        rest = [(name,) for name in self.names if name not in (*self.alike, *texts)]
+        rest: list[tuple[str, ...]] = [
+            (name,) for name in self.names if name not in (*self.alike, *texts)
+        ]
         rest += [texts] if texts else []
         yield [self.alike, *rest]
         yield [*((name,) for name in self.alike), *rest]
