@@ -20,10 +20,16 @@ from own_codec import CUT, OPEN
 import lpca.api
 from lpca.api import GateRun, run_gate
 from lpca.base.errors import RequestError
+from lpca.base.hashing import with_hash
 from lpca.commands.cli import main
 from lpca.evidence.files import parse_evidence
 from lpca.gatespec.load import SpecError
+from lpca.judge.grouping import clusters_of
+from lpca.judge.reader import table_of_evidence
 from lpca.report.notebook import COLOURS
+from lpca.stats.assessment import assess
+from lpca.stats.claims import Rate
+from lpca.stats.proportions import wilson
 from lpca.stats.verdicts import Verdict
 from lpca.validity.catalogue import CHECKS
 from lpca.validity.ledger import GateLedger, LedgerEntry
@@ -83,7 +89,7 @@ def passed(run):
 
 
 def spoilt(passed, **changes):
-    return GateRun(parse_evidence({**copy.deepcopy(dict(passed.evidence)), **changes}))
+    return GateRun(parse_evidence(with_hash({**copy.deepcopy(dict(passed.evidence)), **changes})))
 
 
 def test_importing_lpca_loads_no_torch():
@@ -159,6 +165,16 @@ class TestRun:
         assert [c["passed"] for c in theirs["checks"]] == [c["passed"] for c in ours["checks"]]
         own = ours["criteria"][0]
         assert {**own, "file": ""} == {**theirs["criteria"][0], "file": ""}
+
+
+def test_a_conditions_interval_is_that_of_a_claim_on_its_rate_over_groups(passed):
+    table = table_of_evidence(passed.found)
+    shown = passed.found.conditions["shuffle"].likelihood
+    clusters = clusters_of(table, ["shuffle"], "group")
+    rate = Rate("shuffle", "<", 0.9)
+    seen = assess(rate, table.packed, passed.found.confidence, clusters=clusters).interval
+    assert [shown.interval.low, shown.interval.high] == pytest.approx([seen.low, seen.high])
+    assert shown.interval != wilson(shown.successes, table.n, passed.found.confidence)
 
 
 class TestHtml:

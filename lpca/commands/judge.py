@@ -21,12 +21,11 @@ from lpca.judge.marginals import Attempt, Marginals, pairing_range
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 from lpca.judge.reader import Contents, Measured, read_conditions, read_outcomes
 from lpca.judge.rows import ROLES, Reading
+from lpca.judge.successes import rate_interval
 from lpca.report.layout import fitting, wrapped
 from lpca.report.layout import table as columns
 from lpca.report.sentences import closing, grouped, standing
 from lpca.report.terminal import criteria_lines, success_heads
-from lpca.stats.assessment import assess
-from lpca.stats.claims import Rate
 from lpca.stats.verdicts import Verdict
 
 _COMMA = re.compile(r",(?=[^,=]*=)")
@@ -238,9 +237,8 @@ def _rates(table: OutcomeTable, rates: Mapping[str, float], evaluation: Evaluati
     rows = []
     for name, rate in rates.items():
         clusters = clusters_of(table, [name], evaluation.cluster)
-        claim = Rate(name, ">", 0.5)  # whichever bound: the interval does not depend on it
-        seen = assess(claim, table.packed, evaluation.confidence, clusters=clusters).interval
         held = table.packed[name]
+        seen = rate_interval(name, held, evaluation.confidence, clusters)
         counted = f"{held.count(1)}/{table.n}" if isinstance(held, bytes) else "mean"
         interval = span(seen.low, seen.high, PERCENT, column=True)
         rows.append([name, counted, amount(rate, PERCENT, column=True), interval])

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,6 +22,9 @@ from lpca.evaluation.outcome import INJECTED, Outcome
 from lpca.evidence.model import ConditionNumbers, Successes
 from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS, Score
 from lpca.judge.successes import counted
+
+if TYPE_CHECKING:
+    from lpca.stats.clusters import Clusters
 
 SCORES: tuple[Score, ...] = ("likelihood", "greedy")
 COSTS = ("bits", "tokens", "seconds")
@@ -33,22 +37,24 @@ def condition_numbers(
     confidence: float,
     setting: Setting,
     score: Score = "likelihood",
+    clusters: Clusters | None = None,
 ) -> ConditionNumbers:
     """Return what evidence reports of a condition: counts, intervals and mean cost a message.
 
     Args:
         condition: its name.
         outcomes: of every episode, under this condition.
-        confidence: that of the intervals of success rates (Wilson).
+        confidence: that of the intervals of success rates.
         setting: what the slots were made from.
         score: which success the criteria read; the interval of graded ones is over marks.
+        clusters: the groups that intervals are over; None where each episode stands for itself.
 
     Raises:
         CodecError: the codec's `bits` are no finite number from 0 on.
     """
     n = len(outcomes)
     return ConditionNumbers(
-        **counted(condition, outcomes, confidence, score),
+        **counted(condition, outcomes, confidence, score, clusters),
         near_ties=sum(outcome.near_tie for outcome in outcomes),
         bits=math.fsum(_bits(condition, outcome, setting) for outcome in outcomes) / n,
         tokens=sum(outcome.given.stop - outcome.given.start for outcome in outcomes) / n,

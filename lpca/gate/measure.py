@@ -24,6 +24,7 @@ from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes
 from lpca.gatespec.model import Gate, Normalised, Score, Spec, declared_levels
+from lpca.judge.grouping import clusters_of
 from lpca.judge.looks import is_decided, look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.model import Receiver
@@ -254,7 +255,9 @@ def measured(
     setting = subject.setting(episodes, steps.conditions)
     how = (spec.evaluation.confidence, setting, spec.evaluation.score)
     numbers = {
-        condition: steps.condition_numbers(condition, own, *how)
+        condition: steps.condition_numbers(
+            condition, own, *how, clusters_of(table, [condition], spec.evaluation.cluster)
+        )
         for condition, own in evaluated.outcomes.items()
     }
     audit = Audit(

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lpca.base import __version__
 from lpca.base.errors import UserError
@@ -37,6 +37,7 @@ from lpca.gatespec.model import (
     TaskSpec,
 )
 from lpca.judge.decide import explored, judge, judge_required
+from lpca.judge.grouping import clusters_of
 from lpca.judge.looks import look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.reader import contradictions, table_of_evidence
@@ -44,11 +45,16 @@ from lpca.judge.successes import counted, named_option
 from lpca.stats.claims import Band, Equivalence
 from lpca.stats.verdicts import Verdict
 
+if TYPE_CHECKING:
+    from lpca.stats.clusters import Clusters
+
 CLOSE = 1e-9
 """How far two computations of one number may lie apart, relatively."""
 PROBABILITIES = (".p_pass", ".p_fail")
-TINY, TINY_P = 1e-12, 1e-300
-"""What lies below is nothing: rounding leaves so much of a zero. Of p-values it may count."""
+TINY, TINY_P, TINY_LIMIT = 1e-12, 1e-300, 1e-8
+"""What lies below is nothing: rounding leaves so much of a zero. Of p-values it may count; the
+limits of an interval over groups are searched for, to 2^-30 of their range.
+"""
 DECIDED = ("id", "verdict", "table", "successes")
 """What of a criterion's result stays the same when another version words or rounds it otherwise."""
 UNHASHED = "written without a hash of its content; decided again from its outcomes"
@@ -133,15 +139,19 @@ def hold_outcomes(evidence: Evidence) -> None:
                 )
     if missing := [one.seed for one in evidence.episodes if not _is_scored(evidence, one)]:
         raise DoesNotHoldError(f"the options' scores are not kept: episode {missing[0]}")
-    for name, numbers in evidence.conditions.items():
+    table = table_of_evidence(evidence)
+    for name in evidence.conditions:
         kept = [episode.outcomes[name] for episode in evidence.episodes]
         if not kept:
             raise DoesNotHoldError("no episode is kept")
-        due = counted(name, kept, evidence.confidence, evidence.score)
-        if all(one.credit is None for one in kept):
-            # a record of before has none
-            del due["credit"]
-        hold({key: getattr(numbers, key) for key in due}, due, name)
+        clusters = clusters_of(table, [name], "group")
+        try:
+            # intervals count episodes where the spec says so, and in files of before always
+            _hold_numbers(evidence, name, kept, None)
+        except DoesNotHoldError:
+            if clusters is None:
+                raise
+            _hold_numbers(evidence, name, kept, clusters)
 
 
 def _hold_conditions(evidence: Evidence) -> None:
@@ -153,6 +163,18 @@ def _hold_conditions(evidence: Evidence) -> None:
                 )
         if len(episode.outcomes) < len(evidence.conditions):
             raise DoesNotHoldError(f"episode {episode.seed} lacks outcomes of a condition")
+
+
+def _hold_numbers(
+    evidence: Evidence, name: str, kept: Sequence[EpisodeOutcome], clusters: Clusters | None
+) -> None:
+    """Raise DoesNotHoldError where a condition's numbers are not what its outcomes come to."""
+    due = counted(name, kept, evidence.confidence, evidence.score, clusters)
+    if all(one.credit is None for one in kept):
+        # a record of before has none
+        del due["credit"]
+    numbers = evidence.conditions[name]
+    hold({key: getattr(numbers, key) for key in due}, due, name)
 
 
 def _is_scored(evidence: Evidence, episode: KeptEpisode) -> bool:
@@ -364,8 +386,14 @@ def _compare(told: Any, due: Any, place: str) -> None:
     elif isinstance(told, list) and isinstance(due, list) and len(told) == len(due):
         for index, pair in enumerate(zip(told, due, strict=True)):
             _compare(*pair, f"{place}[{index}]")
-    elif not _is_same(told, due, TINY_P if place.endswith(PROBABILITIES) else TINY):
+    elif not _is_same(told, due, _tiny(place)):
         raise DoesNotHoldError(f"{place} is {told!r:.200}; it comes to {due!r:.200}")
+
+
+def _tiny(place: str) -> float:
+    if ".interval[" in place:
+        return TINY_LIMIT
+    return TINY_P if place.endswith(PROBABILITIES) else TINY
 
 
 def _is_same(told: Any, due: Any, tiny: float) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lpca.evidence.model import Successes
 from lpca.gatespec.model import Score
 from lpca.stats.assessment import assess
 from lpca.stats.claims import Rate
-from lpca.stats.proportions import wilson
+from lpca.stats.tables import Interval
+
+if TYPE_CHECKING:
+    from lpca.stats.clusters import Clusters
 
 
 class Succeeds(Protocol):
@@ -42,6 +45,7 @@ def counted(
     outcomes: Sequence[Succeeds],
     confidence: float,
     score: Score = "likelihood",
+    clusters: Clusters | None = None,
 ) -> dict[str, Any]:
     """Return those numbers of a condition that follow from its outcomes' successes alone.
 
@@ -50,6 +54,7 @@ def counted(
         outcomes: of every episode, as measured or as evidence keeps them.
         confidence: that of the intervals.
         score: which success the criteria read.
+        clusters: the groups that the intervals are over; None where each episode stands for itself.
 
     Returns:
         By field of `ConditionNumbers`.
@@ -57,8 +62,8 @@ def counted(
     n = len(outcomes)
 
     def successes(score: Score) -> Successes:
-        count = int(sum(outcome.success(score) for outcome in outcomes))
-        return Successes(count, wilson(count, n, confidence))
+        found = [outcome.success(score) for outcome in outcomes]
+        return Successes(int(sum(found)), rate_interval(condition, found, confidence, clusters))
 
     credits = [outcome.credit for outcome in outcomes if outcome.credit is not None]
     return {
@@ -66,11 +71,18 @@ def counted(
         "likelihood": successes("likelihood"),
         "greedy": successes("greedy"),
         "credit": sum(credits) / len(credits) if credits else None,
-        "marks": _marks(condition, credits, confidence) if score == "graded" else None,
+        "marks": Successes(
+            math.fsum(credits), rate_interval(condition, credits, confidence, clusters)
+        )
+        if score == "graded"
+        else None,
     }
 
 
-def _marks(condition: str, credits: Sequence[float], confidence: float) -> Successes:
+def rate_interval(
+    condition: str, outcomes: Sequence[float], confidence: float, clusters: Clusters | None
+) -> Interval:
+    """The interval of a condition's rate, or of the mean of its marks, as a claim on it has it."""
     # the bound decides nothing here: the interval does not depend on it
-    seen = assess(Rate(condition, ">", 0.5), {condition: credits}, confidence)
-    return Successes(math.fsum(credits), seen.interval)
+    claim = Rate(condition, ">", 0.5)
+    return assess(claim, {condition: outcomes}, confidence, clusters=clusters).interval
