@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from lpca.base.files import write_json
+from lpca.base.hashing import with_hash
 from lpca.codec.architectures import make_codec
 from lpca.codec.checkpoint import MANIFEST, identify, read_identity, read_manifest, recipe_of
 from lpca.codec.training import Progress, Training
@@ -74,7 +75,7 @@ def restamp(
         print(f"{said}: refused")
         return False
     manifest["identity"]["code"] = wanted.code
-    write_json(folder / MANIFEST, manifest, indent=1)
+    write_json(folder / MANIFEST, with_hash(manifest), indent=1)
     print(f"{said}: stamped with {wanted.code[:12]}")
     return True
 

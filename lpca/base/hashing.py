@@ -42,6 +42,11 @@ def is_altered(data: Mapping[str, Any]) -> bool:
         return True
 
 
+def hash_bytes(content: bytes) -> str:
+    """SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     touching("read", path)

@@ -23,7 +23,7 @@ from lpca.base.files import (
     write_file,
     write_json,
 )
-from lpca.base.hashing import hash_data, hash_file
+from lpca.base.hashing import CONTENT, hash_data, hash_file, is_altered, with_hash
 from lpca.codec.architectures import CODECS, make_codec
 from lpca.codec.base import CodecError, TrainableCodec
 from lpca.codec.objectives import OBJECTIVES
@@ -138,7 +138,7 @@ def save_checkpoint(
         write_tensors(new, codec.state_dict())
         about = {"format": FORMAT, "identity": asdict(identity)}
         manifest = {**about, "weights_sha256": hash_file(new), **facts}
-        write_json(folder / MANIFEST, manifest, indent=1)
+        write_json(folder / MANIFEST, with_hash(manifest), indent=1)
         rename(new, folder / WEIGHTS)
     except BaseException:
         with suppress(OSError, StorageError):
@@ -229,7 +229,7 @@ def load_codec(folder: Path, receiver: Receiver, k: int) -> TrainableCodec:
     """Load the codec of a checkpoint whose identity fits.
 
     Raises CodecError when the weights are truncated, of other shapes, not finite, or not the ones
-    the manifest names.
+    the manifest names, or the manifest was altered.
     """
     manifest, path = read_manifest(folder), folder / WEIGHTS
     recipe = recipe_of(read_identity(folder))
@@ -246,6 +246,9 @@ def load_codec(folder: Path, receiver: Receiver, k: int) -> TrainableCodec:
         raise CodecError(f"{path}: the weights cannot be loaded: {reason}") from error
     if not all(bool(torch.isfinite(value).all()) for value in codec.state_dict().values()):
         raise CodecError(f"{path}: the weights hold NaN or infinity")
+    # last: what differs is named before; manifests of earlier versions have no hash
+    if CONTENT in manifest and is_altered(manifest):
+        raise CodecError(f"{folder / MANIFEST}: its content is not what was written")
     return codec
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.resources import files
@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from lpca.base import __version__
 from lpca.base.errors import RequestError
 from lpca.base.files import remove, touching
+from lpca.base.hashing import CONTENT, hash_data
 from lpca.codec.architectures import make_codec
 from lpca.codec.base import CodecError, TrainableCodec, bits_of
 from lpca.codec.checkpoint import (
@@ -34,11 +35,24 @@ from lpca.codec.checkpoint import (
 )
 from lpca.codec.recipe import TOKEN_POOLER, Recipe
 from lpca.codec.training import Processes, Progress, Training
+from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver, refuse_too_long
 from lpca.tasks import Task
 
 DEFAULT_SEED = 0
 SNAPSHOT_EVERY = 10
+UNREADABLE = (
+    OSError,
+    SafetensorError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+)
+"""What a reader of tensors raises where a file was damaged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +179,7 @@ def _train(
     snapshot = folder.with_name(folder.name + ".snapshot")
     try:
         _resume(training, snapshot)
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())
         tell(f"the snapshot {snapshot.name} cannot be read: {reason}; training from the start")
         training = _training(receiver, task, identity, request)
@@ -209,11 +223,20 @@ def _save_snapshot(training: Training, path: Path) -> None:
     for index, moments in training.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
     history = json.dumps([asdict(progress) for progress in training.history])
-    write_tensors(path, tensors, {"history": history, "name": path.name}, durable=False)
+    about = {"history": history, "name": path.name}
+    write_tensors(path, tensors, {**about, CONTENT: _content(tensors, about)}, durable=False)
+
+
+def _content(tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> str:
+    """The hash of all that training goes on from; what it draws follows from seed and step."""
+    return hash_data([hash_tensors(tensors.items()), about["history"], about["name"]])
 
 
 def _resume(training: Training, path: Path) -> None:
-    """Continue from a snapshot: the same seed and step give the same batches as without a stop."""
+    """Continue from a snapshot: the same seed and step give the same batches as without a stop.
+
+    Raises ValueError, or what its reader raises, where it is not what was written under this name.
+    """
     if not path.exists():
         return
     touching("read", path)
@@ -221,8 +244,10 @@ def _resume(training: Training, path: Path) -> None:
         about = stored.metadata()
         if about["name"] != path.name:
             raise ValueError(f"it was written as {about['name']}")
-        history = json.loads(about["history"])
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        if about.get(CONTENT) != _content(tensors, about):
+            raise ValueError("its content is not what was written")
+        history = json.loads(about["history"])
     codec = {n.removeprefix("codec."): v for n, v in tensors.items() if n.startswith("codec.")}
     training.codec.load_state_dict(codec)
     state = training.optimiser.state_dict()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lpca.base.errors import ExitCode, RequestError, UserError
+from lpca.commands.cli import tell
 from lpca.gatespec.load import load_spec
 from lpca.report.attempts.folder import Folder, Recorded
 from lpca.report.attempts.kept import Attempt, read
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Write the next page and the index; PASS also where the evidence is recorded already."""
-    folder = Folder(Path(arguments.folder))
+    folder = Folder(Path(arguments.folder), tell)
     if arguments.index == (arguments.evidence is not None):
         raise RequestError("lpca record: allowed: a file to record, or --index")
     try:
@@ -53,6 +54,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 def _record(folder: Folder, arguments: argparse.Namespace) -> Sequence[Recorded]:
     file = Path(arguments.evidence)
-    if not isinstance(read(file), Attempt):
+    if not isinstance(read(file, tell), Attempt):
         return folder.record_published(file, load_spec(arguments.spec), arguments.note)
     return [folder.record(file, arguments.note)]

@@ -43,14 +43,15 @@ def smollm2_place() -> Path:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether the receiver is there: its manifest is written last, and names every file's size."""
-    if not (folder / MANIFEST).exists():
+    """Whether the receiver is there whole: its manifest, written last, names each file's hash."""
+    try:
+        hashes = read_json(folder / MANIFEST)["sha256"]
+        return bool(hashes) and all(
+            hash_file(folder / name) == sha256 for name, sha256 in hashes.items()
+        )
+    except (StorageError, OSError, LookupError, TypeError, AttributeError, ValueError):
+        # something is missing, or the manifest is none
         return False
-    manifest = read_json(folder / MANIFEST)
-    return all(
-        (folder / name).exists() and (folder / name).stat().st_size == size
-        for name, size in manifest["sizes"].items()
-    )
 
 
 def smollm2_folder() -> Path:

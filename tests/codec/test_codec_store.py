@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lpca.base.errors import RequestError
-from lpca.base.hashing import hash_file
+from lpca.base.hashing import hash_file, with_hash
 from lpca.codec import store
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.checkpoint import MANIFEST, WEIGHTS, identify, read_identity
@@ -169,7 +169,7 @@ def test_another_request_is_another_codec(desk: Desk, request_: Request, task: T
 def edit(folder: Path, **fields: object) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["identity"].update(fields)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / MANIFEST).write_text(json.dumps(with_hash(manifest)))
 
 
 def nan(folder: Path) -> None:
@@ -322,3 +322,39 @@ def test_a_given_checkpoint_with_an_impossible_batch_size_is_refused(
     (folder / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(RequestError, match=r"batch_size is .*; allowed: 1 to"):
         desk.ask(replace(REQUEST, checkpoint=folder))
+
+
+def test_a_snapshot_that_was_damaged_anywhere_does_not_become_another_codec(
+    desk: Desk, tmp_path: Path
+) -> None:
+    desk.stop_at = 4
+    with pytest.raises(KeyboardInterrupt):
+        desk.ask()
+    [snapshot] = desk.folder().parent.glob("*.snapshot")
+    sound = snapshot.read_bytes()
+    tensors = load_file(snapshot)
+    desk.stop_at = None
+    whole = Desk(desk.receiver, tmp_path / "uninterrupted").ask()
+    for name in (sorted(tensors)[0], sorted(tensors)[-1]):
+        # a bit of the data, which no reader of the format notices
+        place = sound.index(tensors[name].numpy().tobytes())
+        snapshot.write_bytes(
+            sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :],
+        )
+        desk.told.clear()
+        shutil.rmtree(desk.folder(), ignore_errors=True)
+        desk.steps.clear()
+        found = desk.ask()
+        assert desk.steps == [1, 2, 3, 4, 5]
+        assert "its content is not what was written; training from the start" in desk.told[0]
+        assert_same(state(found), state(whole))
+
+
+def test_a_manifest_that_was_damaged_is_named_and_the_codec_trained_anew(desk: Desk) -> None:
+    desk.ask()
+    path = desk.folder() / MANIFEST
+    held = json.loads(path.read_text())
+    held["history"][0]["loss"] += 1.0
+    path.write_text(json.dumps(held))
+    assert desk.ask().origin == "trained"
+    assert "its content is not what was written" in desk.told[0]

@@ -109,6 +109,57 @@ def test_the_same_evidence_gives_the_same_bytes_and_one_page(record, folder, tmp
     assert files(folder) == before
 
 
+@pytest.mark.parametrize("ending", [".json", ".svg", ".md"])
+def test_a_record_that_was_stopped_is_ended_by_the_same_command(
+    record, folder, tmp_path, monkeypatch, ending
+):
+    held = evidence(tmp_path)
+    record(held, "--note", "It went well.")
+    whole = files(folder)
+    for path in folder.iterdir():
+        path.unlink()
+
+    def stopped(operation, path):
+        if operation == "rename" and path.suffix == ending:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lpca.base.files.touching", stopped)
+        assert record(held, "--note", "It went well.")[0] == 2
+    assert files(folder) != whole
+    assert record(held, "--note", "It went well.")[0] == 0
+    assert files(folder) == whole
+
+
+def test_a_page_that_was_changed_is_named_and_left_as_it_is(record, folder, tmp_path):
+    held = evidence(tmp_path)
+    record(held)
+    page = folder / "main-attempt-01.md"
+    sound = page.read_bytes()
+    page.write_bytes(sound + b"By hand.")
+    code, told = record(held)
+    assert code == 0
+    assert f"{page}: not as it was written" in told.err
+    assert page.read_bytes() == sound + b"By hand."
+    page.unlink()
+    assert main(["record", "--index", "--folder", str(folder)]) == 0
+    assert page.read_bytes() == sound
+
+
+def test_a_folder_that_cannot_be_written_is_not_a_wrong_command(
+    record, folder, tmp_path, monkeypatch
+):
+    def full(operation, path):
+        if operation == "write" and path.parent == folder:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lpca.base.files.touching", full)
+    code, told = record(evidence(tmp_path))
+    assert code == 8
+    assert "No space left on device" in told.err
+    assert not list(folder.iterdir())
+
+
 def test_a_note_on_what_is_recorded_already_is_not_lost_in_silence(record, folder, tmp_path):
     record(evidence(tmp_path))
     before = files(folder)

@@ -1,16 +1,20 @@
-"""A folder of attempts: which are there, the next number, and the index over all of them."""
+"""A folder of attempts: which are there, the next number, and the index over all of them.
+
+An attempt is recorded once its JSON is there, which is written first; page and picture follow from
+it, and are made by the next command where a stop has left them out.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lpca.base.files import cache_dir, locked, read_json, write_bytes, write_text
-from lpca.base.hashing import hash_data
+from lpca.base.files import cache_dir, locked, write_bytes, write_text
+from lpca.base.hashing import hash_bytes, hash_data, hash_file
 from lpca.base.numbers import PERCENT, amount
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import Evidence
@@ -43,9 +47,13 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Folder:
-    """Attempts as `GATE-attempt-NN.json`, each with its page, and an index."""
+    """Attempts as `GATE-attempt-NN.json`, each with its page, and an index.
+
+    `tell` is called with one line on a page or picture that was changed since it was written.
+    """
 
     path: Path
+    tell: Callable[[str], None] = lambda text: None
 
     def record(self, file: Path, texts: Sequence[str]) -> Recorded:
         """Write the page of a run's evidence under the next number of its gate.
@@ -65,14 +73,15 @@ class Folder:
         if not isinstance(run, Attempt) or run.record is not None:
             raise RecordError(f"{file} is an attempt's own record, no run's evidence")
         evidence = run.evidence
-        # the file's content, in whichever form it was written
-        sha256, notes = hash_data(read_json(file)), _notes(evidence.written[:10], texts)
+        notes = _notes(evidence.written[:10], texts)
         with self._locked():
-            earlier = self._same(evidence, sha256)
+            earlier = self._same(run)
             if earlier is not None:
-                return self._again(earlier, texts)
-            facts = keeping.RecordFacts(str(self._next(evidence.gate)), file.name, sha256, notes)
-            return self._write(facts, Attempt(keeping.compact(evidence), facts))
+                return self._again(earlier, notes)
+            facts = keeping.RecordFacts(
+                str(self._next(evidence.gate)), file.name, run.sha256, notes
+            )
+            return self._write(Attempt(keeping.compact(evidence), facts))
 
     def record_published(self, file: Path, spec: Spec, texts: Sequence[str]) -> list[Recorded]:
         """Write the pages of a file of published attempts, each under its own number.
@@ -90,8 +99,18 @@ class Folder:
         return [self._record_published(held, file, spec, texts) for held in attempts]
 
     def write_index(self) -> Path:
-        """Write the index over every attempt that is here; return its path."""
+        """Write the index over every attempt that is here, and what is missing of their pages.
+
+        Returns:
+            Its path.
+
+        Raises:
+            RecordError: a file is no attempt's record, or is altered.
+            WriteError: it cannot be written.
+        """
         ordered = sorted(self.attempts(), key=lambda kept: facts_of(kept).identity)
+        for kept in ordered:
+            self._complete(kept)
         head = ("attempt", "date", "gate", "receiver", "k", *SHOWN, "status", "verdict")
         lines = ["# Attempts", "", _ABOUT, "", *table(head, map(_index_row, ordered))]
         path = self.path / INDEX
@@ -119,34 +138,53 @@ class Folder:
             path = self.path / f"{identity}.json"
             if not path.exists():
                 facts = keeping.RecordFacts(str(identity), file.name, sha256, notes)
-                return self._write(facts, {keeping.RECORD: to_data(facts), **body})
-            if facts_of(keeping.read(path)).sha256 == sha256:
-                return self._again(identity, texts)
+                return self._write({keeping.RECORD: to_data(facts), **body})
+            kept = keeping.read(path)
+            if facts_of(kept).sha256 == sha256:
+                return self._again(kept, notes)
             raise RecordError(f"{path}: another attempt of this number is recorded already")
 
-    def _write(self, facts: keeping.RecordFacts, kept: Attempt | Published) -> Recorded:
-        path, picture = self.path / f"{facts.id}.md", self.path / f"{facts.id}.svg"
+    def _write(self, kept: Attempt | Published) -> Recorded:
+        facts, pages = facts_of(kept), _pages(kept)
+        facts = replace(facts, files={name: hash_bytes(held) for name, held in pages.items()})
         if isinstance(kept, Attempt):
-            text = page.page(kept, picture.name)
-            write_bytes(picture, glance(kept.evidence))
+            kept = replace(kept, record=facts)
         else:
-            text = published.page(kept)
-        write_text(path, text)
+            kept = {**kept, keeping.RECORD: to_data(facts)}
         keeping.write(self.path / f"{facts.id}.json", kept)
-        return Recorded(path, new=True)
+        for name, held in pages.items():
+            write_bytes(self.path / name, held)
+        return Recorded(self.path / f"{facts.id}.md", new=True)
 
-    def _again(self, identity: AttemptId, texts: Sequence[str]) -> Recorded:
-        path = self.path / f"{identity}.md"
-        if texts:
+    def _again(self, kept: Attempt | Published, notes: Sequence[keeping.Note]) -> Recorded:
+        facts = facts_of(kept)
+        path = self.path / f"{facts.id}.md"
+        # the same command once more may be the end of one that was stopped
+        if notes and tuple(notes) != facts.notes:
             raise RecordError(f"already recorded: {path}; a note is added when it is recorded")
+        self._complete(kept)
         return Recorded(path, new=False)
 
-    def _same(self, evidence: Evidence, sha256: str) -> AttemptId | None:
+    def _complete(self, kept: Attempt | Published) -> None:
+        """Write what a stop has left out of a page and its picture, and name what was altered."""
+        facts, made = facts_of(kept), dict[str, bytes]()
+        for ending in (".svg", ".md"):
+            path = self.path / f"{facts.id}{ending}"
+            sha256 = (facts.files or {}).get(path.name)
+            if sha256 is None:
+                continue
+            if not path.exists():
+                made = made or _pages(kept)
+                write_bytes(path, made[path.name])
+            elif not path.is_file() or hash_file(path) != sha256:
+                self.tell(f"{path}: not as it was written; remove it, and it is made again")
+
+    def _same(self, run: Attempt) -> Attempt | Published | None:
         for kept in self.attempts():
             facts = facts_of(kept)
-            if facts.sha256 == sha256:
-                return facts.identity
-            if isinstance(kept, Attempt) and _run_of(kept.evidence) == _run_of(evidence):
+            if facts.sha256 == run.sha256:
+                return kept
+            if isinstance(kept, Attempt) and _run_of(kept.evidence) == _run_of(run.evidence):
                 raise RecordError(f"{facts.id} is of the same run, yet its evidence differs")
         return None
 
@@ -160,6 +198,15 @@ class Folder:
         """One recorder at a time, by a lock that stands elsewhere than among the pages."""
         with locked(cache_dir() / f"record-{hash_data(str(self.path.resolve()))[:16]}"):
             yield
+
+
+def _pages(kept: Attempt | Published) -> dict[str, bytes]:
+    """By name the files that stand beside an attempt's JSON, and follow from it."""
+    name = facts_of(kept).id
+    if not isinstance(kept, Attempt):
+        return {f"{name}.md": published.page(kept).encode()}
+    picture = f"{name}.svg"
+    return {picture: glance(kept.evidence), f"{name}.md": page.page(kept, picture).encode()}
 
 
 def glance(evidence: Evidence) -> bytes:

@@ -17,7 +17,7 @@ from lpca.base.errors import UserError
 from lpca.base.files import StorageError, read_json, write_text
 from lpca.base.hashing import CONTENT, hash_data, is_altered, with_hash
 from lpca.evidence.files import has_hash, is_evidence
-from lpca.evidence.json_form import EvidenceError, from_data, to_data
+from lpca.evidence.json_form import EvidenceError, Omitted, from_data, to_data
 from lpca.evidence.model import EpisodeOutcome, Evidence, KeptEpisode
 from lpca.judge.stored import UNHASHED, stored_evidence
 
@@ -62,12 +62,16 @@ class Note:
 
 @dataclass(frozen=True)
 class RecordFacts:
-    """What an attempt's record says of itself; the source by name only, for paths are private."""
+    """What an attempt's record says of itself; the source by name only, for paths are private.
+
+    `files` are the hashes of page and picture, as they were written beside it.
+    """
 
     id: str
     source: str
     sha256: str
     notes: tuple[Note, ...]
+    files: Omitted[Mapping[str, str] | None] = None
 
     @property
     def identity(self) -> AttemptId:
@@ -81,6 +85,8 @@ class Attempt:
 
     evidence: Evidence
     record: RecordFacts | None = None
+    sha256: str = ""
+    """Of the content of the file that it was read from."""
 
     @property
     def recorded(self) -> RecordFacts:
@@ -138,7 +144,7 @@ def read(path: Path, tell: Callable[[str], None] = lambda text: None) -> Attempt
         raise RecordError(str(error)) from None
     if not has_hash(held):
         tell(f"{path}: {UNHASHED}")
-    return Attempt(evidence, record)
+    return Attempt(evidence, record, hash_data(held))
 
 
 def compact(evidence: Evidence) -> Evidence:
