@@ -15,7 +15,7 @@ CALLED = {
     "lpca.gatespec.load": ("load_spec",),
     "lpca.stats.assessment": ("assess", "assess_counts"),
     "lpca.stats.gain": ("gain_counts", "gain_interval"),
-    "lpca.stats.planning": ("gate_power", "power", "required_n"),
+    "lpca.stats.planning": ("power", "required_n"),
     "lpca.stats.proportions": (
         *("mcnemar", "min_n_equivalence", "rate_test", "ratio_score", "ratio_test", "tango"),
         *("tango_test", "wilson", "wilson_threshold"),

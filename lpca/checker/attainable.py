@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from lpca.base.numbers import percent, points
-from lpca.base.registry import declared
+from lpca.checker.groups import SPEAKING, can_decide, design_effect, groups_of, readings
 from lpca.checker.rule import Fault, deciding_criteria, rule
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import Criterion, Gate, Spec, cluster_of, levels_of, passing_levels
@@ -43,10 +43,10 @@ NEAR_ZERO_INSTEAD = (
 def unattainable(spec: Spec) -> Iterator[Fault]:
     """No outcome at this n can satisfy the criterion."""
     for gate, criterion in deciding_criteria(spec):
-        n = spec.episodes(gate)
+        n = spec.episodes(gate) * spec.evaluation.repeats
         levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
         number = _obstacle(criterion, n, gate.expect, *levels)
-        number = number or _sequential_obstacle(spec, gate, criterion)
+        number = number or _sequential_obstacle(*readings(spec, gate), criterion)
         if number:
             yield Fault(
                 criterion.position,
@@ -54,6 +54,28 @@ def unattainable(spec: Spec) -> Iterator[Fault]:
                 number,
                 _attainable_instead(criterion, gate.expect, levels[1]),
             )
+        else:
+            yield from _groups_obstacle(spec, gate, criterion, n, levels)
+
+
+def _groups_obstacle(
+    spec: Spec, gate: Gate, criterion: Criterion, n: int, levels: tuple[float, float]
+) -> Iterator[Fault]:
+    """That no outcome over so few groups shows the criterion, however alike these may be."""
+    claim, groups = criterion.claim, groups_of(spec)
+    own = cluster_of(criterion, spec.evaluation) == "group"
+    if groups is None or not own or claim.method is None or gate.sequential is not None:
+        return
+    level = levels[claim.is_two_sided]
+    if can_decide(claim, n, groups, level):
+        return
+    due = next(more for more in range(groups + 1, SPEAKING) if can_decide(claim, n, more, level))
+    yield Fault(
+        criterion.position,
+        f"no outcome of {n} episodes in {groups} groups can show that {in_words(claim)}",
+        f"{due} groups are the fewest that can, and more are needed to be likely to",
+        f"episodes in at least {due} groups, far more to be likely to pass",
+    )
 
 
 def _obstacle(
@@ -184,7 +206,8 @@ def underpowered(spec: Spec) -> Iterator[Fault]:
         known = criterion.claim.method is not None and not _unknown(gate, criterion)
         if not known or not criterion.decides:
             continue
-        n = spec.episodes(gate)
+        # repeats count for as much as they can: how alike they are nobody knows beforehand
+        n = spec.episodes(gate) * spec.evaluation.repeats
         levels = passing_levels(gate, levels_of(criterion, spec.evaluation))
         truth = gate.truth(criterion)
         effect = design_effect(spec, gate, criterion)
@@ -207,22 +230,10 @@ def underpowered(spec: Spec) -> Iterator[Fault]:
             yield fault if effect == 1.0 else _few_groups(spec, gate, fault, effect, needed)
 
 
-def design_effect(spec: Spec, gate: Gate, criterion: Criterion) -> float:
-    """By how much fewer episodes count where groups of them are alike, as `expect: icc` says.
-
-    As many groups of one size as the task has; 1 where it does not say, or none are to count.
-    """
-    groups = declared("lpca.tasks.kinds").get(spec.task.name, {}).get("groups")
-    if groups is None or cluster_of(criterion, spec.evaluation) == "none":
-        return 1.0
-    size = max(1.0, spec.episodes(gate) / int(groups))
-    return 1.0 + (size - 1.0) * gate.icc
-
-
 def _few_groups(spec: Spec, gate: Gate, fault: Fault, effect: float, needed: int | None) -> Fault:
     """The finding, where it is groups that are too few."""
     n = spec.episodes(gate)
-    groups = declared("lpca.tasks.kinds")[spec.task.name]["groups"]
+    groups = groups_of(spec) or n
     told = f"{n} episodes in {groups} groups count as {n / effect:.0f} at icc {gate.icc:g}: "
     instead = fault.instead
     if needed is not None:

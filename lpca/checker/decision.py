@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lpca.checker.groups import Alike, scale_of
 from lpca.checker.rule import deciding, with_required
 from lpca.checker.search import shares_of
 from lpca.gatespec.model import (
@@ -124,6 +125,8 @@ class Tables:
     columns: Columns
     sizes: tuple[int, ...]
     counts: tuple[Array, ...]
+    alike: Alike | None = None
+    """The groups that their episodes come in, where these are alike."""
 
     @property
     def n(self) -> int:
@@ -141,19 +144,19 @@ class Tables:
         return test.log_evalues(counts)
 
 
-def sizes_of(spec: Spec, gate: Gate) -> tuple[tuple[int, ...], bool]:
+def sizes_of(spec: Spec, gate: Gate, most: int = MOST_LOOKS) -> tuple[tuple[int, ...], bool]:
     """At which numbers of episodes a gate is to be looked at, and whether those are all."""
     n, found, whole = spec.episodes(gate), set[int](), True
     for one in with_required(spec, gate):
         rule, due = one.sequential, spec.episodes(one)
         if rule is None:
             continue
-        if rule.block is None or due <= rule.block * MOST_LOOKS:
+        if rule.block is None or due <= rule.block * most:
             sizes = list(rule.sizes(due))
         else:
             # a block of one makes a million looks: never written out
             count = -(-due // rule.block)
-            places = np.geomspace(1, count, MOST_LOOKS).round().astype(int).tolist()
+            places = np.geomspace(1, count, most).round().astype(int).tolist()
             sizes, whole = [min(due, rule.block * place) for place in dict.fromkeys(places)], False
         found.update(size for size in sizes if size <= n)
     return (*sorted(found - {n}), n), whole
@@ -165,7 +168,7 @@ def decide_tables(spec: Spec, gate: Gate, tables: Tables) -> Codes:
     A gate of which any of several k suffices is decided from one of them, as `lpca judge` does.
     """
     codes = (
-        decide_family(gate, [tables], spec.evaluation)
+        decide_family(gate, [tables], spec)
         if gate.any_k
         else whole_many(decide_criteria(spec, gate, tables))
     )
@@ -181,9 +184,10 @@ def decide_criteria(spec: Spec, gate: Gate, tables: Tables) -> Codes:
     criteria, evaluation = deciding(gate), spec.evaluation
     levels = [level_of(one, evaluation) for one in criteria]
     scores = [tables.scores(one.claim) for one in criteria]
+    scales = np.array([scale_of(one, spec, tables.alike, tables.n) for one in criteria])
     fixed = decide_many(
-        np.stack([toward for toward, _ in scores], axis=1),
-        np.stack([against for _, against in scores], axis=1),
+        np.stack([toward for toward, _ in scores], axis=1) * scales,
+        np.stack([against for _, against in scores], axis=1) * scales,
         levels,
     )
     if gate.sequential is None:
@@ -199,7 +203,7 @@ def decide_criteria(spec: Spec, gate: Gate, tables: Tables) -> Codes:
     for at, size in enumerate(tables.sizes if early else ()):
         look = _look(gate.sequential, size, n)
         if look is not None:
-            seen, held = _at_look(gate, asked, evaluation, tables, look, at), codes[:, early]
+            seen, held = _at_look(spec, gate, asked, tables, look, at), codes[:, early]
             codes[:, early] = np.where(held == INCONCLUSIVE, seen, held)
     return codes
 
@@ -214,19 +218,21 @@ def _look(rule: Sequential, size: int, n: int) -> int | None:
 
 
 def _at_look(
+    spec: Spec,
     gate: Gate,
     criteria: Sequence[Criterion],
-    evaluation: Evaluation,
     tables: Tables,
     look: int,
     at: int,
 ) -> Codes:
     assert gate.sequential is not None
-    verdicts = []
+    verdicts, evaluation = [], spec.evaluation
     for one in criteria:
         alpha = (1.0 - levels_of(one, evaluation)[0]) / 2.0
+        scale = scale_of(one, spec, tables.alike, tables.sizes[at])
         if gate.sequential.rule == "e-process":
-            favour, oppose = tables.log_evalues(one.claim, at)
+            # about half the squared score
+            favour, oppose = (scale**2 * log for log in tables.log_evalues(one.claim, at))
             needed = -math.log(alpha)
             verdicts.append(_three(favour >= needed, oppose >= needed + math.log(len(criteria))))
             continue
@@ -235,7 +241,7 @@ def _at_look(
         toward, against = tables.scores(one.claim, at)
         # each claim's own alpha scales the boundary: a band spends its alpha on either side
         passing, failing = limit * own / alpha, limit * own / alpha / len(criteria)
-        verdicts.append(_three(tails(toward) < passing, tails(against) < failing))
+        verdicts.append(_three(tails(scale * toward) < passing, tails(scale * against) < failing))
     return np.stack(verdicts, axis=1)
 
 
@@ -243,15 +249,16 @@ def _three(passes: Mask, fails: Mask) -> Codes:
     return np.where(passes, PASS, np.where(fails, FAIL, INCONCLUSIVE)).astype(np.int8)
 
 
-def decide_family(gate: Gate, by_k: Sequence[Tables], evaluation: Evaluation) -> Codes:
+def decide_family(gate: Gate, by_k: Sequence[Tables], spec: Spec) -> Codes:
     """`judge_family` of many tables per k; of the family's k as many are run as are given."""
     criteria = deciding(gate)
-    levels = [level_of(one, evaluation) for one in criteria]
+    levels = [level_of(one, spec.evaluation) for one in criteria]
     alone, pvalues = [], []
     for tables in by_k:
         scores = [tables.scores(one.claim) for one in criteria]
-        toward = np.stack([score for score, _ in scores], axis=1)
-        against = np.stack([score for _, score in scores], axis=1)
+        scales = np.array([scale_of(one, spec, tables.alike, tables.n) for one in criteria])
+        toward = np.stack([score for score, _ in scores], axis=1) * scales
+        against = np.stack([score for _, score in scores], axis=1) * scales
         alone.append(whole_many(decide_many(toward, against, levels)))
         scale = np.array([2.0 * FAMILY_ALPHA / (1.0 - level) for level in levels])
         pvalues.append(np.minimum(1.0, tails(toward) * scale).max(axis=1))
@@ -320,7 +327,7 @@ def clearance(spec: Spec, gate: Gate, tables: Tables) -> Array:
                 due = math.sqrt(-2.0 * math.log(alpha))
             else:
                 due = max(due, obrien_fleming(rule.looks or 1, alpha).z[-1])
-        found.append(toward - due)
+        found.append(scale_of(one, spec, tables.alike, tables.n) * toward - due)
     return np.stack(found, axis=1)
 
 

@@ -27,6 +27,8 @@ STEPS = (
 """Rates that are tried for each condition in turn: all, then those near the best so far."""
 STARTS = (0.15, 0.35, 0.55, 0.75, 0.95)
 """Rates of the conditions that are alike from which the search sets out."""
+HOPELESS = -8.0
+"""Where after the first round some criterion lies so many standard scores short, none goes on."""
 CAPPED = 50.0
 """Standard scores beyond which nothing becomes more likely."""
 LOGISTIC = 1.7
@@ -80,34 +82,40 @@ Clearance = Callable[[Sequence[str], "Array", Sequence[Sequence[str]]], "Array"]
 """From conditions, [points, conditions] rates and shared draws to [points, criteria] scores."""
 
 
-def easiest(scene: Scene, freedom: Freedom, clearance: Clearance) -> Iterator[World]:
+def easiest(
+    scene: Scene, freedom: Freedom, clearance: Clearance, thorough: bool = True
+) -> Iterator[World]:
     """The worlds in which all criteria are shown most easily, one for each way to hang together.
 
     Each rate in turn is moved to where the product of the criteria's chances is largest.
     """
+    starts = (*(STARTS if thorough else STARTS[1::2]), scene.rate("normal"))
     for draws in freedom.forms():
-        best = np.array(
-            [[start, *map(scene.rate, freedom.free)] for start in (*STARTS, scene.rate("normal"))]
-        )
-        for number, steps in enumerate(STEPS):
+        best = np.array([[start, *map(scene.rate, freedom.free)] for start in starts])
+        for number, steps in enumerate(STEPS if thorough else STEPS[1:]):
             for place in range(best.shape[1]):
                 trial = np.repeat(best[:, None, :], len(steps), axis=1)
-                trial[:, :, place] = steps if number < 2 else trial[:, :, place] + steps
+                trial[:, :, place] = steps if steps[0] == 0.0 else trial[:, :, place] + steps
                 trial = np.clip(trial, 0.0, 1.0).reshape(-1, best.shape[1])
                 found = clearance(freedom.names, freedom.rates(trial), draws)
-                chosen = _chance(found).reshape(len(best), -1).argmax(axis=1)
+                chosen = chance(found).reshape(len(best), -1).argmax(axis=1)
                 best = trial.reshape(len(best), -1, best.shape[1])[np.arange(len(best)), chosen]
-        rates = freedom.rates(best)
-        found = _chance(clearance(freedom.names, rates, draws))
-        chosen_rates = dict(zip(freedom.names, rates[int(found.argmax())].tolist(), strict=True))
-        yield scene.world([{name: chosen_rates[name] for name in draw} for draw in draws])
+            reached = clearance(freedom.names, freedom.rates(best), draws).min(axis=1).max()
+            if number == 0 and reached < HOPELESS:
+                break
+        else:
+            rates = freedom.rates(best)
+            found = chance(clearance(freedom.names, rates, draws))
+            chosen_rates = rates[int(found.argmax())].tolist()
+            at = dict(zip(freedom.names, chosen_rates, strict=True))
+            yield scene.world([{name: at[name] for name in draw} for draw in draws])
 
 
-def _chance(clearance: Array) -> Array:
+def chance(clearance: Array) -> Array:
     """[points]: about the logarithm of the chance that all criteria are shown."""
     scores = np.clip(np.nan_to_num(clearance, nan=-CAPPED), -CAPPED, CAPPED)
-    chance: Array = -np.logaddexp(0.0, -LOGISTIC * scores).sum(axis=1)
-    return chance
+    found: Array = -np.logaddexp(0.0, -LOGISTIC * scores).sum(axis=1)
+    return found
 
 
 def shares_of(rates: Array, draws: Sequence[Sequence[int]]) -> Iterator[tuple[list[int], Array]]:

@@ -17,7 +17,7 @@ from lpca.evidence.model import Evidence
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
 from lpca.judge.stored import read_stored
-from lpca.stats.planning import gate_power, power, required_n
+from lpca.stats.planning import power, required_n
 
 SIZES = (50, 100, 200, 400, 800, 1600)
 _WIDTH = 32
@@ -72,7 +72,7 @@ def _table(spec: Spec, gate: Gate, seeds: int | None = None) -> str:
         for criterion in gate.criteria
     ]
     if all(criterion in planned for criterion in gate.deciding):
-        powers = _whole(spec, gate, sizes)
+        powers = whole_powers(spec, gate, sizes)
         lines.append(_shares("the whole gate", powers, width))
         if seeds:
             lines += _of_seeds(seeds, powers, width)
@@ -94,13 +94,17 @@ def _row(spec: Spec, gate: Gate, one: Criterion, sizes: Sequence[int], width: in
     return f"  {one.id:{width - 2}}{cells}{'none' if needed is None else needed:>12}"
 
 
-def _whole(spec: Spec, gate: Gate, sizes: Sequence[int]) -> list[float]:
-    """Simulated: seeded, standard error at most 0.005."""
-    evaluation = spec.evaluation
-    levels = passing_levels(gate, (evaluation.confidence, evaluation.equivalence_confidence))
-    claims = [criterion.claim for criterion in gate.deciding]
-    apart = [criterion.expect_discordant for criterion in gate.deciding]
-    return [gate_power(claims, gate.truth(), n, *levels, apart).power for n in sizes]
+def whole_powers(spec: Spec, gate: Gate, sizes: Sequence[int]) -> list[float]:
+    """How often a gate passes at some n where `expect:` is true, as the checker simulates it.
+
+    Its rule, its levels and the gates that it requires are those of the spec.
+    """
+    found = []
+    for n in sizes:
+        gates = {**spec.gates, gate.name: replace(gate, n=n)}
+        simulator = Simulator(replace(spec, gates=gates), gates[gate.name])
+        found.append(simulator.decide(truth(spec, gate)).share)
+    return found
 
 
 def _of_seeds(seeds: int, powers: Sequence[float], width: int) -> list[str]:

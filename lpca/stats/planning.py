@@ -1,10 +1,10 @@
-"""Power of a claim or of a whole gate before anything is measured, and the n that reaches it."""
+"""Power of a claim before anything is measured, and the n that reaches it."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log, log1p
@@ -25,7 +25,7 @@ OMITTED = 1e-11
 """Mass left out at either end of each count's own binomial when outcomes are enumerated."""
 ENUMERABLE = 400_000
 """Most outcomes that are enumerated; beyond, they are drawn."""
-DRAWS, GATE_DRAWS = 20_000, 10_000
+DRAWS = 20_000
 SEED = 20260122
 
 
@@ -161,82 +161,21 @@ def _past_dips(at: Callable[[int], float], first: int, target: float) -> int:
 
 
 @dataclass(frozen=True)
-class GatePower:
-    """The share of simulated gates that pass, its standard error, and that of each claim."""
-
-    power: float
-    standard_error: float
-    by_claim: tuple[float, ...]
-
-
-def gate_power(
-    claims: Sequence[Claim],
-    truth: Truth,
-    n: int,
-    confidence: float = CONFIDENCE,
-    equivalence_confidence: float = EQUIVALENCE_CONFIDENCE,
-    discordant: Sequence[float | None] | None = None,
-) -> GatePower:
-    """Probability that every claim passes on the same n episodes, from 10000 seeded draws.
-
-    Args:
-        claims: those of the gate, in its order.
-        truth: supposed rates; outcomes of one episode hang together by its `correlation`.
-        n: number of episodes, at least 1.
-        confidence: two-sided level of the one-sided claims.
-        equivalence_confidence: that of claims with two bounds.
-        discordant: by claim the supposed share of episodes on which its two conditions differ;
-            it ties its first condition to its second alone. None where nothing is supposed.
-
-    Returns:
-        The shares that pass.
-
-    Raises:
-        ValueError: no claims, n < 1, a missing rate, a contradictory tie, or a
-            `truth.discordant`, which no gate of several pairs can share.
-        TypeError: a claim that no sound method decides.
-
-    Example:
-        >>> from lpca.stats.claims import Difference
-        >>> truth = Truth({"normal": 0.5, "p0": 0.25, "shuffle": 0.1})
-        >>> above = Difference("normal", "p0", ">", 0.1)
-        >>> kept = Difference("normal", "shuffle", ">", 0.0)
-        >>> gate_power([above, kept], truth, 200).by_claim
-        (0.8873, 1.0)
-    """
-    import numpy as np
-
-    if not claims or n < 1:
-        raise ValueError(f"a gate needs criteria and n >= 1, got {len(claims)} and {n}")
-    if truth.discordant is not None:
-        raise ValueError("state discordance by criterion: several pairs cannot share one")
-    tests = [BatchTest.of(claim) for claim in claims]
-    names = list(dict.fromkeys(name for claim in claims for name in claim.conditions))
-    patterns = joint(names, truth, ties_of(claims, discordant or [None] * len(claims)))
-    shares = np.array(list(patterns.values()))
-    drawn = np.random.default_rng(SEED).multinomial(n, shares / shares.sum(), size=GATE_DRAWS)
-    drawn = drawn.astype(np.float64)  # whole numbers: products with 0 and 1 are exact, and fast
-    all_pass, by_claim = np.ones(GATE_DRAWS, dtype=bool), []
-    for claim, test in zip(claims, tests, strict=True):
-        places = [names.index(name) for name in claim.conditions]
-        kinds = np.array([test.kind([bits[i] for i in places]) for bits in patterns])
-        counts = drawn @ (kinds[:, None] == np.arange(test.kinds)).astype(np.float64)
-        passed = test.passes(test.level(confidence, equivalence_confidence))(list(counts.T), n)
-        by_claim.append(float(passed.mean()))
-        all_pass &= passed
-    share = float(all_pass.mean())
-    return GatePower(share, math.sqrt(share * (1.0 - share) / GATE_DRAWS), tuple(by_claim))
-
-
-@dataclass(frozen=True)
 class _Curve:
-    """A test and the probability of each kind of episode it counts."""
+    """A test, its level, and the probability of each kind of episode it counts."""
 
-    passes: Passes
+    test: BatchTest
+    level: float
     probabilities: tuple[float, ...]
 
     def at(self, n: int) -> float:
-        return Counts(self.probabilities, n).probability(self.passes)
+        return _power_of(self, n)
+
+
+@lru_cache(maxsize=4096)
+def _power_of(curve: _Curve, n: int) -> float:
+    # gates of a spec share claims and expectations, and rules ask for the same power
+    return Counts(curve.probabilities, n).probability(curve.test.passes(curve.level))
 
 
 def _curve(claim: Claim, truth: Truth, confidence: float, equivalence_confidence: float) -> _Curve:
@@ -246,7 +185,7 @@ def _curve(claim: Claim, truth: Truth, confidence: float, equivalence_confidence
     for bits, mass in joint(claim.conditions, truth, ties).items():
         probabilities[test.kind(bits)] += mass
     level = test.level(confidence, equivalence_confidence)
-    return _Curve(test.passes(level), tuple(probabilities))
+    return _Curve(test, level, tuple(probabilities))
 
 
 @dataclass(frozen=True)

@@ -117,9 +117,9 @@ def compared(seed, monkeypatch, specs, each):
             by_k = {k: tables[i % each] for i, k in enumerate(gate.family)}
             counts = [as_tables(spec, gate, [table]) for table in by_k.values()]
             whole = judge_family(gate, by_k, spec.evaluation)
-            assert decide_family(gate, counts, spec.evaluation).tolist() == [CODES[whole.verdict]]
+            assert decide_family(gate, counts, spec).tolist() == [CODES[whole.verdict]]
             part = judge_family(gate, {gate.family[0]: tables[0]}, spec.evaluation)
-            seen = decide_family(gate, counts[:1], spec.evaluation)
+            seen = decide_family(gate, counts[:1], spec)
             assert seen.tolist() == [CODES[part.verdict]]
     return met
 

@@ -14,7 +14,7 @@ from references import power_mcnemar_exact_directional
 
 from lpca.stats.assessment import assess
 from lpca.stats.claims import Approximate, Band, Difference, Equivalence, Gain, Rate, Ratio
-from lpca.stats.planning import Counts, gate_power, power, required_n
+from lpca.stats.planning import Counts, power, required_n
 from lpca.stats.proportions import min_n_equivalence, wilson_threshold
 from lpca.stats.truth import Truth, joint
 
@@ -190,43 +190,6 @@ def test_enumeration_omits_almost_nothing(n, weights):
     probabilities = tuple(w / sum(weights) for w in weights)
     everything = Counts(probabilities, n).probability(lambda counts, _: np.ones((), dtype=bool))
     assert everything == pytest.approx(1.0, abs=1e-9)
-
-
-def test_gate_power_of_one_criterion_is_its_power():
-    for claim in CLAIMS:
-        exact = power(claim, TRUTH, 12 if isinstance(claim, Gain) else 25)
-        found = gate_power([claim], TRUTH, 12 if isinstance(claim, Gain) else 25)
-        assert found.power == pytest.approx(exact, abs=0.02)
-        assert found.by_claim == (found.power,)
-
-
-def test_gate_power_is_at_most_its_weakest_and_at_least_what_is_left():
-    found = gate_power(CLAIMS, TRUTH, 30)
-    shares = found.by_claim
-    assert 1 - sum(1 - share for share in shares) <= found.power <= min(shares)
-    assert found.standard_error == pytest.approx((found.power * (1 - found.power) / 10_000) ** 0.5)
-
-
-def test_gate_power_respects_a_tie():
-    same = Truth({"x": 0.8, "y": 0.8, "z": 0.25})
-    tied = Equivalence("x", "y", 0.05)
-    both = [tied, Difference("x", "z", ">", 0.4)]
-    assert gate_power(both, same, 60, discordant=[0.0, None]).by_claim[0] == 1.0
-    assert gate_power([tied], same, 60).power < 0.2
-
-
-def test_gate_power_refuses_what_no_gate_can_have():
-    claim = CLAIMS[0]
-    with pytest.raises(ValueError, match="by criterion"):
-        gate_power([claim], Truth({"x": 0.5, "y": 0.5}, discordant=0.5), 10)
-    with pytest.raises(ValueError, match="needs criteria"):
-        gate_power([], TRUTH, 10)
-    twice = [Difference("x", "y", ">", 0), CLAIMS[8]]
-    with pytest.raises(ValueError, match="stated twice"):
-        gate_power(twice, TRUTH, 10, discordant=[0.6, 0.7])
-    chain = [CLAIMS[0], Equivalence("y", "z", 0.1)]
-    with pytest.raises(ValueError, match="tied to"):
-        gate_power(chain, TRUTH, 10, discordant=[0.6, 0.1])
 
 
 def slow_mcnemar_power(pb, pc, n, alpha):
