@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from filelock import FileLock
-from lab_project import Lab
+from lab_project import Lab, whole_lab
 
 
 @pytest.fixture
@@ -17,13 +14,4 @@ def lab(tmp_path):
 @pytest.fixture(scope="session")
 def whole(lpca_cache):
     """A grid that ran through, once for all tests and workers: to be read, never changed."""
-    folder = lpca_cache.parent / "lab"
-    with FileLock(f"{folder}.lock"):
-        ended = folder / "ended.json"
-        begun = folder.exists()
-        folder.mkdir(exist_ok=True)
-        made = Lab(folder, folder / "cache")
-        if not begun:
-            ended.write_text(json.dumps(made.finish(made.start())))
-        made.ended = json.loads(ended.read_text())
-    return made
+    return whole_lab(lpca_cache)

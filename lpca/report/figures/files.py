@@ -46,7 +46,7 @@ def write_pictures(
         EvidenceError: evidence was altered, or its verdict is not what its outcomes come to.
         StorageError: a file cannot be read or written.
     """
-    sources = [source for path in paths for source in _sources(path)]
+    sources = [source for path in paths for source in sources_of(path)]
     evidences = [read_stored(path, tell=tell) for path, _ in sources]
     gates = sorted({one.gate for one in evidences})
     if len(gates) > 1:
@@ -62,8 +62,13 @@ def write_pictures(
     return list(pictures)
 
 
-def _sources(path: Path) -> list[tuple[Path, str]]:
-    """Evidence files, and how the names of their pictures begin."""
+def sources_of(path: Path) -> list[tuple[Path, str]]:
+    """Evidence files, and how the names of their pictures begin, of a file or a folder of a lab.
+
+    Raises:
+        FigureError: the folder is no lab's, or its table was altered.
+        StorageError: the table cannot be read.
+    """
     if not path.is_dir():
         return [(path, path.stem)]
     table = path / TABLE

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import warm
+from filelock import FileLock
 from gate_project import BASE, HEAD, MAIN, ROOT
 
 SPEC = HEAD.replace("n: 60", "n: 60, checkpoints: 8") + BASE + MAIN.replace(", static]", "]")
@@ -79,3 +80,17 @@ class Lab:
     def evidence(self):
         """When each evidence file was written."""
         return {path: path.stat().st_mtime_ns for path in self.out.glob("evidence/*/main-k4.json")}
+
+
+def whole_lab(lpca_cache):
+    """A grid that ran through, once for all tests and workers."""
+    folder = lpca_cache.parent / "lab"
+    with FileLock(f"{folder}.lock"):
+        ended = folder / "ended.json"
+        begun = folder.exists()
+        folder.mkdir(exist_ok=True)
+        made = Lab(folder, folder / "cache")
+        if not begun:
+            ended.write_text(json.dumps(made.finish(made.start())))
+        made.ended = json.loads(ended.read_text())
+    return made
