@@ -35,7 +35,7 @@ from lpca.tasks.kinds.trip import Trip
 from lpca.validity.ledger_file import HEAD, LINES, LedgerFile
 
 RECIPE = Recipe(stages=(Stage(5),), batch_size=2, warmup_steps=2, validation_every=3)
-FAST, WHOLE = 20, 1000
+FAST, WHOLE = 8, 1000
 
 
 class Place:

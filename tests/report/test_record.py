@@ -139,7 +139,7 @@ def test_a_page_that_was_changed_is_named_and_left_as_it_is(record, folder, tmp_
     page.write_bytes(sound + b"By hand.")
     code, told = record(held)
     assert code == 0
-    assert f"{page}: not as it was written" in told.err
+    assert f"{page}: changed since it was written" in told.err
     assert page.read_bytes() == sound + b"By hand."
     page.unlink()
     assert main(["record", "--index", "--folder", str(folder)]) == 0

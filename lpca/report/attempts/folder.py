@@ -177,7 +177,7 @@ class Folder:
                 made = made or _pages(kept)
                 write_bytes(path, made[path.name])
             elif not path.is_file() or hash_file(path) != sha256:
-                self.tell(f"{path}: not as it was written; remove it, and it is made again")
+                self.tell(f"{path}: changed since it was written; remove it, and it is made again")
 
     def _same(self, run: Attempt) -> Attempt | Published | None:
         for kept in self.attempts():
