@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 import transformers
 
 from lpca.base.code_identity import code_hash
 from lpca.base.hashing import hash_data
-from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt
+from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt, joined
+from lpca.evaluation.sampled import Draws, Sampling
 from lpca.judge.successes import named_option
 from lpca.receivers import ReceiverError
 from lpca.receivers.forward import Reading, Slot, read_context
@@ -33,12 +34,21 @@ FREE_FACTOR, FREE_TOKENS = 2, 8
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One condition on one block of episodes; `key` names everything the outcomes depend on."""
+    """One condition on one block of episodes; `key` names everything the outcomes depend on.
+
+    `sampling` says how answers are sampled; None: B says what is most probable.
+    """
 
     condition: str
     episodes: tuple[Episode, ...]
     slots: tuple[Slot, ...]
     key: str
+    sampling: Sampling | None = None
+
+    def sampled(self, sampling: Sampling) -> Job:
+        """The same with answers that are sampled; what is drawn depends on the condition too."""
+        key = hash_data([self.key, self.condition, asdict(sampling)])
+        return replace(self, key=key, sampling=sampling)
 
 
 Computed = Iterator[tuple[Job, tuple[Outcome, ...]]]
@@ -140,16 +150,34 @@ def _run_batch(
             started = time.monotonic()
             reading = context.read(slots, afters, options)
             given = recorder.prompts([len(slot) for slot in slots], reading.at.shape[1] - 1)
-            outcomes = read(reading, batch, given)
+            outcomes = _outcomes(job, reading, batch, given, read)
             share = (time.monotonic() - started) / len(rows)
             made.append([replace(outcome, seconds=share) for outcome in outcomes])
     return made
 
 
+def _outcomes(
+    job: Job,
+    reading: Reading,
+    batch: Sequence[Episode],
+    given: Sequence[ReceivedPrompt],
+    read: ReadOutcomes,
+) -> list[Outcome]:
+    """A batch's outcomes, each with all of its answers."""
+    if job.sampling is None:
+        return read(reading, batch, given)
+    answered = []
+    for repeat in range(job.sampling.repeats):
+        draws = Draws(job.sampling, job.condition, batch, repeat)
+        found = read(replace(reading, pick=draws), batch, given)
+        answered.append([replace(o, slack=s) for o, s in zip(found, draws.slack, strict=True)])
+    return [joined(readings) for readings in zip(*answered, strict=True)]
+
+
 def read_outcomes(
     reading: Reading, episodes: Sequence[Episode], given: Sequence[ReceivedPrompt]
 ) -> list[Outcome]:
-    """Score each episode's options and let B go on greedily, from one batch that was read.
+    """Score each episode's options and let B go on, from one batch that was read.
 
     Args:
         reading: the batch, read up to its prompts' ends and on through the options.
@@ -173,7 +201,7 @@ def read_outcomes(
         return len(ids) >= limits[i] or _has_answered(episodes[i], receiver.text(ids))
 
     outcomes = []
-    said = reading.greedy(max(limits), is_over)
+    said = reading.continuations(max(limits), is_over)
     for episode, row, ids, prompt in zip(episodes, scores, said, given, strict=True):
         text = receiver.text(ids)
         outcomes.append(

@@ -31,6 +31,12 @@ class Evaluated:
         """How many episodes each condition was evaluated on."""
         return len(next(iter(self.outcomes.values())))
 
+    @property
+    def repeats(self) -> int:
+        """How many answers each outcome has."""
+        first = next((own[0] for own in self.outcomes.values() if own), None)
+        return 1 if first is None else len(first.readings)
+
     @classmethod
     def nothing(cls, conditions: Sequence[str]) -> Evaluated:
         """No episodes yet under these conditions."""

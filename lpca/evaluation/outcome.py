@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from itertools import groupby
 from typing import Any
@@ -45,6 +45,17 @@ class ReceivedPrompt:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What B said another time in the same episode; fields as of `Outcome`."""
+
+    said_ids: tuple[int, ...]
+    said: str
+    named: int | None
+    credit: float | None
+    slack: float | None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One episode's outcome under one condition, with what it rests on.
 
@@ -52,12 +63,16 @@ class Outcome:
         seed: the episode's.
         answer: the index of the right option.
         scores: the options' summed log-probabilities, in nats.
-        said_ids: tokens that B generated greedily, until it named an option or could no longer.
+        said_ids: tokens that B generated, until it named an option or could no longer: the most
+            probable ones, or those of its first answer where answers are sampled.
         said: their text.
         named: the index of the option that it names; None for none.
         given: the prompt as the model received it.
         credit: how far what B said solves a problem whose answer is free, 0 to 1; None where an
             option is to be named.
+        slack: of a sampled answer, by how many nats log-probabilities may be off before it is
+            another; None of one that is not sampled.
+        others: what else B said, where several answers are sampled.
         seconds: its part of the time that its batch took.
     """
 
@@ -69,7 +84,15 @@ class Outcome:
     named: int | None
     given: ReceivedPrompt
     credit: float | None = None
+    slack: float | None = None
+    others: tuple[Answer, ...] = ()
     seconds: float = field(default=math.nan, compare=False)
+
+    @property
+    def readings(self) -> tuple[Outcome, ...]:
+        """An outcome for each answer of B, with that one alone."""
+        alone = replace(self, others=())
+        return (alone, *(replace(alone, **vars(other)) for other in self.others))
 
     @property
     def gap(self) -> float:
@@ -84,7 +107,7 @@ class Outcome:
 
     @property
     def greedy_success(self) -> bool:
-        """Whether greedy generation named the right option; where free, whether it solves."""
+        """Whether what B generated names the right option; where free, whether it solves."""
         return self.named == self.answer if self.credit is None else self.credit == 1.0
 
     @property
@@ -94,6 +117,8 @@ class Outcome:
 
     def success(self, score: str) -> float:
         """Return the outcome under the spec's `score`: true or false, of a graded one its credit.
+
+        Of several sampled answers that of the first; `readings` has them all.
 
         Raises:
             ValueError: a graded one without credit.
@@ -106,7 +131,8 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data; `from_json` reads it back unchanged."""
-        return {**vars(self), "given": {**vars(self.given)}}
+        others = [{**vars(other)} for other in self.others]
+        return {**vars(self), "given": {**vars(self.given)}, "others": others}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
@@ -117,7 +143,20 @@ class Outcome:
         )
         given |= {name: tuple(given[name]) for name in ("ids", "norms")}
         own |= {name: tuple(own[name]) for name in ("scores", "said_ids")}
-        return cls(**{**own, "given": ReceivedPrompt(**given)})
+        others = tuple(
+            Answer(**{**other, "said_ids": tuple(other["said_ids"])}) for other in own["others"]
+        )
+        return cls(**{**own, "given": ReceivedPrompt(**given), "others": others})
+
+
+def joined(readings: Sequence[Outcome]) -> Outcome:
+    """One outcome of several readings of an episode, which differ in what B said."""
+    first, *others = readings
+    names = [one.name for one in fields(Answer)]
+    return replace(
+        first,
+        others=tuple(Answer(**{name: getattr(one, name) for name in names}) for one in others),
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any
 
 from lpca.base.errors import ExitCode
 from lpca.base.hashing import with_hash
 from lpca.evidence.json_form import Key, Omitted, Spread, to_data
-from lpca.gatespec.model import Position, Score, SequentialRule, Severity
+from lpca.gatespec.model import Cluster, Position, Score, SequentialRule, Severity
 from lpca.stats.assessment import Grouping
 from lpca.stats.claims import Claim
 from lpca.stats.tables import Interval, PairedTable
@@ -108,9 +108,10 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Successes:
-    """How many episodes succeeded under one score; the interval is of the rate (Wilson).
+    """How many answers succeeded under one score, and an interval of the rate, over groups.
 
-    Of marks in [0, 1] their sum, and the interval of their mean.
+    In evidence that does not say how it clusters, each episode counts as a group of its own. Of
+    marks in [0, 1] their sum, and the interval of their mean.
     """
 
     successes: float
@@ -119,7 +120,7 @@ class Successes:
 
 @dataclass(frozen=True)
 class ConditionNumbers:
-    """One condition over all episodes.
+    """One condition over all episodes; of sampled answers `n` counts each.
 
     `bits`, `tokens` and `seconds` are means a message (`lpca.evaluation.condition_numbers`),
     `credit` the mean partial credit where answers are free; where it counts, `marks` holds it with
@@ -279,11 +280,21 @@ class ShownPrompt:
 
 
 @dataclass(frozen=True)
+class KeptAnswer:
+    """What came of another answer of B in the same episode, where answers are sampled."""
+
+    greedy: bool
+    said: Omitted[str | None] = None
+    credit: Omitted[float | None] = None
+
+
+@dataclass(frozen=True)
 class EpisodeOutcome:
     """One episode under one condition; a record keeps only the successes of it.
 
     `scores` are the options' summed log-probabilities in nats, `ranked` what ranks options where it
-    is something else, `said` what B generated.
+    is something else, `said` what B generated and `greedy` whether that is right. Of several
+    sampled answers these are the first's; `others` has what came of the others.
     """
 
     likelihood: bool
@@ -294,9 +305,16 @@ class EpisodeOutcome:
     credit: Omitted[float | None] = None
     prompt_sha256: Omitted[str | None] = None
     slot_sha256: Omitted[str | None] = None
+    others: Omitted[tuple[KeptAnswer, ...]] = ()
+
+    @property
+    def readings(self) -> tuple[EpisodeOutcome, ...]:
+        """An outcome for each answer of B, with that one alone."""
+        alone = replace(self, others=())
+        return (alone, *(replace(alone, **vars(other)) for other in self.others))
 
     def success(self, score: Score) -> float:
-        """Whether it succeeded as a spec's `score` counts; of a graded one its credit."""
+        """Whether its first answer succeeded as a spec's `score` counts; if graded, its credit."""
         if score == "graded":
             return self.credit or 0.0
         return self.greedy if score == "greedy" else self.likelihood
@@ -341,7 +359,9 @@ class Evidence:
     """A gate's verdict with everything it rests on.
 
     `result` is the verdict, `answers` the stratum of the episodes, `score` the success that
-    counts, `normalised` how the options' likelihoods are made comparable, `split` that of the
+    counts, `normalised` how the options' likelihoods are made comparable, `temperature` that at
+    which `repeats` answers of each episode were sampled, if any, `cluster` whether conditions'
+    intervals are over groups (older evidence does not say, and its are not), `split` that of the
     episodes where they are not the test's, `any_of_k` every k of which any suffices, `train_seeds`
     those of the codec's recipe that must all hold, `required` the gates that had to pass before it,
     `shown_with` those beside it that set no exit code, `static` the trained prefix that never sees
@@ -363,6 +383,9 @@ class Evidence:
     answers: str
     score: Score
     normalised: Omitted[str] = ""
+    temperature: Omitted[float | None] = None
+    repeats: Omitted[int | None] = None
+    cluster: Omitted[Cluster | None] = None
     confidence: float
     result: Spread[GateResult]
     looks: EpisodesUsed

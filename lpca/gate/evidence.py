@@ -24,6 +24,7 @@ from lpca.evidence.model import (
     Evidence,
     GateResult,
     Hashes,
+    KeptAnswer,
     KeptBlock,
     KeptEpisode,
     ReceiverFacts,
@@ -71,6 +72,9 @@ def compose(
         answers=gate.answers,
         score=spec.evaluation.score,
         normalised="" if spec.evaluation.normalised == "none" else spec.evaluation.normalised,
+        temperature=spec.evaluation.temperature,
+        repeats=None if spec.evaluation.repeats == 1 else spec.evaluation.repeats,
+        cluster=spec.evaluation.cluster,
         confidence=spec.evaluation.confidence,
         result=result,
         looks=_used(gate, measurement),
@@ -139,7 +143,11 @@ def command_line() -> list[str]:
 def _outcomes_hash(measurement: Measurement) -> str:
     return hash_data(
         {
-            name: [[r.seed, r.likelihood_success, r.greedy_success] for r in records]
+            name: [
+                [one.seed, one.likelihood_success, one.greedy_success]
+                for record in records
+                for one in record.readings
+            ]
             for name, records in measurement.outcomes.items()
         }
     )
@@ -180,6 +188,9 @@ def _outcome(record: Outcome) -> EpisodeOutcome:
         credit=record.credit,
         prompt_sha256=prompt,
         slot_sha256=slot,
+        others=tuple(
+            KeptAnswer(one.greedy_success, one.said, one.credit) for one in record.readings[1:]
+        ),
     )
 
 

@@ -20,10 +20,11 @@ from lpca.evaluation.conditions import Setting, SlotMaker, encode_messages
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.normalised import Normalising
 from lpca.evaluation.outcome import Outcome
+from lpca.evaluation.sampled import Sampling
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes
-from lpca.gatespec.model import Gate, Normalised, Score, Spec, declared_levels
+from lpca.gatespec.model import Evaluation, Gate, Score, Spec, declared_levels
 from lpca.judge.grouping import clusters_of
 from lpca.judge.looks import is_decided, look_sizes
 from lpca.judge.outcomes import OutcomeTable
@@ -92,17 +93,22 @@ class Subject:
 
 def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: Score) -> OutcomeTable:
     """Return the outcomes under the spec's `score`, ready to be judged."""
-    donors = [episodes.donor(index) for index in range(len(episodes))]
+    times = evaluated.repeats
+    # the answers of an episode stand together
+    rows = [(index, repeat) for index in range(len(episodes)) for repeat in range(times)]
+    own = [episodes.episodes[index] for index, _ in rows]
+    donors = [episodes.donor(index) for index, _ in rows]
     return OutcomeTable(
-        seeds=tuple(episode.seed for episode in episodes),
+        seeds=tuple(episode.seed for episode in own),
         outcomes={
-            condition: tuple(outcome.success(score) for outcome in outcomes)
+            condition: tuple(one.success(score) for outcome in outcomes for one in outcome.readings)
             for condition, outcomes in evaluated.outcomes.items()
         },
-        answers=tuple(episode.stratum for episode in episodes),
-        groups=tuple(episode.group for episode in episodes),
+        answers=tuple(episode.stratum for episode in own),
+        groups=tuple(episode.group for episode in own),
         donors=tuple(donor.seed for donor in donors),
         donor_groups=tuple(donor.group for donor in donors),
+        repeats=tuple(str(repeat) for _, repeat in rows) if times > 1 else None,
         graded=score == "graded",
     )
 
@@ -132,11 +138,14 @@ class Steps:
     condition_numbers: Callable[..., ConditionNumbers] = condition_numbers
     obtain_codec: Callable[..., Obtained] = obtain_codec
 
-    def scoring(self, how: Normalised) -> Steps:
-        """These steps, with options ranked by what a spec's `normalised` asks for."""
-        if how == "none":
+    def scoring(self, evaluation: Evaluation) -> Steps:
+        """These steps, with options ranked and answers sampled as a spec asks for."""
+        if sampling := sampling_of(evaluation):
+            honest = self.make_job
+            return replace(self, make_job=lambda *given: honest(*given).sampled(sampling))
+        if evaluation.normalised == "none":
             return self
-        own = Normalising(how, self.make_job, self.run_block)
+        own = Normalising(evaluation.normalised, self.make_job, self.run_block)
         return replace(self, make_job=own.make_job, run_block=own.run_block)
 
     def evaluated(
@@ -151,6 +160,13 @@ class Steps:
         return self.evaluate(
             setting, conditions, cache, batch_size, report, self.make_job, self.run_block
         )
+
+
+def sampling_of(evaluation: Evaluation) -> Sampling | None:
+    """How a spec asks for sampled answers; None where B is to say what is most probable."""
+    if evaluation.temperature is None:
+        return None
+    return Sampling(evaluation.repeats, evaluation.temperature)
 
 
 STEPS = Steps()
@@ -234,7 +250,7 @@ def measured(
         RunError: something keeps the gate from being measured.
     """
     gate, started = spec.gates[name], time.monotonic()
-    steps = steps.scoring(spec.evaluation.normalised)
+    steps = steps.scoring(spec.evaluation)
     declared = gate_episodes(spec, gate, subject.task)
     conditions = gate_conditions(spec, name)
     n = spec.episodes(gate)
@@ -276,6 +292,7 @@ def measured(
         split=spec.task.split,
         numbers=numbers,
         run_block=steps.run_block,
+        sampling=sampling_of(spec.evaluation),
     )
     results = run_checks(audit, checks, reads_ledger=False)
     seconds = {

@@ -75,13 +75,12 @@ def _refuse_unscored(spec: Spec) -> None:
             f"score is 'graded', and task {spec.task.name} gives answers no credit; allowed: "
             f"likelihood, greedy, or a task of free answers: {', '.join(giving)}",
         )
-    for key in ("repeats", "temperature"):
-        if key in evaluation.places:
-            raise SpecError(
-                evaluation.places[key],
-                f"{key} is not carried out by runs yet; allowed: none of it, or lpca judge on "
-                "outcomes that were measured so",
-            )
+    if evaluation.score == "likelihood" and evaluation.temperature is not None:
+        raise SpecError(
+            evaluation.places["temperature"],
+            f"temperature is {evaluation.temperature:g} beside score 'likelihood', which reads "
+            "what options score and samples no answer; allowed: score: greedy or graded, or none",
+        )
 
 
 def _refuse_facts(spec: Spec) -> None:

@@ -258,7 +258,7 @@ class Runner:
         with locked(place, lambda: self.console.tell(waiting)):
             setting = subject.setting(episodes, self.steps.conditions)
             report = _unless_all_there(self.console.evaluating(label))
-            steps = self.steps.scoring(spec.evaluation.normalised)
+            steps = self.steps.scoring(spec.evaluation)
             steps.evaluated(setting, conditions, options.cache, options.batch_size, report)
         return len(episodes) * len(conditions)
 

@@ -358,7 +358,12 @@ def contradictions(evidence: Evidence) -> Iterator[str]:
     The right option alone has the highest score where an outcome is a success.
     """
     for name, numbers in evidence.conditions.items():
-        kept = [found for one in evidence.episodes if (found := one.outcomes.get(name))]
+        kept = [
+            answer
+            for one in evidence.episodes
+            if (found := one.outcomes.get(name))
+            for answer in found.readings
+        ]
         for score in _SCORES:
             told = (numbers.under(score).successes, numbers.n)
             counted = (sum(outcome.success(score) for outcome in kept), len(kept))
@@ -388,18 +393,25 @@ def table_of_evidence(evidence: Evidence) -> OutcomeTable:
     """
     groups = {one.seed: one.shared for one in evidence.episodes}
     rows = []
+    times = evidence.repeats or 1
     for index, episode in enumerate(evidence.episodes, start=1):
-        own = {name: found.success(evidence.score) for name, found in episode.outcomes.items()}
-        about = {} if episode.shared is None else {GROUP: episode.shared}
-        values = {"seed": episode.seed, STRATUM: episode.answers, **about, **own}
-        rows.append(Row(f"episode {index}", values))
+        about: dict[str, Any] = {"seed": episode.seed, STRATUM: episode.answers}
+        if episode.shared is not None:
+            about[GROUP] = episode.shared
+        answers = {name: found.readings for name, found in episode.outcomes.items()}
+        if short := [name for name, found in answers.items() if len(found) != times]:
+            raise OutcomeError(f"episode {index}: {short[0]:.40} has not {times} answers")
+        for repeat in range(times):
+            own = {name: found[repeat].success(evidence.score) for name, found in answers.items()}
+            which = {REPEAT: str(repeat)} if times > 1 else {}
+            rows.append(Row(f"episode {index}", {**about, **which, **own}))
     table = table_of(rows, Reading(graded=evidence.score == "graded"))
-    donors = tuple(one.donor for one in evidence.episodes)
+    episodes = [one for one in evidence.episodes for _ in range(times)]
+    donors = tuple(one.donor for one in episodes)
     if table.groups is None:
         return replace(table, donors=donors)
     # older evidence does not keep the group of a donor that is none of its episodes
     donor_groups = (
-        one.donor_group or groups.get(one.donor) or f"episode {one.donor}"
-        for one in evidence.episodes
+        one.donor_group or groups.get(one.donor) or f"episode {one.donor}" for one in episodes
     )
     return replace(table, donors=donors, donor_groups=tuple(donor_groups))

@@ -132,26 +132,26 @@ def hold_outcomes(evidence: Evidence) -> None:
         raise DoesNotHoldError(fault)
     for episode in evidence.episodes:
         for name, found in episode.outcomes.items():
-            said = _named_right(episode, found)
-            if said is not None and said != found.greedy:
+            if len(found.readings) != (evidence.repeats or 1):
                 raise DoesNotHoldError(
-                    f"greedy outcome under {name} is not what was said: episode {episode.seed}"
+                    f"{len(found.readings)} answers under {name} of {evidence.repeats or 1}: "
+                    f"episode {episode.seed}"
                 )
+            for one in found.readings:
+                said = _named_right(episode, one)
+                if said is not None and said != one.greedy:
+                    raise DoesNotHoldError(
+                        f"greedy outcome under {name} is not what was said: episode {episode.seed}"
+                    )
     if missing := [one.seed for one in evidence.episodes if not _is_scored(evidence, one)]:
         raise DoesNotHoldError(f"the options' scores are not kept: episode {missing[0]}")
-    table = table_of_evidence(evidence)
+    table, cluster = table_of_evidence(evidence), evidence.cluster
     for name in evidence.conditions:
         kept = [episode.outcomes[name] for episode in evidence.episodes]
-        if not kept:
-            raise DoesNotHoldError("no episode is kept")
-        clusters = clusters_of(table, [name], "group")
-        try:
-            # intervals count episodes where the spec says so, and in files of before always
-            _hold_numbers(evidence, name, kept, None)
-        except DoesNotHoldError:
-            if clusters is None:
-                raise
-            _hold_numbers(evidence, name, kept, clusters)
+        # older evidence takes each episode for itself
+        _hold_numbers(
+            evidence, name, kept, clusters_of(table, [name], cluster) if cluster else None
+        )
 
 
 def _hold_conditions(evidence: Evidence) -> None:
@@ -199,8 +199,9 @@ def hold_outcomes_hash(evidence: Evidence) -> None:
     _hold_conditions(evidence)
     kept = {
         name: [
-            [one.seed, one.outcomes[name].likelihood, one.outcomes[name].greedy]
+            [one.seed, answer.likelihood, answer.greedy]
             for one in evidence.episodes
+            for answer in one.outcomes[name].readings
         ]
         for name in evidence.conditions
     }
@@ -232,10 +233,14 @@ def hold_spec(evidence: Evidence, spec: Spec) -> None:
         "answers": gate.answers,
         "score": evaluation.score,
         "normalised": "" if evaluation.normalised == "none" else evaluation.normalised,
+        "temperature": evaluation.temperature,
+        "repeats": None if evaluation.repeats == 1 else evaluation.repeats,
         "confidence": evaluation.confidence,
         "any_of_k": gate.family if gate.any_k else (),
         "shown_with": gate.shown_with,
     }
+    if evidence.cluster:
+        due["cluster"] = evaluation.cluster
     hold({name: getattr(evidence, name) for name in due}, due, "spec")
     of_task = {"name": task.name, "seed": task.seed, **task.settings}
     told = dict(evidence.task)
@@ -334,7 +339,14 @@ def _repeated(evidence: Evidence) -> Spec | None:
     return Spec(
         "evidence",
         TaskSpec("", 0),
-        Evaluation(looks.declared, evidence.score, evidence.confidence, evidence.confidence, 1),
+        Evaluation(
+            looks.declared,
+            evidence.score,
+            evidence.confidence,
+            evidence.confidence,
+            1,
+            repeats=evidence.repeats or 1,
+        ),
         {one.name: one for one in (main, *gates)},
     )
 

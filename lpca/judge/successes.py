@@ -20,6 +20,10 @@ class Succeeds(Protocol):
     """One episode's outcome under one condition."""
 
     @property
+    def readings(self) -> Sequence[Succeeds]:
+        """One for each answer that was sampled; itself where there is one."""
+
+    @property
     def credit(self) -> float | None:
         """How far it solves a problem whose answer is free; None where an option is due."""
 
@@ -54,20 +58,21 @@ def counted(
         outcomes: of every episode, as measured or as evidence keeps them.
         confidence: that of the intervals.
         score: which success the criteria read.
-        clusters: the groups that the intervals are over; None where each episode stands for itself.
+        clusters: the groups that the intervals are over, of every answer; None where each stands
+            for itself.
 
     Returns:
         By field of `ConditionNumbers`.
     """
-    n = len(outcomes)
+    answers = [one for outcome in outcomes for one in outcome.readings]
 
     def successes(score: Score) -> Successes:
-        found = [outcome.success(score) for outcome in outcomes]
+        found = [one.success(score) for one in answers]
         return Successes(int(sum(found)), rate_interval(condition, found, confidence, clusters))
 
-    credits = [outcome.credit for outcome in outcomes if outcome.credit is not None]
+    credits = [one.credit for one in answers if one.credit is not None]
     return {
-        "n": n,
+        "n": len(answers),
         "likelihood": successes("likelihood"),
         "greedy": successes("greedy"),
         "credit": sum(credits) / len(credits) if credits else None,

@@ -208,7 +208,8 @@ def summary_of(evidence: Evidence) -> CodecSummary:
     score, confidence, codec = evidence.score, evidence.confidence, evidence.codec
     similar, rates = evidence.similarity, {}
     success: dict[str, list[float]] = {}
-    difference = _gap if score == "graded" else _difference
+    # of an episode that is read several times the share of its successes is its mark
+    difference = _gap if score == "graded" or evidence.repeats else _difference
     nll: dict[str, list[float]] = {}
     # a grid's gate has a codec, whose prefixes are compared
     assert codec is not None
@@ -217,7 +218,8 @@ def summary_of(evidence: Evidence) -> CodecSummary:
         counted = numbers.under(score)
         interval = counted.interval
         rates[name] = Rate(counted.successes, numbers.n, interval.low, interval.high)
-        success[name] = [episode.outcomes[name].success(score) for episode in evidence.episodes]
+        answers = [episode.outcomes[name].readings for episode in evidence.episodes]
+        success[name] = [sum(one.success(score) for one in own) / len(own) for own in answers]
         # in nats, summed over the right answer's tokens
         nll[name] = [-episode.outcomes[name].scores[episode.right] for episode in evidence.episodes]
     return CodecSummary(

@@ -79,7 +79,10 @@ def _picture(name: str, draw: Callable[..., Any], *of: object) -> Iterator[Attac
 
 
 def episode_table(evidence: Evidence) -> str:
-    """Return CSV, a row per episode: what it was, and each condition's outcomes and answer."""
+    """Return CSV, a row per episode: what it was, and each condition's outcomes and answer.
+
+    An episode that is read several times has a row for each.
+    """
     conditions = list(evidence.conditions)
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -88,12 +91,13 @@ def episode_table(evidence: Evidence) -> str:
         head += [f"{name} likelihood", f"{name} greedy", f"{name} said"]
     table.writerow(head)
     for episode in evidence.episodes:
-        row: list[object] = [episode.seed, episode.answers, episode.wording, episode.message]
-        row += ["; ".join(episode.options), episode.options[episode.right], episode.donor]
-        for name in conditions:
-            outcome = episode.outcomes[name]
-            row += [int(outcome.likelihood), int(outcome.greedy), (outcome.said or "").strip()]
-        table.writerow(row)
+        about: list[object] = [episode.seed, episode.answers, episode.wording, episode.message]
+        about += ["; ".join(episode.options), episode.options[episode.right], episode.donor]
+        for outcomes in zip(*(episode.outcomes[name].readings for name in conditions), strict=True):
+            row = list(about)
+            for outcome in outcomes:
+                row += [int(outcome.likelihood), int(outcome.greedy), (outcome.said or "").strip()]
+            table.writerow(row)
     return text.getvalue()
 
 

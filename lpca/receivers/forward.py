@@ -1,4 +1,4 @@
-"""Give B a prompt and its options in one pass; score them and decode greedily from it.
+"""Give B a prompt and its options in one pass; score them and go on from it.
 
 The context before the slot is computed once and shared by every condition. The options' tokens
 stand side by side behind the prompt, each sees the prompt and its own option only. What B says is
@@ -8,8 +8,10 @@ mostly one of them: it is followed in what is computed already, and generated wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -22,6 +24,8 @@ from lpca.receivers.model import Receiver
 
 Decided = Callable[[int, list[int]], bool]
 """Whether a row, of which so much is said, need not go on."""
+Pick = Callable[[int, Tensor], int]
+"""A row's next token, of its logits [vocabulary]; asked for once for each token it says."""
 ROOT = 0
 """The node where a prompt ends, of the tree of its options."""
 
@@ -104,7 +108,7 @@ class Reading:
 
     `visible` [batch, total] tells a prompt's own positions from padding; the trees' columns stand
     behind them in `cache`. `at` [batch, 1 + nodes, vocabulary] are float32 logits at ROOT and at
-    each node.
+    each node. `pick` says which token comes next; None: the most probable.
     """
 
     receiver: Receiver
@@ -112,6 +116,7 @@ class Reading:
     visible: Tensor
     at: Tensor
     trees: tuple[OptionTree, ...]
+    pick: Pick | None = None
 
     @property
     def logits(self) -> Tensor:
@@ -140,8 +145,8 @@ class Reading:
         return self.at.logsumexp(-1)
 
     @torch.no_grad()
-    def greedy(self, limit: int, decided: Decided | None = None) -> list[list[int]]:
-        """Most probable tokens one by one, up to an end token (not kept) or `limit`.
+    def continuations(self, limit: int, decided: Decided | None = None) -> list[list[int]]:
+        """Tokens one by one, as `pick` has them, up to an end token (not kept) or `limit`.
 
         A row also stops where `decided(row, ids so far)` holds; what it would have said after
         that is not computed.
@@ -154,19 +159,23 @@ class Reading:
             said[i].append(token)
             return len(said[i]) < limit and not (decided is not None and decided(i, said[i]))
 
-        best = self.at.argmax(-1).tolist()
-        left = [i for i in range(len(said)) if limit and self._follow(i, best[i], says)]
+        left = [i for i in range(len(said)) if limit and self._follow(i, says)]
         if left:
             self._generate(left, said, says)
         return said
 
-    def _follow(self, i: int, best: list[int], says: Callable[[int, int], bool]) -> bool:
+    @cached_property
+    def _best(self) -> list[list[int]]:
+        return cast("list[list[int]]", self.at.argmax(-1).tolist())
+
+    def _follow(self, i: int, says: Callable[[int, int], bool]) -> bool:
         """Say what the tree already tells; whether there is more to say that it does not tell."""
         node: int | None = ROOT
         while node is not None:
-            if not says(i, best[node]):
+            token = self.pick(i, self.at[i, node]) if self.pick else self._best[i][node]
+            if not says(i, token):
                 return False
-            node = self.trees[i].child(node, best[node])
+            node = self.trees[i].child(node, token)
         return True
 
     def _generate(
@@ -179,14 +188,23 @@ class Reading:
         visible = torch.cat([self.visible[rows], real], dim=1)
         still = set(rows)
         while True:
-            best = forward(receiver, cache, visible, {"input_ids": ids}, keep=1)[:, -1].argmax(-1)
-            tokens = best.tolist()
+            logits = forward(receiver, cache, visible, {"input_ids": ids}, keep=1)[:, -1]
+            tokens = self._picked(rows, still, logits)
             still = {
                 i for i, token in zip(rows, tokens, strict=True) if i in still and says(i, token)
             }
             if not still:
                 return
-            ids, visible = best[:, None], torch.cat([visible, visible.new_ones((len(rows), 1))], 1)
+            ids = torch.tensor(tokens, device=device)[:, None]
+            visible = torch.cat([visible, visible.new_ones((len(rows), 1))], 1)
+
+    def _picked(self, rows: Sequence[int], still: AbstractSet[int], logits: Tensor) -> list[int]:
+        """A next token for each of these rows; whichever, for one that says no more."""
+        best: list[int] = logits.argmax(-1).tolist()
+        if self.pick is None:
+            return best
+        pairs = zip(rows, best, logits, strict=True)
+        return [self.pick(i, own) if i in still else token for i, token, own in pairs]
 
 
 @dataclass(frozen=True)

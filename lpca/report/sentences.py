@@ -111,8 +111,12 @@ def grouped(results: Sequence[CriterionResult]) -> str:
     if not found:
         return ""
     _, grouping, result = max(found, key=lambda item: (item[0], item[1].design_effect))
+    answers = round(grouping.effective * grouping.design_effect)
+    told = f"{result.n} episodes"
+    if result.n is not None and answers > result.n:
+        told = f"{answers} answers of {told}"
     return (
-        f"{result.n} episodes in {grouping.groups} groups count as {grouping.effective:.0f} "
+        f"{told} in {grouping.groups} groups count as {grouping.effective:.0f} "
         f"({result.id}: ICC {grouping.icc:.2f}, design effect {grouping.design_effect:.1f})"
     )
 

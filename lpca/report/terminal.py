@@ -101,6 +101,11 @@ def _subject(evidence: Evidence, width: int) -> list[str]:
         told.insert(0, f"claim: {evidence.title}")
     normalised = f" ({evidence.normalised})" if evidence.normalised else ""
     asked = f"answers {evidence.answers}; scored by {evidence.score}{normalised}"
+    if evidence.temperature is not None:
+        how = (
+            "once" if evidence.repeats is None else f"{evidence.repeats} times an episode, one unit"
+        )
+        asked += f"; sampled at temperature {evidence.temperature:g}, {how}"
     if looks.rule is not None:
         look = f"look {looks.look} of {len(looks.sizes)} ({looks.rule})"
         tail = f", {looks.saved} saved" if looks.saved else ""

@@ -15,6 +15,7 @@ from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, canonical_ids
+from lpca.evaluation.sampled import Sampling
 from lpca.evidence.model import ConditionNumbers
 from lpca.gatespec.model import LATENT, Score
 from lpca.judge.outcomes import OutcomeTable
@@ -53,6 +54,7 @@ class Audit:
         split: which episodes these are; validation decides nothing.
         numbers: what is reported of each condition.
         run_block: what computed the outcomes, and computes some of them once more.
+        sampling: how answers are sampled; None where they are not.
     """
 
     setting: Setting
@@ -70,6 +72,7 @@ class Audit:
     split: Split = "test"
     numbers: Mapping[str, ConditionNumbers] | None = None
     run_block: RunBlock = run_block
+    sampling: Sampling | None = None
 
     @property
     def receiver(self) -> Receiver:
@@ -119,7 +122,10 @@ class Audit:
     def _content(self) -> str:
         return hash_data(
             {
-                name: [[r.seed, r.named, _best(r.scores)] for r in records]
+                name: [
+                    [r.seed, r.named, _best(r.scores), *(one.named for one in r.others)]
+                    for r in records
+                ]
                 for name, records in self.outcomes.items()
             }
         )
@@ -150,6 +156,7 @@ class Audit:
         self, condition: str, episodes: Sequence[Episode], slots: Sequence[Slot]
     ) -> list[Outcome]:
         job = make_job(self.receiver, condition, episodes, slots)
+        job = job if self.sampling is None else job.sampled(self.sampling)
         [(_, records)] = self.run_block(self.receiver, [job], len(episodes))
         return list(records)
 

@@ -96,7 +96,7 @@ class TestRecords:
                 after = receiver.segment_ids(episode.after)
                 reading = context.read([slot], [after], [options])
                 assert record.scores == pytest.approx(reading.option_scores([options])[0], abs=1e-4)
-                longest = reading.greedy(20)[0]
+                longest = reading.continuations(20)[0]
                 assert list(record.said_ids) == longest[: len(record.said_ids)]
                 assert record.said == receiver.text(record.said_ids)
 

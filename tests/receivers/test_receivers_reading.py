@@ -117,7 +117,7 @@ def test_greedy_with_a_cache_is_greedy_with_full_recomputation(
 ) -> None:
     befores, afters, _ = rows(receiver)
     slots = make_slots(receiver, kind)
-    said = read_context(receiver, befores).read(slots, afters).greedy(10)
+    said = read_context(receiver, befores).read(slots, afters).continuations(10)
     for before, slot, after, ids in zip(befores, slots, afters, said, strict=True):
         assert ids == plain_greedy(receiver, whole_prompt(receiver, before, slot, after), 10)
     assert max(map(len, said)) == 10
@@ -128,12 +128,12 @@ def test_scoring_leaves_the_reading_as_it_was(receiver: Receiver) -> None:
     befores, afters, options = rows(receiver)
     context = read_context(receiver, befores)
     slots = make_slots(receiver, "vectors")
-    untouched = context.read(slots, afters).greedy(6)
+    untouched = context.read(slots, afters).continuations(6)
     reading = context.read(slots, afters, options)
     first = reading.option_scores(options)
-    assert reading.greedy(6) == untouched
+    assert reading.continuations(6) == untouched
     assert reading.option_scores(options) == first
-    context.read(make_slots(receiver, "nothing"), afters).greedy(6)
+    context.read(make_slots(receiver, "nothing"), afters).continuations(6)
     assert context.read(slots, afters, options).option_scores(options) == first
 
 
@@ -162,8 +162,8 @@ def test_a_row_does_not_depend_on_its_neighbours(
     scores = whole.option_scores(options)
     for i, row in zip(order, part.option_scores([options[i] for i in order]), strict=True):
         assert row == pytest.approx(scores[i], abs=1e-4)
-    said = whole.greedy(6)
-    assert part.greedy(6) == [said[i] for i in order]
+    said = whole.continuations(6)
+    assert part.continuations(6) == [said[i] for i in order]
 
 
 def test_slots_of_different_lengths_and_empty_ones_share_a_batch(receiver: Receiver) -> None:
@@ -220,7 +220,9 @@ class TestStopping:
     @pytest.fixture
     def said(self, llama: Receiver) -> list[list[int]]:
         befores, afters, _ = rows(llama)
-        return read_context(llama, befores).read(make_slots(llama, "tokens"), afters).greedy(8)
+        return (
+            read_context(llama, befores).read(make_slots(llama, "tokens"), afters).continuations(8)
+        )
 
     def test_an_end_token_ends_its_row_alone_and_is_not_kept(
         self, llama: Receiver, said: list[list[int]], monkeypatch: pytest.MonkeyPatch
@@ -235,7 +237,7 @@ class TestStopping:
         befores, afters, _ = rows(llama)
         reading = read_context(llama, befores).read(make_slots(llama, "tokens"), afters)
         wanted = [ids[: ids.index(end)] if end in ids else ids for ids in said]
-        assert reading.greedy(8) == wanted
+        assert reading.continuations(8) == wanted
 
     def test_the_models_own_end_token_ends_a_row(self, llama: Receiver) -> None:
         assert llama.end_ids == {0}
@@ -244,14 +246,14 @@ class TestStopping:
         befores, afters, _ = rows(llama)
         reading = read_context(llama, befores).read(make_slots(llama, "tokens"), afters)
         stops = {0: 1, 1: 3, 2: 100, 3: 2}
-        found = reading.greedy(8, lambda row, ids: len(ids) == stops[row])
+        found = reading.continuations(8, lambda row, ids: len(ids) == stops[row])
         assert found == [ids[: stops[i]] for i, ids in enumerate(said)]
 
     def test_nothing_is_computed_once_all_rows_are_decided(self, llama: Receiver) -> None:
         befores, afters, _ = rows(llama)
         reading = read_context(llama, befores).read(make_slots(llama, "tokens"), afters)
         with InputRecorder(llama) as tap:
-            reading.greedy(8, lambda _row, _ids: True)
+            reading.continuations(8, lambda _row, _ids: True)
         assert tap.calls == []
 
 
@@ -274,20 +276,20 @@ class TestFollowingTheTree:
         befores, afters, options = rows(receiver)
         slots = make_slots(receiver, kind)
         context = read_context(receiver, befores)
-        said = context.read(slots, afters).greedy(10)
+        said = context.read(slots, afters).continuations(10)
         # the first options go the way B goes, some of them and some of the way
         ways = [[[*ids[:kept], 5, 6], *row] for ids, row in zip(said, options, strict=True)]
-        assert context.read(slots, afters, ways).greedy(10) == said
+        assert context.read(slots, afters, ways).continuations(10) == said
 
     def test_what_stands_in_the_tree_is_not_computed_again(self, llama: Receiver) -> None:
         befores, afters, _ = rows(llama)
         context, slots = read_context(llama, befores), make_slots(llama, "tokens")
-        said = context.read(slots, afters).greedy(6)
+        said = context.read(slots, afters).continuations(6)
         assert all(len(ids) == 6 for ids in said)
         with InputRecorder(llama) as tap:
-            assert context.read(slots, afters, [[ids] for ids in said]).greedy(6) == said
+            assert context.read(slots, afters, [[ids] for ids in said]).continuations(6) == said
             assert len(tap.calls) == 1
-            context.read(slots, afters, [[ids[:5]] for ids in said]).greedy(6)
+            context.read(slots, afters, [[ids[:5]] for ids in said]).continuations(6)
             assert len(tap.calls) == 3
 
     def test_options_that_begin_alike_stand_there_once(self, llama: Receiver) -> None:

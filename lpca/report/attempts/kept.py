@@ -196,7 +196,11 @@ def _compact_episode(episode: KeptEpisode) -> KeptEpisode:
     for name, found in episode.outcomes.items():
         prompt = found.prompt_sha256 if name in TEXT_CONDITIONS else None
         outcomes[name] = EpisodeOutcome(
-            found.likelihood, found.greedy, credit=found.credit, prompt_sha256=prompt
+            found.likelihood,
+            found.greedy,
+            credit=found.credit,
+            prompt_sha256=prompt,
+            others=tuple(replace(other, said=None) for other in found.others),
         )
     return KeptEpisode(
         seed=episode.seed,

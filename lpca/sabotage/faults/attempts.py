@@ -115,7 +115,7 @@ def generation_forgets(run: FaultyRun) -> None:
         return int(logits[0, -1].argmax())
 
     class Forgetful(Reading):
-        def greedy(self, limit: int, decided: Decided | None = None) -> list[list[int]]:
+        def continuations(self, limit: int, decided: Decided | None = None) -> list[list[int]]:
             said: list[list[int]] = []
             for row, token in enumerate(self.logits.argmax(-1).tolist()):
                 said.append([])

@@ -44,10 +44,15 @@ def _judged_as_measured(audit: Audit, seeds: tuple[int, ...]) -> None:
     table = audit.table
     if table is None:
         return
-    if table.seeds != seeds:
-        raise CheckFailed(f"{table.n} of {len(seeds)} episodes are judged")
+    times = audit.sampling.repeats if audit.sampling else 1
+    if table.seeds != tuple(seed for seed in seeds for _ in range(times)):
+        raise CheckFailed(f"{table.units} of {len(seeds)} episodes are judged, {table.n} outcomes")
     for condition, outcomes in table.outcomes.items():
-        measured = tuple(record.success(audit.score) for record in audit.outcomes[condition])
+        measured = tuple(
+            reading.success(audit.score)
+            for record in audit.outcomes[condition]
+            for reading in record.readings
+        )
         if measured != outcomes:
             turned = sum(a != b for a, b in zip(measured, outcomes, strict=True))
             raise CheckFailed(f"{condition}: {turned} outcomes are judged otherwise than measured")

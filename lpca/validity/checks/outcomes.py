@@ -51,8 +51,9 @@ def slow_path_agrees(audit: Audit) -> str:
 
     Reads a few episodes of each condition through one plain forward pass a text. Catches a cache
     that forgets the prefix or has read the message, positions counted from the padding, scores of
-    first tokens alone, and teacher forcing reported as generation. Tolerance: `Audit.tolerance`,
-    what two ways to compute the same log-probability may differ by in the receiver's precision.
+    first tokens alone, teacher forcing reported as generation, and sampled answers that the named
+    seed does not draw. Tolerance: `Audit.tolerance`, what two ways to compute the same
+    log-probability may differ by in the receiver's precision.
     """
     worst, count = 0.0, 0
     for condition in audit.outcomes:
@@ -68,6 +69,7 @@ def slow_path_agrees(audit: Audit) -> str:
 
 
 def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome) -> float:
+    from lpca.evaluation.sampled import points, slack_of
     from lpca.evaluation.slow_path import next_token_scores, option_score
 
     receiver, episode = audit.receiver, audit.episodes[index]
@@ -80,14 +82,19 @@ def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome
         # so written that NaN, which is less than nothing, is found too
         if not off <= audit.tolerance:
             raise CheckFailed(f"{where}: {option!r} scores {alone:.3f}, in the batch {score:.3f}")
-    logits = next_token_scores(receiver, record.given, vectors, record.said_ids)
-    for place, token in enumerate(record.said_ids):
-        behind = float(logits[place].max() - logits[place, token])
-        if behind > audit.tolerance:
-            said = receiver.text([int(logits[place].argmax())])
-            raise CheckFailed(
-                f"{where}: B goes on with {said!r}, in the batch it said {record.said!r}"
-            )
+    for repeat, reading in enumerate(record.readings):
+        logits = next_token_scores(receiver, record.given, vectors, reading.said_ids)
+        drawn = points(episode.seed, condition, repeat)
+        for scores, token in zip(logits, reading.said_ids, strict=False):
+            if audit.sampling is None:
+                off_by = float(scores.max() - scores[token])
+            else:
+                off_by = -slack_of(scores, token, next(drawn), audit.sampling.temperature)
+            if off_by > audit.tolerance:
+                raise CheckFailed(
+                    f"{where}: B does not go on with {receiver.text([token])!r}, in the batch it "
+                    f"said {reading.said!r}"
+                )
     return off
 
 
@@ -99,7 +106,8 @@ def outcomes_traced(audit: Audit) -> str:
     Reads all records, and computes `RECOMPUTED` of each condition again, drawn by what all of
     them hold. Catches placeholders, outcomes kept from another codec, answers joined wrongly and
     failures touched up. Tolerance: `Audit.tolerance` for a score; an outcome may turn, and B
-    say something else, only where the gap between options is within it.
+    say something else, only where the gap between options, or what its draw has to spare, is
+    within it.
     """
     from lpca.judge.successes import named_option
 
@@ -111,9 +119,12 @@ def outcomes_traced(audit: Audit) -> str:
                 raise CheckFailed(f"{where}: no record of this episode")
             if not all(map(math.isfinite, record.scores)):
                 raise CheckFailed(f"{where}: a score is no number")
-            heard = named_option(record.said, episode.options)[0], episode.credit(record.said)
-            if heard != (record.named, record.credit):
-                raise CheckFailed(f"{where}: {record.said!r} is not what counts")
+            if len(record.readings) != (audit.sampling.repeats if audit.sampling else 1):
+                raise CheckFailed(f"{where}: B answered {len(record.readings)} times")
+            for one in record.readings:
+                heard = named_option(one.said, episode.options)[0], episode.credit(one.said)
+                if heard != (one.named, one.credit):
+                    raise CheckFailed(f"{where}: {one.said!r} is not what counts")
         rows = audit.sample_for(condition, RECOMPUTED)
         for index, new in zip(rows, audit.again(condition, rows), strict=True):
             worst = max(worst, _compare(audit, condition, records[index], new))
@@ -131,9 +142,17 @@ def _compare(audit: Audit, condition: str, old: Outcome, new: Outcome) -> float:
     turned = old.likelihood_success != new.likelihood_success
     if turned and abs(new.gap) > audit.tolerance:
         raise CheckFailed(f"{where}: the outcome is another")
-    if old.said != new.said and audit.is_exact and not new.near_tie:
-        raise CheckFailed(f"{where}: B says {new.said!r}, not {old.said!r}")
+    for before, now in zip(old.readings, new.readings, strict=True):
+        if before.said != now.said and not _may_turn(audit, now):
+            raise CheckFailed(f"{where}: B says {now.said!r}, not {before.said!r}")
     return off
+
+
+def _may_turn(audit: Audit, outcome: Outcome) -> bool:
+    """Whether rounding may let B say something else."""
+    if outcome.slack is not None:
+        return outcome.slack <= audit.tolerance
+    return outcome.near_tie or not audit.is_exact
 
 
 @CHECKS.register("prefix_used")
@@ -201,7 +220,7 @@ def numbers_reported(audit: Audit) -> str:
         slots = [record.given.ids[record.given.start : record.given.stop] for record in records]
         positions = sum(map(len, slots)) / len(slots)
         _same(condition, "tokens", told.tokens, positions)
-        successes = sum(record.success(audit.score) for record in records)
+        successes = sum(one.success(audit.score) for record in records for one in record.readings)
         _same(condition, "successes", told.under(audit.score).successes, successes)
         if condition in TEXTS and not any(INJECTED in ids for ids in slots):
             texts = [audit.receiver.text(ids).removeprefix(" ") for ids in slots]
