@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from lpca.base.arguments import RECEIVER, parse_ks
+from lpca.base.arguments import RECEIVER, parse_ks, parse_seeds
 from lpca.base.errors import RequestError
 from lpca.base.files import cache_dir
 from lpca.base.registry import suggestion
@@ -26,23 +26,30 @@ from lpca.gate.plan import (
     needs_codec,
     sound_spec,
 )
+from lpca.gate.recipe import RecipeVerdict, recipe_verdict, refuse_drawn
 from lpca.gate.runner import Console, Options, Runner
 from lpca.gatespec.model import Spec
+from lpca.judge.reader import table_of_evidence
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
-from lpca.report.notebook import gate_html
+from lpca.report.notebook import gate_html, recipe_html
 from lpca.report.terminal import gate_lines
-from lpca.stats.verdicts import Verdict
+from lpca.stats.verdicts import Verdict, gate_verdict
 
 
 @dataclass(frozen=True, eq=False)
 class GateRun:
     """One gate as it was decided; `found` is the whole of it, typed.
 
-    Its text is the table of the terminal; a notebook shows it as one of HTML.
+    Its text is the table of the terminal; a notebook shows it as one of HTML. Of a recipe, whose
+    codecs of several training seeds are judged together, `recipe` is the verdict on all of them,
+    `by_seed` has each seed's own run, and `found` is that of the seed which decides: the first that
+    came out worst.
     """
 
     found: Evidence
+    recipe: RecipeVerdict | None = None
+    by_seed: Mapping[int, GateRun] = field(default_factory=dict)
 
     @property
     def evidence(self) -> Mapping[str, Any]:
@@ -51,8 +58,8 @@ class GateRun:
 
     @property
     def verdict(self) -> Verdict:
-        """PASS, FAIL, INCONCLUSIVE, INVALID, NOT MEASURED, or EXPLORED."""
-        return self.found.verdict
+        """PASS, FAIL, INCONCLUSIVE, INVALID, NOT MEASURED, or EXPLORED; of a recipe the whole's."""
+        return self.recipe.verdict if self.recipe else self.found.verdict
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -84,13 +91,19 @@ class GateRun:
         raise TypeError("a GateRun is neither true nor false; compare its verdict")
 
     def __str__(self) -> str:
-        return "\n".join(gate_lines(self.found, self.verdict))
+        if self.recipe is None:
+            return "\n".join(gate_lines(self.found, self.verdict))
+        parts = [*map(str, self.by_seed.values()), "\n".join(self.recipe.lines())]
+        return "\n\n".join(parts)
 
     def __repr__(self) -> str:
-        return f"<GateRun {self.found.label}: {self.verdict}>"
+        return f"<GateRun {(self.recipe or self.found).label}: {self.verdict}>"
 
     def _repr_html_(self) -> str:
-        return gate_html(self.found)
+        if self.recipe is None:
+            return gate_html(self.found)
+        runs = [run.found for run in self.by_seed.values()]
+        return recipe_html(self.recipe.label, self.verdict, self.recipe.told, runs)
 
 
 def run_gate(
@@ -104,6 +117,7 @@ def run_gate(
     dtype: str = "auto",
     batch_size: int = 32,
     split: Literal["test", "validation"] = "test",
+    train_seeds: Sequence[int] = (),
     console: Console | None = None,
 ) -> GateRun:
     """Decide one gate of a spec, as `pytest gates/ -m GATE` does.
@@ -122,6 +136,8 @@ def run_gate(
         batch_size: episodes at a time.
         split: validation episodes are there to choose on: everything is shown, nothing enters the
             ledger, and the verdict is EXPLORED. Evidence then goes to `.lpca/evidence/validation`.
+        train_seeds: two or more seeds, at each of which the codec is trained and judged on the
+            same episodes: one verdict about the recipe, every seed must hold.
         console: where progress is shown; standard error when None.
 
     Returns:
@@ -150,6 +166,7 @@ def run_gate(
         raise RequestError(f"batch_size {batch_size}: allowed: 1 or more")
     if split not in SPLITS_READ:
         raise RequestError(f"split {split!r}: {suggestion(str(split), SPLITS_READ)}")
+    seeds = _checked_seeds(checked, gate, at, codec, train_seeds)
     home = Path(spec).resolve().parent
     checkpoint, own = _codec(codec, home)
     options = Options(
@@ -163,10 +180,50 @@ def run_gate(
         ledger=home / LEDGER,
         codec=own,
         split=split,
+        train_seeds=seeds,
     )
     origin = Origin(uuid.uuid4().hex, ["lpca.run_gate", gate])
     runner = Runner(checked, options, origin, console or StderrConsole())
-    return GateRun(runner.evidence(gate, at))
+    if not seeds:
+        return GateRun(runner.evidence(gate, at))
+    by_seed = {seed: GateRun(runner.evidence(gate, at, seed=seed)) for seed in seeds}
+    return _recipe_run(checked, gate, at, by_seed)
+
+
+def _recipe_run(spec: Spec, gate: str, k: int | None, by_seed: Mapping[int, GateRun]) -> GateRun:
+    """One run of a recipe, from that of each seed."""
+    verdicts = {seed: run.verdict for seed, run in by_seed.items()}
+    tables = {
+        seed: {run.found.k or 0: table_of_evidence(run.found)}
+        for seed, run in by_seed.items()
+        if run.verdict is Verdict.FAIL
+    }
+    recipe = recipe_verdict(spec, spec.gates[gate], k, verdicts, tables)
+    worst, runs = gate_verdict(verdicts.values()), list(by_seed.values())
+    decides = next((run for run in runs if run.verdict is worst), runs[0])
+    return GateRun(decides.found, recipe, by_seed)
+
+
+def _checked_seeds(
+    spec: Spec, gate: str, k: int | None, codec: object, seeds: Sequence[int]
+) -> tuple[int, ...]:
+    """The training seeds that are judged together; RequestError where they cannot be."""
+    if not seeds:
+        return ()
+    found = parse_seeds(",".join(map(str, seeds)))
+    refuse_drawn(spec)
+    if codec is not None:
+        raise RequestError(
+            "train_seeds and codec: allowed: one of them; each seed trains a codec of lpca's"
+        )
+    if k is None:
+        raise RequestError(f"train_seeds: gate {gate} needs no codec; allowed: none")
+    if spec.gates[gate].any_k:
+        raise RequestError(
+            f"train_seeds: any of several k suffices for gate {gate}; "
+            "allowed: pytest gates/ --train-seeds, which reads all of them"
+        )
+    return found
 
 
 def _checked_k(spec: Spec, gate: str, k: int | None) -> int | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import pytest
 
 from lpca.api import run_gate
 from lpca.evidence.files import parse_evidence
+from lpca.evidence.json_form import EvidenceError
 from lpca.gate.plan import sound_spec
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.judge.decide import judge
 from lpca.judge.reader import contradictions, table_of_evidence
+from lpca.judge.stored import stored_evidence
 
 SPEC = """
 version: 1
@@ -99,10 +103,64 @@ def test_a_run_ranks_options_as_it_is_told_and_keeps_what_ranks_them(tmp_path):
     ("task", "how", "says"),
     [
         ("trip", "score: graded", "task trip gives answers no credit; allowed: likelihood, gre"),
-        ("s1", "score: greedy, temperature: 1, repeats: 3", "not carried out by runs yet"),
-        ("trip", "temperature: 0.5", "not carried out by runs yet"),
+        ("trip", "score: likelihood, temperature: 0.5", "samples no answer; allowed: score: gre"),
     ],
 )
 def test_what_a_run_cannot_score_is_refused(tmp_path, task, how, says):
     with pytest.raises(SpecError, match=says):
         sound_spec(written(tmp_path, task, how))
+
+
+SAMPLED = "score: greedy, temperature: 1.5, repeats: 3"
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory):
+    path = written(tmp_path_factory.mktemp("sampled"), "trip", SAMPLED)
+    return path, run_gate("base", receiver="stub", device="cpu", spec=path, console=Silent())
+
+
+class TestSampled:
+    """Several answers of each episode, which are one unit."""
+
+    def test_each_episode_is_one_unit_with_all_of_its_answers(self, sampled):
+        path, found = sampled
+        evidence = parse_evidence(found.evidence)
+        assert [check.id for check in evidence.checks if check.passed is False] == []
+        kept = [outcome.readings for one in evidence.episodes for outcome in one.outcomes.values()]
+        assert {len(answers) for answers in kept} == {3}
+        assert any(len({one.said for one in answers}) > 1 for answers in kept), "drawn by chance"
+        table = table_of_evidence(evidence)
+        assert (table.units, table.n, evidence.conditions["p0"].n) == (24, 72, 72)
+        again = judge(load_spec(path), "base", table)
+        assert (again.verdict, again.criteria) == (evidence.verdict, evidence.criteria)
+        [criterion] = evidence.criteria
+        assert criterion.n == 24
+        assert criterion.grouping.groups <= 24
+        assert "sampled at temperature 1.5, 3 times an episode" in " ".join(str(found).split())
+        assert "72 answers of 24 episodes" in " ".join(str(found).split())
+
+    def test_another_batch_and_another_cache_give_the_same(self, sampled, monkeypatch, tmp_path):
+        path, found = sampled
+        monkeypatch.setenv("LPCA_CACHE", str(tmp_path))
+        how = {"receiver": "stub", "device": "cpu", "spec": path, "console": Silent()}
+        for _ in range(2):  # computed, then resumed
+            again = run_gate("base", batch_size=5, **how)
+            assert again.found.hashes == found.found.hashes
+            for one, other in zip(again.found.episodes, found.found.episodes, strict=True):
+                for name, outcome in one.outcomes.items():
+                    told = [answer.said for answer in other.outcomes[name].readings]
+                    assert [answer.said for answer in outcome.readings] == told
+
+    def test_stored_answers_are_decided_again(self, sampled, tmp_path):
+        path, found = sampled
+        assert stored_evidence(found.evidence, load_spec(path)).verdict == found.verdict
+        data = deepcopy(dict(found.evidence))
+        other = data["episodes"][0]["outcomes"]["p1"]["others"][0]
+        other["greedy"] = not other["greedy"]
+        with pytest.raises(EvidenceError, match="outcomes are not those it was written with"):
+            stored_evidence(data)
+        data = deepcopy(dict(found.evidence))
+        del data["episodes"][0]["outcomes"]["p1"]["others"][1]
+        with pytest.raises(EvidenceError, match="not those it was written with"):
+            stored_evidence(data)

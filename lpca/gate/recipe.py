@@ -9,12 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lpca.base.errors import RequestError
 from lpca.gate.plan import label_of
 from lpca.gatespec.model import Gate, Spec, stricter
 from lpca.judge.decide import judge, judge_family
 from lpca.judge.outcomes import OutcomeTable
 from lpca.report.layout import WIDTH, wrapped
 from lpca.stats.verdicts import Verdict, gate_verdict
+
+
+def refuse_drawn(spec: Spec) -> None:
+    """Raise RequestError where codecs of several seeds would be judged on other episodes each."""
+    if spec.task.drawn:
+        raise RequestError(
+            "--train-seeds beside task.seed: drawn, which draws each codec's own episodes; "
+            "allowed: a seed in the spec"
+        )
+
 
 Tables = Mapping[int, OutcomeTable]
 """A seed's outcomes by k: one table, or those of a family of which any k suffices."""
@@ -43,7 +54,13 @@ class RecipeVerdict:
         return f"{name} training seeds {', '.join(map(str, self.by_seed))}"
 
     def lines(self, width: int = WIDTH) -> list[str]:
-        """For the terminal: the verdict on the recipe, each seed's, and what asking all costs."""
+        """For the terminal: the verdict on the recipe, and what it rests on."""
+        told = wrapped(f"{self.label}: {self.verdict}", width, 0, 2)
+        return told + [line for text in self.told for line in wrapped(text, width, 2, 4)]
+
+    @property
+    def told(self) -> list[str]:
+        """Each seed's verdict, and what asking all of them costs."""
         lines = [f"seed {seed}: {verdict}" for seed, verdict in self.by_seed.items()]
         lines += [self.note] if self.note else []
         every = "both" if len(self.by_seed) == 2 else f"all {len(self.by_seed)}"
@@ -51,8 +68,7 @@ class RecipeVerdict:
             f"{every} must pass, each at the gate's own level: no alpha is spent "
             "by that, and the power is at most that of the weakest"
         )
-        told = wrapped(f"{self.label}: {self.verdict}", width, 0, 2)
-        return told + [line for text in lines for line in wrapped(text, width, 2, 4)]
+        return lines
 
 
 def recipe_verdict(

@@ -32,6 +32,7 @@ from lpca.gate.plan import (
     label_of,
     sound_spec,
 )
+from lpca.gate.recipe import refuse_drawn
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin import verdicts
 from lpca.pytest_plugin.cases import FIXTURES, Case, case_of, cases
@@ -103,11 +104,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[KS] = () if asked is None else parse_ks(asked)
         config.stash[SEEDS] = () if seeds is None else parse_seeds(seeds)
         _check_options(config.option)
-        if seeds is not None and spec.task.drawn:
-            raise RequestError(
-                "--train-seeds beside task.seed: drawn, which draws each codec's own episodes; "
-                "allowed: a seed in the spec"
-            )
+        if seeds is not None:
+            refuse_drawn(spec)
     except UserError as error:
         # what the user asked for wrongly ends the run before it begins, with one line
         raise pytest.UsageError(str(error)) from None

@@ -31,6 +31,14 @@ def gate_html(evidence: Evidence) -> str:
     return f'<div class="lpca-gate">{"".join(parts)}</div>'
 
 
+def recipe_html(
+    label: str, verdict: Verdict, told: Sequence[str], seeds: Iterable[Evidence]
+) -> str:
+    """Return one `<div>`: the verdict on a recipe, what it rests on, and each seed's gate."""
+    head = f"<p><b>{escape(label)}</b> {_badge(verdict)}</p>"
+    return f"<div>{head}{_reasons(told)}{''.join(map(gate_html, seeds))}</div>"
+
+
 def _head(evidence: Evidence) -> str:
     name, title = escape(evidence.label), escape(evidence.title)
     return f"<p><b>{name}</b> {_badge(evidence.verdict)} {title}</p>"

@@ -8,6 +8,7 @@ import pytest
 from gate_project import HEAD
 
 from examples.own_codec import Cut
+from lpca.api import run_gate
 from lpca.base.arguments import parse_seeds
 from lpca.base.errors import RequestError
 from lpca.codec.checkpoint import identify
@@ -75,6 +76,27 @@ def test_a_seed_that_does_not_hold_decides_for_the_recipe(project):
     assert (evidence["train_seeds"], evidence["codec"]["seed"]) == ([0, 1], 1)
     [counted] = [c for c in evidence["checks"] if c["id"] == "checkpoints_accounted"]
     assert "the first codec (its 2 training seeds count as one" in counted["detail"]
+
+
+def test_a_recipe_from_python_comes_to_the_same(project, monkeypatch, tmp_path):
+    monkeypatch.setenv("LPCA_CACHE", str(tmp_path / "cache"))
+    spec = project.path / "gate_specs.yaml"
+    project.write(GATE, HEAD.replace("n: 60", "n: 30"))
+    how = {"receiver": "stub", "device": "cpu", "k": 16, "spec": spec}
+    run = run_gate("main", train_seeds=(0, 1), **how)
+    by_seed = {seed: own.verdict for seed, own in run.by_seed.items()}
+    assert by_seed[0] == "PASS"
+    assert by_seed[1] in ("FAIL", "INCONCLUSIVE")
+    assert (run.verdict, run.found.train_seed) == (run.recipe.verdict, 1)
+    assert run.verdict != "PASS"
+    assert repr(run) == f"<GateRun main k=16 training seeds 0, 1: {run.verdict}>"
+    assert "both must pass, each at the gate's own level" in str(run)
+    assert run._repr_html_().count('class="lpca-gate"') == 2
+    assert (project.path / ".lpca/evidence/main-k16-seed1.json").is_file()
+    with pytest.raises(RequestError, match="train_seeds and codec: allowed: one of them"):
+        run_gate("main", train_seeds=(0, 1), codec=str(tmp_path), **how)
+    with pytest.raises(RequestError, match="allowed: two or more different"):
+        run_gate("main", train_seeds=(1, 1), **how)
 
 
 def test_seeds_beside_a_seed_are_refused(project):
