@@ -46,8 +46,8 @@ class Job:
     sampling: Sampling | None = None
 
     def sampled(self, sampling: Sampling) -> Job:
-        """The same with answers that are sampled; what is drawn depends on the condition too."""
-        key = hash_data([self.key, self.condition, asdict(sampling)])
+        """The same with answers that are sampled."""
+        key = hash_data([self.key, asdict(sampling)])
         return replace(self, key=key, sampling=sampling)
 
 
@@ -168,7 +168,7 @@ def _outcomes(
         return read(reading, batch, given)
     answered = []
     for repeat in range(job.sampling.repeats):
-        draws = Draws(job.sampling, job.condition, batch, repeat)
+        draws = Draws(job.sampling, batch, repeat)
         found = read(replace(reading, pick=draws), batch, given)
         answered.append([replace(o, slack=s) for o, s in zip(found, draws.slack, strict=True)])
     return [joined(readings) for readings in zip(*answered, strict=True)]

@@ -1,9 +1,10 @@
 """Answers that are sampled: at a temperature, several of each episode, all from named seeds.
 
 Every token has a part of the unit interval as wide as its probability, in the order of the
-vocabulary. A token is drawn by a point that follows from episode, condition and repeat alone, so
-that neither batch nor device nor what else is computed changes an answer, but for rounding that
-moves a border across its point.
+vocabulary. A token is drawn by a point that follows from episode and repeat alone, so that neither
+batch nor device nor what else is computed changes an answer, but for rounding that moves a border
+across its point. Conditions share their points: where they give B the same, it says the same, and
+differences between them are of what B was given, not of luck.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ class Sampling:
     temperature: float
 
 
-def points(seed: int, condition: str, repeat: int) -> Iterator[float]:
+def points(seed: int, repeat: int) -> Iterator[float]:
     """The numbers, between 0 and 1, that draw an answer's tokens one after the other."""
-    rng = named_rng("sampled answer", seed, condition, repeat)
+    rng = named_rng("sampled answer", seed, repeat)
     while True:
         yield (rng.getrandbits(_DIGITS) + 0.5) / 2**_DIGITS
 
@@ -46,17 +47,14 @@ class Draws:
 
     Args:
         sampling: at which temperature.
-        condition: under which the rows are read.
         episodes: the rows.
         repeat: which of their answers, from 0.
     """
 
-    def __init__(
-        self, sampling: Sampling, condition: str, episodes: Sequence[Episode], repeat: int
-    ) -> None:
+    def __init__(self, sampling: Sampling, episodes: Sequence[Episode], repeat: int) -> None:
         self.slack = [SURE] * len(episodes)
         self._temperature = sampling.temperature
-        self._points = [points(episode.seed, condition, repeat) for episode in episodes]
+        self._points = [points(episode.seed, repeat) for episode in episodes]
 
     def __call__(self, row: int, logits: Tensor) -> int:
         """The next token of a row, of its logits [vocabulary]."""

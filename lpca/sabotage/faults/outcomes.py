@@ -41,6 +41,21 @@ from lpca.tasks import Episode
 from lpca.tasks.kinds.trip import Trip
 
 
+@sabotage("building", "a sampled answer that is wrong is drawn once more", "slow_path_agrees")
+def answers_drawn_again(run: FaultyRun) -> None:
+    """Of two draws the better counts; their average, not their best, is what B does."""
+    asked = replace(run.spec.evaluation, score="greedy", temperature=1.5)
+    run.spec = replace(run.spec, evaluation=asked)
+
+    def luckier(
+        read: Reading, episodes: Sequence[Episode], given: Sequence[ReceivedPrompt]
+    ) -> list[Outcome]:
+        tries = (read_outcomes(read, episodes, given) for _ in range(2))
+        return [max(pair, key=lambda one: one.greedy_success) for pair in zip(*tries, strict=True)]
+
+    record_by(run, luckier)
+
+
 @sabotage("field", "the receiver was tuned while the codec was trained", "receiver_frozen")
 def receiver_tuned(run: FaultyRun) -> None:
     """One layer moved a little."""

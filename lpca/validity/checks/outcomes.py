@@ -84,7 +84,7 @@ def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome
             raise CheckFailed(f"{where}: {option!r} scores {alone:.3f}, in the batch {score:.3f}")
     for repeat, reading in enumerate(record.readings):
         logits = next_token_scores(receiver, record.given, vectors, reading.said_ids)
-        drawn = points(episode.seed, condition, repeat)
+        drawn = points(episode.seed, repeat)
         for scores, token in zip(logits, reading.said_ids, strict=False):
             if audit.sampling is None:
                 off_by = float(scores.max() - scores[token])
