@@ -145,6 +145,8 @@ def hold_outcomes(evidence: Evidence) -> None:
                     )
     if missing := [one.seed for one in evidence.episodes if not _is_scored(evidence, one)]:
         raise DoesNotHoldError(f"the options' scores are not kept: episode {missing[0]}")
+    if not evidence.episodes:
+        raise DoesNotHoldError("no episode is kept")
     table, cluster = table_of_evidence(evidence), evidence.cluster
     for name in evidence.conditions:
         kept = [episode.outcomes[name] for episode in evidence.episodes]
