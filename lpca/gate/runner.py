@@ -77,6 +77,7 @@ class Options:
         train_seeds: those at which one recipe is trained and judged, where all of them must hold.
         codec: the user's own, in place of one of lpca's.
         split: the episodes that are read; those of validation decide nothing.
+        kept: where evidence of this run goes as well, which no other run replaces.
         recipe: how a codec of lpca's is made and trained.
     """
 
@@ -93,6 +94,7 @@ class Options:
     train_seeds: tuple[int, ...] = ()
     codec: Source | None = None
     split: Literal["test", "validation"] = "test"
+    kept: Path | None = None
     recipe: Recipe = field(default_factory=Recipe)
 
 
@@ -163,6 +165,10 @@ class Runner:
                 self._failed[path] = error
                 raise
             self._kept[path] = kept
+            if self.options.kept is not None:
+                own = evidence_path(self.options.kept, name, k, seed)
+                if not own.exists():
+                    write_evidence(own, kept)
             for other, at, same in shown_with(self.spec, gate, k, seed):
                 # it takes nothing from this one, also where it cannot be measured
                 try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lpca.base import supervise
 from lpca.base.arguments import (
     DEVICES,
     DTYPES,
@@ -35,8 +38,10 @@ from lpca.gate.plan import (
 from lpca.gate.recipe import refuse_drawn
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin import verdicts
-from lpca.pytest_plugin.cases import FIXTURES, Case, case_of, cases
+from lpca.pytest_plugin.cases import FIXTURES, Case, case_of, cases, keys_of
 from lpca.pytest_plugin.github import github_reporter
+from lpca.pytest_plugin.supervisor import pytest_cmdline_main as pytest_cmdline_main
+from lpca.pytest_plugin.supervisor import spec_path
 from lpca.pytest_plugin.verdicts import VerdictReporter
 from lpca.stats.verdicts import Verdict
 
@@ -49,6 +54,8 @@ KS = pytest.StashKey[Sequence[int]]()
 SEEDS = pytest.StashKey[tuple[int, ...]]()
 ASKED = pytest.StashKey[Mapping[GateKey, Sequence[str]]]()
 RUN = pytest.StashKey[str]()
+KEPT = pytest.StashKey[Path]()
+SESSION = pytest.StashKey[pytest.Session]()
 COMMAND = pytest.StashKey[Sequence[str]]()
 DISPLAY: pytest.StashKey[Display] = pytest.StashKey()
 
@@ -92,15 +99,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="validation: explore; everything is shown, nothing is decided or counted",
     )
     group.addoption("--lpca-verbose", action="store_true", help="every number behind the verdicts")
+    group.addoption(
+        "--time-limit",
+        type=float,
+        metavar="MINUTES",
+        help="end a run whose tests take longer, as NOT MEASURED; default: none",
+    )
     group.addoption("--evidence", default=EVIDENCE, metavar="FOLDER", help="where the JSON goes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load and check the spec, register its gates as markers, and get ready to report."""
     asked, seeds = config.getoption("--k"), config.getoption("--train-seeds")
-    default = os.path.relpath(config.rootpath / "gate_specs.yaml", config.invocation_params.dir)
     try:
-        config.stash[SPEC] = spec = sound_spec(config.getoption("--gate-spec") or default)
+        config.stash[SPEC] = spec = sound_spec(spec_path(config))
         config.stash[KS] = () if asked is None else parse_ks(asked)
         config.stash[SEEDS] = () if seeds is None else parse_seeds(seeds)
         _check_options(config.option)
@@ -114,13 +126,19 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         config.stash[RUN], config.stash[COMMAND] = worker["lpca_run"], worker["lpca_command"]
+        config.stash[KEPT] = Path(worker["lpca_kept"])
+        supervise.join(worker["lpca_supervisor"])
         _report_to_allure(config, None)
         return
-    config.stash[RUN] = uuid.uuid4().hex
+    config.stash[RUN], config.stash[KEPT] = _place_of_run(config)
     config.stash[COMMAND] = ["pytest", *map(str, config.invocation_params.args)]
-    verbose = config.option.lpca_verbose
     reporter = VerdictReporter(
-        spec, _evidence_folder(config), config.stash[RUN], verbose, [*config.stash[SEEDS]]
+        spec,
+        _evidence_folder(config),
+        config.stash[RUN],
+        config.option.lpca_verbose,
+        [*config.stash[SEEDS]],
+        config.stash[KEPT],
     )
     config.pluginmanager.register(reporter, "lpca-verdicts")
     _report_to_allure(config, reporter)
@@ -129,13 +147,36 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(github, "lpca-github")
 
 
+def _place_of_run(config: pytest.Config) -> tuple[str, Path]:
+    """The run's id, and a folder for its evidence alone: in another's run its own is replaced."""
+    supervisor = supervise.link()
+    if supervisor is not None:
+        return str(supervisor.told["run"]), Path(supervisor.told["folder"])
+    folder = tempfile.TemporaryDirectory(prefix="lpca-run-", ignore_cleanup_errors=True)
+    config.add_cleanup(folder.cleanup)
+    return uuid.uuid4().hex, Path(folder.name)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Tell the supervisor, when all is done, what the run came to."""
+    supervisor, session = supervise.link(), config.stash.get(SESSION, None)
+    if supervisor is not None and session is not None and not hasattr(config, "workerinput"):
+        supervisor.say(finished=int(session.exitstatus))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Keep the session, whose exit status is known at its end."""
+    session.config.stash[SESSION] = session
+
+
 def _report_to_allure(config: pytest.Config, reporter: VerdictReporter | None) -> None:
     """Where Allure results are asked for; `reporter` is None in an xdist worker."""
     if config.getoption("allure_report_dir", None):
         from lpca.pytest_plugin.allure_plugin import register
 
         spec, run = config.stash[SPEC], config.stash[RUN]
-        register(config, spec, _evidence_folder(config), run, reporter)
+        register(config, spec, config.stash[KEPT], run, reporter)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -143,6 +184,23 @@ def pytest_configure_node(node: Any) -> None:
     """Tell an xdist worker which run it belongs to."""
     node.workerinput["lpca_run"] = node.config.stash[RUN]
     node.workerinput["lpca_command"] = node.config.stash[COMMAND]
+    node.workerinput["lpca_kept"] = str(node.config.stash[KEPT])
+    supervisor = supervise.link()
+    node.workerinput["lpca_supervisor"] = supervisor and dict(supervisor.told)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
+    """Declare the tests that workers have collected, all of them the same."""
+    config = node.config
+    spec, ks, seeds = (config.stash[key] for key in (SPEC, KS, SEEDS))
+    found = [case for kind in FIXTURES.values() for case in cases(spec, ks, kind, seeds)]
+    _reporter(config).declare(keys_of(ids, found))
+
+
+def _reporter(config: pytest.Config) -> VerdictReporter:
+    reporter: VerdictReporter = config.pluginmanager.get_plugin("lpca-verdicts")
+    return reporter
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -171,6 +229,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         whole = not _picked_by_hand(config) and (chosen or config.option.lf)
         asked[key] = own if whole else [name for name in own if name in chosen]
     config.stash[ASKED] = asked
+    if not hasattr(config, "workerinput"):
+        _reporter(config).declare({item.nodeid: case.key for item, case in found.items()})
 
 
 def _picked_by_hand(config: pytest.Config) -> bool:
@@ -212,6 +272,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         cache=cache_dir(),
         evidence=_evidence_folder(config),
         ledger=config.rootpath / LEDGER,
+        kept=config.stash[KEPT],
         codec=codec_named(option.codec, folders) if option.codec else None,
         split=option.split,
     )
@@ -299,6 +360,8 @@ def _check_options(option: argparse.Namespace) -> None:
     """Raise RequestError for an option that is none, or for two that exclude each other."""
     if option.train_seed is not None:
         parse_seed("--train-seed", option.train_seed)
+    if option.time_limit is not None and not 0 < option.time_limit < math.inf:
+        raise RequestError(f"--time-limit {option.time_limit}: allowed: minutes above 0")
     if option.batch_size < 1:
         raise RequestError(f"--batch-size {option.batch_size}: allowed: 1 or more")
     if option.checkpoint and not Path(option.checkpoint).is_dir():

@@ -128,7 +128,7 @@ class RunResults:
         whole = (self.spec.gates[name], k, outcome, self.subject, evidence, now, note)
         result = allure_results.verdict_result(*whole, seed=seed)
         if evidence is not None:
-            written = evidence_path(self.verdicts.evidence, *gate.key).read_bytes()
+            written = evidence_path(self.verdicts.kept, *gate.key).read_bytes()
             attach(result, allure_results.attachments_of(evidence, written))
         _write(result)
 

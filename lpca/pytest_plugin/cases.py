@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,6 +61,20 @@ def case_of(item: pytest.Item) -> Case | None:
     """Return the case that a test was made from, if it was."""
     params = getattr(getattr(item, "callspec", None), "params", {})
     return next((value for value in params.values() if isinstance(value, Case)), None)
+
+
+def keys_of(tests: Iterable[str], found: Iterable[Case]) -> dict[str, GateKey]:
+    """The gate that each test of a case is about, by the test's id: all that a worker tells."""
+    keys = {f"-{case.id}-": case.key for case in found}
+    longest_first = sorted(keys, key=len, reverse=True)
+    told = dict[str, GateKey]()
+    for test in tests:
+        _, _, last = test.rpartition("::")
+        parameters = f"-{last.partition('[')[2].rpartition(']')[0]}-"
+        name = next((name for name in longest_first if name in parameters), None)
+        if name is not None:
+            told[test] = keys[name]
+    return told
 
 
 def cases(spec: Spec, ks: Sequence[int], kind: Kind, seeds: Sequence[int] = ()) -> list[Case]:

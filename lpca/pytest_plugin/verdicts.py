@@ -15,6 +15,7 @@ import pytest
 
 from lpca.base.errors import ExitCode, RunError, worst
 from lpca.base.files import write_file
+from lpca.base.supervise import link
 from lpca.evidence.model import Evidence, exit_code
 from lpca.gate.plan import GateKey, evidence_path, label_of, shown_with
 from lpca.gate.recipe import RecipeVerdict, recipe_verdict
@@ -148,10 +149,15 @@ class VerdictReporter:
         run: str,
         verbose: bool = False,
         seeds: Sequence[int] = (),
+        kept: Path | None = None,
     ) -> None:
+        """`kept` is a folder with what this run alone has measured; else all is in `evidence`."""
         self.spec, self.evidence, self.run, self.verbose = spec, evidence, run, verbose
-        self.seeds = seeds
-        self._asked: dict[GateKey, str] = {}
+        self.seeds, self.kept = seeds, kept or evidence
+        self._tests: Mapping[str, GateKey] | None = None
+        self._reported: dict[GateKey, str] = {}
+        self._read: set[str] = set()
+        self._died: dict[str, str] = {}
         self._usage_error = self._other_failed = self._enough_failed = False
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -166,12 +172,50 @@ class VerdictReporter:
         properties = dict(report.user_properties)
         self._usage_error |= USAGE_PROPERTY in properties
         if PROPERTY not in properties:
-            self._other_failed |= report.failed
+            # of a gate's test that its worker died in, xdist reports no more than its name
+            self._other_failed |= report.failed and report.nodeid not in (self._tests or ())
             return
         key = key_of(str(properties[PROPERTY]))
-        broken = self._asked.setdefault(key, "")
+        broken = self._reported.setdefault(key, "")
+        if report.when == "call" or not report.passed:
+            self._read.add(report.nodeid)
         if report.failed and report.when != "call" and not broken:
-            self._asked[key] = str(report.longreprtext).strip().splitlines()[-1]
+            self._reported[key] = str(report.longreprtext).strip().splitlines()[-1]
+
+    def declare(self, tests: Mapping[str, GateKey]) -> None:
+        """Note which gate each test of the run is about, and tell the supervisor, once.
+
+        It is called before any test runs, and so before any code of a codec does.
+        """
+        if self._tests is not None:
+            return
+        self._tests = dict(tests)
+        if (supervisor := link()) is not None:
+            supervisor.say(asked=[list(key) for key in dict.fromkeys(tests.values())])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Note that a worker died, and in which test."""
+        if error:
+            self._died[node.gateway.id] = str(error)
+
+    @property
+    def asked(self) -> list[GateKey]:
+        """The gates that had a test in this run, and all of them where a worker has died."""
+        declared = (self._tests or {}).values() if self._died else ()
+        return list(dict.fromkeys([*self._reported, *declared]))
+
+    def _lost(self, key: GateKey) -> str:
+        """Which tests of a gate nobody has read, because their worker died; else nothing."""
+        tests = [test for test, of in (self._tests or {}).items() if of == key]
+        unread = [test for test in tests if test not in self._read]
+        if not self._died or not unread:
+            return ""
+        names = " and ".join(self._died)
+        return (
+            f"worker {names} died, and {len(unread)} of {len(tests)} tests were read by no other, "
+            f"first {unread[0]}"
+        )
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note that `-x` ended the run: xdist makes of it an interruption."""
@@ -187,7 +231,7 @@ class VerdictReporter:
     def _write_properties(self, config: pytest.Config) -> None:
         """Add the gates' verdicts to the suite in JUnit XML."""
         file = getattr(config.option, "xmlpath", None)
-        if not file or not self._asked:
+        if not file or not self.asked:
             return
         path = config.invocation_params.dir / os.path.expandvars(Path(file).expanduser())
         if path.is_file():
@@ -201,11 +245,11 @@ class VerdictReporter:
 
     def exit_code(self, status: int) -> int:
         """Return the run's exit code, given pytest's own."""
-        if status in PYTESTS_OWN or not self._asked:
+        if status in PYTESTS_OWN or not self.asked:
             return status
         if self._usage_error:
             return ExitCode.USAGE_ERROR
-        codes = [exit_code(verdict) for verdict in self._deciding()]
+        codes = self.deciding_codes()
         unexplained = status == ExitCode.FAIL and set(codes) == {ExitCode.PASS}
         if self._other_failed or unexplained:
             codes.append(ExitCode.FAIL)
@@ -214,7 +258,7 @@ class VerdictReporter:
     def verdicts(self) -> list[GateVerdict]:
         """Return the verdict of each gate that had a test in this run, and of each k it lacks."""
         unrun = "declared with the others, not run"
-        return [self._verdict(key) for key in self._asked] + [
+        return [self._verdict(key) for key in self.asked] + [
             GateVerdict(GateKey(name, k), Verdict.NOT_MEASURED, unrun, None)
             for name, ks in self._asked_ks().items()
             for k in self.spec.gates[name].family
@@ -224,9 +268,9 @@ class VerdictReporter:
     def families(self) -> list[FamilyVerdict]:
         """Return the verdict of each gate of which any k suffices, over its whole family."""
         found = []
-        for name, seed in dict.fromkeys((key.gate, key.seed) for key in self._asked):
+        for name, seed in dict.fromkeys((key.gate, key.seed) for key in self.asked):
             gate = self.spec.gates[name]
-            asked = [key for key in self._asked if (key.gate, key.seed) == (name, seed)]
+            asked = [key for key in self.asked if (key.gate, key.seed) == (name, seed)]
             runs = {key.k: self._verdict(key) for key in asked if key.k is not None}
             if gate.any_k and runs:
                 found.append(replace(family_verdict(self.spec, gate, runs), seed=seed))
@@ -257,15 +301,15 @@ class VerdictReporter:
 
     def _asked_ks(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for name, k, _ in self._asked:
+        for name, k, _ in self.asked:
             if k is not None and k not in found.setdefault(name, []):
                 found[name].append(k)
         return found
 
-    def _deciding(self) -> list[Verdict]:
-        """The verdicts that set the exit code: those on the whole in place of its parts'."""
+    def deciding_codes(self) -> list[int]:
+        """The codes of verdicts that set the run's: those on the whole in place of its parts'."""
         parts = [*self.verdicts(), *self.wholes()]
-        return [part.verdict for part in parts if not part.aside]
+        return [exit_code(part.verdict) for part in parts if not part.aside]
 
     def wholes(self) -> list[FamilyVerdict | RecipeVerdict]:
         """Return the verdicts over several k or training seeds."""
@@ -276,14 +320,14 @@ class VerdictReporter:
         gates = self.spec.gates
         others = dict.fromkeys(
             other
-            for name, k, seed in self._asked
+            for name, k, seed in self.asked
             for other in shown_with(self.spec, gates[name], k, seed)
         )
-        return [self._verdict(key) for key in others if key not in self._asked]
+        return [self._verdict(key) for key in others if key not in self.asked]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show every gate that was asked for and those beside them."""
-        if not self._asked:
+        if not self.asked:
             return
         terminalreporter.section("gates")
         width = fitting(terminalreporter.config.get_terminal_writer().fullwidth)
@@ -306,11 +350,11 @@ class VerdictReporter:
         return lines
 
     def _verdict(self, key: GateKey) -> GateVerdict:
-        data = evidence_of(self.evidence, key, self.run)
-        broken = self._asked.get(key, "")
+        data = self.evidence_of(key)
+        broken = self._reported.get(key, "") or self._lost(key)
         of_several = self.spec.gates[key.gate].any_k and key.k is not None
         alone = ONE_K if of_several else "" if key.seed is None else ONE_SEED
-        aside = alone if key in self._asked else SHOWN_WITH
+        aside = alone if key in self.asked else SHOWN_WITH
         if data is None:
             reason = broken or "its evidence was not measured in this run"
             return GateVerdict(key, Verdict.NOT_MEASURED, reason, None, aside)
@@ -318,6 +362,10 @@ class VerdictReporter:
             reason = f"a test could not run: {broken}"
             return GateVerdict(key, Verdict.NOT_MEASURED, reason, data, aside)
         return GateVerdict(key, data.verdict, "", data, aside)
+
+    def evidence_of(self, key: GateKey) -> Evidence | None:
+        """A gate's evidence, if it was measured in the run."""
+        return evidence_of(self.kept, key, self.run)
 
 
 def evidence_of(folder: Path, key: GateKey, run: str) -> Evidence | None:
