@@ -75,6 +75,30 @@ def worst(codes: Iterable[int]) -> ExitCode:
     return next((code for code in _WORST_FIRST if code in given), ExitCode.NO_TESTS)
 
 
+LONGEST = 400
+"""As many letters of a message of somebody else's are shown."""
+
+
+def shown_error(error: BaseException, longest: int = LONGEST) -> str:
+    """An error of code that is not lpca's, in one line that is not too long.
+
+    Example:
+        >>> shown_error(ValueError("no\\n  such   thing"))
+        'ValueError: no such thing'
+        >>> shown_error(ValueError("x" * 1000), 20)
+        'ValueError: xxxxxxxxxxxxxxxxxxxx ... (1000 letters)'
+    """
+    try:
+        text = str(error)
+    except BaseException as other:
+        return f"{type(error).__name__} (its text cannot be had: {type(other).__name__})"
+    # as much of it as could be shown, were it all words
+    head = " ".join(text[: 4 * longest].split())
+    if len(text) > 4 * longest or len(head) > longest:
+        head = f"{head[:longest]} ... ({len(text)} letters)"
+    return f"{type(error).__name__}: {head}".removesuffix(": ")
+
+
 def needed(module: str, extra: str, what: str) -> Any:
     """Import a module of one of lpca's extras.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -17,9 +18,10 @@ from torch import Tensor, nn
 from lpca.base import PACKAGE
 from lpca.base.arguments import parse_codec
 from lpca.base.code_identity import code_hash_anew, symbol_of
-from lpca.base.errors import RequestError
+from lpca.base.errors import RequestError, RunError, shown_error
 from lpca.base.hashing import hash_data
 from lpca.base.registry import suggestion
+from lpca.base.supervise import calling, is_interrupt
 from lpca.codec.base import Codec, CodecError, bits_of, seeded
 from lpca.codec.store import DEFAULT_SEED
 from lpca.receivers.hashing import hash_tensors
@@ -106,12 +108,10 @@ def obtain_own(source: Source, receiver: Receiver, k: int) -> OwnCodec:
 
     Raises RequestError when it cannot be found or made, or is no codec.
     """
-    factory = source.find()
-    try:
-        with seeded(DEFAULT_SEED):
-            made = factory(receiver, k)
-    except Exception as error:
-        raise RequestError(f"codec {source.name}: making it raised {_reason(error)}") from error
+    with calling(f"importing codec {source.name}"):
+        factory = source.find()
+    with _users(f"codec {source.name}: making it", RequestError), seeded(DEFAULT_SEED):
+        made = factory(receiver, k)
     if lacking := _lacking(made):
         raise RequestError(
             f"codec {source.name}: what it made is {_kind(made)}, without {' and '.join(lacking)}; "
@@ -153,13 +153,26 @@ class _Guarded:
         return self._ask("decode", latents)
 
     def _ask(self, what: str, given: object) -> Tensor:
-        try:
+        with _users(f"codec {self.name}: {what}", CodecError):
             found = getattr(self.codec, what)(given)
-        except Exception as error:
-            raise CodecError(f"codec {self.name}: {what} raised {_reason(error)}") from error
         if not isinstance(found, Tensor):
             raise CodecError(f"codec {self.name}: {what} gives {_kind(found)}; allowed: a Tensor")
         return found
+
+
+@contextmanager
+def _users(what: str, kind: type[RunError]) -> Iterator[None]:
+    """Run code of the user's: whatever it raises is one error of that kind, said in one line.
+
+    It may raise what is no Exception, be it SystemExit; a Ctrl-C stays one.
+    """
+    try:
+        with calling(what):
+            yield
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise kind(f"{what} raised {_reason(error)}") from error
 
 
 def _imported(text: str, module: str, attribute: str, folders: Sequence[Path]) -> Factory:
@@ -167,7 +180,9 @@ def _imported(text: str, module: str, attribute: str, folders: Sequence[Path]) -
     sys.path[:0] = [place for place in places if place not in sys.path]
     try:
         found: Any = import_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is None or not (module + ".").startswith(missing + "."):
             raise RequestError(f"--codec {text}: importing it raised {_reason(error)}") from error
@@ -247,7 +262,7 @@ def _kind(what: object) -> str:
 
 def _reason(error: BaseException) -> str:
     """The error in one line, with the last place of the user's own code that it came through."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    text = shown_error(error)
     others = [PACKAGE, Path(traceback.__file__).parent]
     places = [
         frame

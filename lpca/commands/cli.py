@@ -6,10 +6,12 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import NoReturn
+from pathlib import Path
+from typing import NoReturn, TextIO
 
+from lpca.base import supervise
 from lpca.base.arguments import DEVICES, DTYPES
 from lpca.base.errors import ExitCode, RequestError, UserError
 
@@ -39,26 +41,85 @@ class _Parser(argparse.ArgumentParser):
         self.exit(ExitCode.USAGE_ERROR, f"{self.prog}: {message}\n")
 
 
+RUNS_USER_CODE: Mapping[str, str] = {"diagnose": "codec"}
+"""Commands that run code of the user's where this option is given: in a child, see `supervise`."""
+LEFT_EARLY = 128 + 13
+"""What a shell shows of a program whose reader left: it was ended by SIGPIPE."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; its exit code is one of `ExitCode`."""
+    """Run one command; its exit code is one of `ExitCode`, or 141 where its reader left early.
+
+    As a program of its own, without `argv`, a command that runs code of the user's is not believed
+    before it has ended: its code could end the process with any status.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if sys.stdout is None:
+        print("standard output is closed: nothing can be shown", file=sys.stderr)
+        return ExitCode.NOT_MEASURED
     if isinstance(sys.stdout, io.TextIOWrapper):
         # what a user wrote must not end a command where the terminal cannot show it
         sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _run(arguments, as_program=argv is None)
+        finally:
+            # here, where it can still be said that it cannot be written
+            sys.stdout.flush()
+    except OSError as error:
+        if not _is_lost(sys.stdout):
+            raise
+        if isinstance(error, BrokenPipeError):
+            return LEFT_EARLY
+        print(f"standard output: cannot be written: {error.strerror}", file=sys.stderr)
+        return ExitCode.NOT_MEASURED
+
+
+def _run(arguments: Sequence[str], as_program: bool) -> int:
     parsed = _parser(arguments).parse_args(arguments)
+    option = RUNS_USER_CODE.get(parsed.command)
+    supervisor = supervise.link()
+    if as_program and option is not None and getattr(parsed, option) is not None:
+        program = _program()
+        if supervisor is None and program is not None:
+            return supervise.supervise(program, arguments)
+    if supervisor is not None:
+        supervisor.say(asked=parsed.command)
+    code = _ended(parsed)
+    if supervisor is not None:
+        sys.stdout.flush()
+        supervisor.say(finished=code)
+    return code
+
+
+def _ended(parsed: argparse.Namespace) -> int:
     run = import_module(f"lpca.commands.{parsed.command}").run
     try:
-        code = int(run(parsed))
-        sys.stdout.flush()
-        return code
+        return int(run(parsed))
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.INTERRUPTED
+
+
+def _program() -> str | None:
+    """How lpca was started as a program; None where another program calls it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        return "-mlpca" if spec.name == "lpca.__main__" else None
+    script = Path(sys.argv[0])
+    return str(script.resolve()) if script.stem == "lpca" and script.is_file() else None
+
+
+def _is_lost(stream: TextIO) -> bool:
+    """Whether nothing more can be written; then what is left goes nowhere, without a word."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return True
+    return False
 
 
 def tell(text: str) -> None:

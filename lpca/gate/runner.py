@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
-from lpca.base.errors import RequestError
+from lpca.base.errors import RequestError, RunError, shown_error
 from lpca.base.files import StorageError, locked
 from lpca.base.hashing import hash_data
+from lpca.base.supervise import is_interrupt
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import recipe_of
@@ -44,6 +45,8 @@ from lpca.tasks import Task
 from lpca.validity.ledger import draw_seed
 
 T = TypeVar("T")
+LONG = 10_000
+"""A message that is longer is only shown shortened."""
 
 
 class Console(Protocol):
@@ -161,9 +164,18 @@ class Runner:
                 # what a user's own codec does wrong is theirs to mend
                 self._failed[path] = RequestError(str(error)) if self.options.codec else error
                 raise self._failed[path] from error
-            except Exception as error:
+            except RunError as error:
                 self._failed[path] = error
                 raise
+            except BaseException as error:
+                if is_interrupt(error):
+                    raise
+                # once as it is; from then on in a line, where its text may be of any length
+                told = f"{label} was not measured: {shown_error(error)}, said whole before"
+                self._failed[path] = RunError(told)
+                if isinstance(error, Exception) and len(shown_error(error, LONG)) < LONG:
+                    raise
+                raise self._failed[path] from None
             self._kept[path] = kept
             if self.options.kept is not None:
                 own = evidence_path(self.options.kept, name, k, seed)

@@ -199,7 +199,8 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
 
 
 def _reporter(config: pytest.Config) -> VerdictReporter:
-    reporter: VerdictReporter = config.pluginmanager.get_plugin("lpca-verdicts")
+    reporter: Any = config.pluginmanager.get_plugin("lpca-verdicts")
+    assert isinstance(reporter, VerdictReporter)
     return reporter
 
 
