@@ -68,11 +68,17 @@ class Link:
 
 
 _link: Link | None = None
+_taken = True
 
 
-def link() -> Link | None:
-    """The supervisor of this process; None where it is its own."""
-    return _link
+def take_link() -> Link | None:
+    """The link to the supervisor of this process, for its program, which alone speaks for the run.
+
+    None where it has none, and where it was taken before: a run within a run is not the run.
+    """
+    global _taken
+    taken, _taken = _taken, True
+    return None if taken else _link
 
 
 def join(told: Mapping[str, Any] | None) -> None:
@@ -111,9 +117,9 @@ def calling(what: str) -> Iterator[None]:
 
 def be_child() -> None:
     """Be the program that `supervise` was asked to run: what stands in `sys.argv` behind `-c`."""
-    global _link
+    global _link, _taken
     told, program, *arguments = sys.argv[1:]
-    _link = Link(json.loads(told))
+    _link, _taken = Link(json.loads(told)), False
     _end_with_parent()
     watch_interrupts()
     sys.argv = [program, *arguments]

@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str], as_program: bool) -> int:
     parsed = _parser(arguments).parse_args(arguments)
     option = RUNS_USER_CODE.get(parsed.command)
-    supervisor = supervise.link()
+    supervisor = supervise.take_link()
     if as_program and option is not None and getattr(parsed, option) is not None:
         program = _program()
         if supervisor is None and program is not None:

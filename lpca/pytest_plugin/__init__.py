@@ -40,8 +40,8 @@ from lpca.gatespec.model import Spec
 from lpca.pytest_plugin import verdicts
 from lpca.pytest_plugin.cases import FIXTURES, Case, case_of, cases, keys_of
 from lpca.pytest_plugin.github import github_reporter
+from lpca.pytest_plugin.supervisor import LINK, spec_path
 from lpca.pytest_plugin.supervisor import pytest_cmdline_main as pytest_cmdline_main
-from lpca.pytest_plugin.supervisor import spec_path
 from lpca.pytest_plugin.verdicts import VerdictReporter
 from lpca.stats.verdicts import Verdict
 
@@ -139,6 +139,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.lpca_verbose,
         [*config.stash[SEEDS]],
         config.stash[KEPT],
+        config.stash.get(LINK, None),
     )
     config.pluginmanager.register(reporter, "lpca-verdicts")
     _report_to_allure(config, reporter)
@@ -149,7 +150,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _place_of_run(config: pytest.Config) -> tuple[str, Path]:
     """The run's id, and a folder for its evidence alone: in another's run its own is replaced."""
-    supervisor = supervise.link()
+    supervisor = config.stash.get(LINK, None)
     if supervisor is not None:
         return str(supervisor.told["run"]), Path(supervisor.told["folder"])
     folder = tempfile.TemporaryDirectory(prefix="lpca-run-", ignore_cleanup_errors=True)
@@ -160,8 +161,8 @@ def _place_of_run(config: pytest.Config) -> tuple[str, Path]:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Tell the supervisor, when all is done, what the run came to."""
-    supervisor, session = supervise.link(), config.stash.get(SESSION, None)
-    if supervisor is not None and session is not None and not hasattr(config, "workerinput"):
+    supervisor, session = config.stash.get(LINK, None), config.stash.get(SESSION, None)
+    if supervisor is not None and session is not None:
         supervisor.say(finished=int(session.exitstatus))
 
 
@@ -185,7 +186,7 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["lpca_run"] = node.config.stash[RUN]
     node.workerinput["lpca_command"] = node.config.stash[COMMAND]
     node.workerinput["lpca_kept"] = str(node.config.stash[KEPT])
-    supervisor = supervise.link()
+    supervisor = node.config.stash.get(LINK, None)
     node.workerinput["lpca_supervisor"] = supervisor and dict(supervisor.told)
 
 

@@ -27,6 +27,7 @@ from lpca.judge.stored import read_stored
 from lpca.pytest_plugin.verdicts import VerdictReporter
 from lpca.stats.verdicts import Verdict
 
+LINK = pytest.StashKey["supervise.Link | None"]()
 SHOWS_ONLY = ("help", "version", "markers", "cacheshow")
 """Options of pytest's that show something and collect nothing."""
 
@@ -34,8 +35,8 @@ SHOWS_ONLY = ("help", "version", "markers", "cacheshow")
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Be the supervisor of a run that the user started as a command; None in any other."""
-    option, link = config.option, supervise.link()
-    program = _program(config)
+    option, link, program = config.option, supervise.take_link(), _program(config)
+    config.stash[LINK] = link
     if link is not None or program is None or any(getattr(option, o, None) for o in SHOWS_ONLY):
         if link is None and option.time_limit is not None:
             raise pytest.UsageError(

@@ -15,7 +15,7 @@ import pytest
 
 from lpca.base.errors import ExitCode, RunError, worst
 from lpca.base.files import write_file
-from lpca.base.supervise import link
+from lpca.base.supervise import Link
 from lpca.evidence.model import Evidence, exit_code
 from lpca.gate.plan import GateKey, evidence_path, label_of, shown_with
 from lpca.gate.recipe import RecipeVerdict, recipe_verdict
@@ -150,8 +150,10 @@ class VerdictReporter:
         verbose: bool = False,
         seeds: Sequence[int] = (),
         kept: Path | None = None,
+        supervisor: Link | None = None,
     ) -> None:
         """`kept` is a folder with what this run alone has measured; else all is in `evidence`."""
+        self.supervisor = supervisor
         self.spec, self.evidence, self.run, self.verbose = spec, evidence, run, verbose
         self.seeds, self.kept = seeds, kept or evidence
         self._tests: Mapping[str, GateKey] | None = None
@@ -190,8 +192,8 @@ class VerdictReporter:
         if self._tests is not None:
             return
         self._tests = dict(tests)
-        if (supervisor := link()) is not None:
-            supervisor.say(asked=[list(key) for key in dict.fromkeys(tests.values())])
+        if self.supervisor is not None:
+            self.supervisor.say(asked=[list(key) for key in dict.fromkeys(tests.values())])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
