@@ -88,6 +88,15 @@ def test_a_codec_that_asks_to_exit_is_said_in_one_line_each(judged):
     assert len(run.stdout) < 15_000
 
 
+WRONG = """
+  wrong:
+    title: Text hurts
+    answers: seen
+    conditions: [p0, p1]
+    expect: {p0: 0.34, p1: 0.0}
+    criteria:
+      - {id: text_hurts, claim: p0 - p1 > 0.10}
+"""
 BELIEVED = """
 import pytest
 @pytest.hookimpl(trylast=True)
@@ -99,14 +108,13 @@ def pytest_sessionfinish(session):
 @pytest.mark.parametrize(
     ("gates", "marker", "code", "said"),
     [
-        (BASE.replace("p1 - p0 > 0.20", "p0 - p1 > 0.20"), "base", 1, "base: FAIL"),
+        (WRONG, "wrong", 1, "wrong: FAIL"),
         (BASE, "base", 0, ""),
         (BASE, "base and not base", 5, ""),
     ],
 )
 def test_a_0_is_believed_where_every_gate_asked_for_is_a_pass(project, gates, marker, code, said):
-    head = "p0: 0.95, p1: 0.25" if code == 1 else "p0: 0.25, p1: 0.95"
-    project.write(gates.replace("p0: 0.25, p1: 0.95", head))
+    project.write(gates)
     if code != 5:
         (project.path / "gates" / "conftest.py").write_text(BELIEVED)
     command = [sys.executable, "-m", "pytest", "gates", "--receiver", "stub", *QUICK, "-m", marker]
