@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn
 
 from lpca.base import supervise
 from lpca.base.arguments import DEVICES, DTYPES
@@ -57,22 +57,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:
         print("standard output is closed: nothing can be shown", file=sys.stderr)
         return ExitCode.NOT_MEASURED
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # what a user wrote must not end a command where the terminal cannot show it
-        sys.stdout.reconfigure(errors="backslashreplace")
+    lost = _watch_stdout()
     try:
         try:
             return _run(arguments, as_program=argv is None)
         finally:
             # here, where it can still be said that it cannot be written
             sys.stdout.flush()
-    except OSError as error:
-        if not _is_lost(sys.stdout):
+    except (OSError, SystemExit):
+        if not lost:
             raise
-        if isinstance(error, BrokenPipeError):
+        # what is left to be written goes nowhere, without a word at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(lost[0], BrokenPipeError):
             return LEFT_EARLY
-        print(f"standard output: cannot be written: {error.strerror}", file=sys.stderr)
+        print(f"standard output: cannot be written: {lost[0].strerror}", file=sys.stderr)
         return ExitCode.NOT_MEASURED
+
+
+def _watch_stdout() -> list[OSError]:
+    """Have the standard output show what it can; return where its errors are kept."""
+    lost: list[OSError] = []
+    stream = sys.stdout
+
+    class Watched(io.FileIO):
+        def write(self, data: Any, /) -> int:
+            try:
+                return super().write(data)
+            except OSError as error:
+                lost.append(error)
+                raise
+
+    if isinstance(stream, io.TextIOWrapper):
+        # what a user wrote must not end a command where the terminal cannot show it
+        stream.reconfigure(errors="backslashreplace")
+        if stream is sys.__stdout__:
+            stream.flush()
+            raw = io.BufferedWriter(Watched(stream.fileno(), "w", closefd=False))
+            lines = stream.line_buffering
+            sys.stdout = io.TextIOWrapper(raw, stream.encoding, stream.errors, None, lines)
+    return lost
 
 
 def _run(arguments: Sequence[str], as_program: bool) -> int:
@@ -110,16 +134,6 @@ def _program() -> str | None:
         return "-mlpca" if spec.name == "lpca.__main__" else None
     script = Path(sys.argv[0])
     return str(script.resolve()) if script.stem == "lpca" and script.is_file() else None
-
-
-def _is_lost(stream: TextIO) -> bool:
-    """Whether nothing more can be written; then what is left goes nowhere, without a word."""
-    try:
-        stream.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return True
-    return False
 
 
 def tell(text: str) -> None:

@@ -269,6 +269,23 @@ def test_a_reader_that_leaves_early_is_no_crash():
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("to", "code", "said"),
+    [
+        (">/dev/full", 8, "standard output: cannot be written: No space left on device\n"),
+        (">&-", 8, "standard output is closed: nothing can be shown\n"),
+        ("| (exec <&-; sleep 2)", 141, ""),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "plan"])
+def test_a_standard_output_that_cannot_be_written_is_said(command, to, code, said):
+    if "full" in to and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    shell = f"set -o pipefail; {sys.executable} -m lpca {command} {ORIGINAL} {to}"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (code, said)
+
+
 @pytest.mark.parametrize(("family", "code"), [("[4]", 0), ("{any: [4, 8, 16]}", 6)])
 def test_judge_counts_the_k_that_it_does_not_see(tmp_path, capsys, family, code):
     spec = tmp_path / "gate_specs.yaml"

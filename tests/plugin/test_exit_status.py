@@ -99,9 +99,11 @@ WRONG = """
 """
 BELIEVED = """
 import pytest
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session):
+    result = yield
     session.exitstatus = 0
+    return result
 """
 
 
