@@ -363,7 +363,7 @@ class TestVerify:
 
     def test_sound_evidence_holds_whole(self, kept, capsys):
         assert kept() == 0
-        assert capsys.readouterr().out.count(": holds: ") == 7
+        assert capsys.readouterr().out.count(": holds: ") == 8
 
     @pytest.mark.parametrize(
         ("what", "spoil"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 
 import pytest
 
 from lpca.api import run_gate
+from lpca.base.hashing import with_hash
+from lpca.commands.cli import main
 from lpca.evidence.files import parse_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.gate.plan import sound_spec
@@ -54,6 +57,12 @@ def run(tmp_path_factory):
     return path, run_gate("base", receiver="s1", device="cpu", spec=path, console=Silent())
 
 
+def verified(spec, data, folder):
+    kept = folder / "kept.json"
+    kept.write_text(json.dumps(data))
+    return main(["verify", str(kept), "--spec", str(spec)])
+
+
 class TestGraded:
     def test_claims_read_the_credit_of_answers(self, run):
         _, found = run
@@ -77,6 +86,23 @@ class TestGraded:
         evidence = parse_evidence(found.evidence)
         again = judge(load_spec(path), "base", table_of_evidence(evidence))
         assert (again.verdict, again.criteria) == (evidence.verdict, evidence.criteria)
+
+    @pytest.mark.parametrize("where", ["credit", "message", "answer"])
+    def test_verify_gives_what_was_said_its_credit_again(self, run, tmp_path, capsys, where):
+        path, found = run
+        assert verified(path, found.evidence, tmp_path) == 0
+        data = deepcopy(dict(found.evidence))
+        episode = next(one for one in data["episodes"] if one["outcomes"]["p0"]["credit"] < 1)
+        if where == "credit":
+            marks, numbers = episode["outcomes"]["p0"], data["conditions"]["p0"]
+            marks["credit"] = marks["credit"] / 2
+            credits = [one["outcomes"]["p0"]["credit"] for one in data["episodes"]]
+            numbers["credit"], numbers["marks"]["successes"] = sum(credits) / 24, sum(credits)
+        else:
+            episode[where] = "another" if where == "message" else None
+        assert verified(path, with_hash(data), tmp_path) == 7
+        told = capsys.readouterr().out
+        assert "DOES NOT HOLD" in told
 
     def test_its_text_shows_sums_and_means(self, run):
         _, found = run
@@ -155,6 +181,7 @@ class TestSampled:
     def test_stored_answers_are_decided_again(self, sampled, tmp_path):
         path, found = sampled
         assert stored_evidence(found.evidence, load_spec(path)).verdict == found.verdict
+        assert verified(path, found.evidence, tmp_path) == 0
         data = deepcopy(dict(found.evidence))
         other = data["episodes"][0]["outcomes"]["p1"]["others"][0]
         other["greedy"] = not other["greedy"]

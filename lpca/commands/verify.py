@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpca.base.errors import ExitCode
+from lpca.base import __version__
+from lpca.base.errors import ExitCode, UserError
 from lpca.base.files import read_json
 from lpca.base.registry import declared
 from lpca.evidence.files import has_hash, parse_altered, refuse_altered
@@ -189,6 +190,34 @@ def _named_by(ledger: LedgerFile, heads: Sequence[str]) -> set[str]:
     return found
 
 
+def _episodes(case: Case) -> str:
+    from lpca.gate.plan import gate_episodes, on_validation, task_of
+
+    evidence, spec = case.evidence, _spec(case)
+    spec = replace(spec, task=replace(spec.task, seed=int(evidence.task["seed"])))
+    try:
+        task = task_of(spec)
+        spec = on_validation(spec, evidence.gate, task) if evidence.split else spec
+        made = gate_episodes(spec, spec.gates[evidence.gate], task)
+    except UserError as error:
+        raise UnknownError(f"they cannot be made again: {error}") from None
+    if made.hash() != evidence.hashes.episodes:
+        if evidence.versions.get("lpca") != __version__:
+            raise UnknownError("another version of lpca made them")
+        raise DoesNotHoldError("the task makes other episodes than the evidence names")
+    for kept, episode in zip(evidence.episodes, made, strict=False):
+        told = (kept.seed, kept.message, kept.options, kept.answer, kept.group)
+        due = (episode.seed, episode.message, episode.options, episode.answer, episode.group)
+        if not kept.content_sha256:
+            hold(told, due, f"episode {kept.seed}")
+        for name, found in kept.outcomes.items():
+            for answer in found.readings:
+                if answer.said is not None:
+                    credit = episode.credit(answer.said)
+                    hold(answer.credit, credit, f"credit under {name}, episode {kept.seed}")
+    return f"the task makes these {len(made)} once more, and gives answers the same credit"
+
+
 def _content(case: Case) -> str:
     if not has_hash(case.data):
         raise UnknownError("it was written without a hash of its content")
@@ -206,6 +235,7 @@ STEPS: Mapping[str, Callable[[Case], str]] = {
     "spec": _spec_hash,
     "verdict": _verdict,
     "ledger": _ledger,
+    "episodes": _episodes,
     # last: what differs is named before
     "content": _content,
 }
