@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from random import Random
 from types import SimpleNamespace
 
 import pytest
-from flips import Again, Kind, tally
+from flips import Again, Kind, damaged, tally
 from lab_project import whole_lab
 
 from lpca.base.hashing import hash_file
@@ -35,7 +36,7 @@ from lpca.tasks.kinds.trip import Trip
 from lpca.validity.ledger_file import HEAD, LINES, LedgerFile
 
 RECIPE = Recipe(stages=(Stage(5),), batch_size=2, warmup_steps=2, validation_every=3)
-FAST, WHOLE = 8, 1000
+FAST, WHOLE, RUNS = 8, 1000, 8
 
 
 class Place:
@@ -243,3 +244,39 @@ def test_what_is_damaged_is_measured_again_refused_or_the_same(name, count, plac
     cells = (name, found.total(), found["same"], found["measured again"], found["refused"])
     print("| " + " | ".join(map(str, (*cells, found["wrong"]))) + " |")
     assert wrong == []
+
+
+@pytest.mark.slow(seconds=120)
+def test_a_run_over_damaged_files_ends_as_one_over_sound_ones(place, capsys):
+    random = Random("runs over damaged files")
+    lab = place.path / "lab"
+    sound = {
+        path: path.read_bytes()
+        for folder in (lab / "cache", lab / LEDGER)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".lock"
+    }
+    results = {place.out / codec["evidence"] for codec in place.table["codecs"]}
+    sound |= {path: path.read_bytes() for path in results}
+    others = [path for path in sound if path not in results]
+    due = came_to(place.out)
+    for _ in range(RUNS):
+        result, other = random.choice(sorted(results)), random.choice(others)
+        for path in (result, other):
+            path.write_bytes(damaged(sound[path], random)[1])
+        code, told = main(["lab", "grid.yaml"]), capsys.readouterr()
+        if other.parent == lab / LEDGER and code:
+            assert code == 7
+            assert other.parent.name in told.out + (place.out / "table.json").read_text()
+        else:
+            assert (code, came_to(place.out)) == (0, due), (result, other)
+            assert "measured again" in told.err
+        for path, content in sound.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+
+
+def came_to(out):
+    """What a table says of each codec but how long it took."""
+    codecs = json.loads((out / "table.json").read_text())["codecs"]
+    return [{**one, "seconds": None, "origin": None} for one in codecs]
