@@ -375,6 +375,9 @@ def _gate(told: GateResult, evidence: Evidence, requires: Sequence[str]) -> Gate
 
 
 def _criterion(told: CriterionResult, evidence: Evidence) -> Criterion:
+    # answers of one episode are a group, also where episodes are none
+    own = evidence.repeats is not None and evidence.cluster == "none"
+    is_single = told.grouping is None or (own and told.grouping.groups == len(evidence.episodes))
     return Criterion(
         told.id,
         told.claim,
@@ -382,7 +385,7 @@ def _criterion(told: CriterionResult, evidence: Evidence) -> Criterion:
         told.why,
         told.position,
         confidence=told.confidence or evidence.confidence,
-        cluster="group" if told.grouping else "none",
+        cluster="none" if is_single else "group",
         severity=told.severity or "error",
     )
 
