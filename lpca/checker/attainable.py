@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from lpca.base.numbers import percent, points
-from lpca.checker.groups import SPEAKING, can_decide, design_effect, groups_of, readings
+from lpca.checker.groups import can_decide, design_effect, groups_of, readings
 from lpca.checker.rule import Fault, deciding_criteria, rule
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import Criterion, Gate, Spec, cluster_of, levels_of, passing_levels
@@ -69,12 +69,12 @@ def _groups_obstacle(
     level = levels[claim.is_two_sided]
     if can_decide(claim, n, groups, level):
         return
-    due = next(more for more in range(groups + 1, SPEAKING) if can_decide(claim, n, more, level))
+    due = next(more for more in range(groups + 1, n + 1) if can_decide(claim, n, more, level))
     yield Fault(
         criterion.position,
         f"no outcome of {n} episodes in {groups} groups can show that {in_words(claim)}",
-        f"{due} groups are the fewest that can, and more are needed to be likely to",
-        f"episodes in at least {due} groups, far more to be likely to pass",
+        f"the p-value of the best is above {percent(1.0 - level)}, and half of that is due",
+        f"episodes in more than {due} groups, far more to be likely to pass",
     )
 
 

@@ -8,7 +8,10 @@ import pytest
 from lpca.checker.adversaries import ADVERSARIES
 from lpca.checker.check import check_spec
 from lpca.checker.whole import attack
+from lpca.commands.plan import whole_powers
 from lpca.gatespec.load import load_spec, parse_spec
+from lpca.gatespec.model import declared_levels, levels_of
+from lpca.stats.planning import power
 
 SPECS = Path(__file__).parent / "specs"
 RATES = {
@@ -248,6 +251,85 @@ def test_groups_that_are_alike_count_for_less():
     (told,) = [one for one in found if one.rule == "underpowered"]
     assert told.number.startswith("1600 episodes in 64 groups count as 64 at icc 1: power ")
     assert "groups of this size" in told.instead
+
+
+def own_episodes(given, folder, groups):
+    rows = [f'{{"message": "m{i}", "group": "g{i % groups}"}}' for i in range(400)]
+    (folder / "own.jsonl").write_text("\n".join(rows))
+    task = replace(given.task, name="episodes", settings={"file": "own.jsonl"})
+    return replace(given, file=str(folder / "gate_specs.yaml"), task=task)
+
+
+@pytest.mark.parametrize(("groups", "refused"), [(1, True), (3, True), (30, False), (400, False)])
+def test_groups_too_few_for_any_outcome_are_a_finding(tmp_path, groups, refused):
+    found = errors(own_episodes(spec("normal - p0 > 0.1", *CONTROLS), tmp_path, groups))
+    assert {one.rule for one in found} == ({"unattainable"} if refused else set())
+    assert all(f"400 episodes in {groups} groups" in one.wrong for one in found)
+
+
+def test_what_is_read_by_itself_is_held_to_no_groups(tmp_path):
+    apart = "cluster: none, why: each is a document of its own"
+    claims = [f"{one}, {apart}" for one in ("normal - p0 > 0.1", *CONTROLS)]
+    assert refused_by(own_episodes(spec(*claims), tmp_path, 3)) == set()
+
+
+def test_alike_episodes_that_are_each_read_by_itself_let_an_adversary_pass():
+    claims = ("normal - null > 0", "normal - shuffle > 0, cluster: none, why: because")
+    assert refused_by(spec(*claims)) == set()
+    assert "passes-adversary" in refused_by(spec(*claims, rates={**RATES, "icc": 0.5}))
+
+
+def test_the_whole_gate_is_drawn_in_groups_that_are_alike():
+    claims = [f"{one} - p0 < 0.12" for one in ("null", "random", "mean", "static")]
+    assert refused_by(spec(*claims)) == set()
+    found = errors(spec(*claims, rates={**RATES, "icc": 0.1}))
+    assert {one.rule for one in found} == {"gate-underpowered"}
+
+
+def test_marks_may_all_lie_near_their_mean():
+    """0.6 < normal < 0.75 of right and wrong answers is rarely shown; of marks of 0.68 always."""
+    claims = ("0.62 < normal < 0.74", "abs(null - p0) < 0.1")
+    rates = {**RATES, "normal": 0.68}
+    marks = spec(*claims, rates=rates, more=", score: graded")
+    magic = next(one for one in ADVERSARIES if one.name == "a magic prompt")
+    assert attack(marks, marks.gates["g"], magic).share > 0.85
+    plain = spec(*claims, rates=rates)
+    assert attack(plain, plain.gates["g"], magic).share < 0.8
+
+
+def test_repeats_count_for_as_much_as_they_can():
+    claims = ("abs(null - p0) < 0.1",)
+    once = ", score: greedy"
+    assert "underpowered" in refused_by(spec(*claims, n=60, more=once))
+    assert refused_by(spec(*claims, n=60, more=f"{once}, repeats: 8, temperature: 1")) == set()
+
+
+def test_the_power_of_one_criterion_is_that_of_its_gate():
+    for claim in ("p1 - p0 > 0.45", "abs(null - p0) < 0.1", "0.2 < p0 < 0.32", "normal / p0 > 2.4"):
+        given = spec(claim)
+        (one,) = given.gates["g"].criteria
+        levels = levels_of(one, given.evaluation)
+        exact = power(one.claim, given.gates["g"].truth(one), 400, *levels)
+        assert whole_powers(given, given.gates["g"], [400])[0] == pytest.approx(exact, abs=0.05)
+
+
+def test_the_power_of_a_gate_is_at_most_its_weakest_criterions():
+    claims = ["p1 - p0 > 0.45", "abs(null - p0) < 0.1", "0.2 < p0 < 0.32"]
+    alone = [whole_powers(given, given.gates["g"], [400])[0] for given in map(spec, claims)]
+    given = spec(*claims)
+    (whole,) = whole_powers(given, given.gates["g"], [400])
+    assert 1 - sum(1 - share for share in alone) - 0.05 <= whole <= min(alone) + 0.05
+
+
+def test_the_plans_whole_gate_has_the_levels_that_are_decided_at():
+    """Claims on what a codec sends take a third of alpha each where three looks are paid for."""
+    given = spec("normal - p0 > 0.48")
+    (one,) = given.gates["g"].criteria
+    truth = given.gates["g"].truth(one)
+    undivided = power(one.claim, truth, 400, *declared_levels(one, given.evaluation))
+    divided = power(one.claim, truth, 400, *levels_of(one, given.evaluation))
+    assert divided < undivided - 0.1
+    assert whole_powers(given, given.gates["g"], [400])[0] == pytest.approx(divided, abs=0.05)
 
 
 def test_a_reason_allows_a_low_confidence():

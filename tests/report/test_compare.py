@@ -142,6 +142,31 @@ def test_the_interval_excludes_no_difference_exactly_when_p_is_below_its_level(t
     assert len(seen) == 6
 
 
+def test_a_sequence_over_few_donors_is_no_surer_than_the_score_over_them(tmp_path):
+    """One of two donors' groups is misread by B alone: twelve of twelve, and one event."""
+    base = parse_evidence(evidence(tmp_path, outcomes(24)))
+    looks = replace(base.looks, rule="e-process", sizes=(8, 16, 24), look=3)
+
+    def attempt(fails, donors):
+        episodes = []
+        for index, episode in enumerate(base.episodes):
+            value = not (fails and index % 2)
+            found = replace(episode.outcomes["normal"], likelihood=value)
+            held = {"outcomes": {"shuffle": found}, "group": f"g{index}"}
+            donor = base.episodes[(index + 1) % len(base.episodes)].seed
+            named = f"d{index % 2}" if donors else f"d{index}"
+            episodes.append(replace(episode, donor=donor, donor_group=named, **held))
+        conditions = {"shuffle": base.conditions["p0"]}
+        return replace(base, looks=looks, episodes=tuple(episodes), conditions=conditions)
+
+    (apart,) = compare_typed(attempt(False, False), attempt(True, False)).conditions
+    (few,) = compare_typed(attempt(False, True), attempt(True, True)).conditions
+    assert apart.interval.low > 0.0
+    assert apart.p < 0.05
+    assert few.interval.low <= 0.0
+    assert few.p >= 0.05
+
+
 def test_the_score_and_its_interval_agree_on_every_table_of_forty_pairs():
     seen = set()
     for b in range(41):

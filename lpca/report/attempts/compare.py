@@ -189,14 +189,21 @@ def _compared(
     def compared(interval: Interval, p: float) -> Compared:
         return Compared(name, mine.rate(name), theirs.rate(name), table, interval, p)
 
+    def seen_at(alpha: float) -> Assessment:
+        return assess(DIFFERENCE, outcomes, 1.0 - 2.0 * alpha, clusters=clusters)
+
     if stop.look is None or stop.looks is None:
         differences = [float(a - b) for a, b in zip(*outcomes.values(), strict=True)]
         single = Clusters(codes_of(range(mine.n)))
         seen = anytime_mean(differences, clusters or single, confidence=CONFIDENCE)
-        return compared(seen.interval, seen.p)
-
-    def seen_at(alpha: float) -> Assessment:
-        return assess(DIFFERENCE, outcomes, 1.0 - 2.0 * alpha, clusters=clusters)
+        if clusters is None or clusters.donor is None:
+            return compared(seen.interval, seen.p)
+        # bets know of an episode's own group alone: the score over donors' groups must agree
+        over = seen_at(ALPHA)
+        p = _p_of(lambda level: seen_at(level).interval, min(over.p_pass, over.p_fail), ALPHA)
+        low, high = seen.interval.low, seen.interval.high
+        hull = Interval(min(low, over.interval.low), max(high, over.interval.high))
+        return compared(hull, max(seen.p, min(1.0, 2.0 * p)))
 
     # without a stopping rule there is one look, whose level is the whole
     alpha = ALPHA if stop.looks == 1 else obrien_fleming(stop.looks, ALPHA).p[stop.look - 1]
