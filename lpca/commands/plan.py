@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lpca.base.errors import ExitCode, RequestError
 from lpca.checker.adversaries import ADVERSARIES, truth
+from lpca.checker.groups import Alike, design_effect, groups_of
 from lpca.checker.rule import deciding, is_decidable
 from lpca.checker.simulate import Drawn, Simulator
 from lpca.checker.whole import attack
 from lpca.commands.cli import tell
 from lpca.evidence.model import Evidence
 from lpca.gatespec.load import load_spec
-from lpca.gatespec.model import Criterion, Gate, Spec, levels_of, passing_levels
+from lpca.gatespec.model import Criterion, Gate, Spec, cluster_of, levels_of, passing_levels
 from lpca.judge.stored import read_stored
-from lpca.stats.planning import power, required_n
+from lpca.stats.planning import LARGEST_N, TARGET, power, required_n
 
 SIZES = (50, 100, 200, 400, 800, 1600)
 _WIDTH = 32
@@ -72,10 +73,15 @@ def _table(spec: Spec, gate: Gate, seeds: int | None = None) -> str:
         for criterion in gate.criteria
     ]
     if all(criterion in planned for criterion in gate.deciding):
-        powers = whole_powers(spec, gate, sizes)
-        lines.append(_shares("the whole gate", powers, width))
-        if seeds:
-            lines += _of_seeds(seeds, powers, width)
+        try:
+            powers = whole_powers(spec, gate, sizes)
+        except ValueError as error:  # a required gate of which nothing is expected
+            lines.append(f"  {'the whole gate':{width - 2}} unknown: {error}")
+        else:
+            lines.append(_shares("the whole gate", powers, width))
+            lines += _of_seeds(seeds, powers, width) if seeds else []
+            lines += _repeated(spec, gate)
+    lines += _in_groups(spec, gate, [one for one in planned if one.decides])
     family = f"; one k of {len(gate.family)} (Holm)" if gate.any_k else ""
     lines.append(f"  *: the gate's own n; correlation {gate.correlation:g}{family}\n")
     return "\n".join(lines)
@@ -89,9 +95,65 @@ def _plannable(gate: Gate, criterion: Criterion) -> bool:
 def _row(spec: Spec, gate: Gate, one: Criterion, sizes: Sequence[int], width: int) -> str:
     levels = passing_levels(gate, levels_of(one, spec.evaluation))
     truth = gate.truth(one)
-    cells = "".join(f"{power(one.claim, truth, n, *levels):9.3f}" for n in sizes)
+    counted = [_counted(spec, gate, one, n) for n in sizes]
+    cells = "".join(f"{power(one.claim, truth, n, *levels):9.3f}" for n in counted)
     needed = required_n(one.claim, truth, 0.8, *levels)
+    if needed is not None and Alike.of(spec, gate) is not None:
+        needed = next((n for n in _larger(needed) if _counted(spec, gate, one, n) >= needed), None)
     return f"  {one.id:{width - 2}}{cells}{'none' if needed is None else needed:>12}"
+
+
+def _counted(spec: Spec, gate: Gate, one: Criterion, n: int) -> int:
+    """As how many episodes n of them count for a criterion, in the groups that the task has."""
+    larger = replace(gate, n=n)
+    gates = {**spec.gates, gate.name: larger}
+    return max(1, round(n / design_effect(replace(spec, gates=gates), larger, one)))
+
+
+def _larger(n: int) -> Iterator[int]:
+    """Numbers of episodes from n on, each a hundredth more than the one before."""
+    while n <= LARGEST_N:
+        yield n
+        n += max(1, n // 100)
+
+
+def _in_groups(spec: Spec, gate: Gate, planned: Sequence[Criterion]) -> list[str]:
+    """What the groups of a task may make of a gate's episodes: nobody knows before they are read.
+
+    At a correlation of 1 within groups each counts as one episode.
+    """
+    groups, n = groups_of(spec), spec.episodes(gate)
+    if groups is None or groups >= n:
+        return []
+    weak = []
+    for one in planned:
+        levels = passing_levels(gate, levels_of(one, spec.evaluation))
+        over = cluster_of(one, spec.evaluation) == "group"
+        if over and power(one.claim, gate.truth(one), groups, *levels) < TARGET:
+            weak.append(one.id)
+    told = (
+        f"  {n} episodes in {groups} groups or fewer count as {n / _effect(spec, gate):.0f} at icc "
+    )
+    told += f"{gate.icc:g}, as {groups} at icc 1"
+    lacking = f", where {', '.join(weak)} would have power below {TARGET}" if weak else ""
+    return [told + lacking]
+
+
+def _effect(spec: Spec, gate: Gate) -> float:
+    alike = Alike.of(spec, gate)
+    return 1.0 if alike is None else alike.effect
+
+
+def _repeated(spec: Spec, gate: Gate) -> list[str]:
+    """What repeats may add to the gate's power."""
+    repeats, n = spec.evaluation.repeats, spec.episodes(gate)
+    if repeats == 1:
+        return []
+    least, most = whole_powers(spec, gate, [n, n * repeats])
+    return [
+        f"  {repeats} repeats of each episode: the whole gate has power {least:.3f} where they "
+        f"agree, {most:.3f} where each is as good as another episode"
+    ]
 
 
 def whole_powers(spec: Spec, gate: Gate, sizes: Sequence[int]) -> list[float]:

@@ -112,6 +112,22 @@ def test_plan_shows_what_adversaries_come_to_and_takes_rates_from_evidence(capsy
     assert float(shares["works in half of the groups"]) > 0.5
 
 
+def test_plan_says_what_groups_and_repeats_may_come_to(tmp_path, capsys):
+    path = tmp_path / "gate_specs.yaml"
+    path.write_text(
+        "version: 1\ntask: {name: trip, seed: 5}\n"
+        "evaluation: {n: 200, score: greedy, repeats: 4, temperature: 1}\ngates:\n  main:\n"
+        "    conditions: [p0, p1]\n    expect: {p0: 0.25, p1: 0.5, icc: 0.5}\n"
+        "    criteria:\n      - {id: helps, claim: p1 - p0 > 0.1}\n"
+    )
+    assert main(["plan", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert "200 episodes in 64 groups or fewer count as 97 at icc 0.5, as 64 at icc 1" in text
+    assert "where helps would have power below 0.8" in text
+    least, most = re.search(r"4 repeats .* power (\S+) where .*, (\S+) where", text).groups()
+    assert float(least) < float(most)
+
+
 def test_plan_shows_what_several_training_seeds_cost(tmp_path, capsys):
     path = tmp_path / "gate_specs.yaml"
     path.write_text(
