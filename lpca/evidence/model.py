@@ -310,6 +310,8 @@ class EpisodeOutcome:
     @property
     def readings(self) -> tuple[EpisodeOutcome, ...]:
         """An outcome for each answer of B, with that one alone."""
+        if not self.others:
+            return (self,)
         alone = replace(self, others=())
         return (alone, *(replace(alone, **vars(other)) for other in self.others))
 
