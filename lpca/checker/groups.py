@@ -48,15 +48,20 @@ def groups_of(spec: Spec) -> int | None:
     file = spec.task.settings.get("file")
     if spec.task.name != "episodes" or not isinstance(file, str):
         return None
-    return _groups_in(Path(spec.file).parent / file)
+    path = Path(spec.file).parent / file
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    if not path.is_file() or found.st_size > LARGEST_FILE:
+        return None
+    return _groups_in(path, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
-def _groups_in(path: Path) -> int | None:
+def _groups_in(path: Path, _size: int, _changed: int) -> int | None:
     """The groups that rows of a file name, a row's message where it names none."""
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            return None
         lines = path.read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines if line.strip()]
         return len({str(row.get("group") or row["message"]) for row in rows}) or None

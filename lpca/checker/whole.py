@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
 from lpca.base.numbers import percent
 from lpca.checker.adversaries import ADVERSARIES, Adversary, truth
 from lpca.checker.groups import design_effect, readings
 from lpca.checker.repetition import EVERYWHERE, shown_share
-from lpca.checker.rule import Fault, carried, deciding, is_decidable, place, rule
+from lpca.checker.rule import Fault, carried, deciding, is_decidable, place, rule, with_required
 from lpca.checker.search import easiest
 from lpca.checker.simulate import CLEAR, FEWEST, SEED, Drawn, Simulator
 from lpca.gatespec.model import LATENT, Criterion, Gate, Spec, cluster_of, levels_of, passing_levels
 from lpca.stats.planning import LARGEST_N, TARGET, power
 from lpca.stats.truth import Truth
 
+_ATTACKED: dict[Hashable, Drawn | None] = {}
+MOST_KEPT = 1_000
+"""Attacks whose verdicts are kept."""
 MOST_SEARCHED = 10
 """Gates too weak for which the n that would do is looked for: each takes a dozen simulations."""
 FEWEST_HELD = 30
@@ -47,7 +50,38 @@ def attack(spec: Spec, gate: Gate, adversary: Adversary) -> Drawn | None:
     """The verdicts where an adversary does its best; None where it never passes.
 
     The worst of its worlds is chosen on tables of its own, so that no luck of the choice is told.
+    Gates that are decided alike, whatever they are called, are attacked once.
     """
+    key = (adversary.name, _decision(spec, gate))
+    if key not in _ATTACKED:
+        if len(_ATTACKED) >= MOST_KEPT:
+            _ATTACKED.clear()
+        _ATTACKED[key] = _attacked(spec, gate, adversary)
+    return _ATTACKED[key]
+
+
+def _decision(spec: Spec, gate: Gate) -> Hashable:
+    """All that the verdicts of drawn tables follow from."""
+    gates = tuple(
+        (
+            spec.episodes(one),
+            one.answers,
+            one.sequential,
+            (one.any_k, len(one.family)),
+            (one.correlation, one.icc, tuple(one.expect.items())),
+            tuple(
+                (each.claim, each.confidence, each.cluster, each.expect_discordant)
+                for each in deciding(one)
+            ),
+        )
+        for one in with_required(spec, gate)
+    )
+    evaluation = replace(spec.evaluation, places={})
+    settings = (spec.file, spec.task.name, tuple(spec.task.settings.items()))
+    return repr(evaluation), settings, len(spec.gates), gates
+
+
+def _attacked(spec: Spec, gate: Gate, adversary: Adversary) -> Drawn | None:
     simulator = Simulator(*readings(spec, gate, marks=True))
     worlds, freedom = list(adversary.worlds(simulator.scene)), adversary.freedom(simulator.scene)
     if freedom is not None:

@@ -198,6 +198,16 @@ def test_the_finding_names_how_often_and_how_sure():
     assert "99 % Monte Carlo limit" in found.number
 
 
+def test_many_gates_are_attacked_with_fewer_tables_and_the_finding_says_how_many():
+    given = spec("normal > 0.6")
+    gate = given.gates["g"]
+    many = {f"g{i}": replace(gate, name=f"g{i}") for i in range(20)}
+    told = [one.wrong for one in errors(replace(given, gates=many)) if "magic" in one.wrong]
+    assert len(told) == 20
+    assert len(set(told)) == 1
+    assert told[0].endswith(" of 500 times")
+
+
 def test_findings_depend_on_no_luck():
     claims = ("normal - null > -0.05", "normal - shuffle > -0.02", "abs(null - p0) < 0.09")
     assert check_spec(spec(*claims)) == check_spec(spec(*claims))
