@@ -11,6 +11,7 @@ import fcntl
 import json
 import math
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -40,13 +41,22 @@ def cache_dir() -> Path:
     return Path(override) if override else Path(platformdirs.user_cache_dir("lpca"))
 
 
+def _unwatched(operation: str, path: Path) -> None:
+    pass
+
+
+watch: Callable[[str, Path], None] = _unwatched
+"""What `touching` calls; exchanged where operations are counted, or made to fail."""
+
+
 def touching(operation: str, path: Path) -> None:
-    """Called before each operation on a file; does nothing.
+    """Called before each operation on a file.
 
     Args:
         operation: create, write, sync, rename, remove, mkdir, lock or read.
         path: of the file or folder.
     """
+    watch(operation, path)
 
 
 PATIENCE = 1.0
@@ -182,6 +192,28 @@ def _part(path: Path) -> Iterator[Path]:
             part.unlink()
 
 
+@contextmanager
+def scratch_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` to work in, gone afterwards; a killed process's is cleared."""
+    with storage(path):
+        make_folder(path.parent)
+        _clear(path.parent)
+        while True:
+            touching("mkdir", path)
+            made = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
+            handle = os.open(made, os.O_RDONLY | os.O_CLOEXEC)
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if made.exists():
+                break
+            os.close(handle)  # taken for a dead one's before it was locked
+    try:
+        yield made
+    finally:
+        os.close(handle)
+        shutil.rmtree(made, ignore_errors=True)
+
+
 def _clear(folder: Path) -> None:
     """Remove what killed processes have left unfinished in a folder."""
     with os.scandir(folder) as entries:
@@ -192,7 +224,7 @@ def _clear(folder: Path) -> None:
 
 
 def _remove_dead(part: Path) -> None:
-    handle = os.open(part, os.O_RDWR | os.O_CLOEXEC)
+    handle = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         dead = True
@@ -203,7 +235,7 @@ def _remove_dead(part: Path) -> None:
     try:
         if dead:
             touching("remove", part)
-            part.unlink()
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
     finally:
         os.close(handle)
 

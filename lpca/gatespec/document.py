@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import yaml
 
 from lpca.base.errors import UserError
+from lpca.base.files import touching
 from lpca.base.registry import suggestion
 from lpca.gatespec.model import Position
 
@@ -137,6 +138,7 @@ def read_text(name: str, expected: str = SPEC) -> tuple[str, str]:
     start = Position(name, 1, 1)
     what = "a gate spec in YAML" if expected == SPEC else f"{expected}, in YAML,"
     try:
+        touching("read", Path(name))
         with Path(name).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lpca.base.files import touching
 from lpca.judge.formats import LARGEST_PART, LARGEST_WHOLE, parsed
 from lpca.judge.outcomes import OutcomeError, clipped, shown
 from lpca.judge.rows import REPEAT, Row
@@ -215,6 +216,7 @@ def _refuse_many_files(path: str) -> None:
     """Raise OutcomeError for a directory that would fill the memory when it is opened."""
     count = 0
     try:
+        touching("read", Path(path))
         with Path(path).open("rb") as file:
             while chunk := file.read(2**20):
                 count += chunk.count(_FILE_IN_ZIP)

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from lpca.base.files import touching
 from lpca.base.registry import declared
 from lpca.evidence.files import is_evidence, parse_evidence
 from lpca.evidence.json_form import EvidenceError
@@ -247,6 +248,7 @@ def _held(path: str, reading: Reading) -> _Held:
     extra = [name for role, name in reading.names.items() if role not in (*CONDITIONS, OUTCOME)]
     suffix = Path(path).suffix.lower()
     try:
+        touching("read", Path(path))
         with Path(path).open("rb") as file:
             if suffix == ".eval" or file.peek(4).startswith(b"PK\3\4"):
                 status, rows = zipped_rows(path, extra)

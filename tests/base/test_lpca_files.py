@@ -205,7 +205,7 @@ def test_a_file_and_its_name_are_on_the_disk_before_anything_else_happens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[tuple[str, str]] = []
-    monkeypatch.setattr(files, "touching", lambda what, path: done.append((what, path.name[:2])))
+    monkeypatch.setattr(files, "watch", lambda what, path: done.append((what, path.name[:2])))
     write_json(tmp_path / "x", 1)
     write_json(tmp_path / "y", 1, durable=False)
     folder = tmp_path.name[:2]

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from lpca.base.errors import RequestError, RunError, needed
-from lpca.base.files import StorageError, cache_dir, locked, write_text
+from lpca.base.files import StorageError, cache_dir, locked, scratch_folder, write_text
 from lpca.base.hashing import with_hash
 from lpca.gate.evidence import command_line
 from lpca.gate.plan import evidence_path, sound_spec, task_of
@@ -328,8 +328,7 @@ def _lines(books: Path) -> list[str]:
 
 @contextmanager
 def _unpacked(order: Order) -> Iterator[tuple[Grid, Spec, Task, Path]]:
-    with tempfile.TemporaryDirectory(prefix="lpca-") as name:
-        folder = Path(name)
+    with scratch_folder(Path(tempfile.gettempdir()) / "lpca-order") as folder:
         (folder / GRID).write_bytes(order.grid)
         (folder / SPEC).write_bytes(order.spec)
         for path, content in order.files.items():
