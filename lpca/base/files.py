@@ -102,6 +102,26 @@ def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> AbstractCo
     return claimed(path, PATIENCE, waiting)
 
 
+@contextmanager
+def folder_locked(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder itself, which is made where it is not there: no file is left in it.
+
+    Some file systems know no such lock; it is then as if nobody else held it.
+    """
+    with storage(folder):
+        make_folder(folder)
+        touching("lock", folder)
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_UN)
+        os.close(handle)
+
+
 def _open_lock(lock: Path) -> int:
     """Open a lock's file, made where it is not there; one of another account is only read."""
     while True:
@@ -132,7 +152,7 @@ def _taken(handle: int, patience: float) -> bool:
             return True
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: Path, *, durable: bool = True) -> None:
     """Make a folder with those above it, where they are not there; OSError where it cannot be."""
     missing = []
     while not folder.is_dir():
@@ -141,7 +161,8 @@ def make_folder(folder: Path) -> None:
     for one in reversed(missing):
         touching("mkdir", one)
         one.mkdir(exist_ok=True)
-        _sync(one.parent)
+        if durable:
+            _sync(one.parent)
 
 
 def write_file(path: Path, write: Callable[[Path], object], *, durable: bool = True) -> None:
@@ -157,7 +178,7 @@ def write_file(path: Path, write: Callable[[Path], object], *, durable: bool = T
         WriteError: it cannot be written; what was there before is still there.
     """
     with storage(path):
-        make_folder(path.parent)
+        make_folder(path.parent, durable=durable)
         _clear(path.parent)
         with _part(path) as part:
             touching("write", part)

@@ -16,6 +16,7 @@ from lpca.base.code_identity import code_hash
 from lpca.base.files import (
     PART,
     StorageError,
+    folder_locked,
     read_json,
     remove,
     rename,
@@ -133,18 +134,19 @@ def save_checkpoint(
     Whatever stops it, the folder holds the checkpoint of before or the new one: with the manifest,
     which is replaced in one step, the weights beside it are the new ones. Other files stay.
     """
-    new = folder / NEW_WEIGHTS
-    try:
-        write_tensors(new, codec.state_dict())
-        about = {"format": FORMAT, "identity": asdict(identity)}
-        manifest = {**about, "weights_sha256": hash_file(new), **facts}
-        write_json(folder / MANIFEST, with_hash(manifest), indent=1)
-        rename(new, folder / WEIGHTS)
-    except BaseException:
-        with suppress(OSError, StorageError):
-            settle(folder)
-            folder.rmdir()  # where nothing is in it
-        raise
+    with folder_locked(folder):
+        new = folder / NEW_WEIGHTS
+        try:
+            write_tensors(new, codec.state_dict())
+            about = {"format": FORMAT, "identity": asdict(identity)}
+            manifest = {**about, "weights_sha256": hash_file(new), **facts}
+            write_json(folder / MANIFEST, with_hash(manifest), indent=1)
+            rename(new, folder / WEIGHTS)
+        except BaseException:
+            with suppress(OSError, StorageError):
+                settle(folder)
+                folder.rmdir()  # where nothing is in it
+            raise
 
 
 def settle(folder: Path) -> None:

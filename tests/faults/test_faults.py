@@ -32,8 +32,8 @@ gates:
     title: The channel carries the message
     answers: seen
     requires: [base]
-    conditions: [p0, p1, embed, normal, null, random, shuffle]
-    expect: {p0: 0.25, p1: 0.95, normal: 0.95, null: 0.25, random: 0.25, shuffle: 0.02}
+    conditions: [p0, p1, normal, null, shuffle]
+    expect: {p0: 0.25, p1: 0.95, normal: 0.95, null: 0.25, shuffle: 0.02}
     criteria:
       - {id: above_null, claim: normal - null > 0}
       - {id: above_shuffle, claim: normal - shuffle > 0}
