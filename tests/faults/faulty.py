@@ -178,6 +178,7 @@ def stub() -> Any:
 def remember() -> None:
     """Have what a model computes computed once: it touches no file, and is not what is tried."""
     from lpca.gate import measure, runner
+    from lpca.lab import results
     from lpca.validity.catalogue import run_checks
 
     def checked(audit: Any, names: Any = None, *, reads_ledger: bool | None = None) -> Any:
@@ -196,6 +197,10 @@ def remember() -> None:
         )
         return zip(jobs, found, strict=True)
 
+    code = results.deciding_code
+    mock.patch.object(
+        results, "deciding_code", lambda spec, *of: _once(spec.sha256, lambda: code(spec, *of))
+    ).start()
     mock.patch.object(measure, "run_checks", checked).start()
     mock.patch.object(runner, "STEPS", replace(measure.STEPS, run_block=block)).start()
 
