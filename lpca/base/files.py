@@ -347,6 +347,15 @@ def _finite(written: str) -> float:
 
 
 @contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the system's error of reading something into a StorageError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
 def storage(path: Path) -> Iterator[None]:
     """Turn the system's error of writing something into a WriteError that names it."""
     try:

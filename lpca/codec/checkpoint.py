@@ -18,6 +18,7 @@ from lpca.base.files import (
     StorageError,
     folder_locked,
     read_json,
+    reading,
     remove,
     rename,
     touching,
@@ -134,7 +135,7 @@ def save_checkpoint(
     Whatever stops it, the folder holds the checkpoint of before or the new one: with the manifest,
     which is replaced in one step, the weights beside it are the new ones. Other files stay.
     """
-    with folder_locked(folder):
+    with folder_locked(folder), reading(folder):
         new = folder / NEW_WEIGHTS
         try:
             write_tensors(new, codec.state_dict())

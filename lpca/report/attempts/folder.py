@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lpca.base.files import cache_dir, locked, write_bytes, write_text
+from lpca.base.files import cache_dir, locked, reading, write_bytes, write_text
 from lpca.base.hashing import hash_bytes, hash_data, hash_file
 from lpca.base.numbers import PERCENT, amount
 from lpca.evidence.json_form import to_data
@@ -176,7 +176,10 @@ class Folder:
             if not path.exists():
                 made = made or _pages(kept)
                 write_bytes(path, made[path.name])
-            elif not path.is_file() or hash_file(path) != sha256:
+                continue
+            with reading(path):
+                same = path.is_file() and hash_file(path) == sha256
+            if not same:
                 self.tell(f"{path}: changed since it was written; remove it, and it is made again")
 
     def _same(self, run: Attempt) -> Attempt | Published | None:
