@@ -159,11 +159,15 @@ def settle(folder: Path) -> None:
     new = folder / NEW_WEIGHTS
     if not new.exists():
         return
-    try:
-        named = read_manifest(folder).get("weights_sha256")
-    except CodecError:
-        named = None
-    if hash_file(new) == named:
+    named = None
+    if (folder / MANIFEST).exists():
+        try:
+            named = read_manifest(folder).get("weights_sha256")
+        except CodecError:
+            return  # whose they are cannot be told
+    with reading(new):
+        found = hash_file(new)
+    if found == named:
         rename(new, folder / WEIGHTS)
     else:
         remove(new)
