@@ -90,6 +90,8 @@ class Results:
             evidence = self._evidence(cell)
             if evidence is not None and evidence.run == key:
                 self._summaries[key] = summary_of(evidence)
+                if (self.place(cell) / BROKEN).exists():
+                    self.keep_whole(cell)
             elif (reason := self._broken(cell)) is not None:
                 self._summaries[key] = not_measured(reason)
         return self._summaries.get(key)
