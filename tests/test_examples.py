@@ -17,7 +17,7 @@ CALLED = {
     "lpca.stats.gain": ("gain_counts", "gain_interval"),
     "lpca.stats.planning": ("power", "required_n"),
     "lpca.stats.proportions": (
-        *("mcnemar", "min_n_equivalence", "rate_test", "ratio_score", "ratio_test", "tango"),
+        *("min_n_equivalence", "rate_test", "ratio_score", "ratio_test", "tango"),
         *("tango_test", "wilson", "wilson_threshold"),
     ),
     "lpca.stats.scores": ("mean_difference",),
