@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from lpca.base.files import read_json, write_bytes
 from lpca.base.hashing import CONTENT, is_altered
+from lpca.evidence.files import has_hash, read_evidence
 from lpca.evidence.model import Evidence
 from lpca.judge.stored import read_stored
 from lpca.report.figures import capability
@@ -47,7 +48,7 @@ def write_pictures(
         StorageError: a file cannot be read or written.
     """
     sources = [source for path in paths for source in sources_of(path)]
-    evidences = [read_stored(path, tell=tell) for path, _ in sources]
+    evidences = [_evidence(path, tell) for path, _ in sources]
     gates = sorted({one.gate for one in evidences})
     if len(gates) > 1:
         raise FigureError(f"evidence of several gates: {', '.join(gates)}; allowed: one at a time")
@@ -60,6 +61,15 @@ def write_pictures(
     for path, content in pictures.items():
         write_bytes(path, content)
     return list(pictures)
+
+
+def _evidence(path: Path, tell: Callable[[str], None]) -> Evidence:
+    """A run's evidence; of earlier forms also without its episodes, from which nothing follows."""
+    held = read_json(path)
+    if isinstance(held, dict) and held.get("episodes") == [] and not has_hash(held):
+        tell(f"{path}: it keeps neither episodes nor a hash: nothing of it is decided again")
+        return read_evidence(path)
+    return read_stored(path, tell=tell)
 
 
 def sources_of(path: Path) -> list[tuple[Path, str]]:
