@@ -88,15 +88,19 @@ class Bench:
                 told(self.alone[seed]),
             ):
                 wrong.append(f"codec {seed}: {one.code}, alone {self.alone[seed].code}: {one.said}")
+        entered: dict[str, str] = {}
         for own in projects:
             ledger = LedgerFile.read(own / ".lpca" / "ledger")
             looks, verdicts = looks_of(ledger), last_verdicts(ledger.lines)
+            entered |= verdicts
             if len(looks) != codecs or set(verdicts) != set(looks) or len(unpaid(ledger)) != late:
                 wrong.append(f"the ledger has {len(looks)} looks of {codecs} codecs, {verdicts}")
+        for own in projects:
+            # of the run that was the last to write there
             found = read_evidence(own / ".lpca" / "evidence" / "main-k4.json")
             assert found.ledger is not None
-            if verdicts[found.ledger.look] != found.verdict:
-                wrong.append(f"the evidence is {found.verdict}, the ledger has {verdicts}")
+            if entered[found.ledger.look] != found.verdict:
+                wrong.append(f"the evidence is {found.verdict}, the ledgers have {entered}")
         return wrong
 
 

@@ -181,7 +181,7 @@ SAMPLE = 2
 """Operations of each command in the fast suite."""
 
 
-@pytest.mark.parametrize("name", ["gate", "train", "record", "judge"])
+@pytest.mark.parametrize("name", ["gate", "train", "record"])
 def test_a_sample_of_operations(benches: Callable[[str], Bench], name: str) -> None:
     bench, tally, rng = benches(name), Tally(), random.Random(f"17 {name}")
     count = len(bench.undisturbed.operations)
