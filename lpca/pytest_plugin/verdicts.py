@@ -174,7 +174,9 @@ class VerdictReporter:
         properties = dict(report.user_properties)
         self._usage_error |= USAGE_PROPERTY in properties
         if PROPERTY not in properties:
-            # of a gate's test that its worker died in, xdist reports no more than its name
+            # of a gate's test that its worker died in, xdist reports no more than its name: it
+            # may have been read before, and is counted as failed all the same
+            self._read.discard(report.nodeid)
             self._other_failed |= report.failed and report.nodeid not in (self._tests or ())
             return
         key = key_of(str(properties[PROPERTY]))
@@ -215,8 +217,8 @@ class VerdictReporter:
             return ""
         names = " and ".join(self._died)
         return (
-            f"worker {names} died, and {len(unread)} of {len(tests)} tests were read by no other, "
-            f"first {unread[0]}"
+            f"worker {names} died, and {len(unread)} of {len(tests)} tests came to no end, first "
+            f"{unread[0]}"
         )
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

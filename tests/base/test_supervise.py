@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import lives
 
 import lpca
 
@@ -107,7 +108,7 @@ def test_who_ends_the_supervisor_ends_the_run(started):
     child = int(run.stdout.readline())
     run.terminate()
     assert run.wait(timeout=30) == -signal.SIGTERM
-    assert not _lives(child)
+    assert not lives(child)
 
 
 def test_a_run_ends_with_its_supervisor(started):
@@ -116,9 +117,9 @@ def test_a_run_ends_with_its_supervisor(started):
     run.kill()
     run.wait()
     until = time.monotonic() + 10
-    while _lives(child) and time.monotonic() < until:
+    while lives(child) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not _lives(child)
+    assert not lives(child)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux alone")
@@ -134,7 +135,7 @@ def test_processes_that_a_run_leaves_are_ended(started):
     out, told = run.communicate(timeout=30)
     assert run.returncode == 0
     assert told == "lpca: 63 processes that the run had left running: ended\n"
-    assert not any(map(_lives, map(int, out.split())))
+    assert not any(map(lives, map(int, out.split())))
 
 
 def test_a_run_that_does_not_end_after_its_end_is_ended(started):
@@ -167,12 +168,3 @@ def test_an_interrupt_that_code_raises_is_none(started, raised):
         "supervise.take_link().say(finished=0)"
     )
     assert run.communicate(timeout=30)[0] == "False\nTrue\n"
-
-
-def _lives(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 import warm
 from gate_project import BASE, QUICK
 from own_codec import CUT, OPEN
+from processes import lives
 
 CODEC = f"""{CUT}
 
@@ -200,14 +200,6 @@ def test_workers_end_with_a_killed_run(project):
     run.wait()
     workers = [int(one) for one in pids.read_text().split()[1::2]]
     until = time.monotonic() + 20
-    while any(map(_lives, workers)) and time.monotonic() < until:
+    while any(map(lives, workers)) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not any(map(_lives, workers))
-
-
-def _lives(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    assert not any(map(lives, workers))
