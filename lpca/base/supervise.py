@@ -60,6 +60,13 @@ class Link:
         """What the supervisor said at the start: `address`, `folder` and what else it wished."""
         self._connection = Client(str(told["address"]))
         self._lock = threading.Lock()
+        threading.Thread(target=self._end_with_it, daemon=True, name="lpca-link").start()
+
+    def _end_with_it(self) -> None:
+        """It tells nothing more: what is read is that it has ended, be it killed."""
+        with contextlib.suppress(EOFError, OSError):
+            self._connection.recv_bytes()
+        os._exit(ExitCode.INTERRUPTED)
 
     def say(self, **message: object) -> None:
         """Tell it; what is told cannot be taken back. A supervisor that is gone is told nothing."""
