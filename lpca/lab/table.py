@@ -183,8 +183,8 @@ def markdown(grid: Table) -> str:
         f"{code(about['receiver']['name'])} ({about['receiver']['dtype']}), "
         f"n = {about['n']} episodes (answers {about['answers']}, scored by {about['score']}). "
         f"{_standing(grid)} Every codec is judged as one of {about['announced']} on the same test "
-        "episodes (`evaluation: checkpoints`): a gate that passes also passes with its alpha "
-        "divided by that number.",
+        "episodes (`evaluation: checkpoints`): claims about it are read at alpha divided by that "
+        "number.",
         "",
     ]
     for k in dict.fromkeys(entry.k for entry in grid.entries):

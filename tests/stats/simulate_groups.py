@@ -1,6 +1,6 @@
 """How often claims over groups pass falsely, cover the truth, and pass rightly.
 
-By hand, for the tables of docs/statistics.md: python tests/stats/simulate_groups.py
+By hand, for the tables of docs/lab/groups.md: python tests/stats/simulate_groups.py
 
 Outcomes of a group follow one of two models, both with the correlation asked for: `urn`
 (Dirichlet-multinomial: each group has rates of its own) and `copy` (each episode copies its group's
