@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_READY := tools/report/node_modules/.package-lock.json
 
-.PHONY: gate1 gate1-stub report report-test test test-slow docs lint format clean
+.PHONY: gate1 gate1-stub report report-test test test-slow test-faults docs lint format clean
 
 gate1: $(READY)  ## decide Gate 1 on the default receiver
 	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) $(ARGS)
@@ -34,7 +34,10 @@ test: $(READY)  ## lpca's own tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow and not browser" $(ARGS)
 
 test-slow: $(READY)  ## what takes minutes: fifty sound runs, every command of the documentation
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist load --maxschedchunk 1 -m slow $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist load --maxschedchunk 1 -m "slow and not faults" $(ARGS)
+
+test-faults: $(READY)  ## every operation on files disturbed, 1,000 flips of each kind, 50 rounds of runs at once
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n 2 -m faults -s $(ARGS)
 
 docs: $(READY)  ## the documentation as a site, in site/; any broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -124,6 +124,7 @@ def test_three_codecs_on_one_folder_cache_and_ledger(bench: Bench) -> None:
 
 
 @pytest.mark.slow(seconds=60)
+@pytest.mark.faults
 @pytest.mark.parametrize("shared", SHARES, ids=lambda shared: "-".join(shared) or "nothing")
 def test_runs_at_once(bench: Bench, shared: tuple[str, ...]) -> None:
     """32 times; two of one codec are one look."""
@@ -132,6 +133,7 @@ def test_runs_at_once(bench: Bench, shared: tuple[str, ...]) -> None:
 
 
 @pytest.mark.slow(seconds=40)
+@pytest.mark.faults
 @pytest.mark.parametrize("shared", [*itertools.product([False, True], repeat=2)], ids=str)
 @pytest.mark.parametrize("count", [2, 3])
 def test_trainings_at_once(
@@ -159,6 +161,7 @@ def test_trainings_at_once(
 
 
 @pytest.mark.slow(seconds=60)
+@pytest.mark.faults
 @pytest.mark.parametrize("one_place", [False, True])
 @pytest.mark.parametrize("count", [2, 3])
 def test_laboratories_at_once(tmp_path: Path, bench: Bench, count: int, one_place: bool) -> None:

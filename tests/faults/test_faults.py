@@ -1,6 +1,6 @@
 """Every operation on a file is killed and failed once; a rerun gives what was never disturbed.
 
-In full: `make test-slow`, which says what it counted with `-s`; each run takes a sample.
+In full: `make test-faults`, which says what it counted; each run takes a sample.
 """
 
 from __future__ import annotations
@@ -177,20 +177,27 @@ def benches(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bench]:
     return bench
 
 
-SAMPLE = 2
-"""Operations of each command in the fast suite."""
+SAMPLE, LARGER_SAMPLE = 2, 8
+"""Operations of each command in the fast suite and in the slow one."""
 
 
-@pytest.mark.parametrize("name", ["gate", "train", "record"])
-def test_a_sample_of_operations(benches: Callable[[str], Bench], name: str) -> None:
-    bench, tally, rng = benches(name), Tally(), random.Random(f"17 {name}")
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        *((name, SAMPLE) for name in ("gate", "train", "record")),
+        *(pytest.param(name, LARGER_SAMPLE, marks=pytest.mark.slow(seconds=30)) for name in CASES),
+    ],
+)
+def test_a_sample_of_operations(benches: Callable[[str], Bench], name: str, size: int) -> None:
+    bench, tally, rng = benches(name), Tally(), random.Random(f"{size} {name}")
     count = len(bench.undisturbed.operations)
-    for index, at in enumerate(rng.sample(range(count), min(SAMPLE, count))):
+    for index, at in enumerate(rng.sample(range(count), min(size, count))):
         bench.disturb(Fault(at, HOWS[index % len(HOWS)]), tally)
     assert tally.wrong == [], "\n".join(tally.lines())
 
 
 @pytest.mark.slow(seconds=90)
+@pytest.mark.faults
 @pytest.mark.parametrize("fails", [False, True], ids=["killed", "failed"])
 @pytest.mark.parametrize("name", CASES)
 def test_every_operation(benches: Callable[[str], Bench], name: str, fails: bool) -> None:

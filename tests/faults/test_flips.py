@@ -1,7 +1,7 @@
 """Every kind of stored file, damaged anywhere: measured again, refused by name, or the same.
 
-A sample runs with the fast tests; `make test-slow` damages each 1,000 times, and with `-s` it says
-what came of them.
+A sample runs with the fast tests; `make test-faults` damages each 1,000 times, and says what came
+of them.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def place(lpca_cache, llama, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "count", [FAST, pytest.param(WHOLE, marks=pytest.mark.slow(seconds=60))], ids=str
+    "count", [FAST, pytest.param(WHOLE, marks=[pytest.mark.slow, pytest.mark.faults])], ids=str
 )
 @pytest.mark.parametrize("name", KINDS)
 def test_what_is_damaged_is_measured_again_refused_or_the_same(name, count, place, monkeypatch):
