@@ -306,13 +306,18 @@ def supervise(
     folder = Path(tempfile.mkdtemp(prefix="lpca-run-"))
     try:
         address = str(folder / "s")
-        with Listener(address, "AF_UNIX", backlog=64) as listener:
+        listener = Listener(address, "AF_UNIX", backlog=64)
+        try:
             how = {**(told or {}), "address": address, "folder": str(folder)}
             start = _START.format(root=str(PACKAGE.parent))
             # as multiprocessing starts its processes: with the options that Python was given
             flags = vars(subprocess)["_args_from_interpreter_flags"]()
             command = [sys.executable, *flags, "-c", start, json.dumps(how), program, *arguments]
             ended = _watched(command, listener, _Run(limit), meanwhile)
+        finally:
+            # the run may have removed the folder
+            with contextlib.suppress(FileNotFoundError):
+                listener.close()
         return int(then(ended, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -121,7 +121,7 @@ def _ended(parsed: argparse.Namespace) -> int:
     try:
         return int(run(parsed))
     except UserError as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -137,8 +137,12 @@ def _program() -> str | None:
 
 
 def tell(text: str) -> None:
-    """Say one line beside what a command prints."""
-    print(text, file=sys.stderr)
+    """Say one line beside what a command prints; that it cannot be said changes no exit code."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        # Python would try once more at the end, and end on 120
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def add_receiver_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:

@@ -8,6 +8,7 @@ process: what it makes of the exit code, and what a codec makes of it, is that p
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import uuid
@@ -47,6 +48,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     if capture is not None:
         # the child has the user's streams, the standard input for --pdb among them
         capture.stop_global_capturing()
+    if sys.stdout is None:
+        supervise.say("standard output is closed: nothing can be shown")
+        sys.stdout = io.StringIO()  # pytest flushes it when all is done
+        return ExitCode.NOT_MEASURED
     run, limit = uuid.uuid4().hex, option.time_limit
     specs: list[Spec] = []
 

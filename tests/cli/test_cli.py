@@ -302,6 +302,14 @@ def test_a_standard_output_that_cannot_be_written_is_said(command, to, code, sai
     assert (done.returncode, done.stderr) == (code, said)
 
 
+@pytest.mark.parametrize("command", ["judge", "judge nofile", "plot nofile --out pics"])
+def test_a_standard_error_that_cannot_be_written_changes_no_exit_code(command):
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    shell = f"{sys.executable} -m lpca {command} 2>/dev/full"
+    assert subprocess.run(["bash", "-c", shell], cwd=ROOT).returncode == 4
+
+
 @pytest.mark.parametrize(("family", "code"), [("[4]", 0), ("{any: [4, 8, 16]}", 6)])
 def test_judge_counts_the_k_that_it_does_not_see(tmp_path, capsys, family, code):
     spec = tmp_path / "gate_specs.yaml"

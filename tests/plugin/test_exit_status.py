@@ -18,7 +18,12 @@ CODEC = f"""{CUT}
 
 import atexit, os, sys
 MODE = os.environ.get("MODE", "")
-ENDS = {{"0": lambda: os._exit(0), "exit": lambda: sys.exit(0)}}
+def gone():
+    import shutil
+    from lpca.base import supervise
+    shutil.rmtree(supervise._link.told["folder"])
+    os._exit(0)
+ENDS = {{"0": lambda: os._exit(0), "exit": lambda: sys.exit(0), "gone": gone}}
 def end(where):
     at, _, how = MODE.partition("-")
     if at == where:
@@ -58,6 +63,7 @@ def judged(project, monkeypatch):
     "mode",
     [
         "import-0",
+        pytest.param("encode-gone", marks=pytest.mark.slow),
         pytest.param("factory-0", marks=pytest.mark.slow),
         pytest.param("encode-0", marks=pytest.mark.slow),
         pytest.param("decode-0", marks=pytest.mark.slow),
@@ -86,6 +92,15 @@ def test_a_codec_that_asks_to_exit_is_said_in_one_line_each(judged):
     assert run.returncode == 4
     assert "codec ends:Ends: making it raised SystemExit: 0 (ends.py:" in run.stdout
     assert len(run.stdout) < 15_000
+
+
+def test_a_run_without_a_standard_output_is_not_measured(project):
+    command = f"{sys.executable} -m pytest gates -m base {' '.join(QUICK)} >&-"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=project.path, stderr=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 8
+    assert done.stderr == "lpca: standard output is closed: nothing can be shown\n"
 
 
 WRONG = """
