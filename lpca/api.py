@@ -117,7 +117,7 @@ def run_gate(
     dtype: str = "auto",
     batch_size: int = 32,
     split: Literal["test", "validation"] = "test",
-    train_seeds: Sequence[int] = (),
+    train_seeds: Sequence[int] | None = None,
     console: Console | None = None,
 ) -> GateRun:
     """Decide one gate of a spec, as `pytest gates/ -m GATE` does.
@@ -166,7 +166,7 @@ def run_gate(
         raise RequestError(f"batch_size {batch_size}: allowed: 1 or more")
     if split not in SPLITS_READ:
         raise RequestError(f"split {split!r}: {suggestion(str(split), SPLITS_READ)}")
-    seeds = _checked_seeds(checked, gate, at, codec, train_seeds)
+    seeds = _checked_seeds(checked, gate, at, codec, train_seeds or ())
     home = Path(spec).resolve().parent
     checkpoint, own = _codec(codec, home)
     options = Options(

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lpca.base.hashing import hash_file
 from lpca.commands.cli import main
 from lpca.receivers.smollm2 import MANIFEST, smollm2_place
 
@@ -32,6 +34,7 @@ class Blocked:
             raise OSError(f"lib{name}.so: cannot open shared object file")
 
 sys.meta_path.insert(0, Blocked())
+from lpca.base.hashing import hash_file
 from lpca.commands.cli import main
 sys.exit(main(["doctor"]))
 """
@@ -204,7 +207,8 @@ def test_the_default_receiver_is_there_or_can_be_had(place, capsys):
     folder = smollm2_place()
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"1234")
-    (folder / MANIFEST).write_text('{"sizes": {"model.safetensors": 4}}')
+    hashes = {"model.safetensors": hash_file(folder / "model.safetensors")}
+    (folder / MANIFEST).write_text(json.dumps({"sha256": hashes}))
     assert lines_with(doctor(capsys)[1], "ok    smollm2-135m", "in the cache")
     (folder / "model.safetensors").write_bytes(b"123")
     assert lines_with(doctor(capsys)[1], "--    smollm2-135m", "not in the cache")
