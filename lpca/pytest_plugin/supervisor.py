@@ -8,6 +8,7 @@ process: what it makes of the exit code, and what a codec makes of it, is that p
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import sys
@@ -97,8 +98,15 @@ def _program(config: pytest.Config) -> str | None:
     if spec is not None:
         return "-mpytest" if spec.name == "pytest.__main__" else None
     script = Path(sys.argv[0])
-    is_pytest = script.stem in ("pytest", "py.test") and script.is_file()
-    return str(script.resolve()) if is_pytest else None
+    return str(script.resolve()) if script.is_file() and _is_console() else None
+
+
+def _is_console() -> bool:
+    """Whether pytest's own entry point has called, whatever the script is named."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not pytest.console_main.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 class _Confirmed(VerdictReporter):

@@ -213,7 +213,7 @@ def test_the_default_receiver_is_there_or_can_be_had(place, capsys):
     (folder / "model.safetensors").write_bytes(b"123")
     assert lines_with(doctor(capsys)[1], "--    smollm2-135m", "not in the cache")
     (folder / MANIFEST).write_text("[]")
-    assert lines_with(doctor(capsys)[1], "--    smollm2-135m", "not looked at")
+    assert lines_with(doctor(capsys)[1], "--    smollm2-135m", "not in the cache")
 
 
 @pytest.mark.parametrize(

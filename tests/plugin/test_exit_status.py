@@ -75,6 +75,17 @@ def test_a_codec_that_ends_the_process_with_0_is_not_measured(judged, mode):
     assert "lpca: the run ended with exit status 0 before it was done" in run.stderr
 
 
+def test_pytest_under_another_name_is_supervised_as_well(project, monkeypatch):
+    project.write(BASE + OPEN)
+    (project.path / "ends.py").write_text(CODEC)
+    monkeypatch.setenv("MODE", "import-0")
+    script = project.path / "pytest-3"
+    script.write_text("import pytest, sys\nsys.exit(pytest.console_main())\n")
+    how = ["-m", "open", "--k", "16", "--codec", "ends:Ends", "--receiver", "stub", *QUICK]
+    run = subprocess.run([sys.executable, str(script), "gates", *how], cwd=project.path)
+    assert run.returncode == 8
+
+
 def test_what_a_codec_does_at_exit_changes_nothing(judged, project):
     run = judged("atexit-0", "-k", "above_p0")
     assert run.returncode == 8
