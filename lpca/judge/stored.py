@@ -55,7 +55,7 @@ TINY, TINY_P, TINY_LIMIT = 1e-12, 1e-300, 1e-8
 """What lies below is nothing: rounding leaves so much of a zero. Of p-values it may count; the
 limits of an interval over groups are searched for, to 2^-30 of their range.
 """
-DECIDED = ("id", "verdict", "table", "successes")
+DECIDED = ("id", "verdict", "n", "table", "successes", "estimate")
 """What of a criterion's result stays the same when another version words or rounds it otherwise."""
 UNHASHED = "written without a hash of its content; decided again from its outcomes"
 """What is said of evidence of earlier versions."""

@@ -78,6 +78,16 @@ def test_another_verdict_is_found_though_the_hash_was_made_anew(read, tmp_path, 
             read(held, spoil, by_spec)
 
 
+@pytest.mark.parametrize("by_spec", [True, False])
+@pytest.mark.parametrize(("number", "value"), [("estimate", 0.125), ("n", 7)])
+def test_another_number_is_found_though_the_hash_was_made_anew(
+    read, tmp_path, number, value, by_spec
+):
+    held = written(evidence(tmp_path))
+    with pytest.raises(EvidenceError, match=f"{number} is {value}; it comes to"):
+        read(held, hashed_anew(lambda held: held["criteria"][0].update({number: value})), by_spec)
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
