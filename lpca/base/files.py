@@ -195,15 +195,12 @@ def write_file(path: Path, write: Callable[[Path], object], *, durable: bool = T
 @contextmanager
 def _part(path: Path) -> Iterator[Path]:
     """A new file beside `path`, locked as long as somebody is at work on it; gone afterwards."""
-    while True:
+
+    def make() -> tuple[int, str]:
         touching("create", path)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
-        part = Path(name)
-        with suppress(OSError):  # a file system without locks: its age tells
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        if part.exists():
-            break
-        os.close(handle)  # taken for a dead one's before it was locked
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+
+    handle, part = _held(make)
     try:
         yield part
     finally:
@@ -216,23 +213,32 @@ def _part(path: Path) -> Iterator[Path]:
 @contextmanager
 def scratch_folder(path: Path) -> Iterator[Path]:
     """A folder beside `path` to work in, gone afterwards; a killed process's is cleared."""
+
+    def make() -> tuple[int, str]:
+        touching("mkdir", path)
+        name = tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC), name
+
     with storage(path):
         make_folder(path.parent)
         _clear(path.parent)
-        while True:
-            touching("mkdir", path)
-            made = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
-            handle = os.open(made, os.O_RDONLY | os.O_CLOEXEC)
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            if made.exists():
-                break
-            os.close(handle)  # taken for a dead one's before it was locked
+        handle, made = _held(make)
     try:
         yield made
     finally:
         os.close(handle)
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _held(make: Callable[[], tuple[int, str]]) -> tuple[int, Path]:
+    """What `make` makes, open and locked: whoever clears a folder leaves it there."""
+    while True:
+        handle, name = make()
+        with suppress(OSError):  # a file system without locks: its age tells
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if (made := Path(name)).exists():
+            return handle, made
+        os.close(handle)  # taken for a dead one's before it was locked
 
 
 def _clear(folder: Path) -> None:
