@@ -28,6 +28,15 @@ BASE = """
     criteria:
       - {id: text_helps, claim: p1 - p0 > 0.20}
 """
+WRONG = """
+  wrong:
+    title: Text hurts
+    answers: seen
+    conditions: [p0, p1]
+    expect: {p0: 0.34, p1: 0.0}
+    criteria:
+      - {id: text_hurts, claim: p0 - p1 > 0.10}
+"""
 MAIN = """
   main:
     title: The channel carries the message

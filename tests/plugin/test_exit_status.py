@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 import warm
-from gate_project import BASE, QUICK
+from gate_project import BASE, QUICK, WRONG
 from own_codec import CUT, OPEN
 from processes import lives
 
@@ -114,15 +114,6 @@ def test_a_run_without_a_standard_output_is_not_measured(project):
     assert done.stderr == "lpca: standard output is closed: nothing can be shown\n"
 
 
-WRONG = """
-  wrong:
-    title: Text hurts
-    answers: seen
-    conditions: [p0, p1]
-    expect: {p0: 0.34, p1: 0.0}
-    criteria:
-      - {id: text_hurts, claim: p0 - p1 > 0.10}
-"""
 BELIEVED = """
 import pytest
 @pytest.hookimpl(wrapper=True, tryfirst=True)

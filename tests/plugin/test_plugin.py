@@ -11,22 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from gate_project import BASE, HEAD, ROOT
+from gate_project import BASE, HEAD, ROOT, WRONG
 
 import lpca
 from lpca.gate import runner
 from lpca.gate.measure import STEPS
 from lpca.receivers.forward import Slot
 
-WRONG = """
-  wrong:
-    title: Text hurts
-    answers: seen
-    conditions: [p0, p1]
-    expect: {p0: 0.34, p1: 0.0}
-    criteria:
-      - {id: text_hurts, claim: p0 - p1 > 0.10}
-"""
 CLOSE = """
   close:
     title: Text helps by just what it does
