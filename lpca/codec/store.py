@@ -36,7 +36,8 @@ from lpca.codec.checkpoint import (
 from lpca.codec.recipe import TOKEN_POOLER, Recipe
 from lpca.codec.training import Processes, Progress, Training
 from lpca.receivers.hashing import hash_tensors
-from lpca.receivers.model import Receiver, refuse_too_long
+from lpca.receivers.model import Receiver
+from lpca.receivers.self_test import prove_for
 from lpca.tasks import Task
 
 DEFAULT_SEED = 0
@@ -173,7 +174,7 @@ def _train(
     report: Callable[[Progress], None],
     tell: Callable[[str], None],
 ) -> Obtained:
-    refuse_too_long(receiver, trained_episodes(identity, task), request.k)
+    prove_for(receiver, trained_episodes(identity, task), request.k)
     processes = Processes(receiver)
     training = _training(receiver, task, identity, request)
     snapshot = folder.with_name(folder.name + ".snapshot")

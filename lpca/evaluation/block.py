@@ -144,12 +144,14 @@ def _run_batch(
     made = []
     with InputRecorder(receiver) as recorder:
         context = read_context(receiver, befores)
+        opened = len(recorder.calls)
         for job in jobs:
-            del recorder.calls[1:]
+            del recorder.calls[opened:]
             slots = [job.slots[i] for i in rows]
             started = time.monotonic()
             reading = context.read(slots, afters, options)
-            given = recorder.prompts([len(slot) for slot in slots], reading.at.shape[1] - 1)
+            widths, nodes = [len(slot) for slot in slots], reading.at.shape[1] - 1
+            given = recorder.prompts(widths, nodes, [len(before) for before in befores])
             outcomes = _outcomes(job, reading, batch, given, read)
             share = (time.monotonic() - started) / len(rows)
             made.append([replace(outcome, seconds=share) for outcome in outcomes])

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lpca.receivers.attention import Mask
 from lpca.receivers.model import Receiver
 
 INJECTED = -1
@@ -161,23 +162,36 @@ def joined(readings: Sequence[Outcome]) -> Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """The inputs of one forward pass, as the model saw them."""
+    """The inputs of one forward pass, as the model saw them.
+
+    `mask` is additive [batch, 1, columns, total], one for each kind of the model's layers, or None
+    where each position looks at all that came before it.
+    """
 
     ids: Tensor | None
     embeddings: Tensor | None
-    mask: Tensor
+    mask: Mask | None
+
+    @property
+    def given(self) -> Tensor:
+        """What came in, ids or embeddings: [batch, columns, ...]."""
+        given = self.ids if self.embeddings is None else self.embeddings
+        assert given is not None
+        return given
 
     @property
     def columns(self) -> int:
         """Number of positions that came in with this call."""
-        given = self.ids if self.embeddings is None else self.embeddings
-        assert given is not None
-        return int(given.shape[1])
+        return int(self.given.shape[1])
 
-    def seen_from(self, column: int) -> tuple[Tensor, Tensor]:
-        """What a position of this call looks at, bool: in what came before it, and in the call."""
-        seen = self.mask[:, 0, column] == 0
-        return seen[:, : -self.columns], seen[:, -self.columns :]
+    def seen(self, first: int, last: int) -> Tensor:
+        """What some of its positions look at, in some layer: bool [batch, positions, total]."""
+        if self.mask is None:
+            plain = torch.ones((self.columns, self.columns), device=self.given.device).tril() > 0
+            return plain[None, first : last + 1].expand(len(self.given), -1, -1)
+        masks = [self.mask] if isinstance(self.mask, Tensor) else list(self.mask.values())
+        seen = [mask[:, 0, first : last + 1] == 0 for mask in masks]
+        return seen[0] if len(seen) == 1 else torch.stack(seen).any(0)
 
 
 class InputRecorder:
@@ -199,21 +213,27 @@ class InputRecorder:
         self._handle.remove()
 
     def _keep(self, _module: torch.nn.Module, _args: Any, inputs: dict[str, Any]) -> None:
-        self.calls.append(
-            Call(inputs.get("input_ids"), inputs.get("inputs_embeds"), inputs["attention_mask"])
-        )
+        names = ("input_ids", "inputs_embeds", "attention_mask")
+        self.calls.append(Call(*(inputs.get(name) for name in names)))
 
-    def prompts(self, slots: Sequence[int], options: int = 0) -> list[ReceivedPrompt]:
+    def prompts(
+        self, slots: Sequence[int], options: int = 0, befores: Sequence[int] = ()
+    ) -> list[ReceivedPrompt]:
         """Compose what each row received, from the pass up to the slots and the one after it.
+
+        Of a receiver that is read row by row: from its rows' own passes, the last before options.
 
         Args:
             slots: how many positions each row's slot should take; they directly follow the
                 context.
             options: how many positions stand behind the prompts in the second pass. What a
                 prompt's last position cannot see is padding, or no part of it, and left out.
+            befores: how many positions stand before the slots; asked for of whole rows only.
         """
+        if self.receiver.proof.plain:
+            return self._whole(slots, befores)
         context, prompt = self.calls[:2]
-        past, rest = prompt.seen_from(prompt.columns - options - 1)
+        past, rest = self._reached(context, prompt, prompt.columns - options - 1)
         rows = []
         for i, length in enumerate(slots):
             before = _ids(self.receiver, context, i, past[i])
@@ -221,6 +241,33 @@ class InputRecorder:
             norms, sha = _vectors(prompt, i, rest[i], length)
             start = len(before)
             rows.append(ReceivedPrompt((*before, *after), start, start + length, norms, sha))
+        return rows
+
+    def _reached(self, context: Call, prompt: Call, column: int) -> tuple[Tensor, Tensor]:
+        """What a position of a pass looks at, bool: in the pass before it, and in its own.
+
+        Where no layer of the model looks at all that came before, that is what it looks at by way
+        of what it looks at: nothing sees padding.
+        """
+        seen, past = prompt.seen(column, column)[:, 0], context.columns
+        if self.receiver.own_masks.narrow(seen.shape[1]):
+            earlier, own = context.seen(0, past - 1), prompt.seen(0, prompt.columns - 1)
+            unseen = own.new_zeros((len(own), past, prompt.columns))
+            looks = torch.cat([torch.cat([earlier, unseen], dim=2), own], dim=1)
+            reached = torch.zeros_like(seen)
+            while not torch.equal(reached, seen):
+                reached, seen = seen, seen | (looks & seen[:, :, None]).any(1)
+        return seen[:, :past], seen[:, past:]
+
+    def _whole(self, slots: Sequence[int], befores: Sequence[int]) -> list[ReceivedPrompt]:
+        rows = []
+        for call, before, length in zip(self.calls, befores, slots, strict=False):
+            every = torch.ones(call.columns, dtype=torch.bool, device=call.given.device)
+            of_slot = every.clone()
+            of_slot[:before] = False
+            ids = tuple(_ids(self.receiver, call, 0, every))
+            norms, sha = _vectors(call, 0, of_slot, length)
+            rows.append(ReceivedPrompt(ids, before, before + length, norms, sha))
         return rows
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lpca.evaluation.outcome import INJECTED, ReceivedPrompt
 from lpca.receivers.model import Receiver
+from lpca.receivers.plain import plain_logits
 
 
 @torch.no_grad()
@@ -34,9 +35,7 @@ def next_token_scores(
         slots = torch.arange(ids.shape[1], device=receiver.device) - given.start
         rows[0, injected] = vectors.to(rows)[slots[injected]]
         inputs = {"inputs_embeds": rows}
-    kept = len(continuation) + 1
-    logits = receiver.model(**inputs, use_cache=False, logits_to_keep=kept).logits[0]
-    return torch.as_tensor(logits).float().log_softmax(-1)
+    return plain_logits(receiver, inputs, len(continuation) + 1).log_softmax(-1)
 
 
 def option_score(

@@ -40,7 +40,8 @@ from lpca.gatespec.model import CODEC_LATENTS, Spec
 from lpca.judge.decide import explored, judge, judge_required
 from lpca.judge.stored import read_stored
 from lpca.receivers.load import load_receiver
-from lpca.receivers.model import Receiver, refuse_too_long
+from lpca.receivers.model import Receiver
+from lpca.receivers.self_test import prove_for
 from lpca.tasks import Task
 from lpca.validity.ledger import draw_seed
 
@@ -295,7 +296,7 @@ class Runner:
     def _refuse_too_long(self, spec: Spec, name: str, k: int | None) -> None:
         """Raise RequestError where an episode is longer than the receiver's context."""
         episodes = gate_episodes(spec, spec.gates[name], self._task)
-        refuse_too_long(self._receiver, episodes, k or 0)
+        prove_for(self._receiver, episodes, k or 0)
 
     def _subject(self, name: str, k: int | None) -> Subject:
         receiver = self._receiver

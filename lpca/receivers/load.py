@@ -19,6 +19,7 @@ from lpca.base.arguments import DEVICES, DTYPES, RECEIVER
 from lpca.base.errors import RequestError
 from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver, freeze
+from lpca.receivers.self_test import prove
 from lpca.receivers.smollm2 import read_gguf, smollm2_folder
 
 STUB = "stub"
@@ -41,7 +42,7 @@ def load_receiver(name: str = RECEIVER, device: str = "auto", dtype: str = "auto
         The receiver on its device, every parameter frozen.
 
     Raises:
-        RequestError: the device is absent, or the model cannot be found or read.
+        RequestError: the device is absent, or the model cannot be found, or not be read exactly.
         ReceiverError: the default receiver's weights cannot be fetched.
 
     Example:
@@ -59,6 +60,7 @@ def load_receiver(name: str = RECEIVER, device: str = "auto", dtype: str = "auto
         # a CPU's fused attention takes twice as long in bfloat16 as its plain products
         model.set_attn_implementation("eager")
     receiver = Receiver(name, freeze(model), tokenizer, weights_hash)
+    prove(receiver)
     return replace(receiver, loaded_hash=receiver.state_hash())
 
 

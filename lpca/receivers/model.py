@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import torch
@@ -17,6 +17,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data
 from lpca.receivers import ReceiverError, TokenRows
+from lpca.receivers.attention import OwnMasks
+from lpca.receivers.features import Proof
 from lpca.receivers.hashing import hash_tensors
 from lpca.tasks import Episode
 
@@ -34,6 +36,7 @@ class Receiver:
         tokenizer: the model's own.
         weights_hash: names the weights as they were stored, before any cast to `dtype`.
         loaded_hash: `state_hash()` as of loading.
+        proof: which way it is read exactly, as its self-test found; not part of what it is.
 
     Example:
         >>> from lpca import load_receiver
@@ -52,6 +55,7 @@ class Receiver:
     tokenizer: PreTrainedTokenizerBase
     weights_hash: str
     loaded_hash: str = ""
+    proof: Proof = field(default_factory=Proof)
 
     @property
     def device(self) -> torch.device:
@@ -91,6 +95,11 @@ class Receiver:
         """A token that fills masked positions; which one never matters."""
         pad = self.tokenizer.pad_token_id
         return int(pad) if isinstance(pad, int) else 0
+
+    @cached_property
+    def own_masks(self) -> OwnMasks:
+        """Which positions the model's own masks let its layers look at."""
+        return OwnMasks(self.model)
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
@@ -213,8 +222,15 @@ def hidden_states(receiver: Receiver, rows: TokenRows, layer: int) -> Iterator[T
     """Yield per row the states [length, d_model] after `layer` layers; later layers are not run.
 
     Rows are padded on the right and masked, so a row's states do not depend on its neighbours
-    but for rounding.
+    but for rounding. A receiver that is exact only row by row reads them so.
     """
+    if receiver.proof.plain:
+        for row in rows:
+            ids = torch.tensor([list(row)], dtype=torch.long, device=receiver.device)
+            with _stop_after(receiver, layer) as caught, torch.no_grad(), suppress(_LayerReached):
+                receiver.model(input_ids=ids, use_cache=False)
+            yield caught[0][0]
+        return
     tokens = [torch.tensor(list(row), dtype=torch.long) for row in rows]
     ids = pad_sequence(tokens, batch_first=True, padding_value=receiver.pad_id)
     mask = pad_sequence([torch.ones_like(own) for own in tokens], batch_first=True)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from lpca.base.errors import needed
 from lpca.codec.architectures import CODECS, StateReader
-from lpca.receivers.forward import causal_mask, left_padded
+from lpca.receivers.forward import last_states, left_padded
 from lpca.receivers.model import Receiver
 
 WIDTH, HEADS = 512, 8
@@ -87,12 +87,7 @@ class MemoryTokens(StateReader):
         ids, real = left_padded(rows, receiver.pad_id, receiver.device)
         memory = self.memory.to(receiver.dtype).expand(len(rows), k, -1)
         inputs = torch.cat([receiver.embedding(ids[:, :-k]), memory], 1)
-        states = self._reader[0](
-            inputs_embeds=inputs,
-            attention_mask=causal_mask(real, ids.shape[1], receiver.dtype),
-            position_ids=receiver.positions(real),
-            use_cache=False,
-        ).last_hidden_state
+        states = last_states(receiver, self._reader[0], inputs, real)
         return torch.as_tensor(self.project(self.norm(states[:, -k:].float())))
 
 

@@ -1,0 +1,272 @@
+"""What reading a batch of prompts gives, whichever way it was read: scores, and what B says.
+
+The options' tokens are a tree behind the prompt. What B says is mostly one of them: it is followed
+in what is computed already, and generated where it leaves it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from lpca.receivers import TokenRows
+from lpca.receivers.model import Receiver
+
+Decided = Callable[[int, list[int]], bool]
+"""Whether a row, of which so much is said, need not go on."""
+Pick = Callable[[int, Tensor], int]
+"""A row's next token, of its logits [vocabulary]; asked for once for each token it says."""
+Step = Callable[[TokenRows, AbstractSet[int]], Tensor]
+"""Logits [rows, vocabulary] after each row has said some more tokens. The set tells which rows,
+by their place, still go on: of the others anything may come."""
+ROOT = 0
+"""The node where a prompt ends, of the tree of its options."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """What stands in a prompt's slot: token ids, or vectors [k, d_model], or nothing."""
+
+    ids: tuple[int, ...] = ()
+    vectors: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids) if self.vectors is None else int(self.vectors.shape[0])
+
+
+class Context(ABC):
+    """A batch of prompts read up to their slots."""
+
+    receiver: Receiver
+
+    @abstractmethod
+    def read(
+        self, slots: Sequence[Slot], afters: TokenRows, options: Sequence[TokenRows] | None = None
+    ) -> Reading:
+        """Read on through each row's slot, the text after it and its options.
+
+        Args:
+            slots: what stands in each row's slot. Tokens go in as token ids, vectors as
+                embeddings: two paths, so that injecting a message's own embeddings tests the
+                injection.
+            afters: token ids of the text behind each slot.
+            options: token ids of each row's options.
+
+        Raises:
+            ValueError: slots of tokens and of vectors in one batch, which takes one path.
+        """
+
+    @abstractmethod
+    def continuation_logits(self, slots: Sequence[Slot], afters: TokenRows, keep: int) -> Tensor:
+        """Float32 logits [batch, keep, vocabulary] at the last `keep` positions of each row.
+
+        Gradients reach the slots' vectors.
+        """
+
+
+class Prompts(ABC):
+    """A batch of prompts read to their ends."""
+
+    @abstractmethod
+    def onward(self, rows: list[int]) -> Step:
+        """Go on from the ends of some of its rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A batch of prompts read to their ends, and on through the trees of their options.
+
+    `at` [batch, 1 + nodes, vocabulary] are float32 logits at ROOT and at each node. `prompts` are
+    those that it goes on from. `pick` says which token comes next; None: the most probable.
+    """
+
+    receiver: Receiver
+    at: Tensor
+    trees: tuple[OptionTree, ...]
+    prompts: Prompts
+    pick: Pick | None = None
+
+    @property
+    def logits(self) -> Tensor:
+        """Logits [batch, vocabulary] at the prompts' ends."""
+        return self.at[:, ROOT]
+
+    @torch.no_grad()
+    def option_scores(self, options: Sequence[TokenRows]) -> list[list[float]]:
+        """Sum of log-probabilities of each row's options, each a sequence of token ids.
+
+        They are those that were read, or their beginnings; another one is a KeyError.
+        """
+        spots = [
+            (i, node, token)
+            for i, (tree, row) in enumerate(zip(self.trees, options, strict=True))
+            for option in row
+            for node, token in zip(tree.path(option), option, strict=True)
+        ]
+        rows, nodes, tokens = torch.tensor(spots, device=self.at.device).T
+        steps = (self.at[rows, nodes, tokens] - self._normaliser[rows, nodes]).tolist()
+        following = iter(steps)
+        return [[sum(next(following) for _ in option) for option in row] for row in options]
+
+    @cached_property
+    def _normaliser(self) -> Tensor:
+        return self.at.logsumexp(-1)
+
+    @torch.no_grad()
+    def continuations(self, limit: int, decided: Decided | None = None) -> list[list[int]]:
+        """Tokens one by one, as `pick` has them, up to an end token (not kept) or `limit`.
+
+        A row also stops where `decided(row, ids so far)` holds; what it would have said after
+        that is not computed.
+        """
+        said: list[list[int]] = [[] for _ in self.trees]
+
+        def says(i: int, token: int) -> bool:
+            if token in self.receiver.end_ids:
+                return False
+            said[i].append(token)
+            return len(said[i]) < limit and not (decided is not None and decided(i, said[i]))
+
+        left = [i for i in range(len(said)) if limit and self._follow(i, says)]
+        if left:
+            self._generate(left, said, says)
+        return said
+
+    @cached_property
+    def _best(self) -> list[list[int]]:
+        return cast("list[list[int]]", self.at.argmax(-1).tolist())
+
+    def _follow(self, i: int, says: Callable[[int, int], bool]) -> bool:
+        """Say what the tree already tells; whether there is more to say that it does not tell."""
+        node: int | None = ROOT
+        while node is not None:
+            token = self.pick(i, self.at[i, node]) if self.pick else self._best[i][node]
+            if not says(i, token):
+                return False
+            node = self.trees[i].child(node, token)
+        return True
+
+    def _generate(
+        self, rows: list[int], said: list[list[int]], says: Callable[[int, int], bool]
+    ) -> None:
+        """Go on where each of these rows left its tree, all of them step by step."""
+        step, still = self.prompts.onward(rows), set(rows)
+        new: TokenRows = [said[i] for i in rows]
+        while True:
+            logits = step(new, {place for place, i in enumerate(rows) if i in still})
+            tokens = self._picked(rows, still, logits)
+            still = {
+                i for i, token in zip(rows, tokens, strict=True) if i in still and says(i, token)
+            }
+            if not still:
+                return
+            new = [[token] for token in tokens]
+
+    def _picked(self, rows: Sequence[int], still: AbstractSet[int], logits: Tensor) -> list[int]:
+        """A next token for each of these rows; whichever, for one that says no more."""
+        best: list[int] = logits.argmax(-1).tolist()
+        if self.pick is None:
+            return best
+        pairs = zip(rows, best, logits, strict=True)
+        return [self.pick(i, own) if i in still else token for i, token, own in pairs]
+
+
+@dataclass(frozen=True)
+class OptionTree:
+    """A prompt's options as a tree of tokens: what they begin with alike stands in it once.
+
+    Nodes stand behind a prompt's end, parents first; ROOT is the end itself. Node n > 0 holds
+    `tokens[n - 1]` behind `parents[n - 1]`. An option's last token is no node: it is read off
+    where the one before it stands.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    parents: list[int] = field(default_factory=list)
+    _children: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, options: TokenRows) -> OptionTree:
+        """Return the tree of one prompt's options, each a sequence of token ids."""
+        tree = cls()
+        for option in options:
+            node = ROOT
+            for token in option[:-1]:
+                if (node, token) not in tree._children:
+                    tree.tokens.append(token)
+                    tree.parents.append(node)
+                    tree._children[node, token] = len(tree.tokens)
+                node = tree._children[node, token]
+        return tree
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def child(self, node: int, token: int) -> int | None:
+        """Return the node of a token behind a node, if there is one."""
+        return self._children.get((node, token))
+
+    def path(self, option: Sequence[int]) -> list[int]:
+        """Return the nodes where an option's tokens are predicted, ROOT first."""
+        nodes = [ROOT]
+        for token in option[:-1]:
+            nodes.append(self._children[nodes[-1], token])
+        return nodes
+
+    def branches(self) -> list[list[int]]:
+        """Return the nodes, ROOT left out, on the way to each node that none stands behind."""
+        parents = set(self.parents)
+        branches = []
+        for leaf in range(1, len(self) + 1):
+            if leaf not in parents:
+                branch = [leaf]
+                while (parent := self.parents[branch[-1] - 1]) != ROOT:
+                    branch.append(parent)
+                branches.append(branch[::-1])
+        return branches
+
+    def depths(self) -> list[int]:
+        """Return how far each node stands behind the prompt's end; 0 directly behind it."""
+        depths = [-1]
+        for parent in self.parents:
+            depths.append(depths[parent] + 1)
+        return depths[1:]
+
+
+def left_padded(rows: TokenRows, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return ids [batch, longest] padded on the left with `pad`, and which are real (bool)."""
+    ids = [torch.tensor(row, dtype=torch.long) for row in rows]
+    real = [torch.ones(len(row), dtype=torch.bool) for row in rows]
+    padded = partial(pad_sequence, batch_first=True, padding_side="left")
+    return padded(ids, padding_value=pad).to(device), padded(real).to(device)
+
+
+def injected(
+    receiver: Receiver, befores: TokenRows, slots: Sequence[Slot], afters: TokenRows
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The model's inputs [batch, n] or [batch, n, d_model], padded on the left; which are real.
+
+    Raises:
+        ValueError: slots of tokens and of vectors in one batch, which takes one path.
+    """
+    if len({slot.vectors is None for slot in slots}) != 1:
+        raise ValueError("a batch holds slots of tokens or slots of vectors, not both")
+    pads = [[receiver.pad_id] * len(s) if s.vectors is not None else s.ids for s in slots]
+    rows = [[*b, *slot, *a] for b, slot, a in zip(befores, pads, afters, strict=True)]
+    ids, real = left_padded(rows, receiver.pad_id, receiver.device)
+    if slots[0].vectors is None:
+        return {"input_ids": ids}, real
+    embeddings = receiver.embedding(ids).clone()
+    starts = (~real).sum(1).tolist()
+    for i, (before, slot) in enumerate(zip(befores, slots, strict=True)):
+        if slot.vectors is not None:
+            start = starts[i] + len(before)
+            embeddings[i, start : start + len(slot)] = slot.vectors.to(embeddings)
+    return {"inputs_embeds": embeddings}, real
