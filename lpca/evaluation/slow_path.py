@@ -42,6 +42,40 @@ def option_score(
     receiver: Receiver, given: ReceivedPrompt, vectors: Tensor | None, option: Sequence[int]
 ) -> float:
     """Sum of log-probabilities of an option's token ids, in nats."""
-    scores = next_token_scores(receiver, given, vectors, option[:-1])
-    chosen = scores[torch.arange(len(option)), torch.tensor(list(option))]
-    return float(chosen.sum())
+    return SlowPath(receiver, given, vectors, [option[:-1]]).option_score(option)
+
+
+class SlowPath:
+    """One prompt's slow path; a text that another begins with is read off that one's pass.
+
+    Args:
+        receiver: the frozen model.
+        given: what B was given, and `vectors` [k, d_model], as for `next_token_scores`.
+        vectors: None where only tokens were given.
+        texts: token ids of everything that will be asked for as a continuation.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        given: ReceivedPrompt,
+        vectors: Tensor | None,
+        texts: Sequence[Sequence[int]],
+    ) -> None:
+        self._read = lambda text: next_token_scores(receiver, given, vectors, text)
+        self._texts = sorted(map(tuple, texts), key=len, reverse=True)
+        self._known: dict[tuple[int, ...], Tensor] = {}
+
+    def next_token_scores(self, continuation: Sequence[int]) -> Tensor:
+        """As the function of that name."""
+        own = tuple(continuation)
+        whole = next((text for text in self._texts if text[: len(own)] == own), own)
+        if whole not in self._known:
+            self._known[whole] = self._read(whole)
+        return self._known[whole][: len(own) + 1]
+
+    def option_score(self, option: Sequence[int]) -> float:
+        """As the function of that name."""
+        scores = self.next_token_scores(option[:-1])
+        chosen = scores[torch.arange(len(option)), torch.tensor(list(option))]
+        return float(chosen.sum())

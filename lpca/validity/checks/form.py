@@ -64,9 +64,10 @@ def _judge(how: str, hits: int, episodes: Sequence[Episode]) -> None:
 
 def is_beyond_luck(hits: int, n: int, luck: float) -> bool:
     """Whether so many hits in n guesses are not to be had at that rate of luck."""
-    from scipy.stats import binom
+    # not scipy.stats: loading it takes longer than all of this check
+    from scipy.special import bdtrc
 
-    return luck < 1.0 and float(binom.sf(hits - 1, n, luck)) < LEAST_PROBABILITY
+    return luck < 1.0 and float(bdtrc(hits - 1, n, luck)) < LEAST_PROBABILITY
 
 
 def _luck(episodes: Sequence[Episode]) -> float:

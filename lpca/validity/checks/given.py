@@ -95,12 +95,12 @@ def prompt_ignores_message(audit: Audit) -> str:
     is made of the message, in whatever disguise, where all conditions have it alike.
     """
     condition = audit.injected()[0] if audit.injected() else "p0"
+    own = [audit.episodes[i].message for i in audit.sample]
     donors = [audit.setting.episodes.donor(i).message for i in audit.sample]
-    for others in ([ALIEN_MESSAGE] * len(donors), donors):
-        own = [audit.episodes[i].message for i in audit.sample]
-        was, now = (audit.given_with(condition, messages) for messages in (own, others))
-        if list(map(_around, was)) != list(map(_around, now)):
-            raise CheckFailed(f"{condition}: another message changes B's prompt around the slot")
+    given = audit.given_with(condition, (own, [ALIEN_MESSAGE] * len(donors), donors))
+    around = list(map(_around, given))
+    if around != around[: len(donors)] * 3:
+        raise CheckFailed(f"{condition}: another message changes B's prompt around the slot")
     return f"{len(donors)} episodes with another message: only the slot changes"
 
 

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from lpca.receivers.forward import Slot
     from lpca.validity.audit import Audit
 
-RECOMPUTED, ALONE = 24, 3
-"""Episodes per condition that are computed again, and of those computed alone.
-
-Of outcomes touched up in one of ten episodes of one condition, 24 find one in 92 % of runs.
-"""
+ALONE = 3
+"""Episodes per condition that are computed alone, of those that are computed again."""
 
 
 @CHECKS.register("receiver_frozen")
@@ -57,33 +54,33 @@ def slow_path_agrees(audit: Audit) -> str:
     """
     worst, count = 0.0, 0
     for condition in audit.outcomes:
-        rows = audit.sample_for(f"alone {condition}", ALONE)
         # others share their batch, so that some of them are padded
-        others = [i for i in audit.sample if i not in rows]
-        slots = audit.slots(condition, rows)
-        records = audit.again(condition, [*rows, *others])[: len(rows)]
-        for index, slot, record in zip(rows, slots, records, strict=True):
-            worst = max(worst, _alone(audit, condition, index, slot, record))
+        records = audit.again[condition]
+        rows = audit.sample_for(f"alone {condition}", ALONE, list(records))
+        for index, slot in zip(rows, audit.slots(condition, rows), strict=True):
+            worst = max(worst, _alone(audit, condition, index, slot, records[index]))
             count += 1
     return f"{count} episodes alone: scores within {worst:.1g} nats, B says the same"
 
 
 def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome) -> float:
     from lpca.evaluation.sampled import points, slack_of
-    from lpca.evaluation.slow_path import next_token_scores, option_score
+    from lpca.evaluation.slow_path import SlowPath
 
     receiver, episode = audit.receiver, audit.episodes[index]
     where = f"{condition}, episode {episode.seed}, alone"
     vectors = None if slot.vectors is None else slot.vectors.detach()
-    off = 0.0
-    for option, score in zip(episode.options, record.scores, strict=True):
-        alone = option_score(receiver, record.given, vectors, receiver.option_ids(option))
+    options = [receiver.option_ids(option) for option in episode.options]
+    texts = [*(ids[:-1] for ids in options), *(one.said_ids for one in record.readings)]
+    slow, off = SlowPath(receiver, record.given, vectors, texts), 0.0
+    for option, ids, score in zip(episode.options, options, record.scores, strict=True):
+        alone = slow.option_score(ids)
         off = max(off, abs(alone - score))
         # so written that NaN, which is less than nothing, is found too
         if not off <= audit.tolerance:
             raise CheckFailed(f"{where}: {option!r} scores {alone:.3f}, in the batch {score:.3f}")
     for repeat, reading in enumerate(record.readings):
-        logits = next_token_scores(receiver, record.given, vectors, reading.said_ids)
+        logits = slow.next_token_scores(reading.said_ids)
         drawn = points(episode.seed, repeat)
         for scores, token in zip(logits, reading.said_ids, strict=False):
             if audit.sampling is None:
@@ -110,6 +107,7 @@ def outcomes_traced(audit: Audit) -> str:
     within it.
     """
     from lpca.judge.successes import named_option
+    from lpca.validity.audit import RECOMPUTED
 
     worst = 0.0
     for condition, records in audit.outcomes.items():
@@ -125,8 +123,7 @@ def outcomes_traced(audit: Audit) -> str:
                 heard = named_option(one.said, episode.options)[0], episode.credit(one.said)
                 if heard != (one.named, one.credit):
                     raise CheckFailed(f"{where}: {one.said!r} is not what counts")
-        rows = audit.sample_for(condition, RECOMPUTED)
-        for index, new in zip(rows, audit.again(condition, rows), strict=True):
+        for index, new in audit.again[condition].items():
             worst = max(worst, _compare(audit, condition, records[index], new))
     return (
         f"{RECOMPUTED} episodes of each of {len(audit.outcomes)} conditions computed again: "
