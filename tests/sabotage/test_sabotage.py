@@ -19,8 +19,11 @@ PACKAGE = Path(lpca.__file__).parent
 
 
 LEDGER = {"ledger_intact", "checkpoints_accounted", "looks_accounted"}
-ALSO_READ = {"subset_in_code": ("null",)}
-"""Conditions that a fault itself reads."""
+ALSO_READ = {
+    "subset_in_code": ("null",),
+    "failures_touched_up": ("null", "random", "shuffle"),
+}
+"""Conditions that a fault itself reads, or spoils: under normal alone it has few failures."""
 
 TRAINS_LONG = {"label_in_prefix"}
 """A fault whose channel is trained for ten seconds: it is planted in the slow suite."""

@@ -232,6 +232,9 @@ def _judge_only(run: FaultyRun, keep: Callable[[Mapping[str, Sequence[float]], i
 
     def kept(episodes: EpisodeSet, evaluated: Evaluated, score: Score) -> OutcomeTable:
         table = honest(episodes, evaluated, score)
+        if set(table.outcomes) == {"p0", "p1"}:
+            # what the required gate is decided by, before anything else is measured
+            return table
         rows = [i for i in range(table.n) if keep(table.outcomes, i)]
         return OutcomeTable(
             tuple(table.seeds[i] for i in rows),
