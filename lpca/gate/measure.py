@@ -17,18 +17,20 @@ from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, SlotMaker, encode_messages
-from lpca.evaluation.evaluate import Evaluated, evaluate
+from lpca.evaluation.evaluate import BLOCK, Evaluated, evaluate
 from lpca.evaluation.normalised import Normalising
 from lpca.evaluation.outcome import Outcome
 from lpca.evaluation.sampled import Sampling
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
-from lpca.gate.plan import gate_conditions, gate_episodes
+from lpca.gate.plan import gate_conditions, gate_episodes, required_conditions
 from lpca.gatespec.model import Evaluation, Gate, Score, Spec, declared_levels
+from lpca.judge.decide import judge_required
 from lpca.judge.grouping import clusters_of
-from lpca.judge.looks import is_decided, look_sizes
+from lpca.judge.looks import is_decided, is_on_course, look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.model import Receiver
+from lpca.stats.verdicts import Verdict
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CHECKS, run_checks
@@ -230,8 +232,10 @@ def measured(
     """Evaluate a gate's episodes under its conditions, then audit what was evaluated.
 
     A gate with a stopping rule is evaluated look by look, and ends as soon as its rule has decided
-    everything. While the context is open the ledger is held: what is judged in it, and kept, is one
-    step with what was looked at before. Everything that takes long is done before.
+    everything. Where a gate that it requires does not pass, no more than the conditions of those
+    is evaluated: nobody may read the rest. While the context is open the ledger is held: what is
+    judged in it, and kept, is one step with what was looked at before. Everything that takes long
+    is done before.
 
     Args:
         spec: the spec that the gate is in.
@@ -252,20 +256,12 @@ def measured(
     gate, started = spec.gates[name], time.monotonic()
     steps = steps.scoring(spec.evaluation)
     declared = gate_episodes(spec, gate, subject.task)
-    conditions = gate_conditions(spec, name)
     n = spec.episodes(gate)
     sizes = look_sizes(gate.sequential, n) if gate.sequential else [n]
-    evaluated = Evaluated.nothing(conditions)
-    for start, stop in pairwise((0, *sizes)):
-        setting = subject.setting(declared.part(start, stop), steps.conditions)
-        # what a codec does to the receiver while it encodes is done before an outcome is kept
-        encode_messages(conditions, setting)
-        place = _own_cache(subject, cache)
-        evaluated = evaluated.then(steps.evaluated(setting, conditions, place, batch_size, report))
-        episodes = declared.part(0, evaluated.n)
-        table = steps.outcome_table(episodes, evaluated, spec.evaluation.score)
-        if is_decided(spec, name, table):
-            break
+    work = _Evaluating(spec, name, subject, declared, cache, batch_size, report, steps)
+    evaluated = work.refused(sizes) or work.looks(sizes)
+    episodes = declared.part(0, evaluated.n)
+    table = work.table(evaluated)
     measured_at, encoding = time.monotonic(), subject.encoding_seconds
     checking()
     setting = subject.setting(episodes, steps.conditions)
@@ -308,6 +304,102 @@ def measured(
         results += run_checks(replace(audit, ledger=read), checks, reads_ledger=True)
         results.sort(key=lambda one: CHECKS[one.id].place)
         yield Measurement(episodes, evaluated, table, numbers, tuple(results), read, seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Evaluating:
+    """A gate's episodes on their way to outcomes; fields as the arguments of `measured`."""
+
+    spec: Spec
+    name: str
+    subject: Subject
+    declared: EpisodeSet
+    cache: Path
+    batch_size: int
+    report: Callable[[int, int], None]
+    steps: Steps
+    _fresh: set[str] = field(default_factory=set)
+
+    @property
+    def conditions(self) -> list[str]:
+        return gate_conditions(self.spec, self.name)
+
+    def looks(self, sizes: Sequence[int]) -> Evaluated:
+        """Outcomes under all conditions, up to the look at which the gate ends."""
+        evaluated = Evaluated.nothing(self.conditions)
+        for start, stop in pairwise((0, *sizes)):
+            evaluated = evaluated.then(self._part(start, stop, self.conditions, self.report))
+            if is_decided(self.spec, self.name, self.table(evaluated)):
+                break
+        # what was evaluated here, on its own, was not there from before
+        return replace(evaluated, cached=evaluated.cached - self._fresh)
+
+    def refused(self, sizes: Sequence[int]) -> Evaluated | None:
+        """Outcomes of the required gates' conditions where one of those gates does not pass.
+
+        All conditions share the reading of their prompts, so where the first episodes speak for
+        the required gates they are evaluated with all others: None then, as where they pass.
+        """
+        gate, own = self.spec.gates[self.name], required_conditions(self.spec, self.name)
+        if not own or len(own) == len(self.conditions):
+            return None
+        evaluated = self._required(0, min(BLOCK, sizes[0]), sizes[0], own)
+        if evaluated.n < self.spec.episodes(gate) and is_on_course(
+            self.spec, gate, self.table(evaluated)
+        ):
+            return None
+        evaluated = Evaluated.nothing(own)
+        for start, stop in pairwise((0, *sizes)):
+            evaluated = evaluated.then(self._required(start, stop, stop - start, own))
+            table = self.table(evaluated)
+            if all(is_decided(self.spec, other, table) for other in gate.requires):
+                break
+        found = [judge_required(self.spec, gate, other, table) for other in gate.requires]
+        if all(result.verdict is Verdict.PASS for result in found):
+            return None
+        done = evaluated.n * len(own)
+        self.report(done, done)
+        return replace(evaluated, cached=evaluated.cached - self._fresh)
+
+    def _required(self, start: int, stop: int, look: int, own: Sequence[str]) -> Evaluated:
+        """Evaluate a part of a look under the required gates' conditions alone."""
+        due = (stop - start) * len(own)
+        report = unless_all_there(
+            lambda done, _: self.report(done, look * len(self.conditions)), due
+        )
+        found = self._part(start, stop, own, report)
+        held = {key for keys in found.keys.values() for key in keys}
+        self._fresh.update(held - found.cached)
+        return found
+
+    def _part(
+        self, start: int, stop: int, own: Sequence[str], report: Callable[[int, int], None]
+    ) -> Evaluated:
+        setting = self.subject.setting(self.declared.part(start, stop), self.steps.conditions)
+        # what a codec does to the receiver while it encodes is done before an outcome is kept
+        encode_messages(self.conditions, setting)
+        place = _own_cache(self.subject, self.cache)
+        return self.steps.evaluated(setting, own, place, self.batch_size, report)
+
+    def table(self, evaluated: Evaluated) -> OutcomeTable:
+        """What is judged, of what was evaluated so far."""
+        episodes = self.declared.part(0, evaluated.n)
+        return self.steps.outcome_table(episodes, evaluated, self.spec.evaluation.score)
+
+
+def unless_all_there(
+    report: Callable[[int, int], None], due: int | None = None
+) -> Callable[[int, int], None]:
+    """Show what is computed, and say nothing where nothing is; `due` in place of the total."""
+    shown = False
+
+    def reported(done: int, total: int) -> None:
+        nonlocal shown
+        shown |= done < (total if due is None else due)
+        if shown:
+            report(done, total)
+
+    return reported
 
 
 def _own_cache(subject: Subject, cache: Path) -> Path:

@@ -116,6 +116,12 @@ def gate_conditions(spec: Spec, name: str) -> list[str]:
     return list(dict.fromkeys(c for other in reached for c in spec.gates[other].conditions))
 
 
+def required_conditions(spec: Spec, name: str) -> list[str]:
+    """Return those conditions that the gates which a gate requires need, in the same order."""
+    own = {c for other in spec.gates[name].requires for c in gate_conditions(spec, other)}
+    return [condition for condition in gate_conditions(spec, name) if condition in own]
+
+
 def gate_episodes(spec: Spec, gate: Gate, task: Task) -> EpisodeSet:
     """Return the episodes that a gate declares, as its task makes them.
 

@@ -24,7 +24,7 @@ from lpca.evidence.files import read_evidence, write_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
 from lpca.gate.evidence import Origin, compose
-from lpca.gate.measure import STEPS, Steps, Subject, measured
+from lpca.gate.measure import STEPS, Steps, Subject, measured, unless_all_there
 from lpca.gate.plan import (
     declares,
     evidence_path,
@@ -276,7 +276,7 @@ class Runner:
         place = options.cache / "outcomes" / f"{what}-{key[:16]}"
         with locked(place, lambda: self.console.tell(waiting)):
             setting = subject.setting(episodes, self.steps.conditions)
-            report = _unless_all_there(self.console.evaluating(label))
+            report = unless_all_there(self.console.evaluating(label))
             steps = self.steps.scoring(spec.evaluation)
             steps.evaluated(setting, conditions, options.cache, options.batch_size, report)
         return len(episodes) * len(conditions)
@@ -373,16 +373,3 @@ class Runner:
         parts = {"codec": subject.codec, "control": subject.control}
         steps = [("load", None), *((what, k) for what, part in parts.items() if part is not None)]
         return {what: self._seconds[what, at] for what, at in steps if (what, at) in self._seconds}
-
-
-def _unless_all_there(report: Callable[[int, int], None]) -> Callable[[int, int], None]:
-    """Show what is computed, and say nothing where nothing is."""
-    shown = False
-
-    def reported(done: int, total: int) -> None:
-        nonlocal shown
-        shown |= done < total
-        if shown:
-            report(done, total)
-
-    return reported

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from lpca.judge.grouping import WholeGroups, clusters_of
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats.assessment import Assessment, assess
 from lpca.stats.claims import Equivalence
+from lpca.stats.normal import one_sided_z
 from lpca.stats.sequential import decide_anytime, evalues, obrien_fleming
 from lpca.stats.verdicts import Verdict
 
@@ -132,6 +134,26 @@ def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
         if Verdict.INCONCLUSIVE in verdicts:
             return False
         reached += [name for name in gate.requires if name not in reached]
+    return True
+
+
+def is_on_course(spec: Spec, gate: Gate, table: OutcomeTable) -> bool:
+    """Whether the gates that one requires would all pass, were all episodes like those of a table.
+
+    It decides nothing but what is measured first. False where the table lacks a condition.
+    """
+    n = spec.episodes(gate)
+    reached = list(gate.requires)
+    for other in reached:
+        required = spec.gates[other]
+        if any(lacking(one, table) for one in required.deciding):
+            return False
+        for seen in assessed(required.deciding, table, spec.evaluation):
+            # of episodes alike the score grows as the root of their number
+            z = math.inf if seen.p_pass <= 0.0 else one_sided_z(min(seen.p_pass, 0.4999))
+            if z * math.sqrt(n / table.units) < one_sided_z(seen.alpha):
+                return False
+        reached += [name for name in required.requires if name not in reached]
     return True
 
 
