@@ -62,7 +62,7 @@ class SlowPath:
         vectors: Tensor | None,
         texts: Sequence[Sequence[int]],
     ) -> None:
-        self._read = lambda text: next_token_scores(receiver, given, vectors, text)
+        self._prompt = receiver, given, vectors
         self._texts = sorted(map(tuple, texts), key=len, reverse=True)
         self._known: dict[tuple[int, ...], Tensor] = {}
 
@@ -71,7 +71,7 @@ class SlowPath:
         own = tuple(continuation)
         whole = next((text for text in self._texts if text[: len(own)] == own), own)
         if whole not in self._known:
-            self._known[whole] = self._read(whole)
+            self._known[whole] = next_token_scores(*self._prompt, whole)
         return self._known[whole][: len(own) + 1]
 
     def option_score(self, option: Sequence[int]) -> float:
