@@ -23,7 +23,7 @@ from lpca.gatespec.kinds import (
     Word,
 )
 from lpca.gatespec.sections import REQUIRED, Either, Table, Variants
-from lpca.gatespec.values import ClaimText, Seeds, TaskSeed
+from lpca.gatespec.values import ClaimText, Joint, Seeds, TaskSeed
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "spec-reference.md"
@@ -36,6 +36,7 @@ _WORDS = {
     Identifier: "name",
     ClaimText: "claim",
     TaskSeed: "whole number from 0, or `drawn`",
+    Joint: "blanks in quotes",
     Seeds: "whole number, range `0..999`, or list of either",
     Table: "mapping",
     Variants: "mapping",

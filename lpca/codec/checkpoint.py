@@ -31,7 +31,7 @@ from lpca.codec.base import CodecError, TrainableCodec
 from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.recipe import Recipe, RecipeError, read_recipe
 from lpca.codec.training import Training
-from lpca.receivers.model import Receiver
+from lpca.receivers.model import PLAIN_NAME, Receiver
 from lpca.tasks import TASKS, Episode, Task
 
 WEIGHTS, MANIFEST = "codec.safetensors", "manifest.json"
@@ -44,7 +44,10 @@ MAX_TRAINED = 100_000
 
 @dataclass(frozen=True)
 class Identity:
-    """What a codec's weights follow from; two equal ones name the same training run."""
+    """What a codec's weights follow from; two equal ones name the same training run.
+
+    `prompt` names how B's texts stood in its prompt; checkpoints of earlier versions do not say.
+    """
 
     receiver: str
     task: str
@@ -52,6 +55,7 @@ class Identity:
     recipe: dict[str, Any]
     k: int
     seed: int
+    prompt: str = PLAIN_NAME
 
     @property
     def architecture(self) -> str:
@@ -91,6 +95,7 @@ def identify(receiver: Receiver, task: Task, k: int, seed: int, recipe: Recipe) 
         recipe=recipe.content(),
         k=k,
         seed=seed,
+        prompt=receiver.prompt_name,
     )
 
 

@@ -146,6 +146,7 @@ def _subject(
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise RequestError(f"checkpoint {arguments.checkpoint}: its k is {k!r}; allowed: 1 or more")
     receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
+    receiver = receiver.prompted(spec.prompt)
     if source is not None:
         own = obtain_own(source, receiver, k)
         codec, name, content = own.codec, own.name, own.content_hash

@@ -53,6 +53,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     spec = load_spec(arguments.spec)
     task = task_of(spec)
     receiver = load_among_processes(arguments.receiver, arguments.device, arguments.dtype)
+    receiver = receiver.prompted(spec.prompt)
     processes = Processes(receiver)
     request = Request(k, arguments.seed, shipped=False, recipe=recipe)
     with StderrConsole() as console:

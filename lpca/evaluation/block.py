@@ -66,9 +66,10 @@ def make_job(
             "seed": episode.seed,
             "answer": episode.answer,
             "options": list(episode.options),
+            "answers": [receiver.option_ids(option) for option in episode.options],
             "before": receiver.prompt_start_ids(episode.before),
             "slot": list(slot.ids),
-            "after": receiver.segment_ids(episode.after),
+            "after": receiver.prompt_end_ids(episode.after),
             "problem": episode.problem,
         }
         for episode, slot in zip(episodes, slots, strict=True)
@@ -139,7 +140,7 @@ def _run_batch(
     """Outcomes of some rows, by job."""
     batch = [jobs[0].episodes[i] for i in rows]
     befores = [receiver.prompt_start_ids(e.before) for e in batch]
-    afters = [receiver.segment_ids(e.after) for e in batch]
+    afters = [receiver.prompt_end_ids(e.after) for e in batch]
     options = [[receiver.option_ids(option) for option in e.options] for e in batch]
     made = []
     with InputRecorder(receiver) as recorder:

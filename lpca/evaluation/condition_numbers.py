@@ -69,7 +69,7 @@ def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:
     slot = given.ids[given.start : given.stop]
     # vectors that are no tokens' are no text, wherever they stand
     if condition in TEXTS and INJECTED not in slot:
-        return 8.0 * len(receiver.text(slot).removeprefix(" ").encode())
+        return 8.0 * len(receiver.message_text(slot).encode())
     told = bits_of(setting.coded().codec) if condition in MESSAGE_LATENTS else None
     capacity = len(slot) * receiver.d_model * torch.finfo(receiver.dtype).bits
     return float(capacity) if told is None else told

@@ -195,7 +195,8 @@ class CodecFacts:
     """A codec under test, or the static control; what is not known of a user's own is None.
 
     `receiver`, `task`, `code` and `weights` are hashes, `trained_on` how many messages its author
-    declares, `trained` where and how long lpca trained it.
+    declares, `trained` where and how long lpca trained it, `prompt` the name of how texts stood in
+    B's prompt then.
     """
 
     origin: str
@@ -210,6 +211,7 @@ class CodecFacts:
     recipe: Omitted[Mapping[str, Any] | None] = None
     trained: Omitted[Mapping[str, Any] | None] = None
     trained_on: Omitted[int | None] = None
+    prompt: Omitted[str | None] = None
     history: Omitted[tuple[TrainingStep, ...]] = ()
 
 
@@ -402,6 +404,7 @@ class Evidence:
     static: CodecFacts | None = None
     similarity: Similarity | None = None
     task: Mapping[str, Any]
+    prompt: Omitted[Mapping[str, Any] | None] = None
     hashes: Hashes
     ledger: Omitted[LedgerFacts | None] = None
     split: Omitted[str] = ""

@@ -290,18 +290,18 @@ class Runner:
         codec = subject.codec.content_hash if subject.codec else None
         seed, line = draw_seed(self.options.ledger, codec or "", self.spec.sha256)
         spec = replace(self.spec, task=replace(self.spec.task, seed=seed, draw=line))
-        self._refuse_too_long(spec, name, k)
+        self._refuse_episodes(spec, name, k)
         return spec
 
-    def _refuse_too_long(self, spec: Spec, name: str, k: int | None) -> None:
-        """Raise RequestError where an episode is longer than the receiver's context."""
+    def _refuse_episodes(self, spec: Spec, name: str, k: int | None) -> None:
+        """Raise RequestError where the receiver cannot read an episode as it is, or all of it."""
         episodes = gate_episodes(spec, spec.gates[name], self._task)
         prove_for(self._receiver, episodes, k or 0)
 
     def _subject(self, name: str, k: int | None) -> Subject:
         receiver = self._receiver
         # before a codec is trained for them; of seeds that are drawn one stands for all
-        self._refuse_too_long(self.spec, name, k)
+        self._refuse_episodes(self.spec, name, k)
         subject = Subject(receiver, receiver.loaded_hash, self._task)
         if k is None:
             return subject
@@ -323,12 +323,13 @@ class Runner:
     @property
     def _receiver(self) -> Receiver:
         asked, options = self.options.receiver, self.options
+        prompt = self.spec.prompt
         if isinstance(asked, Receiver):
-            return asked
+            return self._once("prompt", None, lambda: asked.prompted(prompt))
 
         def load() -> Receiver:
             self.console.tell(f"loading receiver {asked}")
-            return load_receiver(asked, options.device, options.dtype)
+            return load_receiver(asked, options.device, options.dtype).prompted(prompt)
 
         return self._once("load", None, load)
 

@@ -22,9 +22,17 @@ from lpca.gatespec.kinds import (
     Setting,
     Word,
 )
-from lpca.gatespec.model import CONDITIONS, Answers, Cluster, Normalised, Score, Severity
+from lpca.gatespec.model import (
+    CONDITIONS,
+    Answers,
+    Cluster,
+    Normalised,
+    Score,
+    Severity,
+    Template,
+)
 from lpca.gatespec.sections import REQUIRED, Either, Key, Others, Table, Variants
-from lpca.gatespec.values import SEED, ClaimText, Method, Seeds, TaskSeed, Where
+from lpca.gatespec.values import SEED, ClaimText, Joint, Method, Seeds, TaskSeed, Where
 
 MAX_GATES = 100
 NULL_FORMS = {
@@ -140,6 +148,32 @@ EVALUATION = Table(
         ),
         Key("temperature", TEMPERATURE, "that at which answers are sampled"),
     )
+)
+
+JOIN = Table(
+    (
+        Key("message", Joint(), "before the message; by default a space"),
+        Key("answer", Joint(), "before an answer; by default a space, in a chat nothing"),
+    ),
+    what="join's {key}",
+)
+PROMPT = Table(
+    (
+        Key(
+            "template",
+            Choice(get_args(Template)),
+            "with `chat` B's texts are a user's turn in the receiver's own chat template, the slot "
+            "inside it, and B answers behind the assistant's prefix",
+            "none",
+        ),
+        Key("system", TEXT, "a system text before the turn; with `template: chat` alone", ""),
+        Key(
+            "join",
+            JOIN,
+            'what stands between B\'s texts: blanks, as in `{message: " ", answer: ""}`',
+        ),
+    ),
+    what="prompt's {key}",
 )
 
 CONFIRM = Table(
@@ -362,6 +396,7 @@ SPEC = Table(
         Key("version", VERSION, "the version of this format", REQUIRED),
         Key("task", TASK, "which episodes", REQUIRED),
         Key("evaluation", EVALUATION, "how many, which success counts, at which level", REQUIRED),
+        Key("prompt", PROMPT, "how B's texts become its prompt", see="[`prompt`](#prompt)"),
         Key("gates", GATES, "what must hold, by the gate's name", REQUIRED),
     )
 )

@@ -10,10 +10,12 @@ from typing import Any
 from lpca.gatespec.document import Scalar, Section, SpecError, parse_document, read_text
 from lpca.gatespec.keys import SPEC
 from lpca.gatespec.model import (
+    PLAIN,
     Cluster,
     Criterion,
     Evaluation,
     Gate,
+    Prompt,
     Sequential,
     SequentialRule,
     Spec,
@@ -77,6 +79,7 @@ def _spec(document: Section, file: str, sha256: str) -> Spec:
         _evaluation(root["evaluation"]),
         gates,
         sha256,
+        _prompt(root["prompt"]),
     )
 
 
@@ -100,6 +103,25 @@ def _evaluation(given: Values) -> Evaluation:
             "allowed: 1, or a temperature: NUMBER beside it",
         )
     return found
+
+
+def _prompt(given: Values | None) -> Prompt:
+    if given is None:
+        return PLAIN
+    chat, join = given["template"] == "chat", given["join"]
+    if given["system"] and not chat:
+        raise SpecError(
+            given.places["system"],
+            "prompt has a system text without a chat template; allowed: template: chat beside it",
+        )
+    joints = {"message": " ", "answer": "" if chat else " ", **_stated(join)}
+    return Prompt(
+        given["template"],
+        given["system"],
+        join_message=joints["message"],
+        join_answer=joints["answer"],
+        places=given.places,
+    )
 
 
 def _refuse_unexplained(cluster: Cluster | None, why: str, given: Values, what: str) -> None:

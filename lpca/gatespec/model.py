@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from lpca.base.registry import declared
 from lpca.stats.claims import Claim
@@ -16,6 +16,7 @@ Score = Literal["likelihood", "greedy", "graded"]
 Cluster = Literal["group", "none"]
 Normalised = Literal["none", "bytes", "tokens", "pmi"]
 Severity = Literal["error", "warn"]
+Template = Literal["none", "chat"]
 SequentialRule = Literal["e-process", "obrien-fleming"]
 
 _DECLARED = declared("lpca.evaluation.conditions")
@@ -216,6 +217,32 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """How B's texts become its prompt.
+
+    With the template `chat` they are a user's turn in the receiver's own chat template, the slot
+    inside the turn, behind a `system` text where one is given; B answers behind the assistant's
+    prefix. `join_message` stands before the message, `join_answer` before an answer.
+    """
+
+    template: Template = "none"
+    system: str = ""
+    join_message: str = " "
+    join_answer: str = " "
+    places: Places = field(default_factory=dict, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As the spec's file has it, defaults filled in."""
+        system = {"system": self.system} if self.system else {}
+        join = {"message": self.join_message, "answer": self.join_answer}
+        return {"template": self.template, **system, "join": join}
+
+
+PLAIN = Prompt()
+"""B's texts as they stand, each behind a space."""
+
+
+@dataclass(frozen=True)
 class Spec:
     """A whole spec file; `sha256` is of its bytes as they were read."""
 
@@ -224,6 +251,7 @@ class Spec:
     evaluation: Evaluation
     gates: dict[str, Gate]
     sha256: str = field(default="", compare=False)
+    prompt: Prompt = PLAIN
 
     def episodes(self, gate: Gate) -> int:
         """How many episodes a gate is decided on."""

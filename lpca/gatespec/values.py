@@ -16,6 +16,8 @@ SEED = Integer(0)
 DRAWN = "drawn"
 """In place of the test episodes' seed: it is drawn once the codec is there."""
 SEED_RANGE = r"([0-9]{1,12}) ?\.\. ?([0-9]{1,12})"
+MAX_JOINT = 8
+JOINT = rf"[ \t\n]{{0,{MAX_JOINT}}}"
 MAX_WHERE = 200
 """Characters of a `where`."""
 _NUMBER = r"[0-9.]+(?:[eE][+-]?[0-9]+)?(?![0-9.])"
@@ -121,6 +123,22 @@ class Where(Kind):
     def schema(self) -> Schema:
         """Return any text: its grammar is the loader's."""
         return {"type": ["string", "null"], "maxLength": MAX_WHERE, "pattern": NOT_BLANK}
+
+
+class Joint(Kind):
+    """What stands between two texts: blanks, or nothing."""
+
+    allowed = f'blanks in quotes, at most {MAX_JOINT}: "", " " or "\\n"'
+
+    def read(self, node: Node, what: str, known: Known = NOTHING) -> str:
+        """Return it."""
+        if not isinstance(node, Scalar) or node.plain or not re.fullmatch(JOINT, node.text):
+            refuse(node, what, self.allowed)
+        return node.text
+
+    def schema(self) -> Schema:
+        """Return the pattern."""
+        return {"type": "string", "pattern": f"^{JOINT}$"}
 
 
 class TaskSeed(Kind):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -16,14 +17,17 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data
+from lpca.gatespec.model import PLAIN, Prompt
 from lpca.receivers import ReceiverError, TokenRows
 from lpca.receivers.attention import OwnMasks
+from lpca.receivers.chat import Chat, chat_of, refuse_changed
 from lpca.receivers.features import Proof
 from lpca.receivers.hashing import hash_tensors
+from lpca.receivers.text import TextEncoder
 from lpca.tasks import Episode
 
-KNOWN_TEXTS = 4096
-"""How many texts' token ids a receiver remembers: those of some hundred episodes."""
+PLAIN_NAME = "plain"
+"""Names the prompt of a spec that says nothing of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,7 @@ class Receiver:
         weights_hash: names the weights as they were stored, before any cast to `dtype`.
         loaded_hash: `state_hash()` as of loading.
         proof: which way it is read exactly, as its self-test found; not part of what it is.
+        prompt: how texts become a prompt.
 
     Example:
         >>> from lpca import load_receiver
@@ -56,6 +61,7 @@ class Receiver:
     weights_hash: str
     loaded_hash: str = ""
     proof: Proof = field(default_factory=Proof)
+    prompt: Prompt = PLAIN
 
     @property
     def device(self) -> torch.device:
@@ -94,7 +100,9 @@ class Receiver:
     def pad_id(self) -> int:
         """A token that fills masked positions; which one never matters."""
         pad = self.tokenizer.pad_token_id
-        return int(pad) if isinstance(pad, int) else 0
+        # a padding token that was added has no embedding of its own
+        known = isinstance(pad, int) and pad < self.embedding.num_embeddings
+        return int(pad) if known else 0
 
     @cached_property
     def own_masks(self) -> OwnMasks:
@@ -107,7 +115,7 @@ class Receiver:
         ids = self.model.generation_config.eos_token_id if self.model.generation_config else None
         listed = ids if isinstance(ids, list) else [ids]
         found = {i for i in (*listed, self.tokenizer.eos_token_id) if isinstance(i, int)}
-        return frozenset(found)
+        return frozenset(found) | (self.chat.ends if self.chat else frozenset())
 
     @cached_property
     def configuration_hash(self) -> str:
@@ -122,32 +130,69 @@ class Receiver:
         norms = self.embedding.weight.detach().float().norm(dim=1)
         return float(norms[norms > 0].mean())
 
+    def prompted(self, prompt: Prompt) -> Self:
+        """Return the same receiver, whose texts become its prompt as a spec says.
+
+        Raises:
+            RequestError: it has no chat template for it, or one that does not keep a text.
+        """
+        if prompt == self.prompt:
+            return self
+        found = replace(self, prompt=prompt)
+        # read now, so that a template that will not do is refused before anything is trained
+        _ = found.chat
+        return found
+
     @cached_property
-    def lead_ids(self) -> list[int]:
-        """The ids a prompt must begin with for this tokenizer: its start token, or none."""
-        marked = self._ids("x", special=True)
-        plain = self._ids("x", special=False)
-        return marked[: marked.index(plain[0])] if plain[0] in marked else []
+    def texts(self) -> TextEncoder:
+        """What makes token ids of its texts."""
+        return TextEncoder(self.name, self.tokenizer, self.embedding.num_embeddings)
+
+    @cached_property
+    def chat(self) -> Chat | None:
+        """What its chat template writes around B's texts; None where none is asked for."""
+        return chat_of(self.texts, self.prompt) if self.prompt.template == "chat" else None
+
+    @property
+    def prompt_name(self) -> str:
+        """Names how texts become a prompt, by content: the joins, and the template's ids."""
+        if self.prompt == PLAIN:
+            return PLAIN_NAME
+        around = [self.chat.opening, self.chat.closing] if self.chat else []
+        joins = [self.prompt.join_message, self.prompt.join_answer]
+        return f"{self.prompt.template} {hash_data([around, joins])[:7]}"
 
     def prompt_start_ids(self, text: str) -> list[int]:
-        """Return token ids of the first segment of a prompt, its start token included."""
-        return self.lead_ids + self._ids(text, special=False)
+        """Return token ids of a prompt up to its slot: its start, and the text before the slot."""
+        if self.chat is None:
+            return self.texts.lead + self.texts.first(text)
+        return [*self.chat.opening, *self.texts.later(text.lstrip())]
+
+    def prompt_end_ids(self, text: str) -> list[int]:
+        """Return token ids of a prompt behind its slot: the text behind it, and its end."""
+        if self.chat is None:
+            return self.texts.later(text)
+        return [*self.texts.later(text.rstrip()), *self.chat.closing]
 
     def segment_ids(self, text: str) -> list[int]:
-        """Return token ids of a later segment; no token spans the border of two segments."""
-        return self._ids(text, special=False)
+        """Return token ids of a text alone; no token spans the border of two."""
+        return self.texts.later(text)
 
     def message_ids(self, message: str) -> list[int]:
-        """Return token ids of a message as it stands in a prompt, after a space."""
-        return self._ids(" " + message, special=False)
+        """Return token ids of a message as it stands in a prompt, behind the spec's join."""
+        return self.texts.later(self.prompt.join_message + message)
 
     def option_ids(self, option: str) -> list[int]:
-        """Return token ids of an answer as it follows a prompt, after a space."""
-        return self._ids(" " + option, special=False)
+        """Return token ids of an answer as it follows a prompt, behind the spec's join."""
+        return self.texts.later(self.prompt.join_answer + option)
 
     def text(self, ids: Sequence[int]) -> str:
         """Return the text of token ids, special tokens included."""
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+    def message_text(self, ids: Sequence[int]) -> str:
+        """Return the message whose `message_ids` these are."""
+        return self.text(ids).removeprefix(self.prompt.join_message)
 
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Return embeddings [len(ids), d_model] of token ids, as the model itself embeds them.
@@ -178,23 +223,11 @@ class Receiver:
         """Return the SHA-256 of the model as it is in memory now.
 
         Parameters and buffers; of each module also its mode, its hooks and which code it runs, by
-        which somebody might change what the same weights compute.
+        which somebody might change what the same weights compute; and the tokenizer.
         """
         workings = [_workings(name, module) for name, module in self.model.named_modules()]
-        return hash_data([hash_tensors(self.model.state_dict().items()), workings])
-
-    def _ids(self, text: str, special: bool) -> list[int]:
-        return list(self._known_ids(text, special))
-
-    @cached_property
-    def _known_ids(self) -> Callable[[str, bool], tuple[int, ...]]:
-        """The tokenizer; the same texts stand under each condition, and in most of the checks."""
-
-        @lru_cache(maxsize=KNOWN_TEXTS)
-        def ids(text: str, special: bool) -> tuple[int, ...]:
-            return tuple(self.tokenizer(text, add_special_tokens=special)["input_ids"])
-
-        return ids
+        weights = hash_tensors(self.model.state_dict().items())
+        return hash_data([weights, workings, self.texts.content_hash()])
 
 
 def _workings(name: str, module: torch.nn.Module) -> list[object]:
@@ -279,10 +312,12 @@ def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> 
     limit = getattr(config, "max_position_embeddings", None)
     if not isinstance(limit, int):
         return
+    chat = receiver.chat
+    template = len(chat.opening) + len(chat.closing) if chat else 0
     for episode in episodes:
         texts = (episode.before, episode.message, episode.after, *episode.options)
         # No token is shorter than a byte; each segment may get one more.
-        if sum(len(text.encode()) + 1 for text in texts) + k <= limit:
+        if sum(len(text.encode()) + 1 for text in texts) + k + template <= limit:
             continue
         if (length := _length(receiver, episode, k)) > limit:
             raise RequestError(
@@ -294,5 +329,24 @@ def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> 
 
 def _length(receiver: Receiver, episode: Episode, k: int) -> int:
     slot = max(k, len(receiver.message_ids(episode.message)))
-    around = receiver.prompt_start_ids(episode.before) + receiver.segment_ids(episode.after)
+    around = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)
     return len(around) + slot + max(len(receiver.option_ids(option)) for option in episode.options)
+
+
+def refuse_unreadable(receiver: Receiver, episodes: Iterable[Episode]) -> None:
+    """Refuse episodes with a text that the receiver's tokenizer, or chat template, does not keep.
+
+    Raises:
+        RequestError: the first such text; one line.
+    """
+    episodes = list(episodes)
+    for episode in episodes:
+        receiver.prompt_start_ids(episode.before)
+        receiver.prompt_end_ids(episode.after)
+        receiver.message_ids(episode.message)
+        for option in episode.options:
+            receiver.option_ids(option)
+    if receiver.chat is not None:
+        join = receiver.prompt.join_message
+        turns = (f"{e.before.lstrip()}{join}{e.message}{e.after}" for e in episodes)
+        refuse_changed(receiver.texts, receiver.prompt, receiver.chat, turns)

@@ -24,7 +24,7 @@ from lpca.base.errors import RequestError, shown_error
 from lpca.receivers import TokenRows
 from lpca.receivers.features import Measured, blamed, features_of
 from lpca.receivers.forward import read_batch
-from lpca.receivers.model import Receiver, refuse_too_long
+from lpca.receivers.model import Receiver, refuse_too_long, refuse_unreadable
 from lpca.receivers.plain import PlainContext, plain_logits
 from lpca.receivers.reading import Context, Reading, Slot
 from lpca.tasks import Episode
@@ -94,10 +94,11 @@ def prove_for(receiver: Receiver, episodes: Iterable[Episode], k: int) -> None:
         k: vectors in a slot; the messages' texts stand there too.
 
     Raises:
-        RequestError: an episode is too long, holds a token that the receiver has no embedding of,
-            or is as long as cannot be read exactly.
+        RequestError: an episode is too long, holds a text that the receiver does not keep or has
+            no embedding of, or is as long as cannot be read exactly.
     """
     episodes = tuple(episodes)
+    refuse_unreadable(receiver, episodes)
     refuse_too_long(receiver, episodes, k)
     longest = _longest(receiver, episodes, k)
     prove_upto(receiver, longest)
@@ -125,19 +126,12 @@ def prove_upto(receiver: Receiver, longest: int) -> None:
 def _longest(receiver: Receiver, episodes: Sequence[Episode], k: int) -> int:
     """Tokens of the longest prompt: any message may stand in any slot, as another's does."""
     around, slot = 0, k
-    table, highest = receiver.embedding.num_embeddings, 0
     for episode in episodes:
         message = receiver.message_ids(episode.message)
-        text = receiver.prompt_start_ids(episode.before) + receiver.segment_ids(episode.after)
+        text = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)
         options = [receiver.option_ids(option) for option in episode.options]
-        highest = max(highest, *message, *text, *(i for option in options for i in option))
         around = max(around, len(text) + max(map(len, options)))
         slot = max(slot, len(message))
-    if highest >= table:
-        raise RequestError(
-            f"receiver {receiver.name}: an episode holds the token {highest}, "
-            f"{receiver.text([highest])!r}; its table has embeddings of {table} tokens only"
-        )
     total, most = around + slot, _most(receiver)
     return total if most is None else min(total, most)
 

@@ -189,7 +189,7 @@ class Audit:
         """The sample's prompts, read up to their slots, and the ids that follow the slots."""
         rows, receiver = [self.episodes[i] for i in self.sample], self.receiver
         context = read_context(receiver, [receiver.prompt_start_ids(e.before) for e in rows])
-        return context, [receiver.segment_ids(e.after) for e in rows]
+        return context, [receiver.prompt_end_ids(e.after) for e in rows]
 
     def end_logits(self, condition: str) -> Tensor:
         """Logits [sample, vocabulary] at the ends of the sample's prompts under a condition."""
@@ -244,7 +244,7 @@ class Audit:
         """Return p0's prompt of an episode, before and after the slot, as B received it."""
         receiver = self.receiver
         before = canonical_ids(receiver, receiver.prompt_start_ids(episode.before))
-        return before, canonical_ids(receiver, receiver.segment_ids(episode.after))
+        return before, canonical_ids(receiver, receiver.prompt_end_ids(episode.after))
 
     def slot_ids(self, text: str) -> tuple[int, ...]:
         """The ids of a text in the slot, as `ReceivedPrompt` has them."""

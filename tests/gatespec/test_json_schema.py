@@ -90,7 +90,7 @@ def test_the_shipped_schema_and_the_reference_are_generated(capsys):
     made = runpy.run_path(str(ROOT / "tools" / "make_reference.py"))
     text = made["REFERENCE"].read_text(encoding="utf-8")
     assert made["reference"](text) == text, "run python tools/make_reference.py"
-    assert text.count("<!-- generated: ") == 4
+    assert text.count("<!-- generated: ") == 6
     assert main(["schema"]) == 0
     assert capsys.readouterr().out == SHIPPED.read_text(encoding="utf-8"), (
         "run python tools/make_reference.py"
@@ -117,7 +117,7 @@ def test_specs_name_the_schema_that_is_there():
 def test_the_tables_know_every_word_of_the_model():
     assert tuple(SEQUENTIAL.tables) == get_args(SequentialRule)
     assert EXPECT.names == (*CONDITIONS, "correlation", "icc")
-    assert all(key.default is REQUIRED for key in SPEC.keys)
+    assert [key.name for key in SPEC.keys if key.default is not REQUIRED] == ["prompt"]
 
 
 FULL = {
@@ -135,6 +135,11 @@ FULL = {
         "confidence": 0.95,
         "equivalence_confidence": 0.9,
         "checkpoints": 3,
+    },
+    "prompt": {
+        "template": "chat",
+        "system": "Answer with a name.",
+        "join": {"message": " ", "answer": ""},
     },
     "gates": {
         "first": {
@@ -176,7 +181,7 @@ RELATIONS = re.compile(
     r"unknown condition .*allowed: ((p0|p1|normal|null)(, |$))*$"
     r"|unknown gate in |unknown key '\w+' in (expect|controls); .*allowed: (p0|normal|null|p1|$)"
     r"|requires itself|a look is |takes any of several k|does not decide this claim|the method is "
-    r"|where is |unknown condition .* in where"
+    r"|where is |unknown condition .* in where|without a chat template"
 )
 """Refusals for what a value is beside others, or for a grammar: beyond a schema."""
 RESOLVED = "True is not of type 'string'"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lpca.checker.check import check_spec
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import SpecError, load_spec, parse_spec
-from lpca.gatespec.model import cluster_of
+from lpca.gatespec.model import PLAIN, cluster_of
 from lpca.stats.claims import Difference
 
 DEFAULT = Path(__file__).parents[2] / "gate_specs.yaml"
@@ -140,12 +140,29 @@ def test_settings_and_defaults():
             "normalised is 'bytes' beside score 'greedy'; allowed: none, or score: likelihood",
         ),
         ("{null: 0.25}", "{icc: 1.5}", "15:19: ", "from 0 to 1"),
+        ("gates:", "prompt: {template: chta}\ngates:", "4:20: ", "did you mean 'chat'?"),
+        ("gates:", "prompt: {sytem: x}\ngates:", "4:10: ", "did you mean 'system'?"),
+        ("gates:", "prompt: {system: x}\ngates:", "4:18: ", "without a chat template; allowed: "),
+        ("gates:", "prompt: {join: {answer: ' so '}}\ngates:", "4:25: ", "allowed: blanks in "),
+        ("gates:", "prompt: {join: {anser: ''}}\ngates:", "4:17: ", "did you mean 'answer'?"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_what_is_allowed(old, new, start, says):
     message = error(old, new)
     assert message.startswith(start), message
     assert says in message
+
+
+def test_a_prompt_joins_with_spaces_and_a_chats_answer_with_nothing():
+    assert parse_spec(SPEC).prompt == PLAIN
+    for keys, join in (
+        ("{template: none}", (" ", " ")),
+        ("{template: chat}", (" ", "")),
+        (r'{template: chat, join: {answer: "\n", message: ""}}', ("", "\n")),
+        ('{join: {answer: ""}}', (" ", "")),
+    ):
+        prompt = parse_spec(SPEC.replace("gates:", f"prompt: {keys}\ngates:")).prompt
+        assert (prompt.join_message, prompt.join_answer) == join, keys
 
 
 def test_groups_repeats_graded_scores_and_warnings_are_declared():

@@ -62,7 +62,7 @@ class Batch:
     def logits(self, slots: Sequence[Slot]) -> Tensor:
         """Logits [batch, longest, vocabulary] from which `targets` are said, the answer given."""
         afters = [
-            [*self.receiver.segment_ids(e.after), *ids[:-1]]
+            [*self.receiver.prompt_end_ids(e.after), *ids[:-1]]
             for e, ids in zip(self.episodes, self.answers, strict=True)
         ]
         return self.context.continuation_logits(slots, afters, self.targets.shape[1])

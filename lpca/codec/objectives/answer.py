@@ -129,7 +129,7 @@ def message_reconstruction(batch: Batch) -> Tensor:
     receiver = batch.receiver
     messages = [receiver.message_ids(e.message)[:LONGEST] for e in batch.episodes]
     context = read_context(receiver, [receiver.prompt_start_ids(LEAD)] * len(messages))
-    request = receiver.segment_ids(REQUEST)
+    request = receiver.prompt_end_ids(REQUEST)
     slots = [Slot(vectors=prefix) for prefix in batch.prefixes]
     targets, _ = left_padded(messages, IGNORED, receiver.device)
     afters = [[*request, *ids[:-1]] for ids in messages]

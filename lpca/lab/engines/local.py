@@ -33,6 +33,7 @@ class LocalEngine(Engine):
         """Load the receiver."""
         job.console.tell(f"loading receiver {job.receiver}")
         receiver = load_receiver(job.receiver, job.device, job.grid.dtype)
+        receiver = receiver.prompted(job.spec.prompt)
         keys = keys_of(job.grid, job.spec, task_of(job.spec), receiver)
         command = tuple(command_line())
         bench = Bench(

@@ -259,7 +259,8 @@ def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, bat
 def keys_there(order: Order) -> GridKeys:
     """The keys of a grid's codecs as this machine would compute them."""
     with _unpacked(order) as (grid, spec, task, _):
-        return keys_of(grid, spec, task, _loaded(order.receiver, order.device, grid.dtype))
+        receiver = _loaded(order.receiver, order.device, grid.dtype).prompted(spec.prompt)
+        return keys_of(grid, spec, task, receiver)
 
 
 def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str]) -> MeasuredThere:
@@ -276,7 +277,8 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
     """
     machine = platform.node()
     with _unpacked(order) as (grid, spec, task, folder):
-        cell, receiver = grid.cells()[index], _loaded(order.receiver, order.device, grid.dtype)
+        cell = grid.cells()[index]
+        receiver = _loaded(order.receiver, order.device, grid.dtype).prompted(spec.prompt)
         own = keys_of(grid, spec, task, receiver, [cell])
         if own.by_label[cell.label] != key:
             return MeasuredThere(

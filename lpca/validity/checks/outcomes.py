@@ -220,7 +220,7 @@ def numbers_reported(audit: Audit) -> str:
         successes = sum(one.success(audit.score) for record in records for one in record.readings)
         _same(condition, "successes", told.under(audit.score).successes, successes)
         if condition in TEXTS and not any(INJECTED in ids for ids in slots):
-            texts = [audit.receiver.text(ids).removeprefix(" ") for ids in slots]
+            texts = [audit.receiver.message_text(ids) for ids in slots]
             sizes = [len(text.encode()) for text in texts]
             _same(condition, "bits", told.bits, 8 * sum(sizes) / len(sizes))
             if condition in TRUNCATED and max(sizes) > TRUNCATED[condition]:
