@@ -110,12 +110,9 @@ class TextEncoder:
     def content_hash(self) -> str:
         """SHA-256 of what the tokenizer is and does: its serialisation, and the ids of PROBES."""
         tokenizer = self.tokenizer
-        if tokenizer.is_fast:
-            held = json.loads(tokenizer.backend_tokenizer.to_str())
-            # how a batch is cut and filled up follows from the last call
-            held |= {"truncation": None, "padding": None}
-        else:
-            held = sorted(tokenizer.get_vocab().items())
+        held = (
+            _serialised(tokenizer) if tokenizer.is_fast else sorted(tokenizer.get_vocab().items())
+        )
         ids = [[self._native(text), self._as_text(text)] for text in PROBES]
         decoded = [self._decode(row) for pair in ids for row in pair]
         return hash_data(
@@ -182,8 +179,8 @@ class TextEncoder:
         """A fast tokenizer's serialisation as data; empty for a slow one."""
         if not self.tokenizer.is_fast:
             return {}
-        held: dict[str, Any] = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        return held | {"truncation": None, "padding": None, "post_processor": None}
+        held: dict[str, Any] = json.loads(_serialised(self.tokenizer))
+        return held | {"post_processor": None}
 
     def _refuse_control(self, ids: Iterable[int], text: str) -> None:
         names = {number: token for token, number in self.control.items()}
@@ -217,6 +214,21 @@ class TextEncoder:
 
     def _refuse(self, what: str) -> NoReturn:
         raise RequestError(f"receiver {self.name}: {what}")
+
+
+def _serialised(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A fast tokenizer's content, without how the last batch was cut and filled up."""
+    backend: Tokenizer = tokenizer.backend_tokenizer
+    cut, filled = backend.truncation, backend.padding
+    backend.no_truncation()
+    backend.no_padding()
+    try:
+        return backend.to_str()
+    finally:
+        if cut:
+            backend.enable_truncation(**cut)
+        if filled:
+            backend.enable_padding(**filled)
 
 
 def _without_blanks(text: str) -> str:
