@@ -174,7 +174,7 @@ def _train(
     report: Callable[[Progress], None],
     tell: Callable[[str], None],
 ) -> Obtained:
-    prove_for(receiver, trained_episodes(identity, task), request.k)
+    prove_for(receiver, trained_episodes(identity, task), request.k, tell)
     processes = Processes(receiver)
     training = _training(receiver, task, identity, request)
     snapshot = folder.with_name(folder.name + ".snapshot")

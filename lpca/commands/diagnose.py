@@ -134,6 +134,7 @@ def _subject(
     from lpca.gate.plan import task_of
     from lpca.gatespec.load import load_spec
     from lpca.receivers.load import load_receiver
+    from lpca.receivers.self_test import prove_for
 
     spec = load_spec(arguments.spec)
     task = task_of(spec)
@@ -166,6 +167,8 @@ def _subject(
         outcomes=Outcomes(receiver, arguments.batch_size),
         oracle=(arguments.oracle_n, arguments.oracle_steps) if arguments.oracle else None,
     )
+    read = [*subject.episodes, *subject.drawn(subject.probed), *subject.drawn(subject.n, 1)]
+    prove_for(receiver, read, k, console.tell)
     about = {
         "checkpoint": re.sub(r"[^A-Za-z0-9._-]+", "-", name),
         "k": k,

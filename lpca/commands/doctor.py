@@ -1,4 +1,4 @@
-"""`lpca doctor`: what is installed, what is missing, and how to mend it."""
+"""`lpca doctor`: what is installed, what is missing, and how to mend it; how a receiver is read."""
 
 from __future__ import annotations
 
@@ -8,18 +8,27 @@ from pathlib import Path
 
 from lpca.base.errors import ExitCode, worst
 from lpca.base.numbers import plural
+from lpca.commands.cli import add_receiver_arguments
 from lpca.doctor import Finding, Section, examined
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No arguments."""
+    """A receiver to be looked at, or none."""
+    add_receiver_arguments(parser, None)
 
 
-def run(_: argparse.Namespace) -> ExitCode:
+def run(arguments: argparse.Namespace) -> ExitCode:
     """Print what is there; PASS when a gate can run here.
 
-    USAGE_ERROR when the folder's spec cannot be read, FAIL for whatever else a gate lacks.
+    USAGE_ERROR when the folder's spec cannot be read, FAIL for whatever else a gate lacks. Of a
+    receiver: PASS where it is read exactly; that it is not is a RequestError.
     """
+    if arguments.receiver is not None:
+        from lpca.doctor.receiver import receiver_section
+
+        section = receiver_section(arguments.receiver, arguments.device, arguments.dtype)
+        print("\n".join(list(_lines([section]))[:-1]))
+        return ExitCode.PASS
     sections = examined(Path())
     print("\n".join(_lines(sections)))
     return worst(finding.code for section in sections for finding in section.findings)

@@ -294,9 +294,9 @@ class Runner:
         return spec
 
     def _refuse_episodes(self, spec: Spec, name: str, k: int | None) -> None:
-        """Raise RequestError where the receiver cannot read an episode as it is, or all of it."""
+        """Raise RequestError where the receiver cannot read an episode as it is, or not exactly."""
         episodes = gate_episodes(spec, spec.gates[name], self._task)
-        prove_for(self._receiver, episodes, k or 0)
+        prove_for(self._receiver, episodes, k or 0, self.console.tell)
 
     def _subject(self, name: str, k: int | None) -> Subject:
         receiver = self._receiver

@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
+from lpca.base.errors import RequestError
 from lpca.receivers.attention import takes
 
 ROTARY = ("rope_parameters", "rope_scaling")
@@ -69,6 +70,7 @@ class Proof:
         features: what its configuration tells.
         measured: by how much reading was off, part by part.
         batched: why it is not read in batches; empty where it is.
+        told: whether a user was told that.
     """
 
     plain: bool = False
@@ -78,6 +80,29 @@ class Proof:
     features: tuple[Feature, ...] = ()
     measured: list[Measured] = field(default_factory=list)
     batched: str = ""
+    told: bool = False
+
+    def refuse(self, name: str, length: int) -> None:
+        """Refuse a row that crosses where reading is known to switch, and was not tried there.
+
+        Args:
+            name: the receiver's.
+            length: of the row, in tokens. Of a receiver that was not loaded but made, nothing is
+                claimed, and nothing refused.
+
+        Raises:
+            RequestError: it does.
+        """
+        if not self.tested or length <= self.tested:
+            return
+        crossed = [f for f in self.features if f.length and self.tested <= f.length < length]
+        if self.limit is None and not crossed:
+            return
+        why = self.why or f"longer ones were not tried ({', '.join(map(str, crossed))})"
+        raise RequestError(
+            f"receiver {name}: prompts take up to {length} tokens; exact are at most "
+            f"{self.tested}: {why}"
+        )
 
 
 def features_of(model: PreTrainedModel) -> tuple[Feature, ...]:
@@ -142,8 +167,10 @@ def _states(model: PreTrainedModel, settings: Mapping[str, Any]) -> Iterator[Fea
         if type(value) is int and key.endswith(SIZES_OF_STATES)
     ]
     asked = [name for name in ARGUMENTS_OF_STATES if takes(type(model).forward, name)]
-    if told := [*named, *sizes] or asked:
-        yield Feature(f"ssm state ({', '.join(told)})", None, "state")
+    told = [*named, *sizes] or asked
+    if told or getattr(model, "_is_stateful", False):
+        what = f" ({', '.join(told)})" if told else ""
+        yield Feature(f"ssm state{what}", None, "state")
 
 
 def _holds(settings: Mapping[str, Any], key: str) -> bool:

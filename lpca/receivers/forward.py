@@ -25,7 +25,7 @@ from lpca.receivers.reading import ROOT as ROOT
 from lpca.receivers.reading import Context as Context
 from lpca.receivers.reading import Decided as Decided
 from lpca.receivers.reading import OptionTree as OptionTree
-from lpca.receivers.reading import Prompts, Step, injected
+from lpca.receivers.reading import Prompts, Step, injected, refuse_untried
 from lpca.receivers.reading import Reading as Reading
 from lpca.receivers.reading import Slot as Slot
 from lpca.receivers.reading import left_padded as left_padded
@@ -47,16 +47,20 @@ def read_batch(receiver: Receiver, befores: TokenRows) -> CachedContext:
     ids, visible = left_padded(befores, receiver.pad_id, receiver.device)
     cache = DynamicCache()
     forward(receiver, cache, visible, {"input_ids": ids}, keep=1)
-    return CachedContext(receiver, cache, visible)
+    return CachedContext(receiver, cache, visible, tuple(map(len, befores)))
 
 
 @dataclass(frozen=True, eq=False)
 class CachedContext(Context):
-    """A batch read up to its slots; `visible` [batch, n] tells ids from padding."""
+    """A batch read up to its slots; `visible` [batch, n] tells ids from padding.
+
+    `lengths` are those of the rows.
+    """
 
     receiver: Receiver
     cache: DynamicCache
     visible: Tensor
+    lengths: tuple[int, ...]
 
     @torch.no_grad()
     def read(
@@ -64,6 +68,8 @@ class CachedContext(Context):
     ) -> Reading:
         """As in `Context`; the trees of options stand behind the prompts, in the same pass."""
         trees = tuple(OptionTree.of(row) for row in options or [()] * len(slots))
+        deepest = max(tree.depth for tree in trees)
+        refuse_untried(self.receiver, self.lengths, slots, afters, deepest)
         cache = part_of_cache(self.cache)
         visible, inputs = self._behind(slots, afters)
         logits = forward(self.receiver, cache, visible, inputs, keep=1, trees=trees)
@@ -71,6 +77,7 @@ class CachedContext(Context):
 
     def continuation_logits(self, slots: Sequence[Slot], afters: TokenRows, keep: int) -> Tensor:
         """As in `Context`."""
+        refuse_untried(self.receiver, self.lengths, slots, afters, 0)
         visible, inputs = self._behind(slots, afters)
         return forward(self.receiver, part_of_cache(self.cache), visible, inputs, keep)
 

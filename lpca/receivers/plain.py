@@ -19,7 +19,16 @@ from torch.nn.utils.rnn import pad_sequence
 from lpca.receivers import TokenRows
 from lpca.receivers.attention import KEEP, takes
 from lpca.receivers.model import Receiver
-from lpca.receivers.reading import Context, OptionTree, Prompts, Reading, Slot, Step, injected
+from lpca.receivers.reading import (
+    Context,
+    OptionTree,
+    Prompts,
+    Reading,
+    Slot,
+    Step,
+    injected,
+    refuse_untried,
+)
 
 
 def plain_logits(receiver: Receiver, inputs: dict[str, Tensor], keep: int) -> Tensor:
@@ -57,13 +66,16 @@ class PlainContext(Context):
     ) -> Reading:
         """As in `Context`: each prompt, then each option's tokens behind its prompt once more."""
         trees = tuple(OptionTree.of(row) for row in options or [()] * len(slots))
-        prompts = PlainPrompts(self.receiver, *injected(self.receiver, self.befores, slots, afters))
+        prompts = self._prompts(slots, afters, max(tree.depth for tree in trees))
         return Reading(self.receiver, prompts.through(trees), trees, prompts)
 
     def continuation_logits(self, slots: Sequence[Slot], afters: TokenRows, keep: int) -> Tensor:
         """As in `Context`."""
-        prompts = PlainPrompts(self.receiver, *injected(self.receiver, self.befores, slots, afters))
-        return prompts.ends(keep)
+        return self._prompts(slots, afters, 0).ends(keep)
+
+    def _prompts(self, slots: Sequence[Slot], afters: TokenRows, more: int) -> PlainPrompts:
+        refuse_untried(self.receiver, list(map(len, self.befores)), slots, afters, more)
+        return PlainPrompts(self.receiver, *injected(self.receiver, self.befores, slots, afters))
 
 
 @dataclass(frozen=True, eq=False)

@@ -72,6 +72,26 @@ class Context(ABC):
         """
 
 
+def refuse_untried(
+    receiver: Receiver, befores: Sequence[int], slots: Sequence[Slot], afters: TokenRows, more: int
+) -> None:
+    """Refuse rows that cross a length at which the receiver is not known to be read exactly.
+
+    Args:
+        receiver: the frozen model.
+        befores: how many tokens stand before the slots.
+        slots: what stands in them.
+        afters: what stands behind them.
+        more: how many tokens may follow.
+
+    Raises:
+        RequestError: a row does.
+    """
+    rows = zip(befores, slots, afters, strict=True)
+    longest = max(before + len(slot) + len(after) for before, slot, after in rows)
+    receiver.proof.refuse(receiver.name, longest + more)
+
+
 class Prompts(ABC):
     """A batch of prompts read to their ends."""
 
@@ -231,6 +251,11 @@ class OptionTree:
                     branch.append(parent)
                 branches.append(branch[::-1])
         return branches
+
+    @property
+    def depth(self) -> int:
+        """How many tokens stand one behind another at most."""
+        return 1 + max(self.depths(), default=-1)
 
     def depths(self) -> list[int]:
         """Return how far each node stands behind the prompt's end; 0 directly behind it."""

@@ -22,7 +22,7 @@ from transformers import GenerationConfig
 
 from lpca.base.errors import RequestError, shown_error
 from lpca.receivers import TokenRows
-from lpca.receivers.features import Measured, blamed, features_of
+from lpca.receivers.features import Measured, Proof, blamed, features_of
 from lpca.receivers.forward import read_batch
 from lpca.receivers.model import Receiver, refuse_too_long, refuse_unreadable
 from lpca.receivers.plain import PlainContext, plain_logits
@@ -41,6 +41,8 @@ TOLERANCE = 1e-4
 """Nats by which a log-probability may be off."""
 ROUNDINGS = 3
 """Times what rounding alone does, by which it may be off; measured, see `Trial.rounding`."""
+FREE_FACTOR, FREE_TOKENS = 2, 8
+"""A free answer may take that many times the longest option's tokens, and so many more."""
 SLOT, SAID = 3, 4
 """Tokens of a row's slot, and those that it goes on with."""
 
@@ -82,7 +84,12 @@ def known_lengths(receiver: Receiver) -> list[int]:
     return sorted(length for length in found if most is None or length <= most)
 
 
-def prove_for(receiver: Receiver, episodes: Iterable[Episode], k: int) -> None:
+def prove_for(
+    receiver: Receiver,
+    episodes: Iterable[Episode],
+    k: int,
+    tell: Callable[[str], None] = lambda text: None,
+) -> None:
     """Refuse episodes that a receiver cannot read, or not exactly, before anything is made of them.
 
     The self-test is made again with rows as long as their longest prompt, if none as long was
@@ -92,6 +99,7 @@ def prove_for(receiver: Receiver, episodes: Iterable[Episode], k: int) -> None:
         receiver: the frozen model.
         episodes: all that a run reads.
         k: vectors in a slot; the messages' texts stand there too.
+        tell: is told, once, that a receiver is read row by row.
 
     Raises:
         RequestError: an episode is too long, holds a text that the receiver does not keep or has
@@ -100,8 +108,11 @@ def prove_for(receiver: Receiver, episodes: Iterable[Episode], k: int) -> None:
     episodes = tuple(episodes)
     refuse_unreadable(receiver, episodes)
     refuse_too_long(receiver, episodes, k)
-    longest = _longest(receiver, episodes, k)
-    prove_upto(receiver, longest)
+    prove_upto(receiver, _longest(receiver, episodes, k))
+    proof = receiver.proof
+    if proof.plain and not proof.told:
+        proof.told = True
+        tell(f"receiver {receiver.name} is read row by row, which is slower: {proof.batched}")
 
 
 def prove_upto(receiver: Receiver, longest: int) -> None:
@@ -116,11 +127,7 @@ def prove_upto(receiver: Receiver, longest: int) -> None:
         return
     if proof.limit is None:
         _prove(receiver, longest)
-    if proof.limit is not None and longest > proof.limit:
-        raise RequestError(
-            f"receiver {receiver.name}: prompts take up to {longest} tokens; exact are at most "
-            f"{proof.limit}: {proof.why}"
-        )
+    proof.refuse(receiver.name, longest)
 
 
 def _longest(receiver: Receiver, episodes: Sequence[Episode], k: int) -> int:
@@ -130,7 +137,10 @@ def _longest(receiver: Receiver, episodes: Sequence[Episode], k: int) -> int:
         message = receiver.message_ids(episode.message)
         text = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)
         options = [receiver.option_ids(option) for option in episode.options]
-        around = max(around, len(text) + max(map(len, options)))
+        said = max(map(len, options))
+        if episode.free:
+            said = FREE_FACTOR * said + FREE_TOKENS
+        around = max(around, len(text) + said)
         slot = max(slot, len(message))
     total, most = around + slot, _most(receiver)
     return total if most is None else min(total, most)
@@ -198,8 +208,9 @@ def _tried(receiver: Receiver, parts: Mapping[str, Callable[[], Measured]], leng
 
 
 def _alone(receiver: Receiver) -> Receiver:
-    """The same receiver, read by this process alone."""
-    return Receiver(**{one.name: getattr(receiver, one.name) for one in fields(Receiver)})
+    """The same receiver, read by this process alone, of which nothing is known yet."""
+    own = {one.name: getattr(receiver, one.name) for one in fields(Receiver)}
+    return Receiver(**{**own, "proof": Proof()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +289,7 @@ class Trial:
             f"{name}: vectors": lambda: self._compared(of_vectors(), self._own_vectors),
             "embeddings of tokens": self._embedded,
             f"{name}: greedy": lambda: self._lags(of_tokens().continuations(SAID)[0]),
-            "generate": lambda: self._lags(self._generated()),
+            "generate": self._generated,
             "the same row read again": self._repeated,
         }
         return {part: partial(self._measured, part, pairs) for part, pairs in parts.items()}
@@ -336,24 +347,25 @@ class Trial:
             found.append(scores[len(said), sorted(self.receiver.end_ids)].max())
         yield torch.stack(found)[:, None], scores.amax(-1)[: len(found), None]
 
-    def _generated(self) -> list[int]:
-        """What the model's own `generate` says behind the first row, up to an end token."""
+    def _generated(self) -> Pairs:
+        """What the model's own `generate` goes by behind the first row, token by token."""
         model, ids = self.receiver.model, self._own_ids(0, [])["input_ids"]
-        ends = sorted(self.receiver.end_ids)
         settings: Any = GenerationConfig
         plainly = settings(
             do_sample=False,
             num_beams=1,
             repetition_penalty=1.0,
             max_new_tokens=SAID,
-            eos_token_id=ends or None,
+            eos_token_id=sorted(self.receiver.end_ids) or None,
             pad_token_id=self.receiver.pad_id,
+            output_logits=True,
+            return_dict_in_generate=True,
         )
         generate: Any = model.generate
         output = generate(ids, attention_mask=torch.ones_like(ids), generation_config=plainly)
-        said: list[int] = output[0, ids.shape[1] :].tolist()
-        stop = next((i for i, token in enumerate(said) if token in self.receiver.end_ids), SAID)
-        return said[:stop]
+        logits = torch.cat(output.logits).float()
+        said = output.sequences[0, ids.shape[1] :].tolist()
+        yield logits.log_softmax(-1), self._scores(self._own_ids(0, said[:-1]), len(said))
 
     def _measured(self, part: str, pairs: Callable[[], Pairs]) -> Measured:
         """How far found log-probabilities [positions, n] are from the model's own."""
