@@ -68,7 +68,9 @@ def evaluate(
     Args:
         setting: the receiver, the episodes and what their slots are made from.
         conditions: what stands in B's slot, by name.
-        cache: the folder in which outcomes are kept.
+        cache: the folder in which outcomes are kept; those of a receiver that is not as it was
+            loaded have a folder of their own in it, and where it changed while a block was computed
+            that block is not kept.
         batch_size: episodes at a time, at most.
         report: called with how many outcomes (episodes times conditions) are there, and how many
             there will be, as soon as some must be computed and whenever some were.
@@ -90,6 +92,8 @@ def evaluate(
             report(done, total)
 
     encode_messages(conditions, setting)
+    # after a codec's own code ran, which may have changed the receiver
+    place = setting.receiver.own_place(cache)
     # a block at a time: the slots of all episodes under all conditions may not fit in memory
     n = len(setting.episodes)
     for start in range(0, n, BLOCK):
@@ -98,15 +102,18 @@ def evaluate(
             make_job(block.receiver, c, block.episodes.episodes, build_slots(c, block))
             for c in conditions
         ]
-        found = {job.key: own for job in jobs if (own := load_block(cache, job)) is not None}
+        found = {job.key: own for job in jobs if (own := load_block(place, job)) is not None}
         cached = frozenset(found)
         done += sum(len(found[job.key]) for job in jobs if job.key in found)
         # conditions that give B the same have one key, and are computed once
         missing = {job.key: job for job in jobs if job.key not in found}
         if missing:
             show()
-            for job, computed in run_block(block.receiver, list(missing.values()), batch_size):
-                store_block(cache, job, computed)
+            made = list(run_block(block.receiver, list(missing.values()), batch_size))
+            as_it_was = setting.receiver.own_place(cache) == place
+            for job, computed in made:
+                if as_it_was:
+                    store_block(place, job, computed)
                 found[job.key] = computed
                 done += len(computed) * sum(other.key == job.key for other in jobs)
                 show()

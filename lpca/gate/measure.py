@@ -378,8 +378,7 @@ class _Evaluating:
         setting = self.subject.setting(self.declared.part(start, stop), self.steps.conditions)
         # what a codec does to the receiver while it encodes is done before an outcome is kept
         encode_messages(self.conditions, setting)
-        place = _own_cache(self.subject, self.cache)
-        return self.steps.evaluated(setting, own, place, self.batch_size, report)
+        return self.steps.evaluated(setting, own, self.cache, self.batch_size, report)
 
     def table(self, evaluated: Evaluated) -> OutcomeTable:
         """What is judged, of what was evaluated so far."""
@@ -400,12 +399,6 @@ def unless_all_there(
             report(done, total)
 
     return reported
-
-
-def _own_cache(subject: Subject, cache: Path) -> Path:
-    """Outcomes are kept by the receiver's stored weights: one that changed has its own place."""
-    now = subject.receiver.state_hash()
-    return cache if now == subject.receiver_hash else cache / "changed" / now
 
 
 def look_at(spec: Spec, name: str, subject: Subject, episodes: EpisodeSet) -> LedgerEntry:

@@ -347,6 +347,8 @@ class Runner:
     def _obtained(self, what: str, request: Request) -> Obtained:
         seed = request.seed if self.options.train_seeds else None
         receiver, label = self._receiver, label_of(what, request.k, seed)
+        # the user's own codec, made before, may have changed what is trained through
+        cache = receiver.own_place(self.options.cache)
         return self._once(
             what,
             request.k,
@@ -354,7 +356,7 @@ class Runner:
                 receiver,
                 self._task,
                 request,
-                self.options.cache,
+                cache,
                 lambda progress: self.console.training(progress, request.recipe.steps, label),
                 self.console.tell,
             ),

@@ -61,7 +61,7 @@ def load_receiver(name: str = RECEIVER, device: str = "auto", dtype: str = "auto
         model.set_attn_implementation("eager")
     receiver = Receiver(name, freeze(model), tokenizer, weights_hash)
     prove(receiver)
-    return replace(receiver, loaded_hash=receiver.state_hash())
+    return replace(receiver, loaded=receiver.state())
 
 
 def _device(name: str) -> torch.device:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -22,7 +23,7 @@ from lpca.receivers import ReceiverError, TokenRows
 from lpca.receivers.attention import OwnMasks
 from lpca.receivers.chat import Chat, chat_of, refuse_changed
 from lpca.receivers.features import Proof
-from lpca.receivers.hashing import hash_tensors
+from lpca.receivers.state import ModelState, sums_hash
 from lpca.receivers.text import TextEncoder
 from lpca.tasks import Episode
 
@@ -39,7 +40,7 @@ class Receiver:
         model: in evaluation mode, no parameter asking for a gradient.
         tokenizer: the model's own.
         weights_hash: names the weights as they were stored, before any cast to `dtype`.
-        loaded_hash: `state_hash()` as of loading.
+        loaded: its state as of loading; None where `load_receiver` did not load it.
         proof: which way it is read exactly, as its self-test found; not part of what it is.
         prompt: how texts become a prompt.
 
@@ -59,7 +60,7 @@ class Receiver:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     weights_hash: str
-    loaded_hash: str = ""
+    loaded: ModelState | None = None
     proof: Proof = field(default_factory=Proof)
     prompt: Prompt = PLAIN
 
@@ -219,24 +220,34 @@ class Receiver:
         """The rows of the whole batch, of what was computed of `own_rows`."""
         return own
 
+    @property
+    def loaded_hash(self) -> str:
+        """`state_hash()` as of loading; empty where it was not loaded by `load_receiver`."""
+        return self.loaded.hash if self.loaded else ""
+
+    def state(self) -> ModelState:
+        """Return the model and tokenizer as they are now, and what the model does with probes."""
+        return ModelState.of(self.model, tokenizer=self.texts.content_hash())
+
     def state_hash(self) -> str:
         """Return the SHA-256 of the model as it is in memory now.
 
-        Parameters and buffers; of each module also its mode, its hooks and which code it runs, by
-        which somebody might change what the same weights compute; and the tokenizer.
+        Parameters, buffers and other attributes of each module, its mode, its hooks and the code it
+        runs, the configuration: by each of them somebody might change what the same weights
+        compute; and the tokenizer.
         """
-        workings = [_workings(name, module) for name, module in self.model.named_modules()]
-        weights = hash_tensors(self.model.state_dict().items())
-        return hash_data([weights, workings, self.texts.content_hash()])
+        return self.state().hash
 
+    def own_place(self, cache: Path) -> Path:
+        """Return the folder for what follows from this receiver: `cache` if it is as loaded.
 
-def _workings(name: str, module: torch.nn.Module) -> list[object]:
-    code = type(module).forward
-    hooks = [*module._forward_pre_hooks.values(), *module._forward_hooks.values()]
-    # transformers puts hooks of its own there as soon as hidden states are asked for
-    foreign = [hook for hook in hooks if not hook.__module__.startswith("transformers.")]
-    own = "forward" in vars(module)
-    return [name, code.__module__, code.__qualname__, own, module.training, len(foreign)]
+        What is kept there is named by the weights as stored; a receiver that changed since has a
+        folder of its own, so that nobody else ever reads what it did.
+        """
+        if self.loaded is None:
+            return cache
+        now = sums_hash(self.model)
+        return cache if now == self.loaded.sums else cache / "changed" / now
 
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -79,6 +79,7 @@ class FaultyRun:
         conditions: those that are evaluated where they are not all of the gate's: a fault that a
             check finds needs no more than the check reads.
         checks: those that are carried out where that is not all of them.
+        undone: what a fault changes beside this run, to be put back after it.
     """
 
     receiver: Receiver
@@ -96,6 +97,7 @@ class FaultyRun:
     steps: Steps = STEPS
     conditions: Sequence[str] | None = None
     checks: Collection[str] | None = None
+    undone: ExitStack = field(default_factory=ExitStack)
 
     @property
     def gate(self) -> Gate:
@@ -232,7 +234,7 @@ class SoundParts:
             own, kept = Path(scratch) / "cache", self.cache / "outcomes"
             if kept.exists():
                 shutil.copytree(kept, own / "outcomes")
-            yield FaultyRun(
+            faulty = FaultyRun(
                 self.receiver,
                 self.receiver.state_hash(),
                 task,
@@ -243,6 +245,8 @@ class SoundParts:
                 Path(scratch) / "ledger",
                 codecs,
             )
+            with faulty.undone:
+                yield faulty
 
     def warm_up(self) -> Result:
         """Decide the sound run, keeping its outcomes for the runs to come."""

@@ -305,6 +305,7 @@ MEDDLERS = {
     "a weight": lambda model: model.get_input_embeddings().weight.data[5].add_(1),
     "a hook": lambda model: model.model.layers[0].register_forward_hook(lambda *_: None),
     "its mode": lambda model: model.train(),
+    "a buffer that no file holds": lambda model: model.model.rotary_emb.inv_freq.mul_(0.97),
 }
 
 

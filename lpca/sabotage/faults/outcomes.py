@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook
 
 from lpca.base.hashing import hash_data
 from lpca.codec.store import Request
@@ -69,6 +70,41 @@ def receiver_in_training(run: FaultyRun) -> None:
     """Dropout, where the model has any, then makes outcomes random."""
     run.own_receiver()
     run.receiver.model.train()
+
+
+@sabotage("building", "the receiver's rotary base was changed", "receiver_frozen")
+def rotary_buffer_changed(run: FaultyRun) -> None:
+    """In a buffer that no file of weights holds."""
+    run.own_receiver()
+    run.receiver.model.get_buffer("model.rotary_emb.inv_freq").mul_(0.97)
+
+
+@sabotage("building", "the receiver's attention is scaled otherwise", "receiver_frozen")
+def attention_rescaled(run: FaultyRun) -> None:
+    """By a number in a module, which is neither parameter nor buffer."""
+    run.own_receiver()
+    attention: Any = run.receiver.model.get_submodule("model.layers.0.self_attn")
+    attention.scaling *= 1.1
+
+
+@sabotage("building", "a hook on all modules reads along", "receiver_frozen")
+def hook_on_all_modules(run: FaultyRun) -> None:
+    """No module knows of it."""
+    run.undone.callback(register_module_forward_hook(lambda *_: None).remove)
+
+
+@sabotage("building", "a method of the receiver's class was wrapped", "receiver_frozen")
+def method_wrapped(run: FaultyRun) -> None:
+    """By a function that calls itself what it wraps."""
+    kind: Any = type(run.receiver.model.get_submodule("model.layers.0.mlp"))
+    own = kind.forward
+
+    @wraps(own)
+    def forward(self: torch.nn.Module, x: Tensor) -> Tensor:
+        return torch.as_tensor(1.01 * own(self, x))
+
+    run.undone.callback(setattr, kind, "forward", own)
+    kind.forward = forward
 
 
 @sabotage("field", "the checkpoint is another receiver's", "checkpoint_fits", "REFUSED")

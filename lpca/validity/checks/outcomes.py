@@ -17,28 +17,41 @@ if TYPE_CHECKING:
 
 ALONE = 3
 """Episodes per condition that are computed alone, of those that are computed again."""
+PROBES_MOVE = {"float32": 1e-5}
+"""How far probes may move, the mean of a row's log-probabilities in nats: by rounding alone, where
+the number of threads changed since."""
+COARSE_PROBES_MOVE = 0.05
+"""For bfloat16 and float16."""
 
 
 @CHECKS.register("receiver_frozen")
 @check("the receiver is as it was loaded", place=10)
 def receiver_frozen(audit: Audit) -> str:
-    """The receiver is as it was loaded: parameters, buffers, mode, hooks, code.
+    """The receiver is as it was loaded: parameters, buffers, settings, mode, hooks, code.
 
-    Reads the receiver's state hash before and after. Catches a receiver that was tuned while the
-    codec was trained, dropout left on, and code put in a layer's place. No tolerance: one bit of
-    one weight is another receiver.
+    Reads the receiver's state before and after: each tensor and number in it, buffers that no file
+    holds among them, its configuration, hooks on it or on all modules, and the code of its classes
+    and methods. Catches a receiver that was tuned while the codec was trained, dropout left on,
+    another rotary base or scale, and code put in a layer's place. No tolerance: one bit of one
+    weight is another receiver. Then fixed probes must have the logits they had, within
+    `PROBES_MOVE`, whatever else was changed.
     """
     if any(parameter.requires_grad for parameter in audit.receiver.model.parameters()):
         raise CheckFailed("a parameter of the receiver asks for a gradient")
     if audit.receiver.model.training:
         raise CheckFailed("the receiver is in training mode")
-    now = audit.receiver.state_hash()
-    if now != audit.receiver_hash:
+    now, loaded = audit.receiver.state(), audit.receiver.loaded
+    if now.hash != audit.receiver_hash:
+        changed = loaded.changes(now) if loaded else []
+        what = f" ({len(changed)}: {changed[0]})" if changed else ""
         raise CheckFailed(
-            "the receiver's parameters, hooks or code changed: "
-            f"{audit.receiver_hash[:12]} to {now[:12]}"
+            f"the receiver's parameters, buffers, settings, hooks or code changed{what}: "
+            f"{audit.receiver_hash[:12]} to {now.hash[:12]}"
         )
-    return f"every parameter bit for bit as loaded, no hook added ({now[:12]})"
+    moved = loaded.moved(now) if loaded else 0.0
+    if not moved <= PROBES_MOVE.get(audit.receiver.facts["dtype"], COARSE_PROBES_MOVE):
+        raise CheckFailed(f"the receiver gives fixed probes other logits, by {moved:.2g} nats")
+    return f"every parameter bit for bit as loaded, no hook added ({now.hash[:12]})"
 
 
 @CHECKS.register("slow_path_agrees")

@@ -1,0 +1,213 @@
+"""A receiver that computes something else is known by its state; one that only works, is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import pytest
+import torch
+from tiny import SHAPE
+from torch.nn.modules.module import register_module_forward_hook
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    Phi3Config,
+    PreTrainedConfig,
+    Qwen2Config,
+)
+from transformers.models.llama import modeling_llama
+
+from lpca.receivers.load import load_receiver
+from lpca.receivers.model import Receiver
+from lpca.receivers.state import ModelState, sums_hash
+
+SHORT = {**SHAPE, "max_position_embeddings": 32}
+OTHERS = {"vocab_size": 260, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+WINDOW = {"sliding_window": 8}
+INNOCENTS: dict[str, PreTrainedConfig] = {
+    "llama": LlamaConfig(**SHAPE),
+    "dynamic rotary base": LlamaConfig(
+        **SHORT, rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}
+    ),
+    "longrope": Phi3Config(
+        **{**SHAPE, "pad_token_id": 0},
+        rope_parameters={
+            "rope_type": "longrope",
+            "rope_theta": 1e4,
+            "short_factor": [1.0] * 4,
+            "long_factor": [4.0] * 4,
+            "original_max_position_embeddings": 32,
+            "factor": 32.0,
+        },
+    ),
+    "gemma3": Gemma3TextConfig(
+        **SHAPE, **WINDOW, head_dim=8, layer_types=["sliding_attention"] * 2 + ["full_attention"]
+    ),
+    "mistral": MistralConfig(**SHAPE, **WINDOW),
+    "qwen2": Qwen2Config(**SHAPE),
+    "gpt2": GPT2Config(**OTHERS, n_embd=32, n_layer=2, n_head=4, n_positions=128),
+    "opt": OPTConfig(
+        **OTHERS,
+        hidden_size=32,
+        ffn_dim=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        word_embed_proj_dim=32,
+    ),
+}
+
+
+@pytest.mark.parametrize("config", INNOCENTS.values(), ids=INNOCENTS)
+def test_a_model_that_only_works_is_not_accused(config: PreTrainedConfig) -> None:
+    """Some keep what the longest text so far needed."""
+    model: Any = AutoModelForCausalLM.from_config(config).eval()  # type: ignore[no-untyped-call]
+    before = ModelState.of(model)
+    assert isinstance(before.probes, torch.Tensor)
+    ids = torch.arange(2, 102)[None]
+    with torch.no_grad():
+        model(input_ids=ids)
+    assert sums_hash(model) == before.sums
+    vectors = model.get_input_embeddings()(ids[:, :40]).detach().requires_grad_(True)
+    model(inputs_embeds=vectors, output_hidden_states=True).logits.sum().backward()
+    model.generate(ids[:, :50], max_new_tokens=2, do_sample=False)
+    now = ModelState.of(model)
+    assert before.changes(now) == []
+    assert (before.hash, before.sums, before.moved(now)) == (now.hash, now.sums, 0.0)
+
+
+def own(module: Any, name: str, value: object) -> Callable[[ExitStack], None]:
+    """Change an attribute, until it is put back."""
+
+    def change(undone: ExitStack) -> None:
+        undone.callback(setattr, module, name, getattr(module, name))
+        setattr(module, name, value)
+
+    return change
+
+
+def wrapped(function: Any) -> Any:
+    @wraps(function)
+    def as_before(*given: Any, **named: Any) -> Any:
+        return function(*given, **named)
+
+    return as_before
+
+
+def bit(model: Any) -> Callable[[ExitStack], None]:
+    weight = model.lm_head.weight.data.view(torch.int32)
+
+    def change(undone: ExitStack) -> None:
+        undone.callback(weight[3, 5].bitwise_xor_, 1)
+        weight[3, 5] ^= 1
+
+    return change
+
+
+def method(module: Any) -> Callable[[ExitStack], None]:
+    def change(undone: ExitStack) -> None:
+        undone.callback(delattr, module, "forward")
+        module.forward = MethodType(type(module).forward, module)
+
+    return change
+
+
+MEDDLERS: dict[str, tuple[str, Callable[[Any], Callable[[ExitStack], None]]]] = {
+    "one bit": ("lm_head.weight", bit),
+    "a buffer": (
+        "model.rotary_emb.inv_freq",
+        lambda m: own(m.model.rotary_emb, "inv_freq", m.model.rotary_emb.inv_freq * 0.97),
+    ),
+    "a scale": (
+        "model.layers.0.self_attn.scaling",
+        lambda m: own(m.model.layers[0].self_attn, "scaling", 0.5),
+    ),
+    "an epsilon": (
+        "model.norm.variance_epsilon",
+        lambda m: own(m.model.norm, "variance_epsilon", 0.1),
+    ),
+    "the configuration": ("config", lambda m: own(m.config, "rms_norm_eps", 0.1)),
+    "a method": ("model.layers.1.mlp.forward", lambda m: method(m.model.layers[1].mlp)),
+    "a hook": (
+        "model.layers.1.hooks",
+        lambda m: (
+            lambda undone: undone.callback(
+                m.model.layers[1].register_forward_pre_hook(lambda *_: None).remove
+            )
+        ),
+    ),
+    "a hook on all": (
+        "hooks of all modules",
+        lambda m: (
+            lambda undone: undone.callback(register_module_forward_hook(lambda *_: None).remove)
+        ),
+    ),
+    "a class": (
+        "code of transformers.models.llama.modeling_llama.LlamaMLP",
+        lambda m: own(modeling_llama.LlamaMLP, "forward", wrapped(modeling_llama.LlamaMLP.forward)),
+    ),
+    "torch's own class": (
+        "code of torch.nn.modules.linear.Linear",
+        lambda m: own(torch.nn.Linear, "forward", wrapped(torch.nn.Linear.forward)),
+    ),
+    "a function": (
+        "functions of transformers.models.llama.modeling_llama",
+        lambda m: own(
+            modeling_llama, "apply_rotary_pos_emb", wrapped(modeling_llama.apply_rotary_pos_emb)
+        ),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_folders: dict[str, Path]) -> Any:
+    return load_receiver(str(tiny_folders["llama"]), "cpu").model
+
+
+@pytest.fixture
+def undone() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.mark.parametrize("meddler", MEDDLERS.values(), ids=MEDDLERS)
+def test_what_was_changed_is_named(
+    model: Any,
+    undone: ExitStack,
+    meddler: tuple[str, Callable[[Any], Callable[[ExitStack], None]]],
+) -> None:
+    name, change = meddler
+    before = ModelState.of(model)
+    change(model)(undone)
+    now = ModelState.of(model)
+    assert before.changes(now) == [name]
+    assert now.sums != before.sums
+    undone.close()
+    after = ModelState.of(model)
+    assert (after.hash, after.sums) == (before.hash, before.sums)
+
+
+def test_the_probes_see_what_no_entry_shows(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, silu = ModelState.of(model), torch.nn.functional.silu
+    monkeypatch.setattr(torch.nn.functional, "silu", lambda *x, **more: 1.1 * silu(*x, **more))
+    now = ModelState.of(model)
+    assert before.changes(now) == []
+    assert before.moved(now) > 1e-4
+
+
+def test_a_changed_receiver_has_a_place_of_its_own(fresh_llama: Receiver, tmp_path: Path) -> None:
+    assert fresh_llama.own_place(tmp_path) == tmp_path
+    fresh_llama.model.get_buffer("model.rotary_emb.inv_freq").mul_(0.97)
+    own_place = fresh_llama.own_place(tmp_path)
+    assert own_place.parent == tmp_path / "changed"
+    assert replace(fresh_llama, loaded=None).own_place(tmp_path) == tmp_path
