@@ -32,8 +32,13 @@ _KEPT_APART = frozenset(
     {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"}
 )
 """Attributes of every module that hold what has entries of its own."""
-_NOTES = frozenset({"warnings_issued", "_is_full_backward_hook", "name_or_path", "_name_or_path"})
-"""What was warned of, that a hook was there once, where the files lay: nothing computes by it."""
+_NOTES = frozenset(
+    {
+        *("warnings_issued", "_is_full_backward_hook", "_original_object_hash"),
+        *("name_or_path", "_name_or_path"),
+    }
+)
+"""What was warned of, that there was a hook, where files lay: nothing computes by any of it."""
 
 Probes = Tensor | str
 """The probes' logits, float32 [2 * PROBES, vocabulary]; what was raised in place of them."""
@@ -59,11 +64,11 @@ class ModelState:
         return hash_data(dict(self.entries))
 
     @classmethod
-    def of(cls, model: torch.nn.Module) -> ModelState:
-        """The state of a model now."""
+    def of(cls, model: torch.nn.Module, **more: str) -> ModelState:
+        """The state of a model now; `more` are digests of what goes with it."""
         # first, since rotary embeddings that depend on the length keep what the last text needed
         probes = probe_logits(model)
-        return cls(_entries(model, tensor_sha256), probes, _sums_hash(model))
+        return cls(_entries(model, tensor_sha256) | more, probes, _sums_hash(model))
 
     def changes(self, now: ModelState) -> list[str]:
         """What is not as it was, by name, sorted."""
