@@ -39,6 +39,8 @@ _NOTES = frozenset(
     }
 )
 """What was warned of, that there was a hook, where files lay: nothing computes by any of it."""
+_FILED = _NOTES | {"dtype", "architectures", "transformers_version"}
+"""What a configuration also holds for files alone, and saving a model may change."""
 
 Probes = Tensor | str
 """The probes' logits, float32 [2 * PROBES, vocabulary]; what was raised in place of them."""
@@ -217,7 +219,7 @@ def _described(value: object, depth: int = DEPTH) -> object:
             [
                 [name, _described(own, depth - 1)]
                 for name, own in sorted(vars(value).items())
-                if name not in _NOTES
+                if name not in _FILED
             ],
         ]
     return _named(type(value))
