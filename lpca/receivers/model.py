@@ -159,21 +159,24 @@ class Receiver:
         """Names how texts become a prompt, by content: the joins, and the template's ids."""
         if self.prompt == PLAIN:
             return PLAIN_NAME
-        around = [self.chat.opening, self.chat.closing] if self.chat else []
         joins = [self.prompt.join_message, self.prompt.join_answer]
-        return f"{self.prompt.template} {hash_data([around, joins])[:7]}"
+        return f"{self.prompt.template} {hash_data([self.around, joins])[:7]}"
+
+    @property
+    def around(self) -> tuple[list[int], list[int]]:
+        """Token ids around B's texts in every prompt: a start token, or a chat template's own."""
+        if self.chat is None:
+            return self.texts.lead, []
+        return [*self.chat.opening], [*self.chat.closing]
 
     def prompt_start_ids(self, text: str) -> list[int]:
         """Return token ids of a prompt up to its slot: its start, and the text before the slot."""
-        if self.chat is None:
-            return self.texts.lead + self.texts.first(text)
-        return [*self.chat.opening, *self.texts.later(text.lstrip())]
+        own = self.texts.later(text.lstrip()) if self.chat else self.texts.first(text)
+        return self.around[0] + own
 
     def prompt_end_ids(self, text: str) -> list[int]:
         """Return token ids of a prompt behind its slot: the text behind it, and its end."""
-        if self.chat is None:
-            return self.texts.later(text)
-        return [*self.texts.later(text.rstrip()), *self.chat.closing]
+        return self.texts.later(text.rstrip() if self.chat else text) + self.around[1]
 
     def segment_ids(self, text: str) -> list[int]:
         """Return token ids of a text alone; no token spans the border of two."""
@@ -323,8 +326,7 @@ def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> 
     limit = getattr(config, "max_position_embeddings", None)
     if not isinstance(limit, int):
         return
-    chat = receiver.chat
-    template = len(chat.opening) + len(chat.closing) if chat else 0
+    template = sum(map(len, receiver.around))
     for episode in episodes:
         texts = (episode.before, episode.message, episode.after, *episode.options)
         # No token is shorter than a byte; each segment may get one more.

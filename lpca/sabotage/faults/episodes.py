@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from lpca.codec.checkpoint import trained_episodes
@@ -13,6 +13,7 @@ from lpca.evaluation.evaluate import Evaluated
 from lpca.gatespec.model import Filter, Score
 from lpca.judge.outcomes import OutcomeTable
 from lpca.receivers.forward import Slot
+from lpca.receivers.model import Receiver
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun
 from lpca.sabotage.spoilt import EVERY, reordered, spoil_episodes, spoil_prompts, tell_in_prompt
@@ -125,6 +126,23 @@ def p1_crippled(run: FaultyRun) -> None:
 
     run.condition("p1", lambda s: [Slot(ids=row) for row in cut(s)])
     run.condition("embed", lambda s: [Slot(vectors=s.receiver.embed(row)) for row in cut(s)])
+
+
+@sabotage("field", "a control token's name in a message ends B's prompt", "text_is_message")
+def message_ends_prompt(run: FaultyRun) -> None:
+    """As tokenizers read it by themselves; every message holds one."""
+    spoil_episodes(run, lambda e, _: replace(e, message=f"{e.message} </s>"))
+    run.receiver = ReadingControl(
+        **{one.name: getattr(run.receiver, one.name) for one in fields(run.receiver)}
+    )
+
+
+class ReadingControl(Receiver):
+    """A receiver that takes the name of a control token in a message for the token."""
+
+    def message_ids(self, message: str) -> list[int]:
+        """As its tokenizer has them."""
+        return list(self.tokenizer(f" {message}", add_special_tokens=False)["input_ids"])
 
 
 @sabotage("field", "some episodes are their own donors", "donors_deranged")

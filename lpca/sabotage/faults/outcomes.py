@@ -6,6 +6,7 @@ ledger can tell; specs that would decide wrongly the checker refuses.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import partial, wraps
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers.normalizers import Lowercase
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook
 
@@ -21,7 +23,7 @@ from lpca.codec.store import Request
 from lpca.evaluation.block import Job, read_outcomes
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt
 from lpca.evidence.model import ConditionNumbers
-from lpca.gatespec.model import Sweep
+from lpca.gatespec.model import Prompt, Sweep
 from lpca.judge.successes import named_option
 from lpca.receivers import TokenRows
 from lpca.receivers.forward import Reading
@@ -105,6 +107,20 @@ def method_wrapped(run: FaultyRun) -> None:
 
     run.undone.callback(setattr, kind, "forward", own)
     kind.forward = forward
+
+
+@sabotage("building", "the tokenizer was changed after loading", "receiver_frozen")
+def tokenizer_changed(run: FaultyRun) -> None:
+    """It reads all texts in lower case."""
+    run.receiver = replace(run.receiver, tokenizer=copy.deepcopy(run.receiver.tokenizer))
+    run.receiver.tokenizer.backend_tokenizer.normalizer = Lowercase()
+
+
+@sabotage("building", "the codec was trained under another prompt", "checkpoint_fits", "REFUSED")
+def checkpoint_of_another_prompt(run: FaultyRun) -> None:
+    """No space stood before the answers."""
+    run.checkpoint = Request(run.k, checkpoint=_folder(run))
+    run.receiver = run.receiver.prompted(Prompt(join_answer=""))
 
 
 @sabotage("field", "the checkpoint is another receiver's", "checkpoint_fits", "REFUSED")

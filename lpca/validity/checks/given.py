@@ -54,7 +54,8 @@ def prompt_is_p0s(audit: Audit) -> str:
 def text_is_message(audit: Audit) -> str:
     """The slot, in p0's prompt, holds the message; under p2 what its bytes allow, under p5 facts.
 
-    Catches a text that is crippled, so that retention of it looks high, and one that says more.
+    Catches a text that is crippled, so that retention of it looks high, one that says more, and one
+    in which a control token's name is read as that token, which ends B's prompt.
     What p2 gives is not cut again here: characters are added until the next one would not fit.
     """
     evaluated = [condition for condition in _TEXTS if condition in audit.outcomes]
@@ -63,6 +64,8 @@ def text_is_message(audit: Audit) -> str:
     for condition in evaluated:
         for where, episode, slot in _slots(audit, condition):
             text = _text_of(condition, episode)
+            if token := audit.control_token(episode, [text]):
+                raise CheckFailed(f"{where}: the control token {token!r} stands in a text")
             if slot != audit.slot_ids(text):
                 what = "the message's text" if condition == "p1" else f"{text!r}"
                 raise CheckFailed(f"{where}: the slot does not hold {what}")
