@@ -55,7 +55,7 @@ def load_receiver(name: str = RECEIVER, device: str = "auto", dtype: str = "auto
     source = _source(name)
     model, tokenizer = _load(name, source)
     weights_hash = hash_tensors(model.named_parameters())
-    model = model.to(device=where, dtype=_dtype(dtype, where))
+    model = _cast(model, where, _dtype(dtype, where))
     if where.type == "cpu" and model.dtype != torch.float32:
         # a CPU's fused attention takes twice as long in bfloat16 as its plain products
         model.set_attn_implementation("eager")
@@ -87,6 +87,21 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
         raise RequestError(f"unknown dtype {name!r}; allowed: {', '.join(DTYPES)}")
     found: torch.dtype = getattr(torch, name)
     return found
+
+
+def _cast(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """Put the weights on a device, in a type.
+
+    What is not stored with them but computed of the configuration, such as the angles of rotary
+    positions, keeps its own type, as it does where transformers loads a model in that type.
+    """
+    stored = set(model.state_dict())
+    computed = {name: own for name, own in model.named_buffers() if name not in stored}
+    model = model.to(device=device, dtype=dtype)
+    for name, own in computed.items():
+        place, _, last = name.rpartition(".")
+        setattr(model.get_submodule(place), last, own.to(device))
+    return model
 
 
 def _source(name: str) -> str:

@@ -9,10 +9,11 @@ read row by row; where neither is exact it is refused.
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -35,12 +36,18 @@ SHORT = 16
 BEYOND = 9
 """A row crosses a window by so many tokens; the second longest row by half as many."""
 AFFORDABLE = 4e8
-"""A length at which reading switches is tried at loading where parameters times tokens are fewer;
-else when a run's prompts cross it."""
+"""Parameters times tokens up to which everything is tried. A length at which reading switches is
+tried at loading then, else when a run's prompts cross it, and less of it, see DEAR."""
+DEAR = (": tokens", "generate")
+"""The parts that are tried where that is dear and nothing known is crossed by longer rows."""
 TOLERANCE = 1e-4
 """Nats by which a log-probability may be off."""
-ROUNDINGS = 3
-"""Times what rounding alone does, by which it may be off; measured, see `Trial.rounding`."""
+ROUNDINGS, ROUNDINGS_OF_HALVES = 16, 3
+"""Times what rounding an input alone does, by which it may be off; see `Trial.rounding`. Sums in
+another order round more than that in float32; halves are summed in float32, and rounded once."""
+COPIED = 5e8
+"""A receiver of fewer parameters that computes in half precision is tried in float32 too, in a
+copy: what rounding hides in short rows shows there."""
 FREE_FACTOR, FREE_TOKENS = 2, 8
 """A free answer may take that many times the longest option's tokens, and so many more."""
 SLOT, SAID = 3, 4
@@ -63,7 +70,6 @@ def prove(receiver: Receiver) -> None:
     try:
         proof.features = features_of(receiver.model)
         crossing = known_lengths(receiver)
-        parameters = sum(p.numel() for p in receiver.model.parameters())
         _prove(receiver, SHORT)
     except RequestError:
         raise
@@ -73,8 +79,14 @@ def prove(receiver: Receiver) -> None:
             f"receiver {receiver.name}: it cannot be read: {shown_error(error)}"
         ) from error
     for length in crossing:
-        if parameters * length <= AFFORDABLE and proof.limit is None and length > proof.tested:
+        dear = parameters(receiver) * length > AFFORDABLE
+        if not dear and proof.limit is None and length > proof.tested:
             _prove(receiver, length)
+
+
+def parameters(receiver: Receiver) -> int:
+    """How many numbers the receiver's weights are."""
+    return sum(own.numel() for own in receiver.model.parameters())
 
 
 def known_lengths(receiver: Receiver) -> list[int]:
@@ -172,20 +184,38 @@ def _prove(receiver: Receiver, length: int) -> None:
 
 def _off(receiver: Receiver, length: int) -> str:
     """What is off in rows of up to `length` tokens, in one line; empty where one way is exact."""
-    proof, trial = receiver.proof, Trial(_alone(receiver), length)
+    proof, trials = receiver.proof, _trials(receiver, length)
     if not proof.plain:
-        if not (off := _tried(receiver, trial.parts(read_batch, "a batch"), length)):
+        if not (off := _tried(receiver, trials, read_batch, "a batch")):
             return ""
         batched = off
-    off = _tried(receiver, trial.parts(PlainContext, "row by row"), length)
+    off = _tried(receiver, trials, PlainContext, "row by row")
     if not off and not proof.plain:
         proof.plain, proof.batched = True, batched
     return off
 
 
-def _tried(receiver: Receiver, parts: Mapping[str, Callable[[], Measured]], length: int) -> str:
+def _trials(receiver: Receiver, length: int) -> list[Trial]:
+    """A trial of the receiver, and where rounding could hide something one of a copy in float32."""
+    alone = _alone(receiver)
+    trials = [Trial(alone, length)]
+    small = parameters(receiver) < COPIED
+    # weights that are stored in fewer bits have no other type
+    whole = not getattr(receiver.model, "is_quantized", False)
+    if small and whole and receiver.dtype != torch.float32:
+        exact: Any = copy.deepcopy(receiver.model)
+        trials.insert(0, Trial(replace(alone, model=exact.float()), length, " in float32"))
+    return trials
+
+
+def _tried(receiver: Receiver, trials: Sequence[Trial], read: Read, name: str) -> str:
     """Note what each part measures; what is off, by how much and why, in one line."""
-    proof = receiver.proof
+    proof, length = receiver.proof, trials[0].length
+    parts = [part for trial in trials for part in trial.parts(read, name).items()]
+    known = any(f.length and proof.tested <= f.length < length for f in proof.features)
+    if proof.tested and not known and parameters(receiver) * length > AFFORDABLE:
+        kept = tuple(one + trial.where for one in DEAR for trial in trials)
+        parts = [(part, measure) for part, measure in parts if part.endswith(kept)]
 
     def told(part: str, how: str) -> str:
         cause = blamed(proof.features, length, proof.tested, part)
@@ -193,7 +223,7 @@ def _tried(receiver: Receiver, parts: Mapping[str, Callable[[], Measured]], leng
 
     with torch.no_grad(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for part, measure in parts.items():
+        for part, measure in parts:
             try:
                 one = measure()
             except Exception as error:
@@ -215,10 +245,14 @@ def _alone(receiver: Receiver) -> Receiver:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """Rows of up to `length` tokens, drawn by SEED, and what the model's own passes give."""
+    """Rows of up to `length` tokens, drawn by SEED, and what the model's own passes give.
+
+    `where` is what messages add, of a copy in another precision.
+    """
 
     receiver: Receiver
     length: int
+    where: str = ""
 
     @cached_property
     def _tokens(self) -> Callable[[int], list[int]]:
@@ -292,7 +326,10 @@ class Trial:
             "generate": self._generated,
             "the same row read again": self._repeated,
         }
-        return {part: partial(self._measured, part, pairs) for part, pairs in parts.items()}
+        return {
+            part + self.where: partial(self._measured, part + self.where, pairs)
+            for part, pairs in parts.items()
+        }
 
     def _own_ids(self, row: int, branch: Sequence[int]) -> dict[str, Tensor]:
         before, slot, after = self.rows[row]
@@ -372,7 +409,8 @@ class Trial:
         worst = spread(pairs())
         allowed = TOLERANCE
         if worst > allowed:
-            allowed = max(allowed, ROUNDINGS * self.rounding)
+            times = ROUNDINGS if self.receiver.dtype == torch.float32 else ROUNDINGS_OF_HALVES
+            allowed = max(allowed, times * self.rounding)
         return Measured(part, self.length, worst, allowed)
 
     @cached_property

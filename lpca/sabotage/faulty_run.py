@@ -26,6 +26,7 @@ from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec
 from lpca.judge.decide import judge
 from lpca.receivers.model import Receiver
+from lpca.receivers.self_test import prove_for
 from lpca.stats.verdicts import Verdict
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity.ledger import GateLedger
@@ -153,6 +154,10 @@ class FaultyRun:
         if errors:
             return Result("REFUSED", refused=frozenset(errors))
         try:
+            prove_for(self.receiver, self.test_episodes(), self.k)
+            if self.receiver.proof.plain:
+                why = self.receiver.proof.batched
+                return Result("REFUSED", refused=frozenset({"self_test"}), details=(why,))
             if self.checkpoint is not None:
                 obtain(self.receiver, self.task, self.checkpoint, self.codec_cache)
             gate = replace(self.gate, conditions=tuple(self.conditions or self.gate.conditions))

@@ -17,6 +17,7 @@ import torch
 from tokenizers.normalizers import Lowercase
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook
+from transformers import MistralConfig, MistralForCausalLM
 
 from lpca.base.hashing import hash_data
 from lpca.codec.store import Request
@@ -26,8 +27,10 @@ from lpca.evidence.model import ConditionNumbers
 from lpca.gatespec.model import Prompt, Sweep
 from lpca.judge.successes import named_option
 from lpca.receivers import TokenRows
+from lpca.receivers.features import Proof
 from lpca.receivers.forward import Reading
-from lpca.receivers.model import Receiver
+from lpca.receivers.model import Receiver, freeze
+from lpca.receivers.self_test import prove
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun
 from lpca.sabotage.spoilt import (
@@ -121,6 +124,23 @@ def checkpoint_of_another_prompt(run: FaultyRun) -> None:
     """No space stood before the answers."""
     run.checkpoint = Request(run.k, checkpoint=_folder(run))
     run.receiver = run.receiver.prompted(Prompt(join_answer=""))
+
+
+@sabotage("field", "a mask switches off the window that few prompts exceed", "self_test", "REFUSED")
+def window_switched_off(run: FaultyRun) -> None:
+    """The receiver's layers look through a window, and its mask function does not tell of it."""
+    receiver, settings = run.receiver, run.receiver.model.config.to_dict()
+    lengths = sorted(
+        len(receiver.prompt_start_ids(e.before) + receiver.message_ids(e.message))
+        for e in run.test_episodes()
+    )
+    config = MistralConfig(**{**settings, "model_type": "mistral", "sliding_window": lengths[-10]})
+    model = MistralForCausalLM(config)
+    # None stands for a plainly causal mask
+    vars(model)["create_masks_for_generate"] = lambda **_: None
+    model.load_state_dict(receiver.model.state_dict())
+    run.receiver = replace(receiver, model=freeze(model), proof=Proof())
+    prove(run.receiver)
 
 
 @sabotage("field", "the checkpoint is another receiver's", "checkpoint_fits", "REFUSED")
