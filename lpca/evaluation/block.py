@@ -19,7 +19,7 @@ import transformers
 from lpca.base.code_identity import code_hash
 from lpca.base.hashing import hash_data
 from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt, joined
-from lpca.evaluation.sampled import Draws, Sampling
+from lpca.evaluation.sampled import Draws, Greedy, Sampling
 from lpca.judge.successes import named_option
 from lpca.receivers import ReceiverError
 from lpca.receivers.forward import Reading, Slot, read_context
@@ -167,13 +167,13 @@ def _outcomes(
     read: ReadOutcomes,
 ) -> list[Outcome]:
     """A batch's outcomes, each with all of its answers."""
-    if job.sampling is None:
-        return read(reading, batch, given)
+    picks: list[Greedy | Draws] = [Greedy(len(batch))]
+    if job.sampling is not None:
+        picks = [Draws(job.sampling, batch, repeat) for repeat in range(job.sampling.repeats)]
     answered = []
-    for repeat in range(job.sampling.repeats):
-        draws = Draws(job.sampling, batch, repeat)
-        found = read(replace(reading, pick=draws), batch, given)
-        answered.append([replace(o, slack=s) for o, s in zip(found, draws.slack, strict=True)])
+    for pick in picks:
+        found = read(replace(reading, pick=pick), batch, given)
+        answered.append([replace(o, slack=s) for o, s in zip(found, pick.slack, strict=True)])
     return [joined(readings) for readings in zip(*answered, strict=True)]
 
 

@@ -71,8 +71,8 @@ class Outcome:
         given: the prompt as the model received it.
         credit: how far what B said solves a problem whose answer is free, 0 to 1; None where an
             option is to be named.
-        slack: of a sampled answer, by how many nats log-probabilities may be off before it is
-            another; None of one that is not sampled.
+        slack: by how many nats log-probabilities may be off before B says something else; None
+            where that was not read.
         others: what else B said, where several answers are sampled.
         seconds: its part of the time that its batch took.
     """

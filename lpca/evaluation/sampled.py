@@ -65,6 +65,26 @@ class Draws:
         return token
 
 
+class Greedy:
+    """Says the most probable token; `slack` is each row's smallest so far, as of `Draws`.
+
+    It is half the lead of the token over the next one: the one may fall while the other rises.
+
+    Args:
+        rows: how many there are.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.slack = [SURE] * rows
+
+    def __call__(self, row: int, logits: Tensor) -> int:
+        """The next token of a row, of its logits [vocabulary]."""
+        first, second = logits.topk(2).values.tolist()
+        self.slack[row] = min(self.slack[row], (first - second) / 2)
+        # of equal ones the first, as where none is picked
+        return int(logits.argmax())
+
+
 def slack_of(logits: Tensor, token: int, point: float, temperature: float) -> float:
     """By how many nats logits [vocabulary] may be off before a point draws another token.
 

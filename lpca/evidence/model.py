@@ -11,7 +11,7 @@ from lpca.base.errors import ExitCode
 from lpca.base.hashing import with_hash
 from lpca.evidence.json_form import Key, Omitted, Spread, to_data
 from lpca.gatespec.model import Cluster, Position, Score, SequentialRule, Severity
-from lpca.stats.assessment import Grouping
+from lpca.stats.assessment import Grouping, Rounding
 from lpca.stats.claims import Claim
 from lpca.stats.tables import Interval, PairedTable
 from lpca.stats.verdicts import Verdict
@@ -36,7 +36,8 @@ class CriterionResult:
     MEASURED) the numbers are None. `needed_n` is set for an INCONCLUSIVE claim that more
     episodes would probably decide: the n that reaches power 0.8 at the observed rates. Over groups
     of episodes `grouping` says what they come to, and `needed_groups` how many would do.
-    `severity` is kept of one that only warns.
+    `severity` is kept of one that only warns, `rounding` where outcomes lie within the receiver's
+    numerical noise; the numbers are those that were read.
     """
 
     id: str
@@ -60,6 +61,7 @@ class CriterionResult:
     needed_groups: Omitted[int | None] = None
     grouping: Omitted[Grouping | None] = None
     severity: Omitted[Severity | None] = None
+    rounding: Omitted[Rounding | None] = None
 
     @property
     def decides(self) -> bool:
@@ -124,7 +126,9 @@ class ConditionNumbers:
 
     `bits`, `tokens` and `seconds` are means a message (`lpca.evaluation.condition_numbers`),
     `credit` the mean partial credit where answers are free; where it counts, `marks` holds it with
-    its interval.
+    its interval. `noise` is the numerical noise of the gaps that decide outcomes, in nats: their
+    99 % quantile over episodes that were read again; `undecided` answers lie within it. Older
+    evidence does not say; `near_ties` are outcomes whose options' scores are within 1e-4 nats.
     """
 
     n: int
@@ -136,6 +140,8 @@ class ConditionNumbers:
     seconds: Omitted[float | None] = None
     credit: Omitted[float | None] = None
     marks: Omitted[Successes | None] = None
+    noise: Omitted[float | None] = None
+    undecided: Omitted[int | None] = None
 
     def under(self, score: Score) -> Successes:
         """The successes as a spec's `score` counts them."""
@@ -288,6 +294,8 @@ class KeptAnswer:
     greedy: bool
     said: Omitted[str | None] = None
     credit: Omitted[float | None] = None
+    slack: Omitted[float | None] = None
+    undecided: Omitted[int | None] = None
 
 
 @dataclass(frozen=True)
@@ -296,7 +304,9 @@ class EpisodeOutcome:
 
     `scores` are the options' summed log-probabilities in nats, `ranked` what ranks options where it
     is something else, `said` what B generated and `greedy` whether that is right. Of several
-    sampled answers these are the first's; `others` has what came of the others.
+    sampled answers these are the first's; `others` has what came of the others. `slack` is by how
+    many nats what B said was, where that decides; `undecided` stands where the outcome lies within
+    the noise, equal numbers of one episode for identical inputs.
     """
 
     likelihood: bool
@@ -308,6 +318,8 @@ class EpisodeOutcome:
     prompt_sha256: Omitted[str | None] = None
     slot_sha256: Omitted[str | None] = None
     others: Omitted[tuple[KeptAnswer, ...]] = ()
+    slack: Omitted[float | None] = None
+    undecided: Omitted[int | None] = None
 
     @property
     def readings(self) -> tuple[EpisodeOutcome, ...]:

@@ -166,7 +166,7 @@ def _episode(index: int, episode: Episode, measurement: Measurement) -> KeptEpis
         answer=episode.answer,
         donor=donor.seed,
         donor_group=donor.group,
-        outcomes={name: _outcome(records[index]) for name, records in measurement.outcomes.items()},
+        outcomes={name: _outcome(name, index, measurement) for name in measurement.outcomes},
     )
 
 
@@ -178,8 +178,14 @@ def _prompts(receiver: Receiver, measurement: Measurement) -> Iterator[ShownProm
             yield ShownPrompt(name, record.seed, text, *_hashes(record))
 
 
-def _outcome(record: Outcome) -> EpisodeOutcome:
+def _outcome(condition: str, index: int, measurement: Measurement) -> EpisodeOutcome:
+    record, table = measurement.outcomes[condition][index], measurement.table
     prompt, slot = _hashes(record)
+    answers, times = record.readings, measurement.evaluated.repeats
+    numbers = table.undecided.get(condition, (0,) * table.n)
+    undecided = [number or None for number in numbers[times * index : times * (index + 1)]]
+    # an option's lead follows from scores
+    slack = [None if measurement.score == "likelihood" else one.slack for one in answers]
     return EpisodeOutcome(
         likelihood=record.likelihood_success,
         greedy=record.greedy_success,
@@ -190,8 +196,11 @@ def _outcome(record: Outcome) -> EpisodeOutcome:
         prompt_sha256=prompt,
         slot_sha256=slot,
         others=tuple(
-            KeptAnswer(one.greedy_success, one.said, one.credit) for one in record.readings[1:]
+            KeptAnswer(one.greedy_success, one.said, one.credit, own_slack, number)
+            for one, own_slack, number in zip(answers[1:], slack[1:], undecided[1:], strict=True)
         ),
+        slack=slack[0],
+        undecided=undecided[0],
     )
 
 

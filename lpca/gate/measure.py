@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lpca.evaluation.block import MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, SlotMaker, encode_messages
 from lpca.evaluation.evaluate import BLOCK, Evaluated, evaluate
+from lpca.evaluation.noise import Rereadings, deciding_gap
 from lpca.evaluation.normalised import Normalising
 from lpca.evaluation.outcome import Outcome
 from lpca.evaluation.sampled import Sampling
@@ -29,6 +31,7 @@ from lpca.judge.decide import judge_required
 from lpca.judge.grouping import clusters_of
 from lpca.judge.looks import is_decided, is_on_course, look_sizes
 from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.rounding import Read, undecided_of
 from lpca.receivers.model import Receiver
 from lpca.stats.verdicts import Verdict
 from lpca.tasks import EpisodeSet, Task
@@ -115,6 +118,25 @@ def outcome_table(episodes: EpisodeSet, evaluated: Evaluated, score: Score) -> O
     )
 
 
+def undecided_rows(
+    evaluated: Evaluated, score: Score, noise: Mapping[str, float]
+) -> dict[str, tuple[int, ...]]:
+    """By condition which answers lie within the noise, as `OutcomeTable.undecided` has them."""
+    found: dict[str, list[int]] = {condition: [] for condition in evaluated.outcomes}
+    for episode in zip(*evaluated.outcomes.values(), strict=True):
+        for answers in zip(*(one.readings for one in episode), strict=True):
+            reads = {
+                name: Read(
+                    one.success(score), deciding_gap(one, score), one.given.ids, one.given.sha256
+                )
+                for name, one in zip(evaluated.outcomes, answers, strict=True)
+            }
+            numbers = undecided_of(reads, noise)
+            for name, column in found.items():
+                column.append(numbers.get(name, 0))
+    return {name: tuple(column) for name, column in found.items() if any(column)}
+
+
 @dataclass(frozen=True, eq=False)
 class Steps:
     """What a run does, step by step; each may be exchanged for another of its kind.
@@ -182,6 +204,7 @@ class Measurement:
     Attributes:
         episodes: those that were evaluated: all that are declared, or the first of them.
         evaluated: their outcomes, and which of them came from the cache.
+        score: which of them count.
         table: their outcomes under the spec's score, ready to be judged.
         numbers: what evidence reports of each condition.
         checks: the validity checks.
@@ -191,6 +214,7 @@ class Measurement:
 
     episodes: EpisodeSet
     evaluated: Evaluated
+    score: Score
     table: OutcomeTable
     numbers: Mapping[str, ConditionNumbers]
     checks: tuple[CheckResult, ...]
@@ -261,14 +285,18 @@ def measured(
     work = _Evaluating(spec, name, subject, declared, cache, batch_size, report, steps)
     evaluated = work.refused(sizes) or work.looks(sizes)
     episodes = declared.part(0, evaluated.n)
-    table = work.table(evaluated)
+    table, noise = work.judged(evaluated)
     measured_at, encoding = time.monotonic(), subject.encoding_seconds
     checking()
     setting = subject.setting(episodes, steps.conditions)
     how = (spec.evaluation.confidence, setting, spec.evaluation.score)
     numbers = {
-        condition: steps.condition_numbers(
-            condition, own, *how, clusters_of(table, [condition], spec.evaluation.cluster)
+        condition: replace(
+            steps.condition_numbers(
+                condition, own, *how, clusters_of(table, [condition], spec.evaluation.cluster)
+            ),
+            noise=noise[condition],
+            undecided=sum(map(bool, table.undecided.get(condition, ()))),
         )
         for condition, own in evaluated.outcomes.items()
     }
@@ -289,6 +317,7 @@ def measured(
         numbers=numbers,
         run_block=steps.run_block,
         sampling=sampling_of(spec.evaluation),
+        noise=noise,
     )
     results = run_checks(audit, checks, reads_ledger=False)
     seconds = {
@@ -303,7 +332,16 @@ def measured(
     with held as read:
         results += run_checks(replace(audit, ledger=read), checks, reads_ledger=True)
         results.sort(key=lambda one: CHECKS[one.id].place)
-        yield Measurement(episodes, evaluated, table, numbers, tuple(results), read, seconds)
+        yield Measurement(
+            episodes,
+            evaluated,
+            spec.evaluation.score,
+            table,
+            numbers,
+            tuple(results),
+            read,
+            seconds,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,7 +367,10 @@ class _Evaluating:
         evaluated = Evaluated.nothing(self.conditions)
         for start, stop in pairwise((0, *sizes)):
             evaluated = evaluated.then(self._part(start, stop, self.conditions, self.report))
-            if is_decided(self.spec, self.name, self.table(evaluated)):
+            # noise only takes decisions away: it is read where there is one
+            if is_decided(self.spec, self.name, self.table(evaluated)) and is_decided(
+                self.spec, self.name, self.judged(evaluated)[0]
+            ):
                 break
         # what was evaluated here, on its own, was not there from before
         return replace(evaluated, cached=evaluated.cached - self._fresh)
@@ -384,6 +425,20 @@ class _Evaluating:
         """What is judged, of what was evaluated so far."""
         episodes = self.declared.part(0, evaluated.n)
         return self.steps.outcome_table(episodes, evaluated, self.spec.evaluation.score)
+
+    def judged(self, evaluated: Evaluated) -> tuple[OutcomeTable, dict[str, float]]:
+        """The table with what lies within the numerical noise; by condition that noise."""
+        episodes = self.declared.part(0, evaluated.n)
+        setting = self.subject.setting(episodes, self.steps.conditions)
+        noise = self.rereadings.noise(setting, evaluated.outcomes)
+        undecided = undecided_rows(evaluated, self.spec.evaluation.score, noise)
+        return replace(self.table(evaluated), undecided=undecided), noise
+
+    @cached_property
+    def rereadings(self) -> Rereadings:
+        """Episodes read again; a later look keeps what an earlier one read."""
+        asked = self.spec.evaluation
+        return Rereadings(self.steps.run_block, asked.score, sampling_of(asked), self.batch_size)
 
 
 def unless_all_there(

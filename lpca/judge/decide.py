@@ -19,7 +19,7 @@ from lpca.gatespec.model import (
 )
 from lpca.judge.looks import assessed, is_decided, lacking, sequential_verdicts
 from lpca.judge.outcomes import OutcomeTable
-from lpca.stats.assessment import Assessment, sample_of
+from lpca.stats.assessment import Assessment, Rounding, sample_of
 from lpca.stats.claims import Band, Claim, Gain, Rate, Ratio, decidable
 from lpca.stats.graded import enough_marks, is_graded
 from lpca.stats.planning import enough_n
@@ -40,7 +40,9 @@ def message(
     claim: Claim, verdict: Verdict, seen: Assessment, table: OutcomeTable, needed: Needed
 ) -> str:
     """One sentence on the verdict and one on the numbers behind it."""
-    if verdict is Verdict.INCONCLUSIVE:
+    if verdict is Verdict.INCONCLUSIVE and seen.rounding and seen.rounding.decides:
+        lead = turned_by_rounding(table.units, claim, seen.rounding)
+    elif verdict is Verdict.INCONCLUSIVE:
         groups = seen.grouping.groups if seen.grouping else None
         lead = undecided(table.units, groups, claim, needed, _observed(claim, table))
     else:
@@ -108,6 +110,22 @@ def undecided(
         told = "the observed rates speak against it"
     these = f"{n} episodes" if groups is None else f"{n} episodes in {groups} groups"
     return f"{these} do not decide whether {in_words(claim, named=named)}; {told}"
+
+
+def turned_by_rounding(
+    n: int, claim: Claim, rounding: Rounding, named: Callable[[str], str] = str
+) -> str:
+    """That a claim depends on outcomes within the receiver's numerical noise, and what would help.
+
+    `named` says how a condition is called.
+    """
+    unit = unit_of(claim)
+    low, high = rounding.estimates.low, rounding.estimates.high
+    return (
+        f"whether {in_words(claim, named=named)} depends on rounding: {rounding.episodes} of {n} "
+        f"episodes lie within the receiver's numerical noise, and with them one way or the other "
+        f"the estimate is {span(low, high, unit)}; float32 or more episodes would show it"
+    )
 
 
 def _numbers(claim: Claim, seen: Assessment, table: OutcomeTable) -> str:
@@ -321,8 +339,8 @@ def _read(
     table: OutcomeTable,
     evaluation: Evaluation,
 ) -> CriterionResult:
-    due = Needed()
-    if verdict is Verdict.INCONCLUSIVE:
+    due, rounding = Needed(), assessment.rounding
+    if verdict is Verdict.INCONCLUSIVE and not (rounding and rounding.decides):
         due = needed(criterion, table, assessment, levels_of(criterion, evaluation))
     told = message(criterion.claim, verdict, assessment, table, due)
     result = _unread(criterion, verdict, told)
@@ -342,6 +360,7 @@ def _read(
         needed_n=due.n,
         needed_groups=due.groups,
         grouping=assessment.grouping,
+        rounding=rounding,
     )
 
 

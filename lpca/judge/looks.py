@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lpca.gatespec.model import (
@@ -17,10 +18,11 @@ from lpca.gatespec.model import (
 )
 from lpca.judge.grouping import WholeGroups, clusters_of
 from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.rounding import resolved
 from lpca.stats.assessment import Assessment, assess
-from lpca.stats.claims import Equivalence
+from lpca.stats.claims import Claim, Equivalence, decidable
 from lpca.stats.normal import one_sided_z
-from lpca.stats.sequential import decide_anytime, evalues, obrien_fleming
+from lpca.stats.sequential import EValues, decide_anytime, evalues, obrien_fleming
 from lpca.stats.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -78,9 +80,7 @@ def _at_look(
         return []
     alphas = [(1.0 - levels_of(criterion, evaluation)[0]) / 2.0 for criterion in criteria]
     if rule.rule == "e-process":
-        found = [
-            evalues(one.claim, table.packed, _clusters(one, table, evaluation)) for one in criteria
-        ]
+        found = [_evalues(one, table, evaluation) for one in criteria]
         decided = zip(criteria, decide_anytime(found, alphas), strict=True)
         return [_over_donors(*one, table, evaluation, len(criteria)) for one in decided]
     verdicts = []
@@ -88,13 +88,38 @@ def _at_look(
         limit = obrien_fleming(rule.looks or 1, alpha).p[look]
         # each claim's own alpha scales the boundary: a band spends its alpha on either side
         boundary = limit * seen.alpha / alpha
-        if seen.p_pass < boundary:
+        if seen.cautious.p_pass < boundary:
             verdicts.append(Verdict.PASS)
-        elif seen.p_fail * len(criteria) < boundary:
+        elif seen.cautious.p_fail * len(criteria) < boundary:
             verdicts.append(Verdict.FAIL)
         else:
             verdicts.append(Verdict.INCONCLUSIVE)
     return verdicts
+
+
+def _evalues(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> EValues:
+    """A claim's e-values; where rounding could turn outcomes, the least that a reading has."""
+    clusters = _clusters(criterion, table, evaluation)
+    readings = [table.packed]
+    if turned := resolved(criterion.claim, table):
+        readings += [turned.least, turned.most]
+    found = [evalues(criterion.claim, reading, clusters) for reading in readings]
+    log_fail = min(one.log_fail for one in found)
+    if turned and _both_sides(criterion.claim, readings):
+        log_fail = -math.inf
+    return EValues(min(one.log_pass for one in found), log_fail)
+
+
+def _both_sides(claim: Claim, readings: Sequence[Mapping[str, Sequence[float]]]) -> bool:
+    """Whether a claim of two bounds is missed below the one here and above the other there."""
+    if not claim.is_two_sided:
+        return False
+    middle = 0.5 * sum(claim.margins)
+    means = []
+    for reading in readings:
+        values = list(map(decidable(claim).value, *(reading[name] for name in claim.conditions)))
+        means.append(math.fsum(values) / len(values))
+    return min(means) < middle < max(means)
 
 
 def _over_donors(
@@ -113,7 +138,7 @@ def _over_donors(
     if verdict is Verdict.INCONCLUSIVE or clusters is None or clusters.donor is None:
         return verdict
     (seen,) = assessed([criterion], table, evaluation)
-    p = seen.p_pass if verdict is Verdict.PASS else seen.p_fail * family
+    p = seen.cautious.p_pass if verdict is Verdict.PASS else seen.cautious.p_fail * family
     return verdict if p < seen.alpha else Verdict.INCONCLUSIVE
 
 
@@ -160,16 +185,25 @@ def is_on_course(spec: Spec, gate: Gate, table: OutcomeTable) -> bool:
 def assessed(
     criteria: Sequence[Criterion], table: OutcomeTable, evaluation: Evaluation
 ) -> list[Assessment]:
-    """Each criterion's assessment on all rows of a table, over groups where it asks for them."""
-    return [
-        assess(
-            one.claim,
-            table.packed,
-            *levels_of(one, evaluation),
-            _clusters(one, table, evaluation),
-        )
-        for one in criteria
-    ]
+    """Each criterion's assessment on all rows of a table, over groups where it asks for them.
+
+    Where rounding could turn outcomes it has those with them turned either way.
+    """
+    return [_assessed(one, table, evaluation) for one in criteria]
+
+
+def _assessed(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> Assessment:
+    how = (*levels_of(criterion, evaluation), _clusters(criterion, table, evaluation))
+    seen = assess(criterion.claim, table.packed, *how)
+    turned = resolved(criterion.claim, table)
+    if turned is None:
+        return seen
+    readings = (turned.least, turned.most)
+    return replace(
+        seen,
+        resolved=tuple(assess(criterion.claim, reading, *how) for reading in readings),
+        turning=turned.episodes,
+    )
 
 
 def _clusters(criterion: Criterion, table: OutcomeTable, evaluation: Evaluation) -> Clusters | None:

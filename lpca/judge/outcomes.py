@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -48,6 +48,9 @@ class OutcomeTable:
         donor_groups: the groups of those.
         repeats: which reading of its episode each row is; None where each is read once.
         graded: whether outcomes are marks.
+        undecided: by condition, where any of its outcomes lies within the receiver's numerical
+            noise, a number for each row: 0 where the outcome is certain; equal numbers in one row
+            belong to identical inputs, whose outcomes are one (`lpca.judge.rounding`).
 
     Raises:
         OutcomeError: no episode, a duplicated one, a column with more or fewer values than there
@@ -63,6 +66,7 @@ class OutcomeTable:
     donor_groups: tuple[str, ...] | None = None
     repeats: tuple[str, ...] | None = None
     graded: bool = False
+    undecided: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.seeds or not self.outcomes:
@@ -175,6 +179,7 @@ class OutcomeTable:
             self,
             seeds=tuple(self.seeds[i] for i in kept),
             outcomes={name: tuple(held[i] for i in kept) for name, held in self.outcomes.items()},
+            undecided={name: tuple(held[i] for i in kept) for name, held in self.undecided.items()},
             **columns,
         )
 

@@ -408,6 +408,7 @@ def table_of_evidence(evidence: Evidence) -> OutcomeTable:
             which = {REPEAT: str(repeat)} if times > 1 else {}
             rows.append(Row(f"episode {index}", {**about, **which, **own}))
     table = table_of(rows, Reading(graded=evidence.score == "graded"))
+    table = replace(table, undecided=_undecided(evidence))
     episodes = [one for one in evidence.episodes for _ in range(times)]
     donors = tuple(one.donor for one in episodes)
     if table.groups is None:
@@ -417,3 +418,17 @@ def table_of_evidence(evidence: Evidence) -> OutcomeTable:
         one.donor_group or groups.get(one.donor) or f"episode {one.donor}" for one in episodes
     )
     return replace(table, donors=donors, donor_groups=tuple(donor_groups))
+
+
+def _undecided(evidence: Evidence) -> dict[str, tuple[int, ...]]:
+    """By condition the numbers of its undecided answers, as `OutcomeTable` has them."""
+    found = {
+        name: tuple(
+            answer.undecided or 0
+            for episode in evidence.episodes
+            for answer in episode.outcomes[name].readings
+        )
+        for name in evidence.conditions
+        if all(name in episode.outcomes for episode in evidence.episodes)
+    }
+    return {name: numbers for name, numbers in found.items() if any(numbers)}

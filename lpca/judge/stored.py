@@ -41,6 +41,7 @@ from lpca.judge.grouping import clusters_of
 from lpca.judge.looks import look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.judge.reader import contradictions, table_of_evidence
+from lpca.judge.rounding import Read, undecided_of
 from lpca.judge.successes import counted, named_option
 from lpca.stats.claims import Band, Equivalence
 from lpca.stats.verdicts import Verdict
@@ -143,6 +144,7 @@ def hold_outcomes(evidence: Evidence) -> None:
                     raise DoesNotHoldError(
                         f"greedy outcome under {name} is not what was said: episode {episode.seed}"
                     )
+    _hold_undecided(evidence)
     if missing := [one.seed for one in evidence.episodes if not _is_scored(evidence, one)]:
         raise DoesNotHoldError(f"the options' scores are not kept: episode {missing[0]}")
     if not evidence.episodes:
@@ -154,6 +156,47 @@ def hold_outcomes(evidence: Evidence) -> None:
         _hold_numbers(
             evidence, name, kept, clusters_of(table, [name], cluster) if cluster else None
         )
+
+
+def _hold_undecided(evidence: Evidence) -> None:
+    """Raise DoesNotHoldError where what lies within the noise is not said to, or else is.
+
+    Evidence that does not say how much noise there is has nothing undecided. A record keeps no
+    scores: of its outcomes those that are marked are counted.
+    """
+    told = {name: numbers.noise for name, numbers in evidence.conditions.items()}
+    noise = {name: held for name, held in told.items() if held is not None}
+    if 0 < len(noise) < len(told):
+        raise DoesNotHoldError("some conditions have no noise")
+    marked = dict.fromkeys(evidence.conditions, 0)
+    for episode in evidence.episodes:
+        for answers in zip(*(one.readings for one in episode.outcomes.values()), strict=False):
+            own = dict(zip(episode.outcomes, answers, strict=True))
+            numbers = {name: one.undecided for name, one in own.items() if one.undecided}
+            for name in numbers:
+                marked[name] += 1
+            reads = {name: _read(evidence, episode, one) for name, one in own.items()}
+            known = {name: read for name, read in reads.items() if read is not None}
+            if len(known) == len(own) and noise and numbers != undecided_of(known, noise):
+                raise DoesNotHoldError(
+                    f"undecided are not the outcomes within the noise: episode {episode.seed}"
+                )
+    due = {name: marked[name] if noise else None for name in marked}
+    hold({name: numbers.undecided for name, numbers in evidence.conditions.items()}, due, "noise")
+
+
+def _read(evidence: Evidence, episode: KeptEpisode, one: EpisodeOutcome) -> Read | None:
+    """An answer with what decides it; None where that is not kept."""
+    gap = one.slack
+    if evidence.score == "likelihood":
+        ranks = one.ranked or one.scores
+        if episode.answer is None or len(ranks) < 2:
+            return None
+        rivals = [rank for i, rank in enumerate(ranks) if i != episode.answer]
+        gap = ranks[episode.answer] - max(rivals)
+    if gap is None or one.prompt_sha256 is None:
+        return None
+    return Read(one.success(evidence.score), gap, one.prompt_sha256, one.slot_sha256 or "")
 
 
 def _hold_conditions(evidence: Evidence) -> None:

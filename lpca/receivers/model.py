@@ -299,14 +299,15 @@ def _stop_after(receiver: Receiver, layer: int) -> Iterator[list[Tensor]]:
         caught.append(output if isinstance(output, Tensor) else output[0])
         raise _LayerReached
 
-    handle: RemovableHandle = _layer_stack(receiver)[layer - 1].register_forward_hook(stop)
+    handle: RemovableHandle = layer_stack(receiver)[layer - 1].register_forward_hook(stop)
     try:
         yield caught
     finally:
         handle.remove()
 
 
-def _layer_stack(receiver: Receiver) -> torch.nn.ModuleList:
+def layer_stack(receiver: Receiver) -> torch.nn.ModuleList:
+    """Return the transformer's layers, in their order; ReceiverError where none are found."""
     for module in receiver.model.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == receiver.layers:
             return module

@@ -38,14 +38,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def conditions_table(evidence: Evidence) -> list[str]:
     """Success of every condition by the gate's score, with its interval, and by the other one."""
     rows = []
+    known = all(numbers.undecided is not None for numbers in evidence.conditions.values())
     for name, numbers in evidence.conditions.items():
         found, other = numbers.under(evidence.score), numbers.under(evidence.other_score)
         ends = span(found.interval.low, found.interval.high, PERCENT, column=True)
         row = [f"`{name}`", counted(found.successes, numbers.n), ends]
-        rows.append([*row, counted(other.successes, numbers.n), str(numbers.near_ties)])
+        tied = numbers.undecided if known else numbers.near_ties
+        rows.append([*row, counted(other.successes, numbers.n), str(tied)])
     interval = f"{level(evidence.confidence)} interval"
     head = ["condition", f"success ({evidence.score})", interval, evidence.other_score]
-    return table([*head, "near-ties"], rows)
+    return table([*head, "undecided" if known else "near-ties"], rows)
 
 
 def criteria_table(criteria: Iterable[CriterionResult]) -> list[str]:

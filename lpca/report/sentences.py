@@ -8,7 +8,7 @@ from lpca.base.numbers import percent, points
 from lpca.evidence.model import CriterionResult
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import MESSAGE_LATENTS, TRUNCATED
-from lpca.judge.decide import Needed, undecided
+from lpca.judge.decide import Needed, turned_by_rounding, undecided
 from lpca.stats.claims import Band, Claim, Difference, Equivalence
 from lpca.stats.truth import Truth
 from lpca.stats.verdicts import Verdict
@@ -93,6 +93,8 @@ def sentence(
     if result.verdict is Verdict.FAIL:
         means = meaning(claim, others)
         return in_words(claim, holds=False, named=named) + (f": {means}" if means else "")
+    if result.rounding is not None and result.rounding.decides:
+        return turned_by_rounding(result.n, claim, result.rounding, named)
     groups = result.grouping.groups if result.grouping else None
     needed = Needed(result.needed_n, result.needed_groups)
     return undecided(result.n, groups, claim, needed, Truth(rates), named)

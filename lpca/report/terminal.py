@@ -148,13 +148,16 @@ def _conditions(evidence: Evidence, width: int, verbose: bool) -> list[str]:
     held, other = evidence.conditions.values(), evidence.other_score
     heads, rows = [*success_heads(evidence.confidence), other], []
     has_credit = any(numbers.credit is not None for numbers in held)
-    has_ties = verbose or any(numbers.near_ties for numbers in held)
-    heads += ["credit"] * has_credit + ["near-ties"] * has_ties
-    for name, numbers in evidence.conditions.items():
+    # older evidence says what is within 1e-4 nats, whatever the noise
+    known = all(numbers.undecided is not None for numbers in held)
+    ties = [numbers.undecided if known else numbers.near_ties for numbers in held]
+    has_ties = verbose or any(ties)
+    heads += ["credit"] * has_credit + ["undecided" if known else "near-ties"] * has_ties
+    for (name, numbers), tied in zip(evidence.conditions.items(), ties, strict=True):
         credit = "-" if numbers.credit is None else f"{numbers.credit:.3f}"
         row = success_cells(name, numbers.n, numbers.under(evidence.score))
         row.append(amount(numbers.rate(other), PERCENT, column=True))
-        rows.append([*row, *[credit] * has_credit, *[str(numbers.near_ties)] * has_ties])
+        rows.append([*row, *[credit] * has_credit, *[str(tied)] * has_ties])
     return table(heads, rows, width)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lpca.stats.claims import Claim, Difference, Gain, Rate, Ratio, decidable
@@ -48,12 +49,28 @@ class Grouping:
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """What a claim comes to where outcomes lie within the receiver's numerical noise.
+
+    In `episodes` of them the claim's value may be another; with all of them at its least and at
+    its largest the estimate has the ends of `estimates`. `decides` is whether one of these
+    readings says something else of the claim than another.
+    """
+
+    episodes: int
+    estimates: Interval
+    decides: bool
+
+
+@dataclass(frozen=True)
 class Assessment:
     """What the data say about one claim `region.low < parameter < region.high`.
 
     `interval` has confidence 1 - 2 alpha. `p_pass` is the p-value for the claim, `p_fail` that
     for its opposite, each one-sided at `alpha`; `method` names interval and tests. `grouping` is
-    None where each episode is a group of its own.
+    None where each episode is a group of its own. `resolved` are the same of the outcomes with
+    those that rounding could turn, in `turning` episodes, all at the claim's least value and all
+    at its largest; empty where there are none.
     """
 
     estimate: float
@@ -64,6 +81,48 @@ class Assessment:
     alpha: float
     method: str
     grouping: Grouping | None = None
+    resolved: tuple[Assessment, ...] = ()
+    turning: int = 0
+
+    @cached_property
+    def cautious(self) -> Assessment:
+        """What it says however rounding turned: of all readings the least favourable.
+
+        Its interval holds that of each reading, its p-values are the largest. So it holds where
+        every reading does, and is outside where every one is, on the same side.
+        """
+        if not self.resolved:
+            return self
+        every = (replace(self, resolved=()), *self.resolved)
+        middle = 0.5 * (self.region.low + self.region.high)
+        one_side = (
+            not math.isfinite(middle)
+            or all(one.estimate <= middle for one in every)
+            or all(one.estimate >= middle for one in every)
+        )
+        return replace(
+            every[0],
+            interval=Interval(
+                min(one.interval.low for one in every), max(one.interval.high for one in every)
+            ),
+            p_pass=max(one.p_pass for one in every),
+            # below one bound in this reading and above the other in that: neither is shown
+            p_fail=max(one.p_fail for one in every) if one_side else 1.0,
+        )
+
+    @property
+    def rounding(self) -> Rounding | None:
+        """What rounding could make of it; None where no outcome lies within the noise."""
+        if not self.resolved:
+            return None
+        every = (self, *self.resolved)
+        estimates = [one.estimate for one in every]
+        said = {(one.holds, one.outside and one.p_fail < one.alpha) for one in every}
+        # two readings that contradict a claim on either side leave room for one that does not
+        split = said == {(False, True)} and not self.cautious.outside
+        return Rounding(
+            self.turning, Interval(min(estimates), max(estimates)), len(said) > 1 or split
+        )
 
     @property
     def holds(self) -> bool:

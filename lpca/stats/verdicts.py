@@ -58,7 +58,9 @@ def decide(assessments: Sequence[Assessment]) -> list[Verdict]:
 
     PASS when the interval lies wholly within the claimed region. FAIL when it lies wholly outside
     and the opposite claim stays significant at its alpha after Holm's adjustment over all the
-    criteria given, so that many criteria do not manufacture a FAIL. Otherwise INCONCLUSIVE.
+    criteria given, so that many criteria do not manufacture a FAIL. Otherwise INCONCLUSIVE. Where
+    rounding could turn outcomes, PASS and FAIL are what every reading of them says
+    (`Assessment.cautious`).
 
     Args:
         assessments: those of all of the gate's criteria.
@@ -74,8 +76,9 @@ def decide(assessments: Sequence[Assessment]) -> list[Verdict]:
         >>> decide([assess_counts(above, PairedTable(a=20, b=60, c=5, d=15))])
         [<Verdict.PASS: 'PASS'>]
     """
-    adjusted = holm([seen.p_fail for seen in assessments])
-    return [_verdict(seen, p) for seen, p in zip(assessments, adjusted, strict=True)]
+    cautious = [seen.cautious for seen in assessments]
+    adjusted = holm([seen.p_fail for seen in cautious])
+    return [_verdict(seen, p) for seen, p in zip(cautious, adjusted, strict=True)]
 
 
 def _verdict(seen: Assessment, adjusted_p_fail: float) -> Verdict:
@@ -154,7 +157,7 @@ def any_of(
 def _largest_p(assessments: Sequence[Assessment], alpha: float) -> float:
     if not assessments:
         raise ValueError("a k needs at least one criterion")
-    return max(min(1.0, seen.p_pass * alpha / seen.alpha) for seen in assessments)
+    return max(min(1.0, seen.cautious.p_pass * alpha / seen.alpha) for seen in assessments)
 
 
 def _k_verdict(assessments: Sequence[Assessment] | None, adjusted: float, alpha: float) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -14,6 +14,7 @@ from lpca.codec.checkpoint import Identity, trained_episodes
 from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.noise import explained
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, canonical_ids
 from lpca.evaluation.sampled import Sampling
 from lpca.evidence.model import ConditionNumbers
@@ -41,8 +42,6 @@ same episodes of both are looked for twice.
 EXACT_TOLERANCE = {torch.float32: 1e-3}
 """In nats, by type: what batching, padding and a cache change a float32 log-probability by, and
 more; outcomes are then the same every time."""
-COARSE_TOLERANCE = 0.5
-"""For bfloat16 and float16, in nats: their products are rounded to two or three digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +65,7 @@ class Audit:
         numbers: what is reported of each condition.
         run_block: what computed the outcomes, and computes some of them once more.
         sampling: how answers are sampled; None where they are not.
+        noise: by condition that of the gaps that decide outcomes, in nats.
     """
 
     setting: Setting
@@ -84,6 +84,7 @@ class Audit:
     numbers: Mapping[str, ConditionNumbers] | None = None
     run_block: RunBlock = run_block
     sampling: Sampling | None = None
+    noise: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def receiver(self) -> Receiver:
@@ -105,10 +106,17 @@ class Audit:
         """Whether the receiver computes in float32, where outcomes are the same every time."""
         return self.receiver.dtype in EXACT_TOLERANCE
 
-    @property
+    @cached_property
     def tolerance(self) -> float:
-        """How far two computations of the same log-probability may lie apart, in nats."""
-        return EXACT_TOLERANCE.get(self.receiver.dtype, COARSE_TOLERANCE)
+        """How far two computations of the same may lie apart, in nats.
+
+        In float32 of any log-probability. In coarser types, whose rounding moves those of unlikely
+        options by more than a nat, of what decides: the right option's lead, or what B says; there
+        it is measured on inputs that no fault of this run reaches (`lpca.evaluation.noise`).
+        """
+        if self.is_exact:
+            return EXACT_TOLERANCE[self.receiver.dtype]
+        return explained(self.setting)
 
     @cached_property
     def training(self) -> list[Episode]:

@@ -200,7 +200,8 @@ def _compact_episode(episode: KeptEpisode) -> KeptEpisode:
             found.greedy,
             credit=found.credit,
             prompt_sha256=prompt,
-            others=tuple(replace(other, said=None) for other in found.others),
+            others=tuple(replace(other, said=None, slack=None) for other in found.others),
+            undecided=found.undecided,
         )
     return KeptEpisode(
         seed=episode.seed,

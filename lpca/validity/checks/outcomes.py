@@ -9,6 +9,8 @@ from lpca.gatespec.model import TEXTS, TRUNCATED
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from lpca.evaluation.outcome import Outcome
@@ -62,8 +64,8 @@ def slow_path_agrees(audit: Audit) -> str:
     Reads a few episodes of each condition through one plain forward pass a text. Catches a cache
     that forgets the prefix or has read the message, positions counted from the padding, scores of
     first tokens alone, teacher forcing reported as generation, and sampled answers that the named
-    seed does not draw. Tolerance: `Audit.tolerance`, what two ways to compute the same
-    log-probability may differ by in the receiver's precision.
+    seed does not draw. Tolerance: `Audit.tolerance`, what two ways to compute the same may differ
+    by in the receiver's precision: in float32 of every score, in coarser types of what decides.
     """
     worst, count = 0.0, 0
     for condition in audit.outcomes:
@@ -85,13 +87,16 @@ def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome
     vectors = None if slot.vectors is None else slot.vectors.detach()
     options = [receiver.option_ids(option) for option in episode.options]
     texts = [*(ids[:-1] for ids in options), *(one.said_ids for one in record.readings)]
-    slow, off = SlowPath(receiver, record.given, vectors, texts), 0.0
-    for option, ids, score in zip(episode.options, options, record.scores, strict=True):
-        alone = slow.option_score(ids)
-        off = max(off, abs(alone - score))
-        # so written that NaN, which is less than nothing, is found too
-        if not off <= audit.tolerance:
-            raise CheckFailed(f"{where}: {option!r} scores {alone:.3f}, in the batch {score:.3f}")
+    slow = SlowPath(receiver, record.given, vectors, texts)
+    scores = list(map(slow.option_score, options))
+    off = _furthest(audit, episode.answer, scores, record.scores)
+    # so written that NaN, which is less than nothing, is found too
+    if not off <= audit.tolerance:
+        told = ", ".join(
+            f"{option!r} {alone:.3f} ({batch:.3f})"
+            for option, alone, batch in zip(episode.options, scores, record.scores, strict=True)
+        )
+        raise CheckFailed(f"{where}: options score otherwise than (in the batch): {told}")
     for repeat, reading in enumerate(record.readings):
         logits = slow.next_token_scores(reading.said_ids)
         drawn = points(episode.seed, repeat)
@@ -108,6 +113,21 @@ def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome
     return off
 
 
+def _furthest(audit: Audit, answer: int, scores: Sequence[float], others: Sequence[float]) -> float:
+    """How far two computations of options' scores lie apart: in float32 the furthest of them.
+
+    In coarser types that of the right option's lead: an unlikely option's score decides nothing.
+    """
+    if audit.is_exact:
+        apart = [abs(a - b) for a, b in zip(scores, others, strict=True)]
+        return math.nan if any(map(math.isnan, apart)) else max(apart)
+    leads = [
+        held[answer] - max(score for i, score in enumerate(held) if i != answer)
+        for held in (scores, others)
+    ]
+    return abs(leads[0] - leads[1])
+
+
 @CHECKS.register("outcomes_traced")
 @check("every outcome is a model call that can be repeated", place=90, after=("slow_path_agrees",))
 def outcomes_traced(audit: Audit) -> str:
@@ -115,9 +135,9 @@ def outcomes_traced(audit: Audit) -> str:
 
     Reads all records, and computes `RECOMPUTED` of each condition again, drawn by what all of
     them hold. Catches placeholders, outcomes kept from another codec, answers joined wrongly and
-    failures touched up. Tolerance: `Audit.tolerance` for a score; an outcome may turn, and B
-    say something else, only where the gap between options, or what its draw has to spare, is
-    within it.
+    failures touched up. Tolerance: `Audit.tolerance`, as for the slow path; an outcome may turn,
+    and B say something else, only where the gap between options, or what B's answer has to spare,
+    is within it. Nor may the run's own numerical noise, of which claims are kept free, be more.
     """
     from lpca.judge.successes import named_option
     from lpca.validity.audit import RECOMPUTED
@@ -136,6 +156,11 @@ def outcomes_traced(audit: Audit) -> str:
                 heard = named_option(one.said, episode.options)[0], episode.credit(one.said)
                 if heard != (one.named, one.credit):
                     raise CheckFailed(f"{where}: {one.said!r} is not what counts")
+        if not (noise := audit.noise.get(condition, 0.0)) <= audit.tolerance:
+            raise CheckFailed(
+                f"{condition}: readings of one episode differ by {noise:.2g} nats, and its "
+                f"precision explains {audit.tolerance:.2g}"
+            )
         for index, new in audit.again[condition].items():
             worst = max(worst, _compare(audit, condition, records[index], new))
     return (
@@ -146,8 +171,8 @@ def outcomes_traced(audit: Audit) -> str:
 
 def _compare(audit: Audit, condition: str, old: Outcome, new: Outcome) -> float:
     where = f"{condition}, episode {old.seed}, computed again"
-    off = max(abs(a - b) for a, b in zip(old.scores, new.scores, strict=True))
-    if off > audit.tolerance:
+    off = _furthest(audit, old.answer, old.scores, new.scores)
+    if not off <= audit.tolerance:
         raise CheckFailed(f"{where}: a score differs by {off:.2g}")
     turned = old.likelihood_success != new.likelihood_success
     if turned and abs(new.gap) > audit.tolerance:
@@ -160,9 +185,7 @@ def _compare(audit: Audit, condition: str, old: Outcome, new: Outcome) -> float:
 
 def _may_turn(audit: Audit, outcome: Outcome) -> bool:
     """Whether rounding may let B say something else."""
-    if outcome.slack is not None:
-        return outcome.slack <= audit.tolerance
-    return outcome.near_tie or not audit.is_exact
+    return outcome.slack is not None and outcome.slack <= audit.tolerance
 
 
 @CHECKS.register("prefix_used")
