@@ -116,8 +116,9 @@ class TestRecords:
         assert found.keys == wanted.keys
         for condition, records in wanted.outcomes.items():
             for one, other in zip(records, found.outcomes[condition], strict=True):
-                assert replace(one, scores=()) == replace(other, scores=())
+                assert replace(one, scores=(), slack=0) == replace(other, scores=(), slack=0)
                 assert one.scores == pytest.approx(other.scores, abs=1e-4)
+                assert one.slack == pytest.approx(other.slack, abs=1e-4)
                 assert one.likelihood_success == other.likelihood_success
 
     def test_they_do_not_depend_on_what_else_is_evaluated(

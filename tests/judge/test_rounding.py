@@ -83,17 +83,28 @@ GRADED = tuple(0.9 if index < 150 else 0.5 for index in range(N))
         ("abs(null - p0) < 0.1", {"null": 50, "p0": 50}, "null", range(100, 120), PASS),
         ("abs(null - p0) < 0.1", {"null": 50, "p0": 86}, "null", range(100, 120), FAIL),
         ("normal / p1 > 0.5", {"normal": 70, "p1": 100}, "p1", range(110, 150), PASS),
-        ("normal - 0.5*p1 - 0.5*p0 > 0", {"normal": 140, "p1": 190, "p0": 50}, "p0", range(50, 90), PASS),
+        (
+            "normal - 0.5*p1 - 0.5*p0 > 0",
+            {"normal": 140, "p1": 190, "p0": 50},
+            "p0",
+            range(50, 90),
+            PASS,
+        ),
         ("normal > 0.75", {"normal": GRADED}, "normal", range(40), PASS),
     ],
-)  # fmt: skip
+)
 def test_each_kind_of_claim_is_inconclusive_where_rounding_decides_it(
     claim, made, condition, rows, verdict
 ):
     how = {"score": "graded"} if GRADED in made.values() else {}
-    certain = replace(table(n=1, normal=1), seeds=tuple(range(N)), graded=bool(how), outcomes={
-        name: column(held) if isinstance(held, int) else held for name, held in made.items()
-    })  # fmt: skip
+    certain = replace(
+        table(n=1, normal=1),
+        seeds=tuple(range(N)),
+        graded=bool(how),
+        outcomes={
+            name: column(held) if isinstance(held, int) else held for name, held in made.items()
+        },
+    )
     open_table = replace(certain, undecided={condition: undecided(*rows)})
     assert decided(claim, certain, **how).verdict is verdict
     assert decided(claim, certain, **how).rounding is None
@@ -217,11 +228,13 @@ def test_what_the_same_inputs_show_for_certain_is_certain():
     assert undecided_of(contradicting, noise) == {"embed": 1}
 
 
-@pytest.mark.parametrize("rule", [Sequential("e-process", block=50), Sequential("obrien-fleming", looks=4)])  # fmt: skip
-@pytest.mark.parametrize(("claim", "normal", "rows"), [
-    ("normal - p0 > 0", 120, range(100)),
-    ("normal > 0.5", 20, range(20, 120)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "rule", [Sequential("e-process", block=50), Sequential("obrien-fleming", looks=4)]
+)
+@pytest.mark.parametrize(
+    ("claim", "normal", "rows"),
+    [("normal - p0 > 0", 120, range(100)), ("normal > 0.5", 20, range(20, 120))],
+)
 def test_a_stopping_rule_waits_where_rounding_decides(rule, claim, normal, rows):
     spread = [(index * 7) % N for index in range(N)]
     certain = table(normal=normal, p0=20).rows(spread)

@@ -64,10 +64,10 @@ def answers_drawn_again(run: FaultyRun) -> None:
 
 @sabotage("field", "the receiver was tuned while the codec was trained", "receiver_frozen")
 def receiver_tuned(run: FaultyRun) -> None:
-    """One layer moved a little."""
+    """One layer moved a little: by more than what rounds away in a coarse type."""
     run.own_receiver()
     weight = list(run.receiver.model.parameters())[-1]
-    weight.data.mul_(1.001)
+    weight.data.mul_(1.01)
 
 
 @sabotage("building", "the receiver is left in training mode", "receiver_frozen")
