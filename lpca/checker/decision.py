@@ -25,6 +25,7 @@ from lpca.gatespec.model import (
     Sequential,
     Spec,
     levels_of,
+    look_alpha,
     passing_levels,
 )
 from lpca.stats.batch import (
@@ -37,7 +38,7 @@ from lpca.stats.batch import (
     tails,
     whole_many,
 )
-from lpca.stats.claims import Band, Claim, Equivalence
+from lpca.stats.claims import Band, Claim
 from lpca.stats.normal import z_value
 from lpca.stats.sequential import obrien_fleming
 
@@ -193,18 +194,12 @@ def decide_criteria(spec: Spec, gate: Gate, tables: Tables) -> Codes:
     if gate.sequential is None:
         return fixed
     n = spec.episodes(gate)
-    # an equivalence keeps its fixed n
-    early = [i for i, one in enumerate(criteria) if not isinstance(one.claim, Equivalence)]
     codes = np.full_like(fixed, INCONCLUSIVE)
-    if tables.n >= n:
-        kept = [i for i in range(len(criteria)) if i not in early]
-        codes[:, kept] = fixed[:, kept]
-    asked = [criteria[i] for i in early]
-    for at, size in enumerate(tables.sizes if early else ()):
+    for at, size in enumerate(tables.sizes if criteria else ()):
         look = _look(gate.sequential, size, n)
         if look is not None:
-            seen, held = _at_look(spec, gate, asked, tables, look, at), codes[:, early]
-            codes[:, early] = np.where(held == INCONCLUSIVE, seen, held)
+            seen = _at_look(spec, gate, criteria, tables, look, at)
+            codes = np.where(codes == INCONCLUSIVE, seen, codes)
     return codes
 
 
@@ -228,7 +223,7 @@ def _at_look(
     assert gate.sequential is not None
     verdicts, evaluation = [], spec.evaluation
     for one in criteria:
-        alpha = (1.0 - levels_of(one, evaluation)[0]) / 2.0
+        alpha = look_alpha(one, evaluation)
         scale = scale_of(one, spec, tables.alike, tables.sizes[at])
         if gate.sequential.rule == "e-process":
             # about half the squared score
@@ -297,7 +292,7 @@ def best_under_rule(spec: Spec, gate: Gate, criterion: Criterion) -> tuple[bool,
         passes = bool((decide_criteria(spec, alone, tables) == PASS).any())
         if passes:
             break
-    alpha = (1.0 - levels_of(criterion, spec.evaluation)[0]) / 2.0
+    alpha = look_alpha(criterion, spec.evaluation)
     if gate.sequential.rule == "e-process":
         best = float(tables.log_evalues(criterion.claim, -1)[0].max())
         return passes, math.exp(min(best, 700.0)), 1.0 / alpha
@@ -318,8 +313,8 @@ def clearance(spec: Spec, gate: Gate, tables: Tables) -> Array:
     for one in deciding(gate):
         toward, _ = tables.scores(one.claim)
         due = limit_of(one, spec.evaluation, gate)
-        alpha = (1.0 - levels_of(one, spec.evaluation)[0]) / 2.0
-        if rule is not None and not isinstance(one.claim, Equivalence):
+        alpha = look_alpha(one, spec.evaluation)
+        if rule is not None:
             if rule.rule == "e-process":
                 # about half the squared score: on that scale a capital is far or near
                 logs, _ = tables.log_evalues(one.claim, -1)

@@ -159,6 +159,7 @@ class EpisodesUsed:
     """How many of the declared episodes were used; with a stopping `rule`, where it ended.
 
     `look` counts from 1 among the `sizes`; `saved` are the declared episodes it did not need.
+    `equivalences` are decided at looks too; in older evidence they waited for all episodes.
     """
 
     used: int
@@ -167,6 +168,7 @@ class EpisodesUsed:
     sizes: Omitted[tuple[int, ...]] = ()
     look: Omitted[int | None] = None
     saved: Omitted[int | None] = None
+    equivalences: Omitted[bool] = False
 
 
 @dataclass(frozen=True)

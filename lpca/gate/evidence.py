@@ -132,7 +132,13 @@ def _used(gate: Gate, measurement: Measurement) -> EpisodesUsed:
     sizes = look_sizes(gate.sequential, declared)
     ended = sizes.index(used) + 1
     return EpisodesUsed(
-        used, declared, gate.sequential.rule, tuple(sizes), ended, saved=declared - used
+        used,
+        declared,
+        gate.sequential.rule,
+        tuple(sizes),
+        ended,
+        saved=declared - used,
+        equivalences=not gate.sequential.equivalences_wait,
     )
 
 

@@ -486,14 +486,16 @@ def claim_hashes(spec: Spec, gate: Gate) -> tuple[str, ...]:
     evaluation = spec.evaluation
     how = [evaluation.score, evaluation.normalised, evaluation.repeats, evaluation.temperature]
     prompt = [] if spec.prompt == PLAIN else [spec.prompt.to_dict()]
-    rule = asdict(gate.sequential) if gate.sequential else None
+    rule = asdict(gate.sequential) if gate.sequential else {}
+    # as ledgers have named it: no spec asks for another
+    rule.pop("equivalences_wait", None)
     found = {
         hash_data(
             [
                 to_data(criterion.claim),
                 declared_levels(criterion, evaluation),
                 criterion.cluster or evaluation.cluster,
-                rule,
+                rule or None,
                 *how,
                 *prompt,
             ]

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from lpca.base.registry import declared
-from lpca.stats.claims import Claim
+from lpca.stats.claims import Claim, Equivalence
 from lpca.stats.truth import Truth
 
 Answers = Literal["seen", "unseen", "all"]
@@ -76,11 +76,15 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Sequential:
-    """A declared stopping rule: `block` episodes between looks, or a number of `looks`."""
+    """A declared stopping rule: `block` episodes between looks, or a number of `looks`.
+
+    `equivalences_wait` for all episodes under the rules of old evidence; no spec asks for it.
+    """
 
     rule: SequentialRule
     block: int | None = None
     looks: int | None = None
+    equivalences_wait: bool = False
 
     def sizes(self, n: int) -> Sequence[int]:
         """Rising numbers of episodes after which a gate of n is read; the last is n."""
@@ -293,6 +297,16 @@ def levels_of(criterion: Criterion, evaluation: Evaluation) -> tuple[float, floa
         return levels
     one_sided, two_sided = (shared(level, evaluation.checkpoints) for level in levels)
     return one_sided, two_sided
+
+
+def look_alpha(criterion: Criterion, evaluation: Evaluation) -> float:
+    """The alpha that a criterion spends on each of its sides over all looks of a stopping rule.
+
+    An equivalence spends that of its two one-sided tests, any other claim that of a one-sided one.
+    """
+    one_sided, two_sided = levels_of(criterion, evaluation)
+    level = two_sided if isinstance(criterion.claim, Equivalence) else one_sided
+    return (1.0 - level) / 2.0
 
 
 def passing_levels(gate: Gate, levels: tuple[float, float]) -> tuple[float, float]:

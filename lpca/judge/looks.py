@@ -15,6 +15,7 @@ from lpca.gatespec.model import (
     Spec,
     cluster_of,
     levels_of,
+    look_alpha,
 )
 from lpca.judge.grouping import WholeGroups, clusters_of
 from lpca.judge.outcomes import OutcomeTable
@@ -45,13 +46,14 @@ def sequential_verdicts(
     """One verdict per criterion, from all looks that the episodes so far allow.
 
     Episodes count in the table's order, group by group where claims are decided over groups, and a
-    look sees whole groups alone. A criterion once decided stays decided. An equivalence
-    keeps its fixed n: its entry of `fixed` counts once all episodes are there. FAIL takes
-    Bonferroni's correction over the gate's criteria. The gate may stop as soon as no verdict is
-    INCONCLUSIVE.
+    look sees whole groups alone. A criterion once decided stays decided. FAIL takes Bonferroni's
+    correction over the gate's criteria. The gate may stop as soon as one is FAIL or none is
+    INCONCLUSIVE. Where the rule lets equivalences wait, an equivalence's entry of `fixed` counts
+    once all episodes are there.
     """
     n = evaluation.n if gate.n is None else gate.n
-    early = [i for i, one in enumerate(criteria) if not isinstance(one.claim, Equivalence)]
+    waiting = Equivalence if rule.equivalences_wait else ()
+    early = [i for i, one in enumerate(criteria) if not isinstance(one.claim, waiting)]
     complete = table.units >= n
     found = [
         whole if complete and index not in early else Verdict.INCONCLUSIVE
@@ -78,7 +80,7 @@ def _at_look(
 ) -> list[Verdict]:
     if not criteria:
         return []
-    alphas = [(1.0 - levels_of(criterion, evaluation)[0]) / 2.0 for criterion in criteria]
+    alphas = [look_alpha(criterion, evaluation) for criterion in criteria]
     if rule.rule == "e-process":
         found = [_evalues(one, table, evaluation) for one in criteria]
         decided = zip(criteria, decide_anytime(found, alphas), strict=True)
@@ -143,23 +145,41 @@ def _over_donors(
 
 
 def is_decided(spec: Spec, name: str, table: OutcomeTable) -> bool:
-    """Whether a gate's stopping rule, and that of each gate it requires, has decided all criteria.
+    """Whether a gate's stopping rule, and that of each gate it requires, has decided the gate.
 
-    Never for a gate without `sequential:`: it is decided by all of its episodes.
+    That is so once one of its criteria is FAIL or all are decided; once a gate that it requires is
+    FAIL nobody may read it. Never for a gate without `sequential:`: it is decided by all of its
+    episodes.
     """
-    reached = [name]
-    for other in reached:
-        gate = spec.gates[other]
-        if gate.sequential is None or any(lacking(one, table) for one in gate.deciding):
-            return False
-        undecided = [Verdict.INCONCLUSIVE for _ in gate.deciding]
-        verdicts = sequential_verdicts(
-            gate, gate.sequential, gate.deciding, table, spec.evaluation, undecided
-        )
-        if Verdict.INCONCLUSIVE in verdicts:
-            return False
-        reached += [name for name in gate.requires if name not in reached]
-    return True
+    return _has_passed(spec, name, table, {}) is not None
+
+
+def _has_passed(
+    spec: Spec, name: str, table: OutcomeTable, known: dict[str, bool | None]
+) -> bool | None:
+    """Whether a gate and those it requires have passed; None while that is not decided."""
+    if name not in known:
+        gate = spec.gates[name]
+        before = [_has_passed(spec, other, table, known) for other in gate.requires]
+        if gate.sequential is None or None in before:
+            known[name] = None
+        elif False in before:
+            known[name] = False
+        else:
+            known[name] = _own_passed(gate, gate.sequential, table, spec.evaluation)
+    return known[name]
+
+
+def _own_passed(
+    gate: Gate, rule: Sequential, table: OutcomeTable, evaluation: Evaluation
+) -> bool | None:
+    if any(lacking(one, table) for one in gate.deciding):
+        return None
+    undecided = [Verdict.INCONCLUSIVE for _ in gate.deciding]
+    verdicts = sequential_verdicts(gate, rule, gate.deciding, table, evaluation, undecided)
+    if Verdict.FAIL in verdicts:
+        return False
+    return None if Verdict.INCONCLUSIVE in verdicts else True
 
 
 def is_on_course(spec: Spec, gate: Gate, table: OutcomeTable) -> bool:

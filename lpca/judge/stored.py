@@ -311,6 +311,7 @@ def hold_verdict(evidence: Evidence, spec: Spec | None = None, whole: bool = Tru
     spec = _repeated(evidence) if spec is None else spec
     if spec is None:
         return
+    spec = _by_its_rules(spec, evidence)
     spec = spec.on_at_most(evidence.gate, evidence.looks.declared)
     gate, table = spec.gates[evidence.gate], table_of_evidence(evidence)
     named, due = ([one.id for one in held.criteria] for held in (evidence, gate))
@@ -328,6 +329,18 @@ def hold_verdict(evidence: Evidence, spec: Spec | None = None, whole: bool = Tru
         hold([one.name for one in evidence.required], [one.name for one in required], "required")
         for told, found in zip(evidence.required, required, strict=True):
             compared(told, found)
+
+
+def _by_its_rules(spec: Spec, evidence: Evidence) -> Spec:
+    """The spec with the stopping rules as they were when the evidence was decided."""
+    if evidence.looks.equivalences:
+        return spec
+    gates = dict(spec.gates)
+    for name, gate in spec.gates.items():
+        if gate.sequential is not None:
+            waiting = replace(gate.sequential, equivalences_wait=True)
+            gates[name] = replace(gate, sequential=waiting)
+    return replace(spec, gates=gates)
 
 
 def _left_out(told: CriterionResult, table: OutcomeTable) -> bool:
@@ -373,8 +386,9 @@ def _repeated(evidence: Evidence) -> Spec | None:
     rule = None
     if looks.rule is not None:
         rule = _rule(evidence)
-        two_bounds = any(isinstance(one.claim, Band | Equivalence) for one in own.criteria)
-        if rule is None or two_bounds:
+        # at what level a band is read at looks is not kept, nor how an equivalence was of old
+        unknown = Band if looks.equivalences else Band | Equivalence
+        if rule is None or any(isinstance(one.claim, unknown) for one in own.criteria):
             return None
         # by which rule a gate before it was decided is not kept
         if all(one.verdict is Verdict.PASS for one in required):

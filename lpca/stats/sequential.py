@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
-from lpca.stats.claims import Approximate, BoundsComparison, Claim, Equivalence, bounds_of_mean
+from lpca.stats.claims import Approximate, BoundsComparison, Claim, bounds_of_mean
 from lpca.stats.graded import is_graded
 from lpca.stats.normal import OneSided, first_not, one_sided_z, upper_tail
 from lpca.stats.tables import Interval, binary
@@ -52,8 +52,9 @@ def evalues(
     """E-values for and against a claim, from all outcomes so far.
 
     Differences and rates bet on their own mean, gains on the mean gain, ratios on the mean of
-    first - ratio x second. A band's claim takes the smaller of its two e-values, its opposite
-    their average. Assumptions are those of `log_betting_evalue`: any stopping rule is allowed.
+    first - ratio x second. A claim with two bounds takes the smaller of its two e-values, its
+    opposite their average. Assumptions are those of `log_betting_evalue`: any stopping rule is
+    allowed.
 
     Args:
         claim: what is claimed.
@@ -65,8 +66,7 @@ def evalues(
         The two logarithms.
 
     Raises:
-        TypeError: an equivalence, which keeps its fixed n, or a claim that no sound method
-            decides.
+        TypeError: a claim that no sound method decides.
         ValueError: unpaired outcomes, or outside [0, 1], or a margin that no value can pass.
         KeyError: a condition has no outcomes.
 
@@ -76,7 +76,7 @@ def evalues(
         >>> decide_anytime([evalues(Difference("normal", "p0", ">", 0.1), outcomes)])
         [<Verdict.PASS: 'PASS'>]
     """
-    if isinstance(claim, Equivalence | BoundsComparison | Approximate):
+    if isinstance(claim, BoundsComparison | Approximate):
         raise TypeError(f"a {type(claim).__name__} is not decided while episodes arrive")
     columns = [outcomes[name] for name in claim.conditions]
     if not is_graded(columns):
@@ -103,7 +103,7 @@ def evalues(
     if region.high < math.inf:
         favouring.append(log_evalue(region.high, "less"))
         opposing.append(log_evalue(region.high, "greater"))
-    # a band holds only if both sides do; it fails if either does, and a mean of e-values is one
+    # two bounds hold only if both sides do; it fails if either does, and a mean of e-values is one
     return EValues(min(favouring), log_mean_exp(opposing))
 
 

@@ -4,9 +4,17 @@ from dataclasses import replace
 import pytest
 
 from lpca.gatespec.claims import parse_claim
-from lpca.gatespec.model import Criterion, Evaluation, Gate, Position, Sequential
-from lpca.judge.decide import judge_family, judge_gate
-from lpca.judge.looks import look_sizes
+from lpca.gatespec.model import (
+    Criterion,
+    Evaluation,
+    Gate,
+    Position,
+    Sequential,
+    Spec,
+    TaskSpec,
+)
+from lpca.judge.decide import judge, judge_family, judge_gate
+from lpca.judge.looks import is_decided, look_sizes
 from lpca.judge.outcomes import OutcomeTable
 from lpca.stats.verdicts import Verdict
 
@@ -68,23 +76,64 @@ def test_a_decision_once_made_stays():
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_an_equivalence_waits_for_its_fixed_n(rule):
+def test_an_equivalence_is_decided_at_looks_too(rule):
     outcomes = table(normal=0.9, p0=0.2)
     same = OutcomeTable(outcomes.seeds, {**outcomes.outcomes, "null": outcomes.outcomes["p0"]})
     both = gate("abs(null - p0) < 0.1", "normal > p0", sequential=rule)
-    early = judge_gate(both, same.head(100), EVALUATION)
+    assert verdicts(judge_gate(both, same.head(25), EVALUATION))[0] is Verdict.INCONCLUSIVE
+    early = judge_gate(both, same.head(150), EVALUATION)
+    assert verdicts(early) == [Verdict.PASS, Verdict.PASS]
+    apart = gate("abs(normal - p0) < 0.1", sequential=rule)
+    assert verdicts(judge_gate(apart, same.head(100), EVALUATION)) == [Verdict.FAIL]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_an_equivalence_of_old_evidence_waits_for_its_fixed_n(rule):
+    outcomes = table(normal=0.9, p0=0.2)
+    same = OutcomeTable(outcomes.seeds, {**outcomes.outcomes, "null": outcomes.outcomes["p0"]})
+    rule = replace(rule, equivalences_wait=True)
+    both = gate("abs(null - p0) < 0.1", "normal > p0", sequential=rule)
+    early = judge_gate(both, same.head(150), EVALUATION)
     assert verdicts(early) == [Verdict.INCONCLUSIVE, Verdict.PASS]
     assert verdicts(judge_gate(both, same, EVALUATION)) == [Verdict.PASS, Verdict.PASS]
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_looking_often_seldom_passes_what_is_not_there(rule):
-    idle = gate("normal > p0", sequential=rule)
+@pytest.mark.parametrize(
+    ("claim", "rates", "most"),
+    [
+        ("normal > p0", {"normal": 0.3, "p0": 0.3}, 11),
+        ("abs(normal - p0) < 0.1", {"normal": 0.15, "p0": 0.05}, 18),
+    ],
+)
+def test_looking_often_seldom_passes_what_is_not_there(rule, claim, rates, most):
+    """Binomial(150, alpha), 0.025 and 0.05: beyond `most` in fewer than 1 of 1000."""
+    idle = gate(claim, sequential=rule)
     passed = sum(
-        judge_gate(idle, table(seed=seed, normal=0.3, p0=0.3), EVALUATION).verdict is Verdict.PASS
+        judge_gate(idle, table(seed=seed, **rates), EVALUATION).verdict is Verdict.PASS
         for seed in range(150)
     )
-    assert passed <= 11  # binomial(150, 0.025): beyond 11 in fewer than 1 of 1000
+    assert passed <= most
+
+
+def spec_of(*gates):
+    return Spec("s", TaskSpec("trip", 0), EVALUATION, {one.name: one for one in gates})
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_first_fail_ends_a_gate_and_what_requires_it(rule):
+    outcomes = table(normal=0.9, p0=0.1, null=0.1)
+    # the second criterion lies on its margin: no look decides it
+    wrong = gate("p0 > normal", "p0 > null", sequential=rule)
+    after = replace(gate("normal > p0", sequential=rule), name="after", requires=("g",))
+    spec = spec_of(wrong, after)
+    few = outcomes.head(100)
+    assert is_decided(spec, "g", few)
+    assert is_decided(spec, "after", few)
+    assert judge(spec, "g", few).verdict is Verdict.FAIL
+    assert verdicts(judge(spec, "g", few)) == [Verdict.FAIL, Verdict.INCONCLUSIVE]
+    assert judge(spec, "after", few).verdict is Verdict.INVALID
+    assert not is_decided(spec_of(gate("p0 > null", sequential=rule)), "g", few)
 
 
 def test_any_k_takes_holm_over_the_declared_family():

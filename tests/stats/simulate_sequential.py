@@ -15,7 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from lpca.stats.assessment import assess
-from lpca.stats.claims import Band, Claim, Difference, Gain, Rate, Ratio
+from lpca.stats.claims import Band, Claim, Difference, Equivalence, Gain, Rate, Ratio
 from lpca.stats.sequential import decide_anytime, evalues, obrien_fleming
 from lpca.stats.truth import Truth, joint
 from lpca.stats.verdicts import Verdict
@@ -28,6 +28,7 @@ BOUNDARY: dict[str, tuple[Claim, Truth]] = {
     "difference, margin": (Difference("x", "y", ">", 0.1), Truth({"x": 0.35, "y": 0.25}, 0.5)),
     "rate": (Rate("x", ">", 0.3), Truth({"x": 0.3})),
     "band": (Band("x", 0.15, 0.35), Truth({"x": 0.35})),
+    "equivalence": (Equivalence("x", "y", 0.1), Truth({"x": 0.35, "y": 0.25}, 0.3)),
     "gain": (Gain("x", "y", "z", 0.5), Truth({"x": 0.525, "y": 0.8, "z": 0.25})),
     "ratio": (Ratio("x", "y", ">", 0.8), Truth({"x": 0.4, "y": 0.5}, 0.5)),
 }
@@ -87,10 +88,10 @@ def run(
 
 def anytime(claim: Claim, truth: Truth, paths: int, looks: int, block: int) -> Result:
     """Look after every block; stop at the first PASS or FAIL of the e-process."""
-    replay = Replay(claim, truth)
+    replay, alpha = Replay(claim, truth), 0.05 if isinstance(claim, Equivalence) else ALPHA
 
     def decided(counts: tuple[int, ...], _: int) -> Verdict | None:
-        verdict = decide_anytime([replay.evalues(counts)], ALPHA)[0]
+        verdict = decide_anytime([replay.evalues(counts)], alpha)[0]
         return None if verdict is Verdict.INCONCLUSIVE else verdict
 
     return run(replay, decided, paths, looks, block)
@@ -98,7 +99,7 @@ def anytime(claim: Claim, truth: Truth, paths: int, looks: int, block: int) -> R
 
 def group_sequential(claim: Claim, truth: Truth, paths: int, looks: int, block: int) -> Result:
     """Look at equal steps; stop at the first score beyond the O'Brien-Fleming boundary."""
-    replay, alpha = Replay(claim, truth), 0.05 if isinstance(claim, Band) else ALPHA
+    replay, alpha = Replay(claim, truth), 0.05 if claim.is_two_sided else ALPHA
     limits = obrien_fleming(looks, alpha).p
 
     def decided(counts: tuple[int, ...], look: int) -> Verdict | None:

@@ -215,10 +215,21 @@ def test_a_fail_pays_for_the_number_of_criteria():
     ]
 
 
-@pytest.mark.parametrize("claim", [Equivalence("y", "z", 0.1), Approximate("y", "z")])
-def test_equivalences_keep_their_fixed_n(claim):
+def test_a_vague_equivalence_is_not_decided():
     with pytest.raises(TypeError, match="is not decided"):
-        evalues(claim, OUTCOMES)
+        evalues(Approximate("y", "z"), OUTCOMES)
+
+
+def test_evidence_of_an_equivalence_is_that_of_its_weaker_side():
+    alike = {"x": [1, 0] * 60, "y": [1, 0] * 60}
+    found = evalues(Equivalence("x", "y", 0.1), alike)
+    sides = [
+        log_betting_evalue({0.0: 120}, margin, alternative=side)
+        for margin, side in ((-0.1, "greater"), (0.1, "less"))
+    ]
+    assert found.log_pass == pytest.approx(min(sides))
+    assert decide_anytime([found], 0.05) == [Verdict.PASS]
+    assert decide_anytime([evalues(Equivalence("x", "y", 0.1), OUTCOMES)]) == [Verdict.FAIL]
 
 
 def test_evidence_refuses_unpaired_outcomes():
