@@ -3,10 +3,9 @@
 Outcomes are drawn from the `expect` rates of the default spec's gates, and again from those of a
 magic prompt: `shuffle` and `static` succeed as often as `normal`, so that `normal > shuffle` is
 false, exactly on its margin. Each gate, and the gate it requires, declares the rule; it ends when
-every criterion of both is decided (an equivalence needs all episodes, so Gate 1 is also shown
-without its own). `passes` is the gate's share of PASS, beside that of all episodes at once;
-`false claim` the share in which `normal > shuffle` came to PASS: at most alpha is allowed. What
-would be saved if the first FAIL ended a gate is shown, too: no rule does so now.
+one criterion of it is FAIL, or every one of both is decided; Gate 1 is also shown without its
+equivalences. `passes` is the gate's share of PASS, beside that of all episodes at once;
+`false claim` the share in which `normal > shuffle` came to PASS: at most alpha is allowed.
 Intervals are 95 %: normal ones for means, Wilson's for shares.
 """
 
@@ -42,7 +41,6 @@ class Ended:
     """One simulated gate: what it used, whether it passed, and what all episodes would say."""
 
     used: int
-    until_fail: int
     passed: bool
     fixed: bool
     claim: bool
@@ -91,7 +89,6 @@ def row(
         "truth": "a magic prompt" if magic else "as expected",
         "rule": f"{rule.rule}, {len(look_sizes(rule, n))} looks",
         "saved, %": mean([100.0 * (1.0 - one.used / n) for one in found]),
-        "were FAIL the end, %": mean([100.0 * (1.0 - one.until_fail / n) for one in found]),
         "passes": share([one.passed for one in found]),
         "at once": share([one.fixed for one in found]),
         "false claim": share([one.claim for one in found]) if claims else "-",
@@ -106,19 +103,13 @@ def simulated(early: Spec, fixed: Spec, name: str, rule: Sequential, table: Outc
     def at(look: int) -> bool:
         return look == len(sizes) - 1 or is_decided(early, name, heads[look])
 
-    def fails(look: int) -> bool:
-        seen = judge_gate(gate, heads[look], early.evaluation)
-        return any(one.verdict is Verdict.FAIL for one in seen.criteria)
-
     # what is decided stays so: the first look that decides is found by bisection
     end = bisect_left(range(len(sizes)), True, key=at)
-    failed = bisect_left(range(end), True, key=fails)
     seen = judge(early, name, heads[end])
     own = judge_gate(gate, heads[end], early.evaluation)
     whole = judge_gate(fixed.gates[name], table, fixed.evaluation)
     return Ended(
         used=sizes[end],
-        until_fail=sizes[failed],
         passed=seen.verdict is Verdict.PASS,
         fixed=judge(fixed, name, table).verdict is Verdict.PASS,
         claim=_shown(own.criteria),

@@ -36,7 +36,8 @@ FREE_FACTOR, FREE_TOKENS = 2, 8
 class Job:
     """One condition on one block of episodes; `key` names everything the outcomes depend on.
 
-    `sampling` says how answers are sampled; None: B says what is most probable.
+    `sampling` says how answers are sampled; None: B says what is most probable. `told` is called
+    batch by batch with how many more episodes were read.
     """
 
     condition: str
@@ -44,6 +45,7 @@ class Job:
     slots: tuple[Slot, ...]
     key: str
     sampling: Sampling | None = None
+    told: Callable[[int], None] = lambda count: None
 
     def sampled(self, sampling: Sampling) -> Job:
         """The same with answers that are sampled."""
@@ -156,6 +158,7 @@ def _run_batch(
             outcomes = _outcomes(job, reading, batch, given, read)
             share = (time.monotonic() - started) / len(rows)
             made.append([replace(outcome, seconds=share) for outcome in outcomes])
+            job.told(len(rows))
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,7 +74,7 @@ def evaluate(
             that block is not kept.
         batch_size: episodes at a time, at most.
         report: called with how many outcomes (episodes times conditions) are there, and how many
-            there will be, as soon as some must be computed and whenever some were.
+            there will be, as soon as some must be computed and after every batch.
         make_job: names a block's outcomes by what they depend on.
         run_block: computes a block's jobs.
 
@@ -84,12 +85,25 @@ def evaluate(
     """
     evaluated = Evaluated.nothing(conditions)
     done, shown, total = 0, -1, len(setting.episodes) * len(conditions)
+    # of the blocks that are not whole yet, by their keys
+    begun = Counter[str]()
 
     def show() -> None:
         nonlocal shown
-        if shown != done:
-            shown = done
-            report(done, total)
+        now = done + begun.total()
+        # all of it is there when the last block is kept
+        if now != shown and not (begun and now >= total):
+            shown = now
+            report(now, total)
+
+    def following(job: Job, count: int) -> Job:
+        """The job, whose episodes are shown as they are read, for so many conditions."""
+
+        def told(read: int) -> None:
+            begun[job.key] += read * count
+            show()
+
+        return replace(job, told=told)
 
     encode_messages(conditions, setting)
     # after a codec's own code ran, which may have changed the receiver
@@ -109,13 +123,16 @@ def evaluate(
         missing = {job.key: job for job in jobs if job.key not in found}
         if missing:
             show()
-            made = list(run_block(block.receiver, list(missing.values()), batch_size))
+            counts = Counter(job.key for job in jobs)
+            due = [following(job, counts[job.key]) for job in missing.values()]
+            made = list(run_block(block.receiver, due, batch_size))
             as_it_was = setting.receiver.own_place(cache) == place
             for job, computed in made:
                 if as_it_was:
                     store_block(place, job, computed)
                 found[job.key] = computed
-                done += len(computed) * sum(other.key == job.key for other in jobs)
+                begun.pop(job.key, None)
+                done += len(computed) * counts[job.key]
                 show()
         keys = {condition: job.key for condition, job in zip(conditions, jobs, strict=True)}
         evaluated = evaluated.then(

@@ -168,7 +168,7 @@ class EpisodesUsed:
     sizes: Omitted[tuple[int, ...]] = ()
     look: Omitted[int | None] = None
     saved: Omitted[int | None] = None
-    equivalences: Omitted[bool] = False
+    equivalences: Omitted[bool | None] = None
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _used(gate: Gate, measurement: Measurement) -> EpisodesUsed:
         tuple(sizes),
         ended,
         saved=declared - used,
-        equivalences=not gate.sequential.equivalences_wait,
+        equivalences=True,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Never, Self
@@ -13,6 +14,8 @@ from tqdm import tqdm
 from lpca.codec.training import Progress
 
 SECONDS_BETWEEN_LINES = 20.0
+STALLED, LONGER = 60.0, 5.0
+"""Seconds without news that are said, and how many times the longest wait so far they must be."""
 _BAR = "{desc} {percentage:3.0f} % |{bar}| {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 
@@ -36,6 +39,14 @@ class StderrConsole:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def tell_stall(self) -> None:
+        """Say so where nothing was heard of the work for long; now and then while that lasts."""
+        meter = self._meter
+        if meter is not None and (silent := meter.stalled()):
+            self._make_room()
+            tqdm.write(silent, file=sys.stderr)
+            sys.stderr.flush()
 
     def close(self) -> None:
         """Take away what is still shown of unfinished work."""
@@ -76,6 +87,7 @@ class StderrConsole:
             self._before = before
             bars = self._alone and sys.stderr.isatty() and not os.environ.get("CI")
             self._meter = _Meter(f"{self._prefix} {what}", done, total, unit, bars)
+            self._meter.watch(self.tell_stall)
         if done < total:
             self._meter.show(done, text)
             return
@@ -98,6 +110,11 @@ class Pace:
         seconds = (time.monotonic() - self.started) / (done - self.before) * (self.total - done)
         return f"{lead}{tqdm.format_interval(seconds)} left"
 
+    def rate(self, done: int) -> str:
+        """For people, how many come a second; nothing where it is not known yet."""
+        took = time.monotonic() - self.started
+        return f"{(done - self.before) / took:.3g}/s" if took > 0 and done > self.before else ""
+
 
 class _Meter:
     """How far one piece of work is, and how long it will still take at the pace since `first`."""
@@ -105,6 +122,8 @@ class _Meter:
     def __init__(self, what: str, first: int, total: int, unit: str, bars: bool) -> None:
         self.what, self.total, self.unit = what, total, unit
         self.pace, self._told = Pace(total, first), 0.0
+        self._done, self._heard, self._longest = first, self.pace.started, 0.0
+        self._stall_told, self._closed = 0.0, threading.Event()
         self._bar: tqdm[Never] | None = None
         if bars:
             self._bar = tqdm(
@@ -120,20 +139,45 @@ class _Meter:
 
     def show(self, done: int, text: str) -> None:
         """Redraw the bar, or write a line where the last one is old enough."""
+        now = time.monotonic()
+        if done > self._done:
+            self._longest = max(self._longest, now - self._heard)
+            self._done, self._heard, self._stall_told = done, now, 0.0
+        # a training step says of itself what counts
+        rate = self.pace.rate(done) if self.unit == "outcomes" else ""
         if self._bar is not None:
-            self._bar.set_postfix_str(text, refresh=False)
+            self._bar.set_postfix_str(text or rate, refresh=False)
             self._bar.update(done - self._bar.n)
             return
-        now = time.monotonic()
         if self._told and now - self._told < SECONDS_BETWEEN_LINES:
             return
         self._told = now
         share = f"{done} of {self.total} {self.unit}, {100 * done // self.total} %"
-        told = ", ".join(filter(None, [share, self.pace.left(done), text]))
+        told = ", ".join(filter(None, [share, rate, self.pace.left(done), text]))
         print(f"{self.what}: {told}", file=sys.stderr, flush=True)
+
+    def stalled(self) -> str:
+        """That nothing was heard for long, where it is due to be said; else nothing."""
+        silent = time.monotonic() - self._heard
+        # twice as long before it is said again
+        if silent < max(STALLED, LONGER * self._longest, 2.0 * self._stall_told):
+            return ""
+        self._stall_told = silent
+        at = f"{self._done} of {self.total} {self.unit}"
+        return f"{self.what}: nothing new for {tqdm.format_interval(silent)}, at {at}"
+
+    def watch(self, look: Callable[[], None]) -> None:
+        """Look from time to time, until this is closed, while the work goes on."""
+
+        def looking() -> None:
+            while not self._closed.wait(STALLED / 4):
+                look()
+
+        threading.Thread(target=looking, daemon=True).start()
 
     def close(self) -> None:
         """Take the bar away."""
+        self._closed.set()
         if self._bar is not None:
             self._bar.close()
 

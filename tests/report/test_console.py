@@ -49,8 +49,27 @@ def test_what_the_cache_held_does_not_hurry_the_estimate(clock, capsys):
     report(1000, 1000)
     assert lines(capsys) == [
         "lpca: evaluating main k=4: 900 of 1000 outcomes, 90 %",
-        "lpca: evaluating main k=4: 930 of 1000 outcomes, 93 %, 01:10 left",
+        "lpca: evaluating main k=4: 930 of 1000 outcomes, 93 %, 1/s, 01:10 left",
         "lpca: evaluating main k=4: 1000 outcomes in 01:40 (900 were there from before)",
+    ]
+
+
+def test_work_that_stalls_says_so_ever_more_seldom(clock, capsys):
+    shown = StderrConsole()
+    report = shown.evaluating("main")
+    for done in (0, 10, 20):
+        report(done, 100)
+        clock[0] += 19.0
+    for _ in range(41):
+        shown.tell_stall()
+        clock[0] += 10.0
+    report(30, 100)
+    shown.tell_stall()
+    shown.close()
+    said = [line for line in lines(capsys) if "nothing new" in line]
+    assert said == [
+        f"lpca: evaluating main: nothing new for {silent}, at 20 of 100 outcomes"
+        for silent in ("01:39", "03:19", "06:39")
     ]
 
 
@@ -87,4 +106,4 @@ def test_work_that_broke_off_is_forgotten(clock, capsys):
     shown.evaluating("main")(0, 100)
     clock[0] += 25.0
     shown.evaluating("main")(50, 100)
-    assert lines(capsys)[2:] == ["lpca: evaluating main: 50 of 100 outcomes, 50 %, 00:25 left"]
+    assert lines(capsys)[2:] == ["lpca: evaluating main: 50 of 100 outcomes, 50 %, 2/s, 00:25 left"]
