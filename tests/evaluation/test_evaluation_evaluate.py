@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lpca.base.hashing import hash_data
 from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
+from lpca.evaluation.block import Computed, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate
 from lpca.evaluation.outcome import InputRecorder
@@ -289,17 +291,16 @@ class TestInterruption:
     def test_finished_blocks_are_kept_and_the_rest_is_done_next_time(
         self, setting: Setting, tmp_path: Path, after: int
     ) -> None:
-        reports = 0
 
-        def report(_done: int, _total: int) -> None:
-            nonlocal reports
-            reports += 1
-            if reports == 1 + after:
-                raise KeyboardInterrupt
+        def cut(*given: Any) -> Computed:
+            for found in run_block(*given):
+                if len(blocks(tmp_path / "cut")) == after:
+                    raise KeyboardInterrupt
+                yield found
 
         whole = evaluate(setting, ("p0", "normal"), tmp_path / "whole")
         with pytest.raises(KeyboardInterrupt):
-            evaluate(setting, ("p0", "normal"), tmp_path / "cut", report=report)
+            evaluate(setting, ("p0", "normal"), tmp_path / "cut", run_block=cut)
         assert len(blocks(tmp_path / "cut")) == after
         rest = evaluate(setting, ("p0", "normal"), tmp_path / "cut")
         assert len(rest.cached) == after
@@ -308,10 +309,11 @@ class TestInterruption:
 
     def test_progress_counts_outcomes_up_to_all(self, setting: Setting, tmp_path: Path) -> None:
         seen: list[tuple[int, int]] = []
-        evaluate(setting, ("p0", "p1"), tmp_path, report=lambda *counts: seen.append(counts))
+        evaluate(setting, ("p0", "p1"), tmp_path, 2, lambda *counts: seen.append(counts))
         assert seen[0] == (0, 2 * N)
         assert seen[-1] == (2 * N, 2 * N)
         assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+        assert max(b - a for (a, _), (b, _) in pairwise(seen)) <= 2, "after every batch"
         seen.clear()
         evaluate(setting, ("p0", "p1"), tmp_path, report=lambda *counts: seen.append(counts))
         assert seen == [(2 * N, 2 * N)]
