@@ -16,9 +16,8 @@ from lpca.base.hashing import hash_data
 from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
-from lpca.evaluation.block import Computed, run_block
 from lpca.evaluation.conditions import Setting, build_slots
-from lpca.evaluation.evaluate import Evaluated, evaluate
+from lpca.evaluation.evaluate import Evaluated, evaluate, store_block
 from lpca.evaluation.outcome import InputRecorder
 from lpca.gatespec import model as gatespec
 from lpca.receivers import ReceiverError
@@ -289,18 +288,19 @@ def test_a_block_under_another_ones_name_is_computed_again(
 class TestInterruption:
     @pytest.mark.parametrize("after", [1, 2, 3, 5])
     def test_finished_blocks_are_kept_and_the_rest_is_done_next_time(
-        self, setting: Setting, tmp_path: Path, after: int
+        self, setting: Setting, tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
 
-        def cut(*given: Any) -> Computed:
-            for found in run_block(*given):
-                if len(blocks(tmp_path / "cut")) == after:
-                    raise KeyboardInterrupt
-                yield found
+        def store_some(*given: Any) -> None:
+            if len(blocks(tmp_path / "cut")) == after:
+                raise KeyboardInterrupt
+            store_block(*given)
 
         whole = evaluate(setting, ("p0", "normal"), tmp_path / "whole")
-        with pytest.raises(KeyboardInterrupt):
-            evaluate(setting, ("p0", "normal"), tmp_path / "cut", run_block=cut)
+        with monkeypatch.context() as patch:
+            patch.setattr(lpca.evaluation.evaluate, "store_block", store_some)
+            with pytest.raises(KeyboardInterrupt):
+                evaluate(setting, ("p0", "normal"), tmp_path / "cut")
         assert len(blocks(tmp_path / "cut")) == after
         rest = evaluate(setting, ("p0", "normal"), tmp_path / "cut")
         assert len(rest.cached) == after
