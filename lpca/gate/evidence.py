@@ -31,7 +31,7 @@ from lpca.evidence.model import (
     ShownPrompt,
 )
 from lpca.gate.measure import Measurement, Subject
-from lpca.gatespec.model import PLAIN, Gate, Spec
+from lpca.gatespec.model import Gate, Spec
 from lpca.judge.looks import look_sizes
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
@@ -96,7 +96,7 @@ def compose(
             **({"drawn": spec.task.draw} if spec.task.draw else {}),
             **spec.task.settings,
         },
-        prompt=None if spec.prompt == PLAIN else spec.prompt.to_dict(),
+        prompt=spec.prompt.facts,
         hashes=Hashes(
             receiver.weights_hash,
             spec.sha256,

@@ -26,7 +26,7 @@ from lpca.evaluation.sampled import Sampling
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes, required_conditions
-from lpca.gatespec.model import PLAIN, Evaluation, Gate, Score, Spec, declared_levels
+from lpca.gatespec.model import Evaluation, Gate, Score, Spec, declared_levels
 from lpca.judge.decide import judge_required
 from lpca.judge.grouping import clusters_of
 from lpca.judge.looks import is_decided, is_on_course, look_sizes
@@ -485,7 +485,7 @@ def claim_hashes(spec: Spec, gate: Gate) -> tuple[str, ...]:
     """
     evaluation = spec.evaluation
     how = [evaluation.score, evaluation.normalised, evaluation.repeats, evaluation.temperature]
-    prompt = [] if spec.prompt == PLAIN else [spec.prompt.to_dict()]
+    prompt = [spec.prompt.facts] if spec.prompt.facts else []
     rule = asdict(gate.sequential) if gate.sequential else {}
     # as ledgers have named it: no spec asks for another
     rule.pop("equivalences_wait", None)

@@ -40,12 +40,13 @@ from lpca.gatespec.model import CODEC_LATENTS, Spec
 from lpca.judge.decide import explored, judge, judge_required
 from lpca.judge.stored import read_stored
 from lpca.receivers.load import load_receiver
-from lpca.receivers.model import Receiver
+from lpca.receivers.model import Receiver, control_names
 from lpca.receivers.self_test import prove_for
 from lpca.tasks import Task
 from lpca.validity.ledger import draw_seed
 
 T = TypeVar("T")
+TEMPLATE = "prompt: {template: chat} in the spec writes a chat with control tokens"
 LONG = 10_000
 """A message that is longer is only shown shortened."""
 
@@ -297,6 +298,9 @@ class Runner:
         """Raise RequestError where the receiver cannot read an episode as it is, or not exactly."""
         episodes = gate_episodes(spec, spec.gates[name], self._task)
         prove_for(self._receiver, episodes, k or 0, self.console.tell)
+        if names := control_names(self._receiver, episodes):
+            note = f"{', '.join(map(repr, names))} in B's texts: read as text; {TEMPLATE}"
+            self._once("note", None, lambda: self.console.tell(note))
 
     def _subject(self, name: str, k: int | None) -> Subject:
         receiver = self._receiver

@@ -235,8 +235,11 @@ class Prompt:
     join_answer: str = " "
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
-    def to_dict(self) -> dict[str, Any]:
-        """As the spec's file has it, defaults filled in."""
+    @property
+    def facts(self) -> dict[str, Any] | None:
+        """As the spec's file has it, defaults filled in; None where that is all by default."""
+        if self == Prompt():
+            return None
         system = {"system": self.system} if self.system else {}
         join = {"message": self.join_message, "answer": self.join_answer}
         return {"template": self.template, **system, "join": join}

@@ -281,6 +281,7 @@ def hold_spec(evidence: Evidence, spec: Spec) -> None:
         "temperature": evaluation.temperature,
         "repeats": None if evaluation.repeats == 1 else evaluation.repeats,
         "confidence": evaluation.confidence,
+        "prompt": spec.prompt.facts,
         "any_of_k": gate.family if gate.any_k else (),
         "shown_with": gate.shown_with,
     }

@@ -364,3 +364,9 @@ def refuse_unreadable(receiver: Receiver, episodes: Iterable[Episode]) -> None:
         join = receiver.prompt.join_message
         turns = (f"{e.before.lstrip()}{join}{e.message}{e.after}" for e in episodes)
         refuse_changed(receiver.texts, receiver.prompt, receiver.chat, turns)
+
+
+def control_names(receiver: Receiver, episodes: Iterable[Episode]) -> list[str]:
+    """Return the names of control tokens that stand in B's own texts, where they are text."""
+    around = {text for episode in episodes for text in (episode.before, episode.after)}
+    return [name for name in receiver.texts.control if any(name in text for text in around)]

@@ -106,6 +106,8 @@ def _subject(evidence: Evidence, width: int) -> list[str]:
             "once" if evidence.repeats is None else f"{evidence.repeats} times an episode, one unit"
         )
         asked += f"; sampled at temperature {evidence.temperature:g}, {how}"
+    if evidence.prompt is not None:
+        asked += f"; prompt: template {evidence.prompt.get('template')}"
     if looks.rule is not None:
         look = f"look {looks.look} of {len(looks.sizes)} ({looks.rule})"
         tail = f", {looks.saved} saved" if looks.saved else ""
