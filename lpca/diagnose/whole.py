@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from lpca.base.errors import RunError
 from lpca.codec.channel import Channel, similarity
@@ -101,10 +102,12 @@ def nearest_tokens(channel: Channel, episodes: EpisodeSet) -> list[dict[str, Any
     """
     receiver = channel.receiver
     first = episodes.episodes[:SHOWN]
-    table = torch.nn.functional.normalize(receiver.embedding.weight.detach().float().cpu(), dim=1)
+    prefixes = list(channel.prefixes([e.message for e in first]))
+    directions = normalize(torch.stack(prefixes).float().to(receiver.device), dim=-1)
+    cosines = [directions @ normalize(rows, dim=1).T for rows in receiver.embedded_tokens()]
     shown = []
-    for episode, prefix in zip(first, channel.prefixes([e.message for e in first]), strict=True):
-        latents = [_nearest(latent, table) for latent in prefix.cpu()]
+    for episode, own in zip(first, torch.cat(cosines, dim=-1).cpu(), strict=True):
+        latents = [_nearest(latent) for latent in own]
         named = [
             [{"token": receiver.text([token]), "cosine": cosine} for token, cosine in latent]
             for latent in latents
@@ -113,10 +116,10 @@ def nearest_tokens(channel: Channel, episodes: EpisodeSet) -> list[dict[str, Any
     return shown
 
 
-def _nearest(latent: Tensor, table: Tensor) -> list[tuple[int, float]]:
-    if not bool(latent.any()):
+def _nearest(cosines: Tensor) -> list[tuple[int, float]]:
+    if not bool(cosines.any()):
         return []
-    found = (table @ torch.nn.functional.normalize(latent, dim=0)).topk(min(NEAREST, len(table)))
+    found = cosines.topk(min(NEAREST, len(cosines)))
     return [
         (int(token), round(float(cosine), 4))
         for cosine, token in zip(found.values, found.indices, strict=True)

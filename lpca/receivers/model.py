@@ -27,6 +27,8 @@ from lpca.receivers.state import ModelState, sums_hash
 from lpca.receivers.text import TextEncoder
 from lpca.tasks import Episode
 
+EMBEDDED = 8192
+"""How many tokens are embedded at once where all of them are."""
 PLAIN_NAME = "plain"
 """Names the prompt of a spec that says nothing of it."""
 
@@ -127,8 +129,12 @@ class Receiver:
 
     @cached_property
     def mean_embedding_norm(self) -> float:
-        """Mean L2 norm of the embedding table's rows, all-zero rows left out."""
-        norms = self.embedding.weight.detach().float().norm(dim=1)
+        """Mean L2 norm of all tokens' embeddings as `embed` gives them, all-zero ones left out.
+
+        Some models scale embeddings inside their embedding module, so that its table would tell
+        another size.
+        """
+        norms = torch.cat([rows.norm(dim=1) for rows in self.embedded_tokens()])
         return float(norms[norms > 0].mean())
 
     def prompted(self, prompt: Prompt) -> Self:
@@ -206,6 +212,14 @@ class Receiver:
         with torch.no_grad():
             rows = self.embedding(torch.tensor(list(ids), dtype=torch.long, device=self.device))
         return torch.as_tensor(rows)
+
+    def embedded_tokens(self) -> Iterator[Tensor]:
+        """Yield all tokens' embeddings as `embed` gives them, in order, as float32 [some, d_model].
+
+        A large vocabulary need not be in memory twice.
+        """
+        for ids in torch.arange(self.embedding.num_embeddings).split(EMBEDDED):
+            yield self.embed(ids.tolist()).float()
 
     def positions(self, visible: Tensor) -> Tensor:
         """Return the position [batch, n] of each column of left-padded rows, counted from 0.
