@@ -218,8 +218,9 @@ class Receiver:
 
         A large vocabulary need not be in memory twice.
         """
-        for ids in torch.arange(self.embedding.num_embeddings).split(EMBEDDED):
-            yield self.embed(ids.tolist()).float()
+        size = self.embedding.num_embeddings
+        for start in range(0, size, EMBEDDED):
+            yield self.embed(range(start, min(start + EMBEDDED, size))).float()
 
     def positions(self, visible: Tensor) -> Tensor:
         """Return the position [batch, n] of each column of left-padded rows, counted from 0.
