@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from itertools import groupby
@@ -142,12 +142,21 @@ class Outcome:
             {one.name: held[one.name] for one in fields(kind)}
             for kind, held in ((ReceivedPrompt, data["given"]), (cls, data))
         )
-        given |= {name: tuple(given[name]) for name in ("ids", "norms")}
+        given |= {"ids": one_object_each(given["ids"]), "norms": tuple(given["norms"])}
         own |= {name: tuple(own[name]) for name in ("scores", "said_ids")}
         others = tuple(
             Answer(**{**other, "said_ids": tuple(other["said_ids"])}) for other in own["others"]
         )
         return cls(**{**own, "given": ReceivedPrompt(**given), "others": others})
+
+
+_KNOWN_IDS: dict[int, int] = {}
+"""Token ids by themselves; at most a vocabulary of them."""
+
+
+def one_object_each(ids: Iterable[int]) -> tuple[int, ...]:
+    """The ids, each the same object wherever it stands: most of what an outcome would take."""
+    return tuple(_KNOWN_IDS.setdefault(token, token) for token in ids)
 
 
 def joined(readings: Sequence[Outcome]) -> Outcome:
@@ -279,7 +288,7 @@ def vectors_hash(vectors: Tensor) -> str:
 def canonical_ids(receiver: Receiver, ids: Sequence[int]) -> tuple[int, ...]:
     """Return ids as `ReceivedPrompt` has them: tokens of one embedding are one token there."""
     _, canonical = _tokens(receiver)
-    return tuple(canonical.get(token, token) for token in ids)
+    return one_object_each(canonical.get(token, token) for token in ids)
 
 
 def _ids(receiver: Receiver, call: Call, row: int, visible: Tensor) -> list[int]:

@@ -138,7 +138,8 @@ class Reading:
 
     @cached_property
     def _normaliser(self) -> Tensor:
-        return self.at.logsumexp(-1)
+        # row by row: of a large vocabulary the exponentials take as much as the logits themselves
+        return torch.stack([row.logsumexp(-1) for row in self.at])
 
     @torch.no_grad()
     def continuations(self, limit: int, decided: Decided | None = None) -> list[list[int]]:
