@@ -44,7 +44,8 @@ TOLERANCE = 1e-4
 """Nats by which a log-probability may be off."""
 ROUNDINGS, ROUNDINGS_OF_HALVES = 16, 3
 """Times what rounding an input alone does, by which it may be off; see `Trial.rounding`. Sums in
-another order round more than that in float32; halves are summed in float32, and rounded once."""
+another order round more than that in float32; halves are summed in float32, and rounded once.
+Where halves were tried in float32 too, as much is allowed them."""
 COPIED = 5e8
 """A receiver of fewer parameters that computes in half precision is tried in float32 too, in a
 copy: what rounding hides in short rows shows there."""
@@ -198,14 +199,13 @@ def _off(receiver: Receiver, length: int) -> str:
 def _trials(receiver: Receiver, length: int) -> list[Trial]:
     """A trial of the receiver, and where rounding could hide something one of a copy in float32."""
     alone = _alone(receiver)
-    trials = [Trial(alone, length)]
-    small = parameters(receiver) < COPIED
+    if receiver.dtype == torch.float32:
+        return [Trial(alone, length)]
     # weights that are stored in fewer bits have no other type
-    whole = not getattr(receiver.model, "is_quantized", False)
-    if small and whole and receiver.dtype != torch.float32:
-        exact: Any = copy.deepcopy(receiver.model)
-        trials.insert(0, Trial(replace(alone, model=exact.float()), length, " in float32"))
-    return trials
+    if parameters(receiver) >= COPIED or getattr(receiver.model, "is_quantized", False):
+        return [Trial(alone, length, times=ROUNDINGS_OF_HALVES)]
+    exact: Any = copy.deepcopy(receiver.model)
+    return [Trial(replace(alone, model=exact.float()), length, " in float32"), Trial(alone, length)]
 
 
 def _tried(receiver: Receiver, trials: Sequence[Trial], read: Read, name: str) -> str:
@@ -247,12 +247,14 @@ def _alone(receiver: Receiver) -> Receiver:
 class Trial:
     """Rows of up to `length` tokens, drawn by SEED, and what the model's own passes give.
 
-    `where` is what messages add, of a copy in another precision.
+    `where` is what messages add, of a copy in another precision. Scores may be off by so many
+    `times` what rounding an input does.
     """
 
     receiver: Receiver
     length: int
     where: str = ""
+    times: int = ROUNDINGS
 
     @cached_property
     def _tokens(self) -> Callable[[int], list[int]]:
@@ -409,8 +411,7 @@ class Trial:
         worst = spread(pairs())
         allowed = TOLERANCE
         if worst > allowed:
-            times = ROUNDINGS if self.receiver.dtype == torch.float32 else ROUNDINGS_OF_HALVES
-            allowed = max(allowed, times * self.rounding)
+            allowed = max(allowed, self.times * self.rounding)
         return Measured(part, self.length, worst, allowed)
 
     @cached_property
