@@ -362,19 +362,12 @@ def _length(receiver: Receiver, episode: Episode, k: int) -> int:
     return len(around) + slot + max(len(receiver.option_ids(option)) for option in episode.options)
 
 
-def refuse_unreadable(receiver: Receiver, episodes: Iterable[Episode]) -> None:
-    """Refuse episodes with a text that the receiver's tokenizer, or chat template, does not keep.
+def refuse_changed_turns(receiver: Receiver, episodes: Iterable[Episode]) -> None:
+    """Refuse episodes whose texts the receiver's chat template, if one is asked for, changes.
 
     Raises:
         RequestError: the first such text; one line.
     """
-    episodes = list(episodes)
-    for episode in episodes:
-        receiver.prompt_start_ids(episode.before)
-        receiver.prompt_end_ids(episode.after)
-        receiver.message_ids(episode.message)
-        for option in episode.options:
-            receiver.option_ids(option)
     if receiver.chat is not None:
         join = receiver.prompt.join_message
         turns = (f"{e.before.lstrip()}{join}{e.message}{e.after}" for e in episodes)

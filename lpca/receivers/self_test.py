@@ -25,7 +25,7 @@ from lpca.base.errors import RequestError, shown_error
 from lpca.receivers import TokenRows
 from lpca.receivers.features import Measured, Proof, blamed, features_of
 from lpca.receivers.forward import read_batch
-from lpca.receivers.model import Receiver, refuse_too_long, refuse_unreadable
+from lpca.receivers.model import Receiver, refuse_changed_turns, refuse_too_long
 from lpca.receivers.plain import PlainContext, plain_logits
 from lpca.receivers.reading import Context, Reading, Slot
 from lpca.tasks import Episode
@@ -119,9 +119,11 @@ def prove_for(
             no embedding of, or is as long as cannot be read exactly.
     """
     episodes = tuple(episodes)
-    refuse_unreadable(receiver, episodes)
+    # a text that has no ids of its own is refused where they are asked for
+    longest = _longest(receiver, episodes, k)
     refuse_too_long(receiver, episodes, k)
-    prove_upto(receiver, _longest(receiver, episodes, k))
+    refuse_changed_turns(receiver, episodes)
+    prove_upto(receiver, longest)
     proof = receiver.proof
     if proof.plain and not proof.told:
         proof.told = True

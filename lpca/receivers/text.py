@@ -90,6 +90,15 @@ class TextEncoder:
             and (token.special or number in special or token.content in written)
         }
 
+    def control_in(self, ids: Iterable[int]) -> str | None:
+        """Return the first control token among ids, by its text; None without one."""
+        found = next((number for number in ids if number in self._control_ids), None)
+        return None if found is None else str(self.tokenizer.convert_ids_to_tokens(found))
+
+    @cached_property
+    def _control_ids(self) -> frozenset[int]:
+        return frozenset(self.control.values())
+
     def of_template(self, text: str, begins: bool) -> list[int]:
         """Return the ids of a part of a chat template, whose control tokens are such.
 
@@ -126,7 +135,11 @@ class TextEncoder:
         @lru_cache(maxsize=KNOWN_TEXTS)
         def ids(text: str, begins: bool) -> tuple[int, ...]:
             found = self._as_text(text) if begins else self._continuing(text)
-            self._refuse_control(found, text)
+            if token := self.control_in(found):
+                self._refuse(
+                    f"its tokenizer makes the control token {token!r} of the text {text!r:.80}; "
+                    "allowed: a text without it"
+                )
             self._refuse_without_embedding(found, text)
             if not begins and text:
                 self._refuse_stray_space(found, text)
@@ -181,15 +194,6 @@ class TextEncoder:
             return {}
         held: dict[str, Any] = json.loads(_serialised(self.tokenizer))
         return held | {"post_processor": None}
-
-    def _refuse_control(self, ids: Iterable[int], text: str) -> None:
-        names = {number: token for token, number in self.control.items()}
-        for number in ids:
-            if number in names:
-                self._refuse(
-                    f"its tokenizer makes the control token {names[number]!r} of the text "
-                    f"{text!r:.80}; allowed: a text without it"
-                )
 
     def _refuse_without_embedding(self, ids: Iterable[int], text: str) -> None:
         for number in ids:

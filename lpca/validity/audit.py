@@ -254,19 +254,13 @@ class Audit:
         before = canonical_ids(receiver, receiver.prompt_start_ids(episode.before))
         return before, canonical_ids(receiver, receiver.prompt_end_ids(episode.after))
 
-    def control_token(self, episode: Episode, texts: Sequence[str] = ()) -> str | None:
-        """The first control token among the ids of an episode's prompt, or of texts in its slot.
-
-        What the receiver's own template writes around B's texts does not count; None without one.
-        """
+    def own_ids(self, episode: Episode) -> list[int]:
+        """The ids of an episode's texts around the slot, without what stands in every prompt."""
         receiver = self.receiver
-        (opening, closing), names = receiver.around, receiver.texts.control
+        opening, closing = receiver.around
         before = receiver.prompt_start_ids(episode.before)[len(opening) :]
         after = receiver.prompt_end_ids(episode.after)
-        after = after[: len(after) - len(closing)]
-        told = [token for text in texts for token in receiver.message_ids(text)]
-        ids = {*before, *after, *told}
-        return next((name for name, token in names.items() if token in ids), None)
+        return before + after[: len(after) - len(closing)]
 
     def slot_ids(self, text: str) -> tuple[int, ...]:
         """The ids of a text in the slot, as `ReceivedPrompt` has them."""

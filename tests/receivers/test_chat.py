@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lpca.base.errors import RequestError
 from lpca.gatespec.model import PLAIN, Prompt
-from lpca.receivers.model import Receiver, refuse_unreadable
+from lpca.receivers.model import Receiver, refuse_changed_turns
 from lpca.tasks import Episode
 
 CHAT = Prompt("chat", join_answer="")
@@ -140,7 +140,7 @@ def test_a_template_of_the_day_is_the_same_every_day(bare: Receiver) -> None:
 
 def refusal(receiver: Receiver, prompt: Prompt = CHAT, episode: Episode = EPISODE) -> str:
     with pytest.raises(RequestError) as refused:
-        refuse_unreadable(receiver.prompted(prompt), [episode])
+        refuse_changed_turns(receiver.prompted(prompt), [episode])
     (line,) = str(refused.value).splitlines()
     assert line.startswith("receiver stub: ")
     assert "; allowed: " in line
@@ -166,7 +166,7 @@ def test_a_template_that_does_not_keep_the_users_text_is_refused(
 
 def test_a_template_that_trims_is_not_one_that_changes(bare: Receiver) -> None:
     trimming = with_template(bare, TURNS.replace("m['content']", "m['content'] | trim"))
-    refuse_unreadable(
+    refuse_changed_turns(
         trimming.prompted(CHAT), [EPISODE, replace(EPISODE, after=EPISODE.after + " \n")]
     )
 

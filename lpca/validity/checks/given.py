@@ -64,8 +64,8 @@ def text_is_message(audit: Audit) -> str:
     for condition in evaluated:
         for where, episode, slot in _slots(audit, condition):
             text = _text_of(condition, episode)
-            if token := audit.control_token(episode, [text]):
-                raise CheckFailed(f"{where}: the control token {token!r} stands in a text")
+            if token := audit.receiver.texts.control_in(audit.receiver.message_ids(text)):
+                raise CheckFailed(f"{where}: the control token {token!r} stands in the slot's text")
             if slot != audit.slot_ids(text):
                 what = "the message's text" if condition == "p1" else f"{text!r}"
                 raise CheckFailed(f"{where}: the slot does not hold {what}")
@@ -113,6 +113,8 @@ def _slots(audit: Audit, condition: str) -> Iterator[tuple[str, Episode, tuple[i
         given = record.given
         if _around(given) != audit.prompt(episode):
             raise CheckFailed(f"{where}: B's prompt is not that of p0")
+        if token := audit.receiver.texts.control_in(audit.own_ids(episode)):
+            raise CheckFailed(f"{where}: the control token {token!r} stands in B's own text")
         slot = given.ids[given.start : given.stop]
         if len(slot) != given.stop - given.start:
             raise CheckFailed(f"{where}: the slot ends at {given.stop}, of {len(given.ids)} ids")
