@@ -152,8 +152,8 @@ EVALUATION = Table(
 
 JOIN = Table(
     (
-        Key("message", Joint(), "before the message; by default a space"),
-        Key("answer", Joint(), "before an answer; by default a space, in a chat nothing"),
+        Key("message", Joint(), "before the message, by default a space"),
+        Key("answer", Joint(), "before an answer, by default a space, in a chat nothing"),
     ),
     what="join's {key}",
 )
@@ -163,7 +163,7 @@ PROMPT = Table(
             "template",
             Choice(get_args(Template)),
             "with `chat` B's texts are a user's turn in the receiver's own chat template, the slot "
-            "inside it, and B answers behind the assistant's prefix",
+            "inside, and B answers behind the assistant's prefix",
             "none",
         ),
         Key("system", TEXT, "a system text before the turn; with `template: chat` alone", ""),
