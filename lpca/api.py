@@ -115,6 +115,8 @@ def run_gate(
     spec: str | os.PathLike[str] = "gate_specs.yaml",
     device: str = "auto",
     dtype: str = "auto",
+    attn: str = "auto",
+    device_map: str = "none",
     batch_size: int = 32,
     split: Literal["test", "validation"] = "test",
     train_seeds: Sequence[int] | None = None,
@@ -132,7 +134,7 @@ def run_gate(
         k: number of latents; the gate's own, else 4, when None.
         spec: the spec file.
         device: as for `load_receiver`; a receiver that is loaded already stays where it is.
-        dtype: likewise.
+        dtype, attn, device_map: likewise.
         batch_size: episodes at a time.
         split: validation episodes are there to choose on: everything is shown, nothing enters the
             ledger, and the verdict is EXPLORED. Evidence then goes to `.lpca/evidence/validation`.
@@ -173,6 +175,8 @@ def run_gate(
         receiver=receiver,
         device=device,
         dtype=dtype,
+        attn=attn,
+        device_map=device_map,
         checkpoint=checkpoint,
         batch_size=batch_size,
         cache=cache_dir(),

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from lpca.base.errors import RequestError
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-DTYPES = ("auto", "float32", "bfloat16", "float16")
+AUTO = "auto"
+DEVICES = (AUTO, "cpu", "cuda", "mps")
+DTYPES = (AUTO, "float32", "bfloat16", "float16")
+ATTENTIONS = (AUTO, "eager", "sdpa", "flash_attention_2")
+NO_MAP = "none"
+MAPS = (NO_MAP, AUTO, "balanced", "sequential")
+LOADING: Mapping[str, Mapping[str, Any]] = {
+    "device": {"default": AUTO, "choices": DEVICES},
+    "dtype": {"default": AUTO, "choices": DTYPES},
+    "attn": {"default": AUTO, "choices": ATTENTIONS, "help": "how attention is computed"},
+    "device_map": {
+        "default": NO_MAP,
+        "choices": MAPS,
+        "help": "divide a receiver that is larger than one GPU among several (lpca[processes])",
+    },
+}
+"""How a receiver is loaded: the arguments of `load_receiver`, each an option of every command."""
 RECEIVER = "smollm2-135m"
 """What stands in for B unless told otherwise."""
 MAX_K = 512
@@ -16,6 +33,17 @@ _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _CODEC = re.compile(rf"({_DOTTED}):({_DOTTED})")
 MAX_SEED = 2**63 - 1
 """The largest seed that every generator takes."""
+
+
+def add_loading(add: Callable[..., object], *names: str) -> None:
+    """Add LOADING's options, or those named, by a parser's method that adds one."""
+    for name in names or LOADING:
+        add(f"--{name.replace('_', '-')}", **LOADING[name])
+
+
+def loading(parsed: object) -> dict[str, Any]:
+    """What was asked for of LOADING, as arguments of `load_receiver`."""
+    return {name: getattr(parsed, name) for name in LOADING if hasattr(parsed, name)}
 
 
 def parse_ks(text: str) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lpca.base import supervise
-from lpca.base.arguments import DEVICES, DTYPES
+from lpca.base.arguments import add_loading
 from lpca.base.errors import ExitCode, RequestError, UserError
 
 COMMANDS = {
@@ -146,10 +146,9 @@ def tell(text: str) -> None:
 
 
 def add_receiver_arguments(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """The receiver, where it runs and how precisely: as for `pytest gates/`."""
+    """The receiver, and how it is loaded: as for `pytest gates/`."""
     parser.add_argument("--receiver", default=default, help="as for pytest gates/")
-    parser.add_argument("--device", default="auto", choices=DEVICES)
-    parser.add_argument("--dtype", default="auto", choices=DTYPES)
+    add_loading(parser.add_argument)
 
 
 def require_between(option: str, value: int, most: int) -> None:

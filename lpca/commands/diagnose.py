@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpca.base.arguments import MAX_K, RECEIVER
+from lpca.base.arguments import MAX_K, RECEIVER, loading
 from lpca.base.errors import ExitCode, RequestError
 from lpca.commands.cli import add_receiver_arguments, require_between
 
@@ -146,7 +146,7 @@ def _subject(
         k = read_identity(arguments.checkpoint).k
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise RequestError(f"checkpoint {arguments.checkpoint}: its k is {k!r}; allowed: 1 or more")
-    receiver = load_receiver(arguments.receiver, arguments.device, arguments.dtype)
+    receiver = load_receiver(arguments.receiver, **loading(arguments))
     receiver = receiver.prompted(spec.prompt)
     if source is not None:
         own = obtain_own(source, receiver, k)

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from lpca.base.arguments import loading
 from lpca.base.errors import ExitCode, worst
 from lpca.base.numbers import plural
 from lpca.commands.cli import add_receiver_arguments
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if arguments.receiver is not None:
         from lpca.doctor.receiver import receiver_section
 
-        section = receiver_section(arguments.receiver, arguments.device, arguments.dtype)
+        section = receiver_section(arguments.receiver, **loading(arguments))
         print("\n".join(list(_lines([section]))[:-1]))
         return ExitCode.PASS
     sections = examined(Path())

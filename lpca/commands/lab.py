@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lpca.base.arguments import DEVICES
+from lpca.base.arguments import add_loading
 from lpca.base.errors import ExitCode, worst
 from lpca.commands.cli import require_between
 
 OUT, LOCAL = ".lpca/lab", "local"
 MOST_EPISODES = 10_000
+HOW = ("device", "attn", "device_map")
+"""What is said here of how a receiver is loaded; its type is the grid's."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     parser.add_argument("grid", help="the grid, a YAML file")
     parser.add_argument("--receiver", help="in place of the grid's")
-    parser.add_argument("--device", default="auto", choices=DEVICES)
+    add_loading(parser.add_argument, *HOW)
     parser.add_argument("--batch-size", type=int, default=32, help="episodes at a time (32)")
     parser.add_argument(
         "--engine",
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             spec=without_shown_with(spec, grid.gate),
             out=out,
             receiver=arguments.receiver or grid.receiver,
-            device=arguments.device,
+            how={name: getattr(arguments, name) for name in HOW},
             batch_size=arguments.batch_size,
             console=console,
         )

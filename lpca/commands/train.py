@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lpca.base.arguments import RECEIVER
+from lpca.base.arguments import RECEIVER, loading
 from lpca.base.errors import ExitCode, RequestError
 from lpca.codec.recipe import ARCHITECTURES, TOKEN_POOLER, Recipe
 from lpca.commands.cli import add_receiver_arguments
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     recipe = _recipe(arguments)
     spec = load_spec(arguments.spec)
     task = task_of(spec)
-    receiver = load_among_processes(arguments.receiver, arguments.device, arguments.dtype)
+    receiver = load_among_processes(arguments.receiver, **loading(arguments))
     receiver = receiver.prompted(spec.prompt)
     processes = Processes(receiver)
     request = Request(k, arguments.seed, shipped=False, recipe=recipe)

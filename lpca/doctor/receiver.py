@@ -11,8 +11,11 @@ LONGEST = 8192
 """Where reading switches behind that many tokens, a run whose prompts go there tries it."""
 
 
-def receiver_section(name: str, device: str, dtype: str) -> Section:
+def receiver_section(name: str, **how: str) -> Section:
     """Load a receiver, and let each length be tried at which it is known to read otherwise.
+
+    Args:
+        name, how: as for `load_receiver`.
 
     Raises:
         RequestError: it cannot be loaded, or is not read exactly.
@@ -22,7 +25,7 @@ def receiver_section(name: str, device: str, dtype: str) -> Section:
     from lpca.receivers.model import Receiver
     from lpca.receivers.self_test import known_lengths, prove_upto
 
-    receiver: Receiver = load_receiver(name, device, dtype)
+    receiver: Receiver = load_receiver(name, **how)
     proof = receiver.proof
     for length in known_lengths(receiver):
         if length <= LONGEST and proof.limit is None:
@@ -30,7 +33,7 @@ def receiver_section(name: str, device: str, dtype: str) -> Section:
 
     def findings() -> Iterator[Finding]:
         model, facts = type(receiver.model).__name__, receiver.facts
-        yield Finding(f"{'model':24} {model}; {facts['device']}, {facts['dtype']}")
+        yield Finding(f"{'model':24} {model}; {', '.join(list(facts.values())[1:])}")
         for feature in proof.features:
             switches = "" if feature.length is None else f"; longer rows than {feature.length}"
             yield Finding(f"{'feature':24} {feature}{switches}")

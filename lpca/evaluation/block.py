@@ -83,6 +83,7 @@ def make_job(
             "configuration": receiver.configuration_hash,
             "dtype": str(receiver.dtype),
             "device": receiver.device.type,
+            "attn": receiver.attn,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "code": scoring_code(episodes),

@@ -179,6 +179,10 @@ class ReceiverFacts:
     device: str
     dtype: str
     d_model: Omitted[int | None] = None
+    attn: Omitted[str | None] = None
+    revision: Omitted[str | None] = None
+    quantised: Omitted[str | None] = None
+    device_map: Omitted[str | None] = None
 
     @property
     def bits_per_vector(self) -> int | None:

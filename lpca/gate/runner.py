@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
+from lpca.base.arguments import AUTO, NO_MAP, loading
 from lpca.base.errors import RequestError, RunError, shown_error
 from lpca.base.files import StorageError, locked
 from lpca.base.hashing import hash_data
@@ -72,6 +73,8 @@ class Options:
         receiver: by its name, or loaded already.
         device: as for `load_receiver`, as `dtype` is.
         dtype: the type in which the receiver computes.
+        attn: how it computes attention.
+        device_map: how it is divided among devices.
         batch_size: episodes at a time, at most.
         cache: where codecs and outcomes are kept.
         evidence: where evidence goes.
@@ -101,6 +104,8 @@ class Options:
     split: Literal["test", "validation"] = "test"
     kept: Path | None = None
     recipe: Recipe = field(default_factory=Recipe)
+    attn: str = AUTO
+    device_map: str = NO_MAP
 
 
 @dataclass(eq=False)
@@ -333,7 +338,7 @@ class Runner:
 
         def load() -> Receiver:
             self.console.tell(f"loading receiver {asked}")
-            return load_receiver(asked, options.device, options.dtype).prompted(prompt)
+            return load_receiver(asked, **loading(options)).prompted(prompt)
 
         return self._once("load", None, load)
 

@@ -56,7 +56,7 @@ def keys_of(
         "spec": spec.sha256,
         "contents": dict(task.contents()),
         "receiver": [receiver.weights_hash, receiver.configuration_hash],
-        "computed": [receiver.device.type, str(receiver.dtype)],
+        "computed": [receiver.device.type, str(receiver.dtype), receiver.attn],
         "code": [__version__, deciding_code(spec, grid.gate, task)],
     }
     keys = {}

@@ -15,9 +15,9 @@ import pytest
 
 from lpca.base import supervise
 from lpca.base.arguments import (
-    DEVICES,
-    DTYPES,
     RECEIVER,
+    add_loading,
+    loading,
     parse_codec,
     parse_ks,
     parse_seed,
@@ -74,10 +74,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--receiver",
         default=RECEIVER,
-        help="smollm2-135m, stub, a folder, a .gguf file, or a Hugging Face id",
+        help="smollm2-135m, stub, a folder, a .gguf file, or a Hugging Face id, org/name@revision",
     )
-    group.addoption("--device", default="auto", choices=DEVICES)
-    group.addoption("--dtype", default="auto", choices=DTYPES)
+    add_loading(group.addoption)
     group.addoption("--checkpoint", metavar="FOLDER", help="a codec checkpoint; it must fit")
     group.addoption(
         "--codec",
@@ -264,8 +263,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
     folders = (config.invocation_params.dir, config.rootpath)
     options = Options(
         receiver=option.receiver,
-        device=option.device,
-        dtype=option.dtype,
+        **loading(option),
         # a codec may change the folder that relative paths start from
         checkpoint=Path(option.checkpoint).absolute() if option.checkpoint else None,
         retrain=option.retrain,

@@ -51,11 +51,11 @@ class DataParallelReceiver(Receiver):
         return rows
 
 
-def load_among_processes(name: str, device: str = "auto", dtype: str = "auto") -> Receiver:
+def load_among_processes(name: str, device: str = "auto", **how: str) -> Receiver:
     """Load a receiver, among the processes that `accelerate launch` started where it did.
 
     Args:
-        name, dtype: as for `load_receiver`.
+        name, how: as for `load_receiver`.
         device: as there; in several processes `auto`, `cpu` or `cuda`, each with a GPU of its own.
 
     Raises:
@@ -64,9 +64,9 @@ def load_among_processes(name: str, device: str = "auto", dtype: str = "auto") -
         ReceiverError: as there.
     """
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return load_receiver(name, device, dtype)
+        return load_receiver(name, device, **how)
     state = _join(device)
-    return DataParallelReceiver.of(load_receiver(name, state.device.type, dtype), state)
+    return DataParallelReceiver.of(load_receiver(name, state.device.type, **how), state)
 
 
 def _join(device: str) -> PartialState:

@@ -6,37 +6,53 @@ import ctypes
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any, NoReturn
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from huggingface_hub import constants
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
+from transformers.utils.import_utils import is_flash_attn_2_available
 
-from lpca.base.arguments import DEVICES, DTYPES, RECEIVER
-from lpca.base.errors import RequestError
+from lpca.base.arguments import ATTENTIONS, AUTO, DEVICES, DTYPES, MAPS, NO_MAP, RECEIVER
+from lpca.base.errors import RequestError, needed
 from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver, freeze
 from lpca.receivers.self_test import prove
-from lpca.receivers.smollm2 import read_gguf, smollm2_folder
+from lpca.receivers.smollm2 import read_gguf
+from lpca.receivers.sources import ALLOWED, Source, source_of
 
-STUB = "stub"
-SHIPPED = (STUB, "s1", "s2", "s3")
-"""Small receivers in the package: one that reads `trip`, and one for each family of problems."""
+QUANTISERS = {
+    "bitsandbytes": ("bitsandbytes", "accelerate"),
+    "gptq": ("gptqmodel", "optimum", "accelerate"),
+    "awq": ("gptqmodel", "accelerate"),
+}
+"""The packages that transformers takes for quantised weights, by how their method begins."""
 
+_MEMORY = 1 << 62
 _ALLOCATOR = ((-3, 2**31 - 1), (-1, 2**31 - 1))
 """glibc's M_MMAP_THRESHOLD and M_TRIM_THRESHOLD, both at their largest."""
 
 
-def load_receiver(name: str = RECEIVER, device: str = "auto", dtype: str = "auto") -> Receiver:
+def load_receiver(
+    name: str = RECEIVER,
+    device: str = AUTO,
+    dtype: str = AUTO,
+    attn: str = AUTO,
+    device_map: str = NO_MAP,
+) -> Receiver:
     """Load a frozen receiver.
 
     Args:
-        name: `smollm2-135m`, one of SHIPPED, a local folder, a `.gguf` file, or a Hugging Face id.
+        name: `smollm2-135m`, one of SHIPPED, a local folder, a `.gguf` file, or a Hugging Face id,
+            with `@revision` behind it where it is to be a certain one.
         device: one of DEVICES; `auto` takes CUDA, then MPS, then the CPU.
-        dtype: one of DTYPES; `auto` takes bfloat16 on CUDA, else float32.
+        dtype: one of DTYPES; `auto` takes bfloat16 on CUDA, else float32; a quantised model as it
+            is stored.
+        attn: one of ATTENTIONS; `auto` takes the model's own, on a CPU eager but in float32.
+        device_map: one of MAPS; how accelerate divides a model among several GPUs.
 
     Returns:
         The receiver on its device, every parameter frozen.
@@ -51,15 +67,29 @@ def load_receiver(name: str = RECEIVER, device: str = "auto", dtype: str = "auto
         ('stub', torch.float32)
     """
     keep_freed_memory()
+    for option, value, allowed in (("attn", attn, ATTENTIONS), ("device_map", device_map, MAPS)):
+        if value not in allowed:
+            raise RequestError(f"unknown {option} {value!r}; allowed: {', '.join(allowed)}")
     where = _device(device)
-    source = _source(name)
-    model, tokenizer = _load(name, source)
-    weights_hash = hash_tensors(model.named_parameters())
-    model = _cast(model, where, _dtype(dtype, where))
-    if where.type == "cpu" and model.dtype != torch.float32:
-        # a CPU's fused attention takes twice as long in bfloat16 as its plain products
-        model.set_attn_implementation("eager")
-    receiver = Receiver(name, freeze(model), tokenizer, weights_hash)
+    wanted = _dtype(dtype, where)
+    source = source_of(name)
+    model, tokenizer = _load(name, source, _Way(where, dtype, device_map))
+    quantised = getattr(model.config, "quantization_config", None) is not None
+    # a quantised model's weights are buffers too
+    weights_hash = hash_tensors(
+        model.state_dict().items() if quantised else model.named_parameters()
+    )
+    if not quantised:
+        model = _cast(model, None if device_map != NO_MAP else where, wanted)
+    _attend(name, model, attn)
+    receiver = Receiver(
+        name,
+        freeze(model),
+        tokenizer,
+        weights_hash,
+        revision=source.revision or "",
+        device_map=device_map,
+    )
     prove(receiver)
     return replace(receiver, loaded=receiver.state())
 
@@ -89,74 +119,124 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     return found
 
 
-def _cast(model: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """Put the weights on a device, in a type.
+def _cast(model: Any, device: torch.device | None, dtype: torch.dtype) -> Any:
+    """Put the weights on a device, in a type; None leaves each where it is.
 
     What is not stored with them but computed of the configuration, such as the angles of rotary
     positions, keeps its own type, as it does where transformers loads a model in that type.
     """
     stored = set(model.state_dict())
     computed = {name: own for name, own in model.named_buffers() if name not in stored}
-    model = model.to(device=device, dtype=dtype)
+    # by torch's own: that of a model which is divided among devices refuses
+    torch.nn.Module.to(model, device=device, dtype=dtype)
     for name, own in computed.items():
         place, _, last = name.rpartition(".")
-        setattr(model.get_submodule(place), last, own.to(device))
+        setattr(model.get_submodule(place), last, own if device is None else own.to(device))
     return model
 
 
-def _source(name: str) -> str:
-    """Where a receiver is: a folder, a file, or an identifier of Hugging Face's."""
-    if name == RECEIVER:
-        return str(smollm2_folder())
-    if name in SHIPPED:
-        return str(files("lpca.receivers").joinpath(name))
-    path = Path(name)
-    if path.suffix == ".gguf":
-        if not path.is_file():
-            raise RequestError(f"receiver {name}: no such file")
-        return name
-    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if (path.is_dir() or looks_local) and not (path / "config.json").is_file():
-        raise RequestError(f"receiver {name}: no folder with a config.json is there")
-    return name
-
-
-def _load(name: str, source: str) -> tuple[Any, Any]:
+def _load(name: str, source: Source, way: _Way) -> tuple[Any, Any]:
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        with _no_pickles():
-            model, tokenizer, missing = _read(source)
+        with _no_pickles(), _no_network(source):
+            model, tokenizer, missing = _read(source, way)
+    except RequestError as error:
+        raise RequestError(f"receiver {name}: cannot be loaded: {error}") from error
     except Exception as error:
         # somebody's file, read by somebody's parser: it may raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise RequestError(
-            f"receiver {name}: cannot be loaded: {reason}; allowed: {RECEIVER}, "
-            f"{', '.join(SHIPPED)}, a folder or Hugging Face id of a causal language model with "
-            "safetensors weights, a .gguf file"
+            f"receiver {name}: cannot be loaded: {reason:.300}; {ALLOWED}"
         ) from error
     if missing:
         raise RequestError(
             f"receiver {name}: {len(missing)} of its tensors are missing ({missing[0]}); "
             "random ones would stand in for them"
         )
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise RequestError(
+            f"receiver {name}: it is larger than the devices of --device-map {way.device_map}: "
+            "parts of it would lie outside of them, and be fetched for each token"
+        )
     return model, tokenizer
 
 
-def _read(source: str) -> tuple[Any, Any, list[str]]:
+def _read(source: Source, way: _Way) -> tuple[Any, Any, list[str]]:
     """Read model and tokenizer, and which weights are missing."""
-    if Path(source).suffix == ".gguf":
-        return read_gguf(Path(source))
-    tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if source.gguf is not None:
+        if way.device_map != NO_MAP:
+            raise RequestError(f"--device-map {way.device_map} takes no .gguf file")
+        return read_gguf(source.gguf)
+    where: dict[str, Any] = {"trust_remote_code": False, "local_files_only": source.cached}
+    if source.revision is not None:
+        where["revision"] = source.revision
+    config = AutoConfig.from_pretrained(source.place, **where)
+    how = way.arguments(getattr(config, "quantization_config", None))
+    tokenizer = AutoTokenizer.from_pretrained(source.place, **where)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
-        source,
-        trust_remote_code=False,
-        use_safetensors=True,
-        dtype="auto",
-        output_loading_info=True,
+        source.place, **where, **how, use_safetensors=True, output_loading_info=True
     )
     model, found = loaded
     return model, tokenizer, sorted(found["missing_keys"])
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Where a model is put and in which type, as asked for."""
+
+    device: torch.device
+    dtype: str
+    device_map: str
+
+    def arguments(self, quantised: object) -> dict[str, Any]:
+        """What `from_pretrained` is given, beside where the files are."""
+        given: dict[str, Any] = {"dtype": "auto"}
+        if self.device_map != NO_MAP:
+            needed("accelerate", "processes", f"--device-map {self.device_map}")
+            given["device_map"] = self.device_map
+            if self.device.type == "cpu":
+                given["max_memory"] = {"cpu": _MEMORY}
+        if quantised is not None:
+            _refuse_without_package(quantised)
+            # packed as they are stored, they are neither moved nor cast afterwards
+            given.setdefault("device_map", {"": str(self.device)})
+            if self.dtype != "auto":
+                given["dtype"] = getattr(torch, self.dtype)
+        return given
+
+
+def _refuse_without_package(quantised: Any) -> None:
+    told = quantised if isinstance(quantised, dict) else vars(quantised)
+    method = str(getattr(told.get("quant_method"), "value", told.get("quant_method")))
+    packages = next((p for own, p in QUANTISERS.items() if method.startswith(own)), ())
+    lacking = [own for own in packages if find_spec(own) is None]
+    if lacking:
+        names = " ".join(lacking)
+        raise RequestError(
+            f"its weights are quantised ({method}), which takes {names}: pip install {names}"
+        )
+
+
+def _attend(name: str, model: Any, attn: str) -> None:
+    """Let a model compute attention as asked for."""
+    if attn == AUTO:
+        if model.device.type == "cpu" and model.dtype != torch.float32:
+            # a CPU's fused attention takes twice as long in bfloat16 as its plain products
+            model.set_attn_implementation("eager")
+        return
+    if attn == "flash_attention_2" and not is_flash_attn_2_available():
+        raise RequestError(
+            f"--attn {attn}: the package flash-attn, or a GPU that it runs on, is not there; "
+            "allowed here: eager, sdpa"
+        )
+    try:
+        model.set_attn_implementation(attn)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [repr(error)])[0]
+        raise RequestError(f"receiver {name}: --attn {attn}: {reason:.300}") from error
+    if (used := model.config._attn_implementation) != attn:
+        raise RequestError(f"receiver {name}: --attn {attn}: its model takes {used} only")
 
 
 @contextmanager
@@ -171,6 +251,17 @@ def _no_pickles() -> Iterator[None]:
         yield
     finally:
         torch.load = load
+
+
+@contextmanager
+def _no_network(source: Source) -> Iterator[None]:
+    """Reading files of the cache alone is not enough: tokenizers ask for more by themselves."""
+    offline = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = offline or source.cached
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
 
 
 def keep_freed_memory() -> None:

@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lpca.base.arguments import NO_MAP
 from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data
 from lpca.gatespec.model import PLAIN, Prompt
@@ -45,6 +46,8 @@ class Receiver:
         loaded: its state as of loading; None where `load_receiver` did not load it.
         proof: which way it is read exactly, as its self-test found; not part of what it is.
         prompt: how texts become a prompt.
+        revision: the commit of the Hub's that it is; empty where it is from elsewhere.
+        device_map: how it is divided among devices; `none` where it is on one.
 
     Example:
         >>> from lpca import load_receiver
@@ -65,6 +68,8 @@ class Receiver:
     loaded: ModelState | None = None
     proof: Proof = field(default_factory=Proof)
     prompt: Prompt = PLAIN
+    revision: str = ""
+    device_map: str = NO_MAP
 
     @property
     def device(self) -> torch.device:
@@ -78,9 +83,24 @@ class Receiver:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What it is called, where and in which type it computes, as files have it."""
-        dtype = str(self.dtype).removeprefix("torch.")
-        return {"name": self.name, "device": self.device.type, "dtype": dtype}
+        """What it is called, where and how it computes, as files have it; some where they apply."""
+        quantised = getattr(self.model.config, "quantization_config", None)
+        method = getattr(quantised, "quant_method", None)
+        told = {
+            "name": self.name,
+            "device": self.device.type,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "attn": self.attn,
+            "revision": self.revision,
+            "quantised": getattr(method, "value", method),
+            "device_map": None if self.device_map == NO_MAP else self.device_map,
+        }
+        return {name: str(value) for name, value in told.items() if value}
+
+    @property
+    def attn(self) -> str:
+        """How the model computes attention, as transformers calls it."""
+        return str(getattr(self.model.config, "_attn_implementation", None) or "eager")
 
     @property
     def embedding(self) -> torch.nn.Embedding:

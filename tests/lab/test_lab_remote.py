@@ -46,7 +46,7 @@ def here(lab, monkeypatch):
 def order(here):
     grid = read_grid("grid.yaml")
     spec = sound_spec(grid.spec)
-    return order_of(grid, spec, task_of(spec), "stub", "cpu", 32)
+    return order_of(grid, spec, task_of(spec), "stub", {"device": "cpu"}, 32)
 
 
 class Cluster:
@@ -80,7 +80,7 @@ def engine_for(order, keys, ray=None):
     grid = read_grid("grid.yaml")
     spec = without_shown_with(sound_spec(grid.spec), grid.gate)
     out = grid.spec.resolve().parent / "out"
-    job = Job("ray", grid, spec, out, "stub", "cpu", 32, Quiet())
+    job = Job("ray", grid, spec, out, "stub", {"device": "cpu"}, 32, Quiet())
     return RayEngine(job, Results(grid, spec, out, keys), order, ray or SimpleNamespace())
 
 
@@ -174,12 +174,14 @@ def test_each_codec_is_sent_once_with_its_place_in_the_grid_and_its_key(here, or
 )
 def test_a_codec_takes_a_gpu_where_there_is_one_to_take(here, order, device, gpus, taken):
     cluster = Cluster(gpus)
-    assert list(engine_for(replace(order, device=device), keys_there(order), cluster).cells())
+    assert list(
+        engine_for(replace(order, how={"device": device}), keys_there(order), cluster).cells()
+    )
     assert [one["num_gpus"] for one in cluster.taken] == [taken]
 
 
 def test_a_cluster_without_the_gpu_that_was_asked_for_is_refused(here, order):
-    engine = engine_for(replace(order, device="cuda"), keys_there(order), Cluster())
+    engine = engine_for(replace(order, how={"device": "cuda"}), keys_there(order), Cluster())
     with pytest.raises(RequestError, match="--device cuda: no machine of the cluster has a GPU"):
         list(engine.cells())
 
@@ -210,7 +212,9 @@ def test_a_task_file_outside_of_the_project_has_no_place_elsewhere(here):
     task = SimpleNamespace(contents=lambda: {"file": "hash"})
     outside = replace(spec, task=replace(spec.task, settings={"file": "../rows.jsonl"}))
     with pytest.raises(RequestError, match="stands outside of the spec's folder"):
-        order_of(grid, outside, task, "stub", "cpu", 32)
+        order_of(grid, outside, task, "stub", {"device": "cpu"}, 32)
     (here.path / "rows.jsonl").write_text("{}")
     inside = replace(spec, task=replace(spec.task, settings={"file": "rows.jsonl"}))
-    assert order_of(grid, inside, task, "stub", "cpu", 32).files == {"rows.jsonl": b"{}"}
+    assert order_of(grid, inside, task, "stub", {"device": "cpu"}, 32).files == {
+        "rows.jsonl": b"{}"
+    }

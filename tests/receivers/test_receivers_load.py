@@ -2,10 +2,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from safetensors.torch import load_file, save_file
 from tiny import ARCHITECTURES, save_tiny
 
@@ -107,6 +115,64 @@ class TestRefusals:
         for allowed in ("smollm2-135m", "stub", "folder", "Hugging Face id", ".gguf"):
             assert allowed in text
 
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("stubb", "stub"),
+            ("Stub", "stub"),
+            ("smollm2-135", "smollm2-135m"),
+            ("S1", "s1"),
+        ],
+    )
+    def test_a_misspelt_name_is_answered_with_the_one_that_was_meant(
+        self, name: str, meant: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        unasked(monkeypatch)
+        assert f"did you mean {meant!r}? allowed: " in refusal(name)
+
+    def test_a_misspelt_folder(self, folder: Path) -> None:
+        assert "did you mean 'model'?" in refusal(folder.parent / "modle")
+
+    def test_a_home_that_nobody_has(self) -> None:
+        assert "no folder with a config.json" in refusal("~nobody-has-it/model")
+
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            ("stub@main", "only an id of Hugging Face's has revisions"),
+            ("org/name@", "no name of a receiver"),
+            ("org name", "no name of a receiver"),
+        ],
+    )
+    def test_a_name_that_can_be_none(
+        self, name: str, why: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        unasked(monkeypatch)
+        assert why in refusal(name)
+
+    def test_a_missing_gguf_file_in_capitals(self, tmp_path: Path) -> None:
+        assert refusal(tmp_path / "x.GGUF") == f"receiver {tmp_path / 'x.GGUF'}: no such file"
+
+    def test_attention_that_is_not_there(self, tiny_folders: dict[str, Path]) -> None:
+        where = str(tiny_folders["llama"])
+        with pytest.raises(RequestError, match="flash-attn, or a GPU that it runs on, is not"):
+            load_receiver(where, "cpu", attn="flash_attention_2")
+        with pytest.raises(RequestError, match="unknown attn 'own'; allowed: auto, eager, sdpa, f"):
+            load_receiver(where, "cpu", attn="own")
+        with pytest.raises(RequestError, match="unknown device_map 'all'; allowed: none, auto, "):
+            load_receiver(where, "cpu", device_map="all")
+
+    @pytest.mark.parametrize("method", ["bitsandbytes", "gptq", "awq"])
+    def test_quantised_weights_without_the_package_that_reads_them(
+        self, folder: Path, method: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("lpca.receivers.load.find_spec", lambda name: None)
+        config = json.loads((folder / "config.json").read_text())
+        config["quantization_config"] = {"quant_method": method, "bits": 4, "load_in_4bit": True}
+        (folder / "config.json").write_text(json.dumps(config))
+        assert f"its weights are quantised ({method}), which takes " in (text := refusal(folder))
+        assert "pip install " in text
+
     def test_a_missing_gguf_file(self, tmp_path: Path) -> None:
         assert refusal(tmp_path / "x.gguf") == f"receiver {tmp_path / 'x.gguf'}: no such file"
 
@@ -168,6 +234,120 @@ class TestRefusals:
         config |= {"model_type": "vit", "architectures": ["ViTModel"]}
         (folder / "config.json").write_text(json.dumps(config))
         assert "cannot be loaded" in refusal(folder)
+
+
+def unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hugging Face is not asked."""
+
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(HfApi, "model_info", asked)
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, error: Exception | None) -> None:
+    """Hugging Face answers so."""
+
+    def answer(*_: object, **__: object) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(HfApi, "model_info", answer)
+
+
+class TestHub:
+    @pytest.fixture
+    def cached(
+        self, tiny_folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> str:
+        """A model of the Hub's, in two revisions, in a cache of its own."""
+        place = tmp_path / "models--org--tiny-llama"
+        (place / "refs").mkdir(parents=True)
+        for name, revision in (("main", "a" * 40), ("old", "b" * 40)):
+            (place / "refs" / name).write_text(revision)
+            shutil.copytree(tiny_folders["llama"], place / "snapshots" / revision)
+        config = place / "snapshots" / ("b" * 40) / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"rms_norm_eps": 0.5}))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+        return "org/tiny-llama"
+
+    def test_a_revision_is_the_one_that_was_asked_for(self, cached: str) -> None:
+        new, old = load_receiver(cached, "cpu"), load_receiver(f"{cached}@old", "cpu")
+        assert new.model.config.rms_norm_eps != old.model.config.rms_norm_eps == 0.5
+        by_commit = f"{cached}@{'b' * 40}"
+        assert load_receiver(by_commit, "cpu").facts == {**old.facts, "name": by_commit}
+        assert "revision 'none' of it is not in the cache" in refusal(f"{cached}@none")
+        assert (new.facts["revision"], old.facts["revision"]) == ("a" * 40, "b" * 40)
+
+    def test_what_is_cached_is_read_without_a_network(
+        self, cached: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answering(monkeypatch, OSError("no network"))
+        assert load_receiver(cached, "cpu").layers == 3
+
+    def test_a_misspelt_id_that_is_cached(
+        self, cached: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answering(monkeypatch, OSError("no network"))
+        text = refusal("org/tiny-lama")
+        assert "not in the cache, and Hugging Face cannot be reached; did you mean" in text
+        assert f"'{cached}'?" in text
+
+    def test_a_network_that_never_answers_is_waited_for_for_a_moment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answering(monkeypatch, None)
+        monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: time.sleep(60))
+        monkeypatch.setattr("lpca.receivers.sources.SECONDS", 0.1)
+        assert "cannot be reached" in refusal("nobody/nothing")
+
+    @pytest.mark.parametrize(
+        ("kind", "why"),
+        [
+            (RepositoryNotFoundError, "Hugging Face has no such model"),
+            (RevisionNotFoundError, "Hugging Face has no revision 'v9' of it"),
+        ],
+    )
+    def test_what_the_hub_has_not(
+        self, kind: type[HfHubHTTPError], why: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answering(monkeypatch, kind("404", response=SimpleNamespace(headers={}, request=None)))
+        assert why in refusal("org/name@v9")
+
+
+class TestAttentionAndDevices:
+    def test_attention_is_computed_as_asked_for(self, tiny_folders: dict[str, Path]) -> None:
+        for attn in ("eager", "sdpa"):
+            receiver = load_receiver(str(tiny_folders["llama"]), "cpu", attn=attn)
+            assert receiver.attn == receiver.facts["attn"] == attn
+
+    def test_a_receiver_that_accelerate_placed_is_the_same(
+        self, tiny_folders: dict[str, Path], llama: Receiver
+    ) -> None:
+        pytest.importorskip("accelerate")
+        placed = load_receiver(str(tiny_folders["llama"]), "cpu", device_map="auto")
+        assert placed.facts["device_map"] == "auto"
+        assert placed.weights_hash == llama.weights_hash
+        slots = [Slot(vectors=torch.ones(2, 32))]
+        logits = [read_context(one, [[5, 6]]).read(slots, [[7]]).logits for one in (placed, llama)]
+        assert torch.equal(*logits)
+
+    def test_layers_that_accelerate_dispatched_compute_the_same(
+        self, fresh_llama: Receiver, llama: Receiver
+    ) -> None:
+        accelerate = pytest.importorskip("accelerate")
+        parts = {"model.embed_tokens": "cpu", "model.norm": "cpu", "lm_head": "cpu"}
+        layers = {f"model.layers.{i}": "cpu" for i in range(3)}
+        parts |= layers | {"model.rotary_emb": "cpu"}
+        accelerate.dispatch_model(fresh_llama.model, parts, force_hooks=True)
+        slots = [Slot(vectors=torch.ones(2, 32))]
+        logits = [
+            read_context(one, [[5, 6]]).read(slots, [[7]]).logits for one in (fresh_llama, llama)
+        ]
+        assert torch.equal(*logits)
+        assert fresh_llama.state_hash() == fresh_llama.state_hash() != llama.state_hash()
 
 
 def test_two_tiny_models_of_one_seed_are_one(tmp_path: Path, llama: Receiver) -> None:

@@ -7,7 +7,7 @@ scheme.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,17 @@ from lpca.lab.results import Results
 
 @dataclass(frozen=True)
 class Job:
-    """A grid to be measured, with what the user asked for; `engine` as it was given."""
+    """A grid to be measured, with what the user asked for.
+
+    `engine` is as it was given; `how` are arguments of `load_receiver`, but for the type.
+    """
 
     engine: str
     grid: Grid
     spec: Spec
     out: Path
     receiver: str
-    device: str
+    how: Mapping[str, str]
     batch_size: int
     console: Console
 

@@ -32,7 +32,7 @@ class LocalEngine(Engine):
     def opened(cls, job: Job) -> Iterator[LocalEngine]:
         """Load the receiver."""
         job.console.tell(f"loading receiver {job.receiver}")
-        receiver = load_receiver(job.receiver, job.device, job.grid.dtype)
+        receiver = load_receiver(job.receiver, dtype=job.grid.dtype, **job.how)
         receiver = receiver.prompted(job.spec.prompt)
         keys = keys_of(job.grid, job.spec, task_of(job.spec), receiver)
         command = tuple(command_line())

@@ -28,8 +28,9 @@ from lpca.gatespec.model import Spec
 from lpca.lab.engines import ENGINES, Engine, Job
 from lpca.lab.grid import Cell, Grid, read_grid
 from lpca.lab.results import Bench, GridKeys, Results, keys_of, without_shown_with
-from lpca.receivers.load import SHIPPED, load_receiver
+from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
+from lpca.receivers.sources import SHIPPED
 from lpca.report.console import Pace, StderrConsole
 from lpca.stats.verdicts import Verdict
 from lpca.tasks import Task
@@ -60,7 +61,7 @@ class RayEngine(Engine):
     def opened(cls, job: Job) -> Iterator[RayEngine]:
         """Join the cluster, or start one of this machine where none is; leave it afterwards."""
         order = order_of(
-            job.grid, job.spec, task_of(job.spec), job.receiver, job.device, job.batch_size
+            job.grid, job.spec, task_of(job.spec), job.receiver, job.how, job.batch_size
         )
         with _joined(job.engine) as ray:
             job.console.tell(f"loading receiver {job.receiver} on the cluster")
@@ -183,9 +184,9 @@ def _joined(engine: str) -> Iterator[ModuleType]:
 def _on_a_machine(ray: ModuleType, function: Any, order: Order) -> Any:
     """A function that takes one core, and one GPU where the order or the cluster has them."""
     has_gpu = ray.cluster_resources().get("GPU", 0) >= 1
-    if order.device == "cuda" and not has_gpu:
+    if order.how["device"] == "cuda" and not has_gpu:
         raise RequestError("--device cuda: no machine of the cluster has a GPU")
-    gpus = int(has_gpu and order.device in ("auto", "cuda"))
+    gpus = int(has_gpu and order.how["device"] in ("auto", "cuda"))
     return ray.remote(num_cpus=1, num_gpus=gpus, max_retries=LOSSES)(function)
 
 
@@ -207,7 +208,7 @@ class Order:
     place: str
     files: Mapping[str, bytes]
     receiver: str
-    device: str
+    how: Mapping[str, str]
     batch_size: int
     command: tuple[str, ...] = field(default_factory=lambda: tuple(command_line()))
 
@@ -225,7 +226,9 @@ class MeasuredThere:
     ledger_lines: tuple[str, ...] = ()
 
 
-def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, batch: int) -> Order:
+def order_of(
+    grid: Grid, spec: Spec, task: Task, receiver: str, how: Mapping[str, str], batch: int
+) -> Order:
     """Put a grid's files together.
 
     Raises:
@@ -251,7 +254,7 @@ def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, bat
         spec.file,
         files,
         receiver,
-        device,
+        how,
         batch,
     )
 
@@ -259,7 +262,9 @@ def order_of(grid: Grid, spec: Spec, task: Task, receiver: str, device: str, bat
 def keys_there(order: Order) -> GridKeys:
     """The keys of a grid's codecs as this machine would compute them."""
     with _unpacked(order) as (grid, spec, task, _):
-        receiver = _loaded(order.receiver, order.device, grid.dtype).prompted(spec.prompt)
+        receiver = _loaded(order.receiver, tuple(order.how.items()), grid.dtype).prompted(
+            spec.prompt
+        )
         return keys_of(grid, spec, task, receiver)
 
 
@@ -278,7 +283,9 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
     machine = platform.node()
     with _unpacked(order) as (grid, spec, task, folder):
         cell = grid.cells()[index]
-        receiver = _loaded(order.receiver, order.device, grid.dtype).prompted(spec.prompt)
+        receiver = _loaded(order.receiver, tuple(order.how.items()), grid.dtype).prompted(
+            spec.prompt
+        )
         own = keys_of(grid, spec, task, receiver, [cell])
         if own.by_label[cell.label] != key:
             return MeasuredThere(
@@ -342,6 +349,6 @@ def _unpacked(order: Order) -> Iterator[tuple[Grid, Spec, Task, Path]]:
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str, device: str, dtype: str) -> Receiver:
+def _loaded(name: str, how: tuple[tuple[str, str], ...], dtype: str) -> Receiver:
     """A process measures one codec after the other on the receiver that it has."""
-    return load_receiver(name, device, dtype)
+    return load_receiver(name, dtype=dtype, **dict(how))
