@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -187,10 +188,13 @@ def run_gate(
         train_seeds=seeds,
     )
     origin = Origin(uuid.uuid4().hex, ["lpca.run_gate", gate])
-    runner = Runner(checked, options, origin, console or StderrConsole())
-    if not seeds:
-        return GateRun(runner.evidence(gate, at))
-    by_seed = {seed: GateRun(runner.evidence(gate, at, seed=seed)) for seed in seeds}
+    with ExitStack() as stack:
+        # it is not to speak of work that an error has ended
+        shown = console or stack.enter_context(StderrConsole())
+        runner = Runner(checked, options, origin, shown)
+        if not seeds:
+            return GateRun(runner.evidence(gate, at))
+        by_seed = {seed: GateRun(runner.evidence(gate, at, seed=seed)) for seed in seeds}
     return _recipe_run(checked, gate, at, by_seed)
 
 
