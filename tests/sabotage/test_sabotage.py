@@ -79,6 +79,22 @@ def test_no_other_check_accuses_a_planted_fault(parts: SoundParts, sabotage: Sab
     assert sabotage.is_caught(result), result
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sabotage", SABOTAGES.values(), ids=lambda one: one.name)
+def test_a_planted_fault_is_caught_in_bfloat16_too(
+    coarse_parts: SoundParts, sabotage: Sabotage
+) -> None:
+    """By what names it, and no other check accuses it."""
+    result = decided(coarse_parts, sabotage)
+    assert sabotage.is_caught(result), result
+
+
+@pytest.mark.slow
+def test_the_sound_run_passes_in_bfloat16(coarse_parts: SoundParts) -> None:
+    result = coarse_parts.warm_up()
+    assert (result.verdict, result.details) == ("PASS", ())
+
+
 def test_a_check_that_is_left_out_makes_a_gate_invalid(parts: SoundParts) -> None:
     with parts.run() as run:
         run.checks = ()
