@@ -25,11 +25,9 @@ from lpca.receivers import ReceiverError
 from lpca.receivers.forward import Reading, Slot, read_context
 from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver
+from lpca.receivers.self_test import most_said
 from lpca.tasks import TASKS, Episode
 from lpca.tasks.family import FreeEpisode
-
-FREE_FACTOR, FREE_TOKENS = 2, 8
-"""A free answer may take that many times the longest option's tokens, and so many more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +200,7 @@ def read_outcomes(
             f"receiver {receiver.name} gives NaN or infinite scores in {receiver.dtype}; "
             "try --dtype float32 or bfloat16"
         )
-    limits = [_limit(e, row) for e, row in zip(episodes, options, strict=True)]
+    limits = [most_said(e, row) for e, row in zip(episodes, options, strict=True)]
 
     def is_over(i: int, ids: list[int]) -> bool:
         return len(ids) >= limits[i] or _has_answered(episodes[i], receiver.text(ids))
@@ -224,12 +222,6 @@ def read_outcomes(
             )
         )
     return outcomes
-
-
-def _limit(episode: Episode, options: Sequence[Sequence[int]]) -> int:
-    """How many tokens B may say: as long as an option takes; free answers may be longer."""
-    longest = max(map(len, options))
-    return FREE_FACTOR * longest + FREE_TOKENS if episode.free else 1 + longest
 
 
 def _has_answered(episode: Episode, said: str) -> bool:

@@ -145,6 +145,12 @@ def prove_upto(receiver: Receiver, longest: int) -> None:
     proof.refuse(receiver.name, longest)
 
 
+def most_said(episode: Episode, options: TokenRows) -> int:
+    """How many tokens B may say: as long as an option takes; free answers may be longer."""
+    longest = max(map(len, options))
+    return FREE_FACTOR * longest + FREE_TOKENS if episode.free else 1 + longest
+
+
 def _longest(receiver: Receiver, episodes: Sequence[Episode], k: int) -> int:
     """Tokens of the longest prompt: any message may stand in any slot, as another's does."""
     around, slot = 0, k
@@ -152,10 +158,7 @@ def _longest(receiver: Receiver, episodes: Sequence[Episode], k: int) -> int:
         message = receiver.message_ids(episode.message)
         text = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)
         options = [receiver.option_ids(option) for option in episode.options]
-        said = max(map(len, options))
-        if episode.free:
-            said = FREE_FACTOR * said + FREE_TOKENS
-        around = max(around, len(text) + said)
+        around = max(around, len(text) + most_said(episode, options))
         slot = max(slot, len(message))
     total, most = around + slot, _most(receiver)
     return total if most is None else min(total, most)

@@ -14,12 +14,13 @@ from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify
 from lpca.codec.recipe import Recipe
-from lpca.evaluation.block import FREE_FACTOR, FREE_TOKENS, make_job
+from lpca.evaluation.block import make_job
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import CONDITIONS, Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.outcome import Outcome
 from lpca.receivers.model import Receiver
+from lpca.receivers.self_test import FREE_FACTOR, FREE_TOKENS
 from lpca.tasks import EpisodeSet
 from lpca.tasks.family import Family, FreeEpisode, family_named
 from lpca.validity.audit import Audit
