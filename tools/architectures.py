@@ -2,10 +2,11 @@
 
     python tools/architectures.py [--write] [NAME ...]
 
-Each architecture of `transformers` that architectures.yaml lists is built small with random weights, saved
-with a tokenizer of bytes, loaded by `load_receiver`, and read as gates read a receiver: prompts of
-different lengths in one batch, slots of token ids and of vectors, options of several tokens. What
-the model itself makes of one row alone, in one forward pass without cache or padding, is the truth.
+Each architecture of `transformers` that architectures.yaml lists is built small with random
+weights, saved with a tokenizer of bytes, loaded by `load_receiver`, and read as gates read a
+receiver: prompts of different lengths in one batch, slots of token ids and of vectors, options of
+several tokens. What the model itself makes of one row alone, in one forward pass without cache or
+padding, is the truth.
 `--write` makes docs/lab/receivers.md of it.
 """
 
@@ -50,23 +51,23 @@ SAID = 6
 
 PAGE_TEXT = """# Architectures, read
 
+{told}. At most {largest} nats off. *Exact*: read in batches, with a cache and options side by side.
+*Plain path*: one row at a time, as the model itself reads, several times slower. *Refused*: in one
+line, before anything is trained.
+
 Made by `python tools/architectures.py --write` (torch {torch}, transformers {transformers},
 float32, CPU): {rows} small models of random weights, saved and loaded as a receiver; prompts of 21
 to 87 tokens in one batch, beyond windows and chunks of 32, with slots of tokens and of vectors,
 options of several tokens, answers said greedily, and logits as in training. The deviation is the
-largest of any log-probability, in nats, from what the model makes of one row alone, without cache
-or padding; beyond {tolerance} a receiver counts as misread.
-
-{told}; the largest deviation is {largest}. **Exact**: in batches, with a cache and options side by
-side. **Plain path**: one row at a time, whole, as the model itself reads: several times slower.
-**Refused**: in one line, before anything is trained.
+largest of any log-probability from what the model makes of one row alone, without cache or padding;
+beyond {tolerance} a receiver counts as misread.
 
 | model type | read | deviation | recognised, or why refused |
 |---|---|---|---|
 {table}
 """
 
-EXACT, PLAIN, REFUSED = "exact", "exact, plain path", "refused"
+EXACT, PLAIN, REFUSED = "exact", "plain path, exact", "refused"
 SOUND = (EXACT, PLAIN, REFUSED)
 
 
@@ -275,7 +276,8 @@ def row_of(name: str) -> Row:
         try:
             return measured(name, folder)
         except RequestError as error:
-            return Row(name, REFUSED, line=str(error).replace(f"receiver {folder}", "receiver"))
+            said = str(error).removeprefix(f"receiver {folder}")
+            return Row(name, REFUSED, line=said.lstrip(": "))
         except Exception as error:
             # the row of an architecture that ends in a traceback
             place = traceback.extract_tb(error.__traceback__)[-1]
@@ -286,13 +288,13 @@ def row_of(name: str) -> Row:
 def page(rows: Sequence[Row]) -> str:
     """The page with the table."""
     counts = Counter(row.read for row in rows)
-    told = ", ".join(f"{counts[read]} {read}" for read in SOUND)
+    told = "; ".join(f"{read.capitalize()}: {counts[read]}" for read in SOUND)
     largest = max((row.deviation for row in rows if row.read != REFUSED), default=0.0)
     lines = [" | ".join(row.cells()) for row in rows]
     return PAGE_TEXT.format(
         rows=len(rows),
         told=told,
-        largest=f"{largest:.0e}",
+        largest=f"{largest:.1e}",
         tolerance=f"{TOLERANCE:.0e}",
         torch=torch.__version__.split("+")[0],
         transformers=transformers.__version__,
