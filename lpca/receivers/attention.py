@@ -119,7 +119,8 @@ def own_masks(model: PreTrainedModel, length: int) -> dict[str, Tensor]:
     ask: Any = getattr(model, "create_masks_for_generate", create_masks_for_generate)
     nothing = torch.empty((1, length, 0), dtype=torch.float32, device=model.device)
     try:
-        made = ask(config=config, inputs_embeds=nothing, attention_mask=None, past_key_values=None)
+        given = {"inputs_embeds": nothing, "attention_mask": None, cache_argument(ask): None}
+        made = ask(config=config, **given)
         kinds = made if isinstance(made, dict) else {EVERY_KIND: made}
         found = {kind: _table(mask, length, model.device) for kind, mask in kinds.items()}
     except Exception:
@@ -164,3 +165,11 @@ def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
 def takes(forward: Any, name: str) -> bool:
     """Whether a model's forward pass knows an argument by name."""
     return name in inspect.signature(forward).parameters
+
+
+def cache_argument(function: Any) -> str:
+    """What a model or mask function calls the keys and values of the columns before.
+
+    transformers renames it: from 5.24 on it warns of the old name, which 5.40 drops.
+    """
+    return "cache" if takes(function, "cache") else "past_key_values"

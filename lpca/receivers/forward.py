@@ -18,7 +18,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from lpca.receivers import TokenRows
-from lpca.receivers.attention import KEEP, Mask, looks, takes
+from lpca.receivers.attention import KEEP, Mask, cache_argument, looks, takes
 from lpca.receivers.model import Receiver
 from lpca.receivers.plain import PlainContext, plain_states
 from lpca.receivers.reading import ROOT as ROOT
@@ -151,13 +151,14 @@ def forward(
     # as indices, which copy: of a slice the head makes one product per row, its weights copied
     kept = torch.arange(columns - keep, columns + width, device=receiver.device)
     mask = receiver.own_masks.mask(seen, queries, keys, longest, receiver.dtype)
+    forward_of = type(receiver.model).forward
     output = receiver.model(
         **{name: receiver.own_rows(rows) for name, rows in inputs.items()},
         attention_mask=_own_rows(receiver, mask),
         position_ids=receiver.own_rows(queries),
-        past_key_values=cache,
         use_cache=True,
-        **({"logits_to_keep": kept} if takes(type(receiver.model).forward, KEEP) else {}),
+        **{cache_argument(forward_of): cache},
+        **({"logits_to_keep": kept} if takes(forward_of, KEEP) else {}),
     )
     # where the model does not know that argument, all logits come
     logits = output.logits[:, -len(kept) :]

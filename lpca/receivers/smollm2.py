@@ -204,6 +204,7 @@ def _download(address: str, part: Path, label: str) -> None:
         if (size := part.stat().st_size) < total:
             raise ConnectionError(f"the connection broke after {size} of {total} bytes")
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code != 416:
             raise
         # nothing lies beyond what we have: the file is whole, or not the one we want

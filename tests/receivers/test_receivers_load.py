@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from tiny import ARCHITECTURES, save_tiny
 
 from lpca.base.errors import RequestError
+from lpca.receivers.attention import cache_argument
 from lpca.receivers.forward import Slot, read_context
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
@@ -355,3 +356,15 @@ def test_two_tiny_models_of_one_seed_are_one(tmp_path: Path, llama: Receiver) ->
     other = load_receiver(str(save_tiny(tmp_path / "other", seed=1)), "cpu")
     assert again.weights_hash == llama.weights_hash != other.weights_hash
     assert again.state_hash() == llama.state_hash() != other.state_hash()
+
+
+def test_the_cache_is_called_as_the_model_calls_it() -> None:
+    """transformers renames it, and warns of the old name from 5.24 on."""
+
+    def before(input_ids: object, past_key_values: object = None) -> None:
+        pass
+
+    def since(input_ids: object, cache: object = None, **more: object) -> None:
+        pass
+
+    assert [cache_argument(one) for one in (before, since)] == ["past_key_values", "cache"]
