@@ -284,7 +284,7 @@ class Receiver:
         """
         if self.loaded is None:
             return cache
-        now = sums_hash(self.model)
+        now = sums_hash(self.model, self.loaded.sums)
         return cache if now == self.loaded.sums else cache / "changed" / now
 
 

@@ -16,6 +16,7 @@ from lpca.base.hashing import hash_data
 from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
+from lpca.evaluation.block import Computed, Job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import Evaluated, evaluate, store_block
 from lpca.evaluation.outcome import InputRecorder
@@ -62,9 +63,18 @@ def calls(setting: Setting, cache: Path, conditions: Sequence[str] = CONDITIONS)
     """How often the model is asked; nothing is encoded anew for it."""
     for condition in conditions:
         build_slots(condition, setting)
-    with InputRecorder(setting.receiver) as tap:
-        evaluate(setting, conditions, cache)
-    return len(tap.calls)
+    asked = 0
+
+    def counted(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
+        # a hook that stays would make it another receiver, whose outcomes are kept apart
+        nonlocal asked
+        with InputRecorder(receiver) as tap:
+            made = list(run_block(receiver, jobs, batch_size))
+        asked += len(tap.calls)
+        return iter(made)
+
+    evaluate(setting, conditions, cache, run_block=counted)
+    return asked
 
 
 def all_keys(evaluated: Evaluated) -> set[str]:
