@@ -112,11 +112,12 @@ class Audit:
 
         In float32 of any log-probability. In coarser types, whose rounding moves those of unlikely
         options by more than a nat, of what decides: the right option's lead, or what B says; there
-        it is measured on inputs that no fault of this run reaches (`lpca.evaluation.noise`).
+        it is measured on inputs that no fault of this run reaches (`lpca.evaluation.noise`), and no
+        less than in float32.
         """
-        if self.is_exact:
-            return EXACT_TOLERANCE[self.receiver.dtype]
-        return explained(self.setting)
+        exact = EXACT_TOLERANCE[torch.float32]
+        # scores are summed in float32 whatever the receiver's type: none of them is more exact
+        return exact if self.is_exact else max(exact, explained(self.setting))
 
     @cached_property
     def training(self) -> list[Episode]:

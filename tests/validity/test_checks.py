@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from lpca.evaluation.block import Computed, Job, RunBlock, run_block
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import CONDITIONS, Setting, SlotMaker, build_slots
 from lpca.evaluation.evaluate import evaluate
-from lpca.evaluation.outcome import Outcome
+from lpca.evaluation.outcome import NEAR_TIE, Outcome
 from lpca.evidence.model import CheckResult
 from lpca.gatespec.model import LATENT
 from lpca.receivers.forward import Slot
@@ -374,6 +375,15 @@ class TestOutcomes:
         assert failing(replace(audit, outcomes={**audit.outcomes, condition: edited})) == {
             "outcomes_traced"
         }
+
+    def test_a_receiver_that_rounding_does_not_move_is_not_accused(self, run_alone: Run) -> None:
+        """Its options score alike, in bfloat16: sums of scores round still."""
+        run, model = run_alone, deepcopy(run_alone.receiver.model).to(torch.bfloat16)
+        for parameter in model.parameters():
+            parameter.data.zero_()
+        run.receiver, run.conditions = replace(run.receiver, model=model), ("p0", "p1")
+        audit = replace(run.audit(), noise=dict.fromkeys(run.conditions, NEAR_TIE))
+        assert not failing(audit) & {"slow_path_agrees", "outcomes_traced"}
 
     @pytest.mark.parametrize(("gap", "is_accused"), [(1.2, True), (0.8, False)])
     def test_an_outcome_turns_only_where_its_gap_is_within_the_tolerance(
