@@ -24,7 +24,14 @@ from lpca.receivers import ReceiverError, TokenRows
 from lpca.receivers.attention import OwnMasks
 from lpca.receivers.chat import Chat, chat_of, refuse_changed
 from lpca.receivers.features import Proof
-from lpca.receivers.state import ModelState, sums_hash
+from lpca.receivers.hashing import tensor_sha256
+from lpca.receivers.state import (
+    COARSE_PROBES_MOVE,
+    PROBES_MOVE,
+    ModelState,
+    probe_logits,
+    sums_hash,
+)
 from lpca.receivers.text import TextEncoder
 from lpca.tasks import Episode
 
@@ -284,8 +291,15 @@ class Receiver:
         """
         if self.loaded is None:
             return cache
+        probes = probe_logits(self.model)
         now = sums_hash(self.model, self.loaded.sums)
-        return cache if now == self.loaded.sums else cache / "changed" / now
+        if now != self.loaded.sums:
+            return cache / "changed" / now
+        if self.loaded.moved(probes) <= PROBES_MOVE.get(self.dtype, COARSE_PROBES_MOVE):
+            return cache
+        # code outside of it was changed, or more cleverly than sums tell
+        did = probes if isinstance(probes, str) else tensor_sha256(probes)
+        return cache / "changed" / hash_data(did)
 
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:

@@ -24,6 +24,11 @@ from lpca.receivers.hashing import tensor_sha256, tensor_sums
 
 PROBES, PROBE_LENGTH = 2, 12
 """Rows of token ids, and as many of vectors; how long each of them is."""
+PROBES_MOVE = {torch.float32: 1e-5}
+"""How far probes may move, the mean of a row's log-probabilities in nats: by rounding alone, where
+the number of threads changed since."""
+COARSE_PROBES_MOVE = 0.05
+"""For bfloat16 and float16."""
 DEPTH = 6
 """How far values that hold values are followed."""
 
@@ -77,11 +82,11 @@ class ModelState:
         names = self.entries.keys() | now.entries.keys()
         return sorted(n for n in names if self.entries.get(n) != now.entries.get(n))
 
-    def moved(self, now: ModelState) -> float:
+    def moved(self, now: Probes) -> float:
         """How far the probes' log-probabilities lie apart, the mean of each row's, at most."""
-        if isinstance(self.probes, str) or isinstance(now.probes, str):
-            return 0.0 if self.probes is now.probes or self.probes == now.probes else float("inf")
-        off = self.probes.log_softmax(-1) - now.probes.log_softmax(-1)
+        if isinstance(self.probes, str) or isinstance(now, str):
+            return 0.0 if self.probes is now or self.probes == now else float("inf")
+        off = self.probes.log_softmax(-1) - now.log_softmax(-1)
         # so written that NaN counts as far
         return float(off.abs().mean(-1).nan_to_num(nan=float("inf")).max())
 

@@ -83,7 +83,7 @@ def test_a_model_that_only_works_is_not_accused(config: PreTrainedConfig) -> Non
     model.generate(ids[:, :50], max_new_tokens=2, do_sample=False)
     now = ModelState.of(model)
     assert before.changes(now) == []
-    assert (before.hash, before.sums, before.moved(now)) == (now.hash, now.sums, 0.0)
+    assert (before.hash, before.sums, before.moved(now.probes)) == (now.hash, now.sums, 0.0)
 
 
 def own(module: Any, name: str, value: object) -> Callable[[ExitStack], None]:
@@ -202,7 +202,7 @@ def test_the_probes_see_what_no_entry_shows(model: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.nn.functional, "silu", lambda *x, **more: 1.1 * silu(*x, **more))
     now = ModelState.of(model)
     assert before.changes(now) == []
-    assert before.moved(now) > 1e-4
+    assert before.moved(now.probes) > 1e-4
 
 
 def test_a_changed_receiver_has_a_place_of_its_own(fresh_llama: Receiver, tmp_path: Path) -> None:
@@ -211,3 +211,26 @@ def test_a_changed_receiver_has_a_place_of_its_own(fresh_llama: Receiver, tmp_pa
     own_place = fresh_llama.own_place(tmp_path)
     assert own_place.parent == tmp_path / "changed"
     assert replace(fresh_llama, loaded=None).own_place(tmp_path) == tmp_path
+
+
+def swapped_rows(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = receiver.model.get_parameter("model.layers.0.mlp.up_proj.weight")
+    weight.data[[0, 1]] = weight.data[[1, 0]]
+
+
+def another_activation(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    silu = torch.nn.functional.silu
+    monkeypatch.setattr(torch.nn.functional, "silu", lambda *x, **more: 1.1 * silu(*x, **more))
+
+
+@pytest.mark.parametrize("change", [swapped_rows, another_activation])
+def test_so_has_one_whose_change_only_its_probes_show(
+    fresh_llama: Receiver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Receiver, pytest.MonkeyPatch], None],
+) -> None:
+    change(fresh_llama, monkeypatch)
+    own_place = fresh_llama.own_place(tmp_path)
+    assert own_place.parent == tmp_path / "changed"
+    assert fresh_llama.own_place(tmp_path) == own_place

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from lpca.gatespec.model import TEXTS, TRUNCATED
+from lpca.receivers.state import COARSE_PROBES_MOVE, PROBES_MOVE
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 
 ALONE = 3
 """Episodes per condition that are computed alone, of those that are computed again."""
-PROBES_MOVE = {"float32": 1e-5}
-"""How far probes may move, the mean of a row's log-probabilities in nats: by rounding alone, where
-the number of threads changed since."""
-COARSE_PROBES_MOVE = 0.05
-"""For bfloat16 and float16."""
 
 
 @CHECKS.register("receiver_frozen")
@@ -50,8 +46,8 @@ def receiver_frozen(audit: Audit) -> str:
             f"the receiver's parameters, buffers, settings, hooks or code changed{what}: "
             f"{audit.receiver_hash[:12]} to {now.hash[:12]}"
         )
-    moved = loaded.moved(now) if loaded else 0.0
-    if not moved <= PROBES_MOVE.get(audit.receiver.facts["dtype"], COARSE_PROBES_MOVE):
+    moved = loaded.moved(now.probes) if loaded else 0.0
+    if not moved <= PROBES_MOVE.get(audit.receiver.dtype, COARSE_PROBES_MOVE):
         raise CheckFailed(f"the receiver gives fixed probes other logits, by {moved:.2g} nats")
     return f"every parameter bit for bit as loaded, no hook added ({now.hash[:12]})"
 
