@@ -15,6 +15,7 @@ from lpca.codec.store import DEFAULT_SEED, Request, obtain_codec, shipped_folder
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec
 from lpca.receivers.load import load_receiver
+from lpca.receivers.model import PLAIN_NAME
 
 SHIPPED = (TOKEN_POOLER, STATIC_PREFIX)
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ def task():
 @pytest.mark.parametrize("architecture", SHIPPED)
 def test_it_fits_the_code_the_task_and_the_configuration(task, architecture):
     found = read_identity(shipped_folder(4, architecture))
-    receiver = SimpleNamespace(weights_hash=SMOLLM2)
+    receiver = SimpleNamespace(weights_hash=SMOLLM2, prompt_name=PLAIN_NAME)
     wanted = identify(receiver, task, 4, DEFAULT_SEED, Recipe(architecture))
     assert wanted.mismatches(found) == []
 
