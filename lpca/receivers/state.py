@@ -40,10 +40,11 @@ _KEPT_APART = frozenset(
 _NOTES = frozenset(
     {
         *("warnings_issued", "_is_full_backward_hook", "_original_object_hash"),
-        *("name_or_path", "_name_or_path"),
+        *("name_or_path", "_name_or_path", "_previous_max_cache_length"),
     }
 )
-"""What was warned of, that there was a hook, where files lay: nothing computes by any of it."""
+"""What was warned of, that there was a hook, where files lay, how long a cache was: nothing
+computes by any of it."""
 _FILED = _NOTES | {"dtype", "architectures", "transformers_version"}
 """What a configuration also holds for files alone, and saving a model may change."""
 

@@ -78,6 +78,14 @@ def test_another_verdict_is_found_though_the_hash_was_made_anew(read, tmp_path, 
             read(held, spoil, by_spec)
 
 
+def test_undecided_outcomes_without_noise_contradict_themselves(read, tmp_path):
+    def spoil(held):
+        next(iter(held["episodes"][0]["outcomes"].values()))["undecided"] = 1
+
+    with pytest.raises(EvidenceError, match="no condition says how much noise"):
+        read(written(evidence(tmp_path)), hashed_anew(spoil))
+
+
 @pytest.mark.parametrize("by_spec", [True, False])
 @pytest.mark.parametrize(("number", "value"), [("estimate", 0.125), ("n", 7)])
 def test_another_number_is_found_though_the_hash_was_made_anew(

@@ -21,7 +21,7 @@ from transformers import MistralConfig, MistralForCausalLM
 
 from lpca.base.hashing import hash_data
 from lpca.codec.store import Request
-from lpca.evaluation.block import Job, read_outcomes
+from lpca.evaluation.block import Computed, Job, read_outcomes
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt
 from lpca.evidence.model import ConditionNumbers
 from lpca.gatespec.model import Prompt, Sweep
@@ -270,6 +270,23 @@ def failures_touched_up(run: FaultyRun) -> None:
         return replace(record, scores=tuple(scores))
 
     spoil_records(run, turned, ["normal", "shuffle", "null", "random"])
+
+
+@sabotage("building", "the right option is favoured by less than rounding may do", "slow_path_agrees")
+def right_option_favoured(run: FaultyRun) -> None:
+    """By 0.3 nats, everywhere: in bfloat16 no single reading shows it."""
+    honest = run.steps.run_block
+
+    def favoured(one: Outcome) -> Outcome:
+        scores = list(one.scores)
+        scores[one.answer] += 0.3
+        return replace(one, scores=tuple(scores))
+
+    def favouring(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
+        for job, records in honest(receiver, jobs, batch_size):
+            yield job, tuple(map(favoured, records))
+
+    run.exchange_evaluation(run_block=favouring)
 
 
 @sabotage("building", "what a message costs is not reported", "numbers_reported")
