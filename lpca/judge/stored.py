@@ -182,7 +182,7 @@ def _hold_undecided(evidence: Evidence) -> None:
                     f"undecided are not the outcomes within the noise: episode {episode.seed}"
                 )
     if not noise and any(marked.values()):
-        raise DoesNotHoldError("outcomes are undecided, and no condition says how much noise there is")
+        raise DoesNotHoldError("outcomes are undecided, and no condition says how much noise")
     due = {name: marked[name] if noise else None for name in marked}
     hold({name: numbers.undecided for name, numbers in evidence.conditions.items()}, due, "noise")
 

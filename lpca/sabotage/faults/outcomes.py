@@ -272,7 +272,9 @@ def failures_touched_up(run: FaultyRun) -> None:
     spoil_records(run, turned, ["normal", "shuffle", "null", "random"])
 
 
-@sabotage("building", "the right option is favoured by less than rounding may do", "slow_path_agrees")
+@sabotage(
+    "building", "the right option is favoured by less than rounding may do", "slow_path_agrees"
+)
 def right_option_favoured(run: FaultyRun) -> None:
     """By 0.3 nats, everywhere: in bfloat16 no single reading shows it."""
     honest = run.steps.run_block
