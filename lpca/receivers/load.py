@@ -142,7 +142,7 @@ def _load(name: str, source: Source, way: _Way) -> tuple[Any, Any]:
         with _no_pickles(), _no_network(source):
             model, tokenizer, missing = _read(source, way)
     except RequestError as error:
-        raise RequestError(f"receiver {name}: cannot be loaded: {error}") from error
+        raise RequestError(f"receiver {name}: cannot be loaded: {error}; {ALLOWED}") from error
     except Exception as error:
         # somebody's file, read by somebody's parser: it may raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

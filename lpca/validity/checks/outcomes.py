@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from lpca.gatespec.model import TEXTS, TRUNCATED
-from lpca.receivers.state import COARSE_PROBES_MOVE, PROBES_MOVE
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ def receiver_frozen(audit: Audit) -> str:
     weight is another receiver. Then fixed probes must have the logits they had, within
     `PROBES_MOVE`, whatever else was changed.
     """
+    from lpca.receivers.state import COARSE_PROBES_MOVE, PROBES_MOVE
+
     if any(parameter.requires_grad for parameter in audit.receiver.model.parameters()):
         raise CheckFailed("a parameter of the receiver asks for a gradient")
     if audit.receiver.model.training:
