@@ -45,6 +45,14 @@ _NOTES = frozenset(
 )
 """What was warned of, that there was a hook, where files lay, how long a cache was: nothing
 computes by any of it."""
+_OF_CLASSES = frozenset(
+    {
+        *("__dict__", "__weakref__", "__doc__", "__abstractmethods__", "_abc_impl"),
+        *("__slotnames__", "_can_set_attn_implementation_cached_value"),
+        "_can_set_experts_implementation_cached_value",
+    }
+)
+"""What Python and transformers note on a class as they go: other instances of it are loaded too."""
 _FILED = _NOTES | {"dtype", "architectures", "transformers_version"}
 """What a configuration also holds for files alone, and saving a model may change."""
 
@@ -198,7 +206,7 @@ def _members(one: type) -> list[object]:
     return [
         [name, _described(value)]
         for name, value in sorted(vars(one).items())
-        if name not in ("__dict__", "__weakref__", "__doc__", "__abstractmethods__", "_abc_impl")
+        if name not in _OF_CLASSES
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,6 +19,7 @@ from transformers import (
     AutoModelForCausalLM,
     Gemma3TextConfig,
     GPT2Config,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
     OPTConfig,
@@ -84,6 +86,17 @@ def test_a_model_that_only_works_is_not_accused(config: PreTrainedConfig) -> Non
     now = ModelState.of(model)
     assert before.changes(now) == []
     assert (before.hash, before.sums, before.moved(now.probes)) == (now.hash, now.sums, 0.0)
+
+
+def test_another_of_its_kind_that_is_loaded_or_copied_changes_nothing() -> None:
+    # of a kind that no other test loads
+    model: Any = AutoModelForCausalLM.from_config(GraniteConfig(**SHAPE)).eval()  # type: ignore[no-untyped-call]
+    before = ModelState.of(model)
+    other = copy.deepcopy(model)
+    other.set_attn_implementation("eager")
+    now = ModelState.of(model)
+    assert before.changes(now) == []
+    assert before.sums == now.sums
 
 
 def own(module: Any, name: str, value: object) -> Callable[[ExitStack], None]:
