@@ -22,7 +22,7 @@ from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt, join
 from lpca.evaluation.sampled import Draws, Greedy, Sampling
 from lpca.judge.successes import named_option
 from lpca.receivers import ReceiverError
-from lpca.receivers.forward import Reading, Slot, read_context
+from lpca.receivers.forward import FREE, Reading, Slot, Tile, read_context
 from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver
 from lpca.receivers.self_test import most_said
@@ -34,8 +34,8 @@ from lpca.tasks.family import FreeEpisode
 class Job:
     """One condition on one block of episodes; `key` names everything the outcomes depend on.
 
-    `sampling` says how answers are sampled; None: B says what is most probable. `told` is called
-    batch by batch with how many more episodes were read.
+    `sampling` says how answers are sampled; None: B says what is most probable. Its batches take up
+    `tile` at least. `told` is called batch by batch with how many more episodes were read.
     """
 
     condition: str
@@ -43,6 +43,7 @@ class Job:
     slots: tuple[Slot, ...]
     key: str
     sampling: Sampling | None = None
+    tile: Tile = FREE
     told: Callable[[int], None] = lambda count: None
 
     def sampled(self, sampling: Sampling) -> Job:
@@ -50,6 +51,15 @@ class Job:
         key = hash_data([self.key, asdict(sampling)])
         return replace(self, key=key, sampling=sampling)
 
+    def tiled(self, tile: Tile) -> Job:
+        """The same in batches of one shape; of a free one it is this job."""
+        if tile == FREE:
+            return self
+        return replace(self, key=hash_data([self.key, asdict(tile)]), tile=tile)
+
+
+BLOCK = 100
+"""Episodes per cached file: what an interrupted run loses at most, for one condition."""
 
 Computed = Iterator[tuple[Job, tuple[Outcome, ...]]]
 MakeJob = Callable[[Receiver, str, Sequence[Episode], Sequence[Slot]], Job]
@@ -109,7 +119,7 @@ def run_block(
 
     Args:
         receiver: the frozen model.
-        jobs: conditions on the same episodes.
+        jobs: conditions on the same episodes, and with the same tile.
         batch_size: episodes at a time, at most.
         read: how outcomes are made of a batch that was read, where not by `read_outcomes`.
 
@@ -121,7 +131,7 @@ def run_block(
     lengths = [len(receiver.prompt_start_ids(e.before)) for e in episodes]
     order = sorted(range(len(episodes)), key=lambda i: (lengths[i], i))
     made: dict[str, dict[int, Outcome]] = {job.key: {} for job in jobs}
-    for rows in _batches(order, batch_size):
+    for rows in _batches(order, min(batch_size, jobs[0].tile.rows or batch_size)):
         found = _run_batch(receiver, jobs, rows, read or read_outcomes)
         for job, outcomes in zip(jobs, found, strict=True):
             made[job.key].update(zip(rows, outcomes, strict=True))
@@ -139,13 +149,15 @@ def _run_batch(
     receiver: Receiver, jobs: Sequence[Job], rows: Sequence[int], read: ReadOutcomes
 ) -> list[list[Outcome]]:
     """Outcomes of some rows, by job."""
+    count, tile = len(rows), jobs[0].tile
+    rows = tile.filled(rows)
     batch = [jobs[0].episodes[i] for i in rows]
     befores = [receiver.prompt_start_ids(e.before) for e in batch]
     afters = [receiver.prompt_end_ids(e.after) for e in batch]
     options = [[receiver.option_ids(option) for option in e.options] for e in batch]
     made = []
     with InputRecorder(receiver) as recorder:
-        context = read_context(receiver, befores)
+        context = read_context(receiver, befores, tile)
         opened = len(recorder.calls)
         for job in jobs:
             del recorder.calls[opened:]
@@ -155,9 +167,9 @@ def _run_batch(
             widths, nodes = [len(slot) for slot in slots], reading.at.shape[1] - 1
             given = recorder.prompts(widths, nodes, [len(before) for before in befores])
             outcomes = _outcomes(job, reading, batch, given, read)
-            share = (time.monotonic() - started) / len(rows)
-            made.append([replace(outcome, seconds=share) for outcome in outcomes])
-            job.told(len(rows))
+            share = (time.monotonic() - started) / count
+            made.append([replace(outcome, seconds=share) for outcome in outcomes[:count]])
+            job.told(count)
     return made
 
 

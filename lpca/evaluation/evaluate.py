@@ -10,13 +10,12 @@ from typing import Any
 
 from lpca.base.files import StorageError, read_json, write_json
 from lpca.base.hashing import hash_data
+from lpca.evaluation.block import BLOCK as BLOCK
 from lpca.evaluation.block import Job, MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots, encode_messages
 from lpca.evaluation.normalised import RankedOutcome
 from lpca.evaluation.outcome import Outcome
-
-BLOCK = 100
-"""Episodes per cached file: what an interrupted run loses at most, for one condition."""
+from lpca.evaluation.tile import tile_of
 
 
 @dataclass(frozen=True)
@@ -109,11 +108,11 @@ def evaluate(
     # after a codec's own code ran, which may have changed the receiver
     place = setting.receiver.own_place(cache)
     # a block at a time: the slots of all episodes under all conditions may not fit in memory
-    n = len(setting.episodes)
+    n, tile = len(setting.episodes), tile_of(setting, batch_size)
     for start in range(0, n, BLOCK):
         block = replace(setting, episodes=setting.episodes.part(start, min(start + BLOCK, n)))
         jobs = [
-            make_job(block.receiver, c, block.episodes.episodes, build_slots(c, block))
+            make_job(block.receiver, c, block.episodes.episodes, build_slots(c, block)).tiled(tile)
             for c in conditions
         ]
         found = {job.key: own for job in jobs if (own := load_block(place, job)) is not None}

@@ -23,6 +23,7 @@ from lpca.evaluation.block import RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.outcome import NEAR_TIE, Outcome
 from lpca.evaluation.sampled import Sampling
+from lpca.evaluation.tile import tile_of
 from lpca.gatespec.model import Score
 from lpca.receivers.model import Receiver, layer_stack
 
@@ -106,12 +107,14 @@ class Rereadings:
         size = max(1, round(SHARE * self.batch_size))
         parts += [new[start : start + size] for start in range(alone, len(new), size)]
         slots = {name: build_slots(name, setting) for name in conditions if new}
+        tile = tile_of(setting, self.batch_size)
         for part in parts:
             batch = [episodes[i] for i in part]
             jobs = [
                 make_job(setting.receiver, name, batch, [slots[name][i] for i in part])
                 for name in conditions
             ]
+            jobs = [job.tiled(tile) for job in jobs]
             if self.sampling is not None:
                 jobs = [job.sampled(self.sampling) for job in jobs]
             for job, read in self.run_block(setting.receiver, jobs, len(part)):

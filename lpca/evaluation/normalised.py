@@ -19,7 +19,7 @@ from lpca.base.hashing import hash_data
 from lpca.evaluation.block import Computed, Job, MakeJob, RunBlock
 from lpca.evaluation.outcome import Outcome
 from lpca.gatespec.model import Normalised
-from lpca.receivers.forward import Slot
+from lpca.receivers.forward import Slot, Tile
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 
@@ -76,7 +76,7 @@ class Normalising:
     def run_block(self, receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
         """As `run`, with options ranked."""
         episodes = jobs[0].episodes
-        base = self._base(receiver, episodes, batch_size)
+        base = self._base(receiver, episodes, batch_size, jobs[0].tile)
         for job, outcomes in self.run(receiver, jobs, batch_size):
             yield (
                 job,
@@ -87,7 +87,7 @@ class Normalising:
             )
 
     def _base(
-        self, receiver: Receiver, episodes: Sequence[Episode], batch_size: int
+        self, receiver: Receiver, episodes: Sequence[Episode], batch_size: int, tile: Tile
     ) -> list[tuple[float, ...]]:
         """By episode its options' scores without message and question; nothing where not asked."""
         if self.how != "pmi":
@@ -95,7 +95,7 @@ class Normalising:
         before = "" if receiver.prompt_start_ids("") else "\n"
         alone = [replace(episode, before=before) for episode in episodes]
         job = self.name(receiver, "unconditional", alone, [Slot()] * len(alone))
-        [(_, outcomes)] = self.run(receiver, [job], batch_size)
+        [(_, outcomes)] = self.run(receiver, [job.tiled(tile)], batch_size)
         return [outcome.scores for outcome in outcomes]
 
     def _values(

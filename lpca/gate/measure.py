@@ -23,6 +23,7 @@ from lpca.evaluation.noise import Rereadings, deciding_gap
 from lpca.evaluation.normalised import Normalising
 from lpca.evaluation.outcome import Outcome
 from lpca.evaluation.sampled import Sampling
+from lpca.evaluation.tile import tile_of
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes, required_conditions
@@ -318,6 +319,7 @@ def measured(
         run_block=steps.run_block,
         sampling=sampling_of(spec.evaluation),
         noise=noise,
+        tile=tile_of(setting, batch_size),
     )
     results = run_checks(audit, checks, reads_ledger=False)
     seconds = {

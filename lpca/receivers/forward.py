@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
@@ -21,6 +20,7 @@ from lpca.receivers import TokenRows
 from lpca.receivers.attention import KEEP, Mask, cache_argument, looks, takes
 from lpca.receivers.model import Receiver
 from lpca.receivers.plain import PlainContext, plain_states
+from lpca.receivers.reading import FREE as FREE
 from lpca.receivers.reading import ROOT as ROOT
 from lpca.receivers.reading import Context as Context
 from lpca.receivers.reading import Decided as Decided
@@ -28,39 +28,42 @@ from lpca.receivers.reading import OptionTree as OptionTree
 from lpca.receivers.reading import Prompts, Step, injected, refuse_untried
 from lpca.receivers.reading import Reading as Reading
 from lpca.receivers.reading import Slot as Slot
+from lpca.receivers.reading import Tile as Tile
 from lpca.receivers.reading import left_padded as left_padded
 
 
-def read_context(receiver: Receiver, befores: TokenRows) -> Context:
+def read_context(receiver: Receiver, befores: TokenRows, tile: Tile = FREE) -> Context:
     """Read a batch of prompts up to their slots; rows may differ in length.
 
-    Row by row where the receiver's self-test has found that only this is exact.
+    The batch takes up `tile` at least, up to the slots and behind them. Row by row, and free of
+    that, where the receiver's self-test has found that only this is exact.
     """
     if receiver.proof.plain:
         return PlainContext(receiver, befores)
-    return read_batch(receiver, befores)
+    return read_batch(receiver, befores, tile)
 
 
 @torch.no_grad()
-def read_batch(receiver: Receiver, befores: TokenRows) -> CachedContext:
+def read_batch(receiver: Receiver, befores: TokenRows, tile: Tile = FREE) -> CachedContext:
     """The same in one pass, whichever way the self-test has found."""
-    ids, visible = left_padded(befores, receiver.pad_id, receiver.device)
+    ids, visible = left_padded(befores, receiver.pad_id, receiver.device, tile.before)
     cache = DynamicCache()
     forward(receiver, cache, visible, {"input_ids": ids}, keep=1)
-    return CachedContext(receiver, cache, visible, tuple(map(len, befores)))
+    return CachedContext(receiver, cache, visible, tuple(map(len, befores)), tile)
 
 
 @dataclass(frozen=True, eq=False)
 class CachedContext(Context):
     """A batch read up to its slots; `visible` [batch, n] tells ids from padding.
 
-    `lengths` are those of the rows.
+    `lengths` are those of the rows; what is read on takes up `tile` at least.
     """
 
     receiver: Receiver
     cache: DynamicCache
     visible: Tensor
     lengths: tuple[int, ...]
+    tile: Tile = FREE
 
     @torch.no_grad()
     def read(
@@ -72,8 +75,9 @@ class CachedContext(Context):
         refuse_untried(self.receiver, self.lengths, slots, afters, deepest)
         cache = part_of_cache(self.cache)
         visible, inputs = self._behind(slots, afters)
-        logits = forward(self.receiver, cache, visible, inputs, keep=1, trees=trees)
-        return Reading(self.receiver, logits, trees, CachedPrompts(self.receiver, cache, visible))
+        logits = forward(self.receiver, cache, visible, inputs, 1, trees, self.tile.nodes)
+        prompts = CachedPrompts(self.receiver, cache, visible, self.tile)
+        return Reading(self.receiver, logits, trees, prompts)
 
     def continuation_logits(self, slots: Sequence[Slot], afters: TokenRows, keep: int) -> Tensor:
         """As in `Context`."""
@@ -83,7 +87,8 @@ class CachedContext(Context):
 
     def _behind(self, slots: Sequence[Slot], afters: TokenRows) -> tuple[Tensor, dict[str, Tensor]]:
         """Which positions are visible with slots and texts, and the model's inputs of these."""
-        inputs, real = injected(self.receiver, [()] * len(slots), slots, afters)
+        befores = [()] * len(slots)
+        inputs, real = injected(self.receiver, befores, slots, afters, self.tile.behind)
         return torch.cat([self.visible, real], dim=1), inputs
 
 
@@ -94,17 +99,20 @@ class CachedPrompts(Prompts):
     receiver: Receiver
     cache: DynamicCache
     visible: Tensor
+    tile: Tile = FREE
 
     def onward(self, rows: list[int]) -> Step:
         """As in `Prompts`; all rows go on together, those that need not too."""
-        receiver, visible = self.receiver, self.visible[rows]
-        cache = part_of_cache(self.cache, rows, self.visible.shape[1])
+        filled = self.tile.filled(rows)
+        receiver, visible = self.receiver, self.visible[filled]
+        cache, least = part_of_cache(self.cache, filled, self.visible.shape[1]), self.tile.said
 
         def step(new: TokenRows, _: AbstractSet[int]) -> Tensor:
-            nonlocal visible
-            ids, real = left_padded(new, receiver.pad_id, receiver.device)
-            visible = torch.cat([visible, real], dim=1)
-            return forward(receiver, cache, visible, {"input_ids": ids}, keep=1)[:, -1]
+            nonlocal visible, least
+            new = self.tile.filled(new)
+            ids, real = left_padded(new, receiver.pad_id, receiver.device, least)
+            visible, least = torch.cat([visible, real], dim=1), 1
+            return forward(receiver, cache, visible, {"input_ids": ids}, keep=1)[: len(rows), -1]
 
         return step
 
@@ -116,6 +124,7 @@ def forward(
     inputs: dict[str, Tensor],
     keep: int,
     trees: Sequence[OptionTree] = (),
+    nodes: int = 0,
 ) -> Tensor:
     """Run the model over new columns, and over trees of options behind them.
 
@@ -127,20 +136,23 @@ def forward(
             last columns of `visible`.
         keep: at how many of the new columns logits are wanted, the last of them.
         trees: one for each row, or none.
+        nodes: for how many there is room in each row, at least.
 
     Returns:
-        Float32 logits [batch, keep + nodes, vocabulary], nodes being those of the largest tree.
+        Float32 logits [batch, keep + nodes, vocabulary], nodes being those of the largest tree, or
+        as many as there is room for.
     """
     columns = next(iter(inputs.values())).shape[1]
     keys = receiver.positions(visible)
     queries, longest = keys[:, -columns:], visible.shape[1]
     seen = looks(visible, columns)
-    width = max(map(len, trees), default=0)
+    width = max([nodes, *map(len, trees)])
     if width:
-        ids, depths, behind = (t.to(receiver.device) for t in _side_by_side(trees, receiver.pad_id))
+        laid = _side_by_side(trees, receiver.pad_id, width)
+        ids, depths, behind = (t.to(receiver.device) for t in laid)
         ((name, rows),) = inputs.items()
-        nodes = ids if name == "input_ids" else receiver.embedding(ids).to(rows)
-        inputs = {name: torch.cat([rows, nodes], dim=1)}
+        of_trees = ids if name == "input_ids" else receiver.embedding(ids).to(rows)
+        inputs = {name: torch.cat([rows, of_trees], dim=1)}
         places = visible.long().sum(1, keepdim=True) + depths
         queries, keys = (torch.cat([own, places], dim=1) for own in (queries, keys))
         longest += width
@@ -190,17 +202,19 @@ def last_states(receiver: Receiver, model: nn.Module, embeddings: Tensor, real: 
     return torch.as_tensor(output.last_hidden_state)
 
 
-def _side_by_side(trees: Sequence[OptionTree], pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Lay trees side by side in as many columns as the largest needs.
+def _side_by_side(
+    trees: Sequence[OptionTree], pad: int, width: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay trees side by side in so many columns, which is what the largest needs or more.
 
     Returns:
         ids [batch, width], filled up with `pad`; depths [batch, width], 0 where none is; and bool
         [batch, width, width]: whether a column's node stands behind another's, or is it.
     """
-    tokens = [torch.tensor(tree.tokens, dtype=torch.long) for tree in trees]
-    ids = pad_sequence(tokens, batch_first=True, padding_value=pad)
-    own_depths = [torch.tensor(tree.depths(), dtype=torch.long) for tree in trees]
-    depths = pad_sequence(own_depths, batch_first=True)
+    missing = [width - len(tree) for tree in trees]
+    pairs = list(zip(trees, missing, strict=True))
+    ids = torch.tensor([tree.tokens + [pad] * more for tree, more in pairs])
+    depths = torch.tensor([tree.depths() + [0] * more for tree, more in pairs])
     behind = torch.eye(ids.shape[1], dtype=torch.bool).repeat(len(trees), 1, 1)
     for i, tree in enumerate(trees):
         for column, parent in enumerate(tree.parents):

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from lpca.receivers import TokenRows
@@ -27,6 +27,7 @@ Pick = Callable[[int, Tensor], int]
 Step = Callable[[TokenRows, AbstractSet[int]], Tensor]
 """Logits [rows, vocabulary] after each row has said some more tokens. The set tells which rows,
 by their place, still go on: of the others anything may come."""
+Row = TypeVar("Row")
 ROOT = 0
 """The node where a prompt ends, of the tree of its options."""
 
@@ -40,6 +41,35 @@ class Slot:
 
     def __len__(self) -> int:
         return len(self.ids) if self.vectors is None else int(self.vectors.shape[0])
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The least that a batch takes up, so that all batches of a run can be of one shape.
+
+    How a kernel rounds depends on the shape it is given, not on what else is in the batch.
+
+    Attributes:
+        rows: prompts.
+        before: columns up to the slots.
+        behind: columns of the slots and of what follows them.
+        nodes: columns of the options' trees.
+        said: columns of what is said before it is generated token by token.
+    """
+
+    rows: int = 0
+    before: int = 0
+    behind: int = 0
+    nodes: int = 0
+    said: int = 0
+
+    def filled(self, rows: Sequence[Row]) -> list[Row]:
+        """The rows, the last of them again until there are as many as the tile has."""
+        return [*rows, *[rows[-1]] * (self.rows - len(rows))]
+
+
+FREE = Tile()
+"""A batch takes up what its own rows need."""
 
 
 class Context(ABC):
@@ -266,18 +296,32 @@ class OptionTree:
         return depths[1:]
 
 
-def left_padded(rows: TokenRows, pad: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return ids [batch, longest] padded on the left with `pad`, and which are real (bool)."""
+def left_padded(
+    rows: TokenRows, pad: int, device: torch.device, least: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Return ids [batch, columns] padded on the left with `pad`, and which are real (bool).
+
+    There are as many columns as the longest row has, and `least` at least.
+    """
     ids = [torch.tensor(row, dtype=torch.long) for row in rows]
     real = [torch.ones(len(row), dtype=torch.bool) for row in rows]
     padded = partial(pad_sequence, batch_first=True, padding_side="left")
-    return padded(ids, padding_value=pad).to(device), padded(real).to(device)
+    found = padded(ids, padding_value=pad), padded(real)
+    more = max(0, least - found[0].shape[1])
+    wide = [nn.functional.pad(x, (more, 0), value=v) for x, v in zip(found, (pad, 0), strict=True)]
+    return wide[0].to(device), wide[1].to(device)
 
 
 def injected(
-    receiver: Receiver, befores: TokenRows, slots: Sequence[Slot], afters: TokenRows
+    receiver: Receiver,
+    befores: TokenRows,
+    slots: Sequence[Slot],
+    afters: TokenRows,
+    least: int = 0,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The model's inputs [batch, n] or [batch, n, d_model], padded on the left; which are real.
+
+    n is `least` at least.
 
     Raises:
         ValueError: slots of tokens and of vectors in one batch, which takes one path.
@@ -286,7 +330,7 @@ def injected(
         raise ValueError("a batch holds slots of tokens or slots of vectors, not both")
     pads = [[receiver.pad_id] * len(s) if s.vectors is not None else s.ids for s in slots]
     rows = [[*b, *slot, *a] for b, slot, a in zip(befores, pads, afters, strict=True)]
-    ids, real = left_padded(rows, receiver.pad_id, receiver.device)
+    ids, real = left_padded(rows, receiver.pad_id, receiver.device, least)
     if slots[0].vectors is None:
         return {"input_ids": ids}, real
     embeddings = receiver.embedding(ids).clone()

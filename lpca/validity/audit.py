@@ -20,7 +20,7 @@ from lpca.evaluation.sampled import Sampling
 from lpca.evidence.model import ConditionNumbers
 from lpca.gatespec.model import LATENT, Score
 from lpca.judge.outcomes import OutcomeTable
-from lpca.receivers.forward import Context, Slot, read_context
+from lpca.receivers.forward import FREE, Context, Slot, Tile, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet, Split, Task
 from lpca.validity.catalogue import CheckFailed
@@ -66,6 +66,7 @@ class Audit:
         run_block: what computed the outcomes, and computes some of them once more.
         sampling: how answers are sampled; None where they are not.
         noise: by condition that of the gaps that decide outcomes, in nats.
+        tile: what the run's batches take up.
     """
 
     setting: Setting
@@ -85,6 +86,7 @@ class Audit:
     run_block: RunBlock = run_block
     sampling: Sampling | None = None
     noise: Mapping[str, float] = field(default_factory=dict)
+    tile: Tile = FREE
 
     @property
     def receiver(self) -> Receiver:
@@ -187,7 +189,10 @@ class Audit:
     def _ask(
         self, episodes: Sequence[Episode], slots: Mapping[str, Sequence[Slot]]
     ) -> dict[str, tuple[Outcome, ...]]:
-        jobs = [make_job(self.receiver, name, episodes, own) for name, own in slots.items()]
+        jobs = [
+            make_job(self.receiver, name, episodes, own).tiled(self.tile)
+            for name, own in slots.items()
+        ]
         if self.sampling is not None:
             jobs = [job.sampled(self.sampling) for job in jobs]
         found = self.run_block(self.receiver, jobs, len(episodes))

@@ -1,0 +1,60 @@
+"""Batches of one shape, in types coarse enough for shapes to matter.
+
+A bfloat16 product rounds by the shape of the whole: in batches of other rows a gap moves by a tenth
+of a nat and more. Where all batches of a run take up the same, what else is in a batch changes
+nothing on kernels that are invariant to it. That they are is not taken for granted: the noise is
+measured all the same (`lpca.evaluation.noise`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+
+from lpca.evaluation.block import BLOCK
+from lpca.evaluation.conditions import Setting
+from lpca.receivers.forward import FREE, OptionTree, Tile
+from lpca.receivers.model import Receiver
+from lpca.tasks import EpisodeSet
+
+MOST = 1.5
+"""Shapes stay free where one for all would take more than so many times an average row's."""
+
+
+def tile_of(setting: Setting, batch_size: int) -> Tile:
+    """What every batch of a run takes up: its longest texts, and rows that divide a block evenly.
+
+    It follows from all episodes of the run, so that each part of them has the same. Free in
+    float32, where rounding decides nothing; of receivers read row by row; and where texts differ so
+    much in length that most of it would be padding.
+
+    Args:
+        setting: the receiver, the channel, and a part of the run's episodes.
+        batch_size: episodes at a time, at most.
+    """
+    receiver, whole = setting.receiver, setting.episodes.whole
+    if receiver.dtype == torch.float32 or receiver.proof.plain:
+        return FREE
+    block = min(BLOCK, len(whole))
+    rows = -(-block // -(-block // batch_size))
+    return _tile(receiver, whole, 0 if setting.channel is None else setting.channel.k, rows)
+
+
+@lru_cache(maxsize=1)
+def _tile(receiver: Receiver, whole: EpisodeSet, k: int, rows: int) -> Tile:
+    parts = []
+    for episode in whole.episodes:
+        tree = OptionTree.of([receiver.option_ids(option) for option in episode.options])
+        texts = (
+            receiver.prompt_start_ids(episode.before),
+            receiver.message_ids(episode.message),
+            receiver.prompt_end_ids(episode.after),
+            tree.tokens,
+        )
+        parts.append((*map(len, texts), tree.depth))
+    before, message, after, nodes, depth = map(max, zip(*parts, strict=True))
+    # a slot may hold any other episode's message
+    tile = Tile(rows, before, max(k, message) + after, nodes, depth + 1)
+    average = sum(sum(part[:4]) for part in parts) / len(parts)
+    return tile if before + tile.behind + nodes <= MOST * average else FREE
