@@ -39,10 +39,17 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<end>", pad_token="<end>")
 
 
-def save_tiny(folder: Path, architecture: str = "llama", seed: int = 0) -> Path:
-    """Write a random model of an architecture with its tokenizer; return the folder."""
+def save_tiny(
+    folder: Path, architecture: str = "llama", seed: int = 0, **shape: int | float
+) -> Path:
+    """Write a random model of an architecture with its tokenizer; return the folder.
+
+    `shape` is what of its configuration is to be otherwise.
+    """
     config_class, model_class = ARCHITECTURES[architecture]
-    config = config_class(**SHAPE, eos_token_id=0, pad_token_id=0, initializer_range=0.3)
+    config = config_class(
+        **{**SHAPE, "eos_token_id": 0, "pad_token_id": 0, "initializer_range": 0.3, **shape}
+    )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = model_class(config)
