@@ -16,7 +16,7 @@ from lpca.evaluation.block import make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.noise import Rereadings
-from lpca.evaluation.outcome import NEAR_TIE, Outcome
+from lpca.evaluation.outcome import NEAR_TIE, InputRecorder, Outcome
 from lpca.evaluation.sampled import Sampling
 from lpca.evaluation.tile import tile_of
 from lpca.gatespec.model import Score
@@ -37,7 +37,9 @@ PARTS = (
 def coarse(tmp_path_factory: pytest.TempPathFactory) -> Receiver:
     # wide enough that how a sum is divided depends on the shape
     folder = tmp_path_factory.mktemp("wide")
-    save_tiny(folder, hidden_size=256, intermediate_size=512, initializer_range=0.1)
+    save_tiny(
+        folder, hidden_size=256, intermediate_size=512, num_hidden_layers=2, initializer_range=0.1
+    )
     return load_receiver(str(folder), "cpu", "bfloat16")
 
 
@@ -48,9 +50,12 @@ def setting(coarse: Receiver) -> Setting:
 
 def read(
     setting: Setting, parts: Sequence[Sequence[int]], tile: Tile, sampling: Sampling | None = None
-) -> dict[tuple[str, int], Outcome]:
-    """Outcomes by condition and seed of episodes that are read part by part."""
-    found = {}
+) -> tuple[dict[tuple[str, int], Outcome], set[tuple[int, ...]]]:
+    """Outcomes by condition and seed of episodes that are read part by part; shapes of masks.
+
+    Each shape is of rows, of columns, and of columns that these may look at.
+    """
+    found, shapes = {}, set[tuple[int, ...]]()
     slots = {name: build_slots(name, setting) for name in CONDITIONS}
     for part in parts:
         episodes = [setting.episodes.episodes[i] for i in part]
@@ -60,9 +65,12 @@ def read(
         ]
         if sampling is not None:
             jobs = [job.sampled(sampling) for job in jobs]
-        for job, outcomes in run_block(setting.receiver, jobs, len(part)):
-            found.update({(job.condition, one.seed): one for one in outcomes})
-    return found
+        with InputRecorder(setting.receiver) as recorder:
+            for job, outcomes in run_block(setting.receiver, jobs, len(part)):
+                found.update({(job.condition, one.seed): one for one in outcomes})
+        masks = [call.mask for call in recorder.calls]
+        shapes |= {(len(m), *m.shape[2:]) for m in masks if isinstance(m, torch.Tensor)}
+    return found, shapes
 
 
 @pytest.mark.parametrize("sampling", [None, Sampling(2, 1.0)])
@@ -70,13 +78,22 @@ def test_what_else_is_in_a_batch_changes_no_bit(
     setting: Setting, sampling: Sampling | None
 ) -> None:
     tile = tile_of(setting, BATCH)
-    one, other = (read(setting, parts, tile, sampling) for parts in PARTS)
+    (one, steps), (other, others) = (read(setting, parts, tile, sampling) for parts in PARTS)
     assert one == other
     assert len(one) == N * len(CONDITIONS)
-    free, otherwise = (read(setting, parts, FREE, sampling) for parts in PARTS)
+    (free, _), (otherwise, _) = (read(setting, parts, FREE, sampling) for parts in PARTS)
     assert free != otherwise, "in shapes of their own it does"
     given = {key: outcome.given for key, outcome in free.items()}
     assert {key: outcome.given for key, outcome in one.items()} == given, "padding is no prompt"
+    # nor does the kernel of a step matter
+    assert steps == others
+    whole, more = tile.before + tile.behind, range(1, len(steps) - 2)
+    assert steps == {
+        (tile.rows, tile.before, tile.before),
+        (tile.rows, tile.behind + tile.nodes, whole + tile.nodes),
+        (tile.rows, tile.said, whole + tile.said),
+        *((tile.rows, 1, whole + tile.said + further) for further in more),
+    }
 
 
 def with_long_one(setting: Setting) -> Setting:
