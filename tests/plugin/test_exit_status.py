@@ -145,9 +145,13 @@ def test_a_0_is_believed_where_every_gate_asked_for_is_a_pass(project, gates, ma
 
 KILLED = """
 import os, pathlib, signal, pytest
+of = False
+def pytest_configure(config):
+    # not by the environment, in which these tests' own workers are named
+    global of
+    of = hasattr(config, "workerinput")
 def die(item, when):
     once = pathlib.Path({mark!r})
-    of = os.environ.get("PYTEST_XDIST_WORKER")
     if when == {when!r} and {name!r} in item.nodeid and of and not once.exists():
         once.touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -160,9 +164,8 @@ def pytest_runtest_call(item):
     return result
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logfinish(nodeid, location):
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        import types
-        die(types.SimpleNamespace(nodeid=nodeid), "after")
+    import types
+    die(types.SimpleNamespace(nodeid=nodeid), "after")
 """
 
 
