@@ -6,6 +6,7 @@ import json
 from copy import deepcopy
 
 import pytest
+from small_run import Silent, written
 
 from lpca.api import run_gate
 from lpca.base.hashing import with_hash
@@ -17,38 +18,6 @@ from lpca.gatespec.load import SpecError, load_spec
 from lpca.judge.decide import judge
 from lpca.judge.reader import contradictions, table_of_evidence
 from lpca.judge.stored import stored_evidence
-
-SPEC = """
-version: 1
-task: {{name: {task}, seed: 5}}
-evaluation: {{n: 24, confidence: 0.95, equivalence_confidence: 0.90, {how}}}
-gates:
-  base:
-    title: Text helps
-    conditions: [p0, p1]
-    expect: {{p0: 0.25, p1: 0.95}}
-    criteria:
-      - {{id: text_helps, claim: p1 - p0 > 0.20}}
-"""
-
-
-def written(folder, task, how):
-    path = folder / "gate_specs.yaml"
-    path.write_text(SPEC.format(task=task, how=how))
-    return path
-
-
-class Silent:
-    """A console that says nothing."""
-
-    def tell(self, text):
-        """Nothing."""
-
-    def training(self, progress, steps, what="codec"):
-        """Nothing is trained."""
-
-    def evaluating(self, label):
-        return lambda done, total: None
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_run import Silent, written
 
 from lpca.api import GateRun, run_gate
 from lpca.base.hashing import with_hash
@@ -107,37 +108,9 @@ def test_what_b_says_is_decided_by_its_closest_token() -> None:
     assert greedy.slack[1] == 0.5
 
 
-SPEC = """
-version: 1
-task: {{name: trip, seed: 5}}
-evaluation: {{n: 24, confidence: 0.95, equivalence_confidence: 0.90, score: {score}}}
-gates:
-  base:
-    title: Text helps
-    conditions: [p0, p1]
-    expect: {{p0: 0.25, p1: 0.95}}
-    criteria:
-      - {{id: text_helps, claim: p1 - p0 > 0.20}}
-"""
-
-
-class Silent:
-    """A console that says nothing."""
-
-    def tell(self, text: str) -> None:
-        """Nothing."""
-
-    def training(self, progress: object, steps: int, what: str = "codec") -> None:
-        """Nothing is trained."""
-
-    def evaluating(self, label: str) -> object:
-        return lambda done, total: None
-
-
 def coarse(folder: Path, cache: str, score: str = "likelihood") -> GateRun:
-    path = folder / cache / "gate_specs.yaml"
-    path.parent.mkdir()
-    path.write_text(SPEC.format(score=score))
+    (folder / cache).mkdir()
+    path = written(folder / cache, "trip", f"score: {score}")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LPCA_CACHE", str(folder / cache))
         return run_gate(

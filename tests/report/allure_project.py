@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 
-from gate_project import ROOT, Project
+from gate_project import BASE, ROOT, Project
 
-GATES = """
-  base:
-    title: The task is valid
-    answers: seen
-    conditions: [p0, p1]
-    expect: {p0: 0.25, p1: 0.95}
-    criteria:
-      - {id: text_helps, claim: p1 - p0 > 0.20}
+GATES = (
+    BASE
+    + """\
   wrong:
     title: Text hurts
     answers: seen
@@ -36,6 +31,7 @@ GATES = """
     criteria:
       - {id: text_helps, claim: p1 - p0 > 0.20}
 """
+)
 
 
 class AllureProject(Project):
