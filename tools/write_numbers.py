@@ -21,7 +21,11 @@ from lpca.evidence.files import read_evidence
 from lpca.report.terminal import gate_lines
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "lab").glob("*.md")),
+)
 SEEN, UNSEEN = "gate1-attempt-05", "gate1_open-attempt-03"
 _BLOCK = re.compile(r"(<!-- numbers: (\S+) -->\n).*?(<!-- end -->)", re.S)
 
