@@ -1,6 +1,6 @@
 """Coverage of each interval by exact enumeration of every sample, and the worst case found.
 
-By hand, for the figures in docs/statistics.md: python tests/stats/measure_coverage.py
+By hand, for the figures in docs/lab/levels.md: python tests/stats/measure_coverage.py
 """
 
 from __future__ import annotations

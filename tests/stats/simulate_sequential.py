@@ -1,6 +1,6 @@
 """False passes at each claim's boundary, and episodes needed at a clear effect, by simulation.
 
-By hand, for the figures in docs/statistics.md: python tests/stats/simulate_sequential.py
+By hand, for the figures in docs/lab/levels.md: python tests/stats/simulate_sequential.py
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Coverage by enumeration of every sample; docs/statistics.md gives the larger table."""
+"""Coverage by enumeration of every sample; docs/lab/levels.md gives the larger table."""
 
 import measure_coverage as measured
 import pytest

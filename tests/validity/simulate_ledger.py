@@ -2,7 +2,7 @@
 
 Each codec carries nothing: what a claim compares differs by exactly its margin, the least of which
 it is false. Looks are refused by the accounts of lpca's own ledger, and decided by its own tests.
-Run as a program, it prints the table of `docs/validity.md`.
+Run as a program, it prints the table of `docs/lab/ledger.md`.
 """
 
 from __future__ import annotations

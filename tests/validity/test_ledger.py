@@ -354,7 +354,7 @@ class TestLooks:
 class TestWhatIsSpent:
     @pytest.mark.parametrize("user", simulate.USERS, ids=lambda user: user.__name__)
     def test_whatever_a_user_does_passes_falsely_in_at_most_alpha(self, user: object) -> None:
-        """At full size the shares are in docs/validity.md; 18 of 400 are .025 and 2.6 errors."""
+        """At full size the shares are in docs/lab/ledger.md; 18 of 400 are .025 and 2.6 errors."""
         assert 400 * simulate.false_passes(user, 3, 400) <= 18
 
     def test_without_the_ledger_they_would_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
