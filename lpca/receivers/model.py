@@ -24,14 +24,7 @@ from lpca.receivers import ReceiverError, TokenRows
 from lpca.receivers.attention import OwnMasks
 from lpca.receivers.chat import Chat, chat_of, refuse_changed
 from lpca.receivers.features import Proof
-from lpca.receivers.hashing import tensor_sha256
-from lpca.receivers.state import (
-    COARSE_PROBES_MOVE,
-    PROBES_MOVE,
-    ModelState,
-    probe_logits,
-    sums_hash,
-)
+from lpca.receivers.state import PROBE_LENGTH, Change, ModelState, probe_logits
 from lpca.receivers.text import TextEncoder
 from lpca.tasks import Episode
 
@@ -270,9 +263,14 @@ class Receiver:
         """`state_hash()` as of loading; empty where it was not loaded by `load_receiver`."""
         return self.loaded.hash if self.loaded else ""
 
-    def state(self) -> ModelState:
-        """Return the model and tokenizer as they are now, and what the model does with probes."""
-        return ModelState.of(self.model, tokenizer=self.texts.content_hash())
+    def state(self, quick: bool = False) -> ModelState:
+        """Return the model and tokenizer as they are now, and what the model does with probes.
+
+        Args:
+            quick: whether sums of tensors will do, see `ModelState`.
+        """
+        lengths = self.loaded.probes if self.loaded else (PROBE_LENGTH,)
+        return ModelState.of(self.model, lengths, quick, tokenizer=self.texts.content_hash())
 
     def state_hash(self) -> str:
         """Return the SHA-256 of the model as it is in memory now.
@@ -283,23 +281,29 @@ class Receiver:
         """
         return self.state().hash
 
+    def change(self, now: ModelState | None = None) -> Change | None:
+        """How it is not as it was loaded; None where it is, or where it was not loaded but made.
+
+        Args:
+            now: its state; by default what a quick look finds.
+        """
+        if self.loaded is None:
+            return None
+        return self.loaded.change(self.state(quick=True) if now is None else now, self.dtype)
+
+    def probe_upto(self, length: int) -> None:
+        """Let a probe be as long as a run's longest prompt: some code acts on long rows alone."""
+        if self.loaded is not None and length > max(self.loaded.probes):
+            self.loaded.probes[length] = probe_logits(self.model, length)
+
     def own_place(self, cache: Path) -> Path:
         """Return the folder for what follows from this receiver: `cache` if it is as loaded.
 
         What is kept there is named by the weights as stored; a receiver that changed since has a
         folder of its own, so that nobody else ever reads what it did.
         """
-        if self.loaded is None:
-            return cache
-        probes = probe_logits(self.model)
-        now = sums_hash(self.model, self.loaded.sums)
-        if now != self.loaded.sums:
-            return cache / "changed" / now
-        if self.loaded.moved(probes) <= PROBES_MOVE.get(self.dtype, COARSE_PROBES_MOVE):
-            return cache
-        # code outside of it was changed, or more cleverly than sums tell
-        did = probes if isinstance(probes, str) else tensor_sha256(probes)
-        return cache / "changed" / hash_data(did)
+        change = self.change()
+        return cache if change is None else cache / "changed" / change.name
 
 
 def freeze(model: PreTrainedModel) -> PreTrainedModel:

@@ -124,6 +124,7 @@ def prove_for(
     refuse_too_long(receiver, episodes, k)
     refuse_changed_turns(receiver, episodes)
     prove_upto(receiver, longest)
+    receiver.probe_upto(longest)
     proof = receiver.proof
     if proof.plain and not proof.told:
         proof.told = True

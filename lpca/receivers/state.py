@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import CodeType, FunctionType, MethodType
 from typing import Any
@@ -20,10 +20,12 @@ from torch import Tensor
 from torch.nn.modules import module as torch_module
 
 from lpca.base.hashing import hash_data, named_seed
+from lpca.receivers.attention import KEEP, takes
 from lpca.receivers.hashing import tensor_sha256, tensor_sums
 
 PROBES, PROBE_LENGTH = 2, 12
-"""Rows of token ids, and as many of vectors; how long each of them is."""
+"""Rows of token ids, and as many of vectors; how long each of them is at loading. Of longer probes
+there is one row each."""
 PROBES_MOVE = {torch.float32: 1e-5}
 """How far probes may move, the mean of a row's log-probabilities in nats: by rounding alone, where
 the number of threads changed since."""
@@ -57,7 +59,20 @@ _FILED = _NOTES | {"dtype", "architectures", "transformers_version"}
 """What a configuration also holds for files alone, and saving a model may change."""
 
 Probes = Tensor | str
-"""The probes' logits, float32 [2 * PROBES, vocabulary]; what was raised in place of them."""
+"""The probes' logits, float32 [2 * rows, vocabulary]; what was raised in place of them."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a model is not as it was.
+
+    Attributes:
+        told: in words, for people.
+        name: names what it is now.
+    """
+
+    told: str
+    name: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,14 +80,16 @@ class ModelState:
     """A model as it was at one moment.
 
     Attributes:
-        entries: digests by what they are of, such as `model.norm.weight`.
-        probes: the logits of the probes.
-        sums: as `entries`, but that of tensors only sums are known (see `sums_hash`).
+        entries: digests by what they are of, such as `model.norm.weight`; none of a quick look.
+        sums: as `entries`, but that of tensors only the sums of their pieces' bits are known, made
+            where the tensor lies. Whatever trains, scales or replaces weights is seen; not a
+            permutation within one piece, which only who means to hide it makes, and probes show.
+        probes: the logits of the probes by how long their rows are.
     """
 
     entries: Mapping[str, str]
-    probes: Probes
-    sums: str
+    sums: Mapping[str, str]
+    probes: dict[int, Probes]
 
     @property
     def hash(self) -> str:
@@ -80,61 +97,84 @@ class ModelState:
         return hash_data(dict(self.entries))
 
     @classmethod
-    def of(cls, model: torch.nn.Module, **more: str) -> ModelState:
-        """The state of a model now; `more` are digests of what goes with it."""
-        # first, since rotary embeddings that depend on the length keep what the last text needed
-        probes = probe_logits(model)
-        return cls(_entries(model, tensor_sha256) | more, probes, _sums_hash(model))
+    def of(
+        cls,
+        model: torch.nn.Module,
+        lengths: Collection[int] = (PROBE_LENGTH,),
+        quick: bool = False,
+        **more: str,
+    ) -> ModelState:
+        """The state of a model now.
+
+        Args:
+            model: the model.
+            lengths: of the probes' rows.
+            quick: whether sums will do, as often as blocks of outcomes are kept.
+            more: digests of what goes with the model.
+        """
+        # first, the shortest last: see `probe_logits`
+        probes = {length: probe_logits(model, length) for length in sorted(lengths, reverse=True)}
+        entries = {} if quick else _entries(model, tensor_sha256) | more
+        return cls(entries, _entries(model, tensor_sums) | more, probes)
 
     def changes(self, now: ModelState) -> list[str]:
         """What is not as it was, by name, sorted."""
-        names = self.entries.keys() | now.entries.keys()
-        return sorted(n for n in names if self.entries.get(n) != now.entries.get(n))
+        pair = (self.entries, now.entries) if now.entries else (self.sums, now.sums)
+        before, after = pair
+        return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
 
-    def moved(self, now: Probes) -> float:
+    def moved(self, now: ModelState) -> float:
         """How far the probes' log-probabilities lie apart, the mean of each row's, at most."""
-        if isinstance(self.probes, str) or isinstance(now, str):
-            return 0.0 if self.probes is now or self.probes == now else float("inf")
-        off = self.probes.log_softmax(-1) - now.log_softmax(-1)
-        # so written that NaN counts as far
-        return float(off.abs().mean(-1).nan_to_num(nan=float("inf")).max())
+        return max(_apart(own, now.probes[length]) for length, own in self.probes.items())
+
+    def change(self, now: ModelState, dtype: torch.dtype) -> Change | None:
+        """How the model is not as it was, by whichever look; None where it is.
+
+        Args:
+            now: its state, with probes of these lengths.
+            dtype: the type it computes in, in which probes may move by rounding.
+        """
+        if changed := self.changes(now):
+            what = f"parameters, buffers, settings, hooks or code changed ({len(changed)}: "
+            return Change(f"the receiver's {what}{changed[0]})", hash_data(dict(now.sums)))
+        if (moved := self.moved(now)) <= PROBES_MOVE.get(dtype, COARSE_PROBES_MOVE):
+            return None
+        # code outside of it was changed, or weights more cleverly than sums tell
+        did = [one if isinstance(one, str) else tensor_sha256(one) for one in now.probes.values()]
+        told = f"the receiver gives fixed probes other logits, by {moved:.2g} nats"
+        return Change(told, hash_data(did))
 
 
-def sums_hash(model: torch.nn.Module, expected: str = "") -> str:
-    """Name a model's state by less work than `ModelState.of`, as often as blocks are kept.
-
-    Of each tensor it knows the sums of its pieces' bits, made where the tensor lies: whatever
-    trains, scales or replaces weights is seen; a permutation within one piece is not, which only
-    who means to hide it makes. All else is known as there. The model is run only where its state
-    is not the `expected` one, which the length of the last text may have made of it.
-    """
-    if (now := _sums_hash(model)) == expected:
-        return now
-    probe_logits(model, rows=1, length=2)
-    return _sums_hash(model)
+def _apart(before: Probes, now: Probes) -> float:
+    if isinstance(before, str) or isinstance(now, str):
+        return 0.0 if before is now or before == now else float("inf")
+    off = before.log_softmax(-1) - now.log_softmax(-1)
+    # so written that NaN counts as far
+    return float(off.abs().mean(-1).nan_to_num(nan=float("inf")).max())
 
 
-def _sums_hash(model: torch.nn.Module) -> str:
-    return hash_data(_entries(model, tensor_sums))
+def probe_logits(model: torch.nn.Module, length: int) -> Probes:
+    """Logits at the ends of fixed rows of a length: of ids, and of vectors as injected ones are.
 
-
-def probe_logits(model: torch.nn.Module, rows: int = PROBES, length: int = PROBE_LENGTH) -> Probes:
-    """Logits at the ends of fixed short rows: of ids, and of vectors as injected ones are.
-
-    A vector is the mean of two tokens' embeddings. What the model raises is returned in words: it
-    was no such model when it was loaded.
+    Rotary embeddings that depend on the length keep what the longest text needed, until a short
+    one comes: so one does. A vector is the mean of two tokens' embeddings. What the model raises
+    is returned in words: it was no such model when it was loaded.
     """
     try:
         table: Any = model.get_input_embeddings()  # type: ignore[operator]
         device = table.weight.device
         draw = torch.Generator().manual_seed(named_seed("receiver", "probes"))
-        shape = (3, rows, length)
+        shape = (3, PROBES if length == PROBE_LENGTH else 1, length)
         ids, one, other = torch.randint(table.num_embeddings, shape, generator=draw).to(device)
         with torch.no_grad():
             vectors = (table(one) + table(other)) / 2
             # transformers hooks into layers whose states are asked for: from the start, then
+            how = {"use_cache": False, "output_hidden_states": True}
+            kept = {KEEP: 1} if takes(type(model).forward, KEEP) else {}
+            if length > PROBE_LENGTH:
+                model(input_ids=ids[:, :2], **how, **kept)
             ends = [
-                model(**inputs, use_cache=False, output_hidden_states=True).logits[:, -1]
+                model(**inputs, **how, **kept).logits[:, -1]
                 for inputs in ({"input_ids": ids}, {"inputs_embeds": vectors})
             ]
         return torch.cat(ends).float().cpu()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from tiny import SHAPE
+from tokenizers.decoders import Fuse
 from torch.nn.modules.module import register_module_forward_hook
 from transformers import (
     AutoModelForCausalLM,
@@ -31,11 +32,14 @@ from transformers.models.llama import modeling_llama
 
 from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
-from lpca.receivers.state import ModelState, sums_hash
+from lpca.receivers.self_test import prove_for
+from lpca.receivers.state import PROBE_LENGTH, ModelState
+from lpca.tasks.kinds.trip import Trip
 
 SHORT = {**SHAPE, "max_position_embeddings": 32}
 OTHERS = {"vocab_size": 260, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
 WINDOW = {"sliding_window": 8}
+LENGTHS = (PROBE_LENGTH, 40)
 INNOCENTS: dict[str, PreTrainedConfig] = {
     "llama": LlamaConfig(**SHAPE),
     "dynamic rotary base": LlamaConfig(
@@ -74,18 +78,18 @@ INNOCENTS: dict[str, PreTrainedConfig] = {
 def test_a_model_that_only_works_is_not_accused(config: PreTrainedConfig) -> None:
     """Some keep what the longest text so far needed."""
     model: Any = AutoModelForCausalLM.from_config(config).eval()  # type: ignore[no-untyped-call]
-    before = ModelState.of(model)
-    assert isinstance(before.probes, torch.Tensor)
+    before = ModelState.of(model, LENGTHS)
+    assert all(isinstance(probes, torch.Tensor) for probes in before.probes.values())
     ids = torch.arange(2, 102)[None]
     with torch.no_grad():
         model(input_ids=ids)
-    assert sums_hash(model) == before.sums
+    assert before.changes(ModelState.of(model, LENGTHS, quick=True)) == []
     vectors = model.get_input_embeddings()(ids[:, :40]).detach().requires_grad_(True)
     model(inputs_embeds=vectors, output_hidden_states=True).logits.sum().backward()
     model.generate(ids[:, :50], max_new_tokens=2, do_sample=False)
-    now = ModelState.of(model)
+    now = ModelState.of(model, LENGTHS)
     assert before.changes(now) == []
-    assert (before.hash, before.sums, before.moved(now.probes)) == (now.hash, now.sums, 0.0)
+    assert (before.hash, before.sums, before.moved(now)) == (now.hash, now.sums, 0.0)
 
 
 def test_another_of_its_kind_that_is_loaded_or_copied_changes_nothing() -> None:
@@ -215,7 +219,7 @@ def test_the_probes_see_what_no_entry_shows(model: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.nn.functional, "silu", lambda *x, **more: 1.1 * silu(*x, **more))
     now = ModelState.of(model)
     assert before.changes(now) == []
-    assert before.moved(now.probes) > 1e-4
+    assert before.moved(now) > 1e-4
 
 
 def test_a_changed_receiver_has_a_place_of_its_own(fresh_llama: Receiver, tmp_path: Path) -> None:
@@ -236,14 +240,43 @@ def another_activation(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(torch.nn.functional, "silu", lambda *x, **more: 1.1 * silu(*x, **more))
 
 
-@pytest.mark.parametrize("change", [swapped_rows, another_activation])
-def test_so_has_one_whose_change_only_its_probes_show(
+def long_rows_alone(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    linear = torch.nn.functional.linear
+
+    def otherwise(x: torch.Tensor, *more: Any) -> torch.Tensor:
+        return linear(x, *more) * (1.1 if x.shape[-2] > 20 else 1.0)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", otherwise)
+
+
+def another_decoder(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each token's id stays, and what B is read to say does not."""
+    receiver.tokenizer.backend_tokenizer.decoder = Fuse()
+
+
+CHANGES = [swapped_rows, another_activation, long_rows_alone, another_decoder]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_so_has_one_that_changed_less_openly_and_the_check_sees_it_too(
     fresh_llama: Receiver,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Receiver, pytest.MonkeyPatch], None],
 ) -> None:
+    # as of a run whose longest prompt has so many tokens
+    fresh_llama.probe_upto(40)
+    assert fresh_llama.own_place(tmp_path) == tmp_path
+    assert fresh_llama.change(fresh_llama.state()) is None
     change(fresh_llama, monkeypatch)
     own_place = fresh_llama.own_place(tmp_path)
     assert own_place.parent == tmp_path / "changed"
     assert fresh_llama.own_place(tmp_path) == own_place
+    assert fresh_llama.change(fresh_llama.state()) is not None
+
+
+def test_a_run_tells_the_receiver_how_long_its_prompts_are(llama: Receiver) -> None:
+    assert llama.loaded is not None
+    episodes = Trip().evaluation_set("test", "seen", 4, 0).episodes
+    prove_for(llama, episodes, 2)
+    assert max(llama.loaded.probes) > PROBE_LENGTH

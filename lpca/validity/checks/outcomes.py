@@ -31,26 +31,20 @@ def receiver_frozen(audit: Audit) -> str:
     holds among them, its configuration, hooks on it or on all modules, and the code of its classes
     and methods. Catches a receiver that was tuned while the codec was trained, dropout left on,
     another rotary base or scale, and code put in a layer's place. No tolerance: one bit of one
-    weight is another receiver. Then fixed probes must have the logits they had, within
-    `PROBES_MOVE`, whatever else was changed.
+    weight is another receiver. Then fixed probes, one as long as the run's longest prompt, must
+    have the logits they had, within `PROBES_MOVE`. `Receiver.own_place` decides by the same method.
     """
-    from lpca.receivers.state import COARSE_PROBES_MOVE, PROBES_MOVE
-
     if any(parameter.requires_grad for parameter in audit.receiver.model.parameters()):
         raise CheckFailed("a parameter of the receiver asks for a gradient")
     if audit.receiver.model.training:
         raise CheckFailed("the receiver is in training mode")
-    now, loaded = audit.receiver.state(), audit.receiver.loaded
+    now = audit.receiver.state()
+    change = audit.receiver.change(now)
     if now.hash != audit.receiver_hash:
-        changed = loaded.changes(now) if loaded else []
-        what = f" ({len(changed)}: {changed[0]})" if changed else ""
-        raise CheckFailed(
-            f"the receiver's parameters, buffers, settings, hooks or code changed{what}: "
-            f"{audit.receiver_hash[:12]} to {now.hash[:12]}"
-        )
-    moved = loaded.moved(now.probes) if loaded else 0.0
-    if not moved <= PROBES_MOVE.get(audit.receiver.dtype, COARSE_PROBES_MOVE):
-        raise CheckFailed(f"the receiver gives fixed probes other logits, by {moved:.2g} nats")
+        told = change.told if change else "the receiver changed"
+        raise CheckFailed(f"{told}: {audit.receiver_hash[:12]} to {now.hash[:12]}")
+    if change:
+        raise CheckFailed(change.told)
     return f"every parameter bit for bit as loaded, no hook added ({now.hash[:12]})"
 
 
