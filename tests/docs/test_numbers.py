@@ -27,7 +27,7 @@ RECORDS = {
 }
 """What was measured, page by page: as true as the rest, and as long as it has to be."""
 EVERY = {**WRITTEN, **RECORDS}
-MOST_WORDS = 32_000
+MOST_WORDS = 31_000
 MADE = runpy.run_path(str(ROOT / "tools" / "write_numbers.py"))
 ROOMS = runpy.run_path(str(ROOT / "tools" / "draw_rooms.py"))
 
@@ -57,10 +57,10 @@ RATE = re.compile(r"(?<![−+\d.])([\d.]+) % \[([\d.]+), ([\d.]+)\]")
 EPISODES = {
     "docs/lab/families.md": (400, 250, 1000),
     "docs/capability.md": (400,),
-    "docs/diagnose.md": (100, 400, 40),
+    "docs/lab/diagnose.md": (100, 400, 40),
     "docs/lab/smollm2.md": (400, 240),
     "docs/gate1.md": (400,),
-    "docs/own-codec.md": (400,),
+    "docs/lab/third-party.md": (400,),
     "docs/lab/relay.md": (400,),
 }
 """How many episodes the rates of a page are of, whose counts it does not show."""
@@ -139,6 +139,18 @@ def stated():
     codecs = {
         one["row"]: one for name in ("architectures", "objectives") for one in grid(name)["codecs"]
     }
+    page = "docs/diagnose.md"
+    codec, magic = (
+        MADE["_json"]("docs", "images", f"diagnose-{name}.json")["parts"]
+        for name in MADE["DIAGNOSED"]
+    )
+    right = [one["episodes"]["conditions"]["normal"]["successes"] for one in (codec, magic)]
+    told = [codec["episodes"]["reversed"]["reversed"], magic["episodes"]["reversed"]["ties"]]
+    yield page, f"right in {right[0]} of 100 episodes, `magic` in {right[1]}"
+    assert told == [1, 100]
+    yield page, "one is reversed in the first, all are tied in the second"
+    probe = codec["probe"]
+    yield page, f"reads {100 * probe['successes'] / probe['n']:.1f} % of answers"
     page = "docs/lab/smollm2.md"
     mse, helped = codecs["attempt 1: pooled, MSE"], codecs["attempt 2: pooled, help"]
     yield page, f"fell to {mse['loss']['last']:.4f}"
