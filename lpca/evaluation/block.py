@@ -22,7 +22,15 @@ from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt, join
 from lpca.evaluation.sampled import Draws, Greedy, Sampling
 from lpca.judge.successes import named_option
 from lpca.receivers import ReceiverError
-from lpca.receivers.forward import FREE, Reading, Slot, Tile, read_context
+from lpca.receivers.forward import (
+    FREE,
+    OptionTree,
+    Reading,
+    Slot,
+    Tile,
+    read_context,
+    rows_at_once,
+)
 from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver
 from lpca.receivers.self_test import most_said
@@ -131,7 +139,8 @@ def run_block(
     lengths = [len(receiver.prompt_start_ids(e.before)) for e in episodes]
     order = sorted(range(len(episodes)), key=lambda i: (lengths[i], i))
     made: dict[str, dict[int, Outcome]] = {job.key: {} for job in jobs}
-    for rows in _batches(order, min(batch_size, jobs[0].tile.rows or batch_size)):
+    most = jobs[0].tile.rows or _rows_at_once(receiver, jobs, max(lengths))
+    for rows in _batches(order, min(batch_size, most)):
         found = _run_batch(receiver, jobs, rows, read or read_outcomes)
         for job, outcomes in zip(jobs, found, strict=True):
             made[job.key].update(zip(rows, outcomes, strict=True))
@@ -143,6 +152,16 @@ def _batches(order: Sequence[int], most: int) -> list[Sequence[int]]:
     """Divide evenly: no last batch of a few rows, which take as long as many."""
     count = -(-len(order) // most)
     return [order[len(order) * i // count : len(order) * (i + 1) // count] for i in range(count)]
+
+
+def _rows_at_once(receiver: Receiver, jobs: Sequence[Job], before: int) -> int:
+    """How many of some jobs' episodes a batch may hold, so that its logits fit in memory."""
+    episodes = jobs[0].episodes
+    trees = (OptionTree.of([receiver.option_ids(o) for o in e.options]) for e in episodes)
+    nodes = max(map(len, trees))
+    slot = max(len(slot) for job in jobs for slot in job.slots)
+    after = max(len(receiver.prompt_end_ids(e.after)) for e in episodes)
+    return rows_at_once(receiver, 1 + nodes, max(before, slot + after + nodes))
 
 
 def _run_batch(

@@ -14,7 +14,7 @@ import torch
 
 from lpca.evaluation.block import BLOCK
 from lpca.evaluation.conditions import Setting
-from lpca.receivers.forward import FREE, OptionTree, Tile
+from lpca.receivers.forward import FREE, OptionTree, Tile, rows_at_once
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet
 
@@ -36,13 +36,12 @@ def tile_of(setting: Setting, batch_size: int) -> Tile:
     receiver, whole = setting.receiver, setting.episodes.whole
     if receiver.dtype == torch.float32 or receiver.proof.plain:
         return FREE
-    block = min(BLOCK, len(whole))
-    rows = -(-block // -(-block // batch_size))
-    return _tile(receiver, whole, 0 if setting.channel is None else setting.channel.k, rows)
+    k = 0 if setting.channel is None else setting.channel.k
+    return _tile(receiver, whole, k, batch_size)
 
 
 @lru_cache(maxsize=1)
-def _tile(receiver: Receiver, whole: EpisodeSet, k: int, rows: int) -> Tile:
+def _tile(receiver: Receiver, whole: EpisodeSet, k: int, batch_size: int) -> Tile:
     parts = []
     for episode in whole.episodes:
         tree = OptionTree.of([receiver.option_ids(option) for option in episode.options])
@@ -55,6 +54,9 @@ def _tile(receiver: Receiver, whole: EpisodeSet, k: int, rows: int) -> Tile:
         parts.append((*map(len, texts), tree.depth))
     before, message, after, nodes, depth = map(max, zip(*parts, strict=True))
     # a slot may hold any other episode's message
-    tile = Tile(rows, before, max(k, message) + after, nodes, depth + 1)
+    behind = max(k, message) + after
+    most = min(batch_size, rows_at_once(receiver, 1 + nodes, max(before, behind + nodes)))
+    block = min(BLOCK, len(whole))
+    tile = Tile(-(-block // -(-block // most)), before, behind, nodes, depth + 1)
     average = sum(sum(part[:4]) for part in parts) / len(parts)
     return tile if before + tile.behind + nodes <= MOST * average else FREE

@@ -30,6 +30,7 @@ from lpca.receivers.reading import Reading as Reading
 from lpca.receivers.reading import Slot as Slot
 from lpca.receivers.reading import Tile as Tile
 from lpca.receivers.reading import left_padded as left_padded
+from lpca.receivers.reading import rows_at_once as rows_at_once
 
 
 def read_context(receiver: Receiver, befores: TokenRows, tile: Tile = FREE) -> Context:
@@ -83,7 +84,7 @@ class CachedContext(Context):
         """As in `Context`."""
         refuse_untried(self.receiver, self.lengths, slots, afters, 0)
         visible, inputs = self._behind(slots, afters)
-        return forward(self.receiver, part_of_cache(self.cache), visible, inputs, keep)
+        return forward(self.receiver, part_of_cache(self.cache), visible, inputs, keep).float()
 
     def _behind(self, slots: Sequence[Slot], afters: TokenRows) -> tuple[Tensor, dict[str, Tensor]]:
         """Which positions are visible with slots and texts, and the model's inputs of these."""
@@ -112,7 +113,8 @@ class CachedPrompts(Prompts):
             new = self.tile.filled(new)
             ids, real = left_padded(new, receiver.pad_id, receiver.device, least)
             visible, least = torch.cat([visible, real], dim=1), 1
-            return forward(receiver, cache, visible, {"input_ids": ids}, keep=1)[: len(rows), -1]
+            logits = forward(receiver, cache, visible, {"input_ids": ids}, keep=1)
+            return logits[: len(rows), -1].float()
 
         return step
 
@@ -139,8 +141,8 @@ def forward(
         nodes: for how many there is room in each row, at least.
 
     Returns:
-        Float32 logits [batch, keep + nodes, vocabulary], nodes being those of the largest tree, or
-        as many as there is room for.
+        Logits [batch, keep + nodes, vocabulary] in the model's type, nodes being those of the
+        largest tree, or as many as there is room for.
     """
     columns = next(iter(inputs.values())).shape[1]
     keys = receiver.positions(visible)
@@ -174,7 +176,7 @@ def forward(
     )
     # where the model does not know that argument, all logits come
     logits = output.logits[:, -len(kept) :]
-    return receiver.all_rows(logits, len(visible)).float()
+    return receiver.all_rows(logits, len(visible))
 
 
 def _own_rows(receiver: Receiver, mask: Mask) -> Mask:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from lpca.receivers import TokenRows
+from lpca.receivers.attention import KEEP, takes
 from lpca.receivers.model import Receiver
 
 Decided = Callable[[int, list[int]], bool]
@@ -30,6 +31,8 @@ by their place, still go on: of the others anything may come."""
 Row = TypeVar("Row")
 ROOT = 0
 """The node where a prompt ends, of the tree of its options."""
+MOST_LOGITS = 2**25
+"""A batch has so many logits at once, at most: 128 MiB in float32. One prompt may have more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,19 @@ class Tile:
 
 FREE = Tile()
 """A batch takes up what its own rows need."""
+
+
+def rows_at_once(receiver: Receiver, kept: int, columns: int) -> int:
+    """How many prompts a batch may hold, at most, so that its logits fit: they grow by vocabulary.
+
+    Args:
+        receiver: the frozen model.
+        kept: at how many positions of each prompt logits are wanted.
+        columns: how many of each prompt a pass computes; a model that knows no better gives the
+            logits at all of them.
+    """
+    positions = kept if takes(type(receiver.model).forward, KEEP) else columns
+    return max(1, MOST_LOGITS // (positions * receiver.embedding.num_embeddings))
 
 
 class Context(ABC):
@@ -134,8 +150,9 @@ class Prompts(ABC):
 class Reading:
     """A batch of prompts read to their ends, and on through the trees of their options.
 
-    `at` [batch, 1 + nodes, vocabulary] are float32 logits at ROOT and at each node. `prompts` are
-    those that it goes on from. `pick` says which token comes next; None: the most probable.
+    `at` [batch, 1 + nodes, vocabulary] are logits at ROOT and at each node, in the model's type;
+    what is read off them is float32. `prompts` are those that it goes on from. `pick` says which
+    token comes next; None: the most probable.
     """
 
     receiver: Receiver
@@ -146,8 +163,8 @@ class Reading:
 
     @property
     def logits(self) -> Tensor:
-        """Logits [batch, vocabulary] at the prompts' ends."""
-        return self.at[:, ROOT]
+        """Float32 logits [batch, vocabulary] at the prompts' ends."""
+        return self.at[:, ROOT].float()
 
     @torch.no_grad()
     def option_scores(self, options: Sequence[TokenRows]) -> list[list[float]]:
@@ -162,14 +179,14 @@ class Reading:
             for node, token in zip(tree.path(option), option, strict=True)
         ]
         rows, nodes, tokens = torch.tensor(spots, device=self.at.device).T
-        steps = (self.at[rows, nodes, tokens] - self._normaliser[rows, nodes]).tolist()
+        steps = (self.at[rows, nodes, tokens].float() - self._normaliser[rows, nodes]).tolist()
         following = iter(steps)
         return [[sum(next(following) for _ in option) for option in row] for row in options]
 
     @cached_property
     def _normaliser(self) -> Tensor:
         # row by row: of a large vocabulary the exponentials take as much as the logits themselves
-        return torch.stack([row.logsumexp(-1) for row in self.at])
+        return torch.stack([row.float().logsumexp(-1) for row in self.at])
 
     @torch.no_grad()
     def continuations(self, limit: int, decided: Decided | None = None) -> list[list[int]]:
@@ -199,7 +216,7 @@ class Reading:
         """Say what the tree already tells; whether there is more to say that it does not tell."""
         node: int | None = ROOT
         while node is not None:
-            token = self.pick(i, self.at[i, node]) if self.pick else self._best[i][node]
+            token = self.pick(i, self.at[i, node].float()) if self.pick else self._best[i][node]
             if not says(i, token):
                 return False
             node = self.trees[i].child(node, token)

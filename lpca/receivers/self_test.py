@@ -365,7 +365,7 @@ class Trial:
         self, reading: Reading, own: Callable[[int, Sequence[int]], dict[str, Tensor]]
     ) -> Pairs:
         """At each prompt's end and at each node of its options."""
-        found = reading.at.log_softmax(-1)
+        found = reading.at.float().log_softmax(-1)
         for row, options in enumerate(self.options):
             for option in options:
                 nodes = reading.trees[row].path(option)
