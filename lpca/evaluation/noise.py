@@ -101,7 +101,8 @@ class Rereadings:
 
     def _read(self, setting: Setting, conditions: Sequence[str], rows: Sequence[int]) -> None:
         episodes = setting.episodes.episodes
-        new = [i for i in rows if (conditions[0], episodes[i].seed) not in self._kept]
+        # a required gate's look has fewer conditions than the gate's own
+        new = [i for i in rows if any((c, episodes[i].seed) not in self._kept for c in conditions)]
         alone = min(ALONE, len(new) // ALONE)
         parts = [[row] for row in new[:alone]]
         size = max(1, round(SHARE * self.batch_size))

@@ -369,10 +369,7 @@ class _Evaluating:
         evaluated = Evaluated.nothing(self.conditions)
         for start, stop in pairwise((0, *sizes)):
             evaluated = evaluated.then(self._part(start, stop, self.conditions, self.report))
-            # noise only takes decisions away: it is read where there is one
-            if is_decided(self.spec, self.name, self.table(evaluated)) and is_decided(
-                self.spec, self.name, self.judged(evaluated)[0]
-            ):
+            if self._are_decided([self.name], evaluated):
                 break
         # what was evaluated here, on its own, was not there from before
         return replace(evaluated, cached=evaluated.cached - self._fresh)
@@ -394,9 +391,10 @@ class _Evaluating:
         evaluated = Evaluated.nothing(own)
         for start, stop in pairwise((0, *sizes)):
             evaluated = evaluated.then(self._required(start, stop, stop - start, own))
-            table = self.table(evaluated)
-            if all(is_decided(self.spec, other, table) for other in gate.requires):
+            if self._are_decided(gate.requires, evaluated):
                 break
+        # noise makes no gate pass that does not without it
+        table = self.table(evaluated)
         found = [judge_required(self.spec, gate, other, table) for other in gate.requires]
         if all(result.verdict is Verdict.PASS for result in found):
             return None
@@ -422,6 +420,15 @@ class _Evaluating:
         # what a codec does to the receiver while it encodes is done before an outcome is kept
         encode_messages(self.conditions, setting)
         return self.steps.evaluated(setting, own, self.cache, self.batch_size, report)
+
+    def _are_decided(self, names: Sequence[str], evaluated: Evaluated) -> bool:
+        """Whether stopping rules have decided gates, however rounding turns what it could."""
+        # noise only takes decisions away: it is read where there is one
+        for read in (self.table, lambda found: self.judged(found)[0]):
+            table = read(evaluated)
+            if not all(is_decided(self.spec, name, table) for name in names):
+                return False
+        return True
 
     def table(self, evaluated: Evaluated) -> OutcomeTable:
         """What is judged, of what was evaluated so far."""

@@ -84,6 +84,12 @@ def test_a_later_look_keeps_what_was_read(sound: Read) -> None:
     assert sound.rows == after
 
 
+def test_a_look_under_more_conditions_reads_them_all(sound: Read) -> None:
+    own = {"p0": sound.outcomes["p0"]}
+    assert sound.again.noise(sound.setting, own) == {"p0": NEAR_TIE}
+    assert sound.noise() == {"p0": NEAR_TIE, "p1": NEAR_TIE}
+
+
 def test_what_the_precision_explains_is_no_matter_of_the_run(sound: Read) -> None:
     """Not of what computes its outcomes, and the receiver is left as it was."""
     receiver = sound.setting.receiver

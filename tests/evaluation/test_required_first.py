@@ -12,6 +12,7 @@ import pytest
 
 from lpca.evaluation.block import Computed, Job, run_block
 from lpca.evaluation.evaluate import Evaluated, evaluate
+from lpca.evaluation.outcome import Outcome
 from lpca.gate.measure import STEPS, Measurement, Subject, measured
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import parse_spec
@@ -45,7 +46,7 @@ class Counted:
     """Measures gate `whole`, and counts the outcomes that are computed."""
 
     def __init__(self, receiver: Receiver, folder: Path) -> None:
-        self.receiver, self.folder = receiver, folder
+        self.receiver, self.folder, self.noise = receiver, folder, 0.0
         self.computed, self.told = Counter[str](), list[tuple[int, int]]()
 
     def __call__(self, claim: str, rule: str = "", n: int = N) -> Measurement:
@@ -54,7 +55,7 @@ class Counted:
         subject = Subject(self.receiver, self.receiver.state_hash(), task_of(self.spec))
         with measured(
             *(self.spec, "whole", subject, self.folder, self.folder),
-            steps=replace(STEPS, evaluate=self.evaluate),
+            steps=replace(STEPS, evaluate=self.evaluate, run_block=self.read_again),
             report=lambda done, total: self.told.append((done, total)),
             checks=(),
         ) as measurement:
@@ -64,9 +65,20 @@ class Counted:
         # what is read again afterwards, to see how far rounding moves it, is no evaluation
         return evaluate(*given[:-1], self.run_block)
 
+    def read_again(self, receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
+        for job, records in run_block(receiver, jobs, batch_size):
+            yield job, tuple(moved(one, self.noise) for one in records)
+
     def run_block(self, receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
         self.computed.update({job.condition: len(job.episodes) for job in jobs})
         return run_block(receiver, jobs, batch_size)
+
+
+def moved(record: Outcome, by: float) -> Outcome:
+    """The right option's score is another."""
+    scores = list(record.scores)
+    scores[record.answer] += by
+    return replace(record, scores=tuple(scores))
 
 
 @pytest.fixture
@@ -103,3 +115,14 @@ def test_with_looks_the_required_gate_is_followed_to_its_own_end(counted: Counte
     assert counted.computed["p0"] == len(found.episodes)
     assert len(found.episodes) < 60
     assert judge(counted.spec, "whole", found.table).verdict == "INVALID"
+
+
+def test_a_required_gate_that_rounding_leaves_undecided_is_followed_further(
+    counted: Counted,
+) -> None:
+    counted.noise = 1e3
+    found = counted(FAILS, "sequential: {rule: e-process, block: 20}", 60)
+    assert len(found.episodes) == 60
+    result = judge(counted.spec, "whole", found.table)
+    assert result.verdict == "INVALID"
+    assert result.reasons[0].startswith("required gate base is INCONCLUSIVE")
