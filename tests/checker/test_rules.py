@@ -53,6 +53,8 @@ def documented(section, marks):
     """The spec that a section's example gives with its lines of these marks only."""
     (example,) = re.findall(r"```diff\n(.*?)```", section, re.S)
     lines = [line[2:] for line in example.splitlines() if line[0] in marks]
+    if "conditions:" not in example:
+        lines = ["conditions: [p0, p1]", "expect: {p0: 0.25, p1: 0.80}", *lines]
     top = {"task": "task: {name: trip, seed: 1}", "evaluation": "evaluation: {n: 400}"}
     top |= {line.partition(":")[0]: line for line in lines if line.partition(":")[0] in top}
     gates = ["  g:"]
