@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from enum import IntEnum
 from importlib import import_module
+from pathlib import Path
 from typing import Any
+
+from lpca.base import PACKAGE
 
 
 class ExitCode(IntEnum):
@@ -97,6 +101,23 @@ def shown_error(error: BaseException, longest: int = LONGEST) -> str:
     if len(text) > 4 * longest or len(head) > longest:
         head = f"{head[:longest]} ... ({len(text)} letters)"
     return f"{type(error).__name__}: {head}".removesuffix(": ")
+
+
+def is_users_file(name: str) -> bool:
+    """Whether a file in a traceback is neither lpca's, nor Python's, nor an installed package's."""
+    others = (PACKAGE, Path(traceback.__file__).parent)
+    return not (
+        name.startswith("<frozen")
+        or "site-packages" in name
+        or any(other in Path(name).parents for other in others)
+    )
+
+
+def located_error(error: BaseException) -> str:
+    """The error in one line, with the last place of the user's own code that it came through."""
+    text, frames = shown_error(error), traceback.extract_tb(error.__traceback__)
+    places = [frame for frame in frames if is_users_file(frame.filename)]
+    return f"{text} ({Path(places[-1].filename).name}:{places[-1].lineno})" if places else text
 
 
 def needed(module: str, extra: str, what: str) -> Any:

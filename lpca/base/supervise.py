@@ -327,8 +327,8 @@ def _watched(
     command: Sequence[str], listener: Listener, run: _Run, meanwhile: Callable[[], None]
 ) -> Ended:
     threading.Thread(target=_listen, args=(listener, run), daemon=True).start()
-    _adopt_orphans()
-    others = set(_descendants(os.getpid()))
+    adopt_orphans()
+    others = set(descendants(os.getpid()))
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
@@ -407,7 +407,7 @@ def _heard(run: _Run) -> None:
 # What a run leaves
 
 
-def _adopt_orphans() -> None:
+def adopt_orphans() -> None:
     """Have processes whose parent ends become this one's children, where the system can (Linux)."""
     if sys.platform == "linux":
         import ctypes
@@ -416,7 +416,7 @@ def _adopt_orphans() -> None:
             ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
-def _descendants(of: int) -> list[int]:
+def descendants(of: int) -> list[int]:
     """The processes under one that have not ended."""
     children: dict[int, list[int]] = {}
     for pid, parent in _processes():
@@ -445,7 +445,7 @@ def _processes() -> Iterator[tuple[int, int]]:
 def _end_left(others: set[int]) -> None:
     """End the processes that a run has started and left, and say how many."""
     until, ended = time.monotonic() + LEAVING, set[int]()
-    while left := set(_descendants(os.getpid())) - others:
+    while left := set(descendants(os.getpid())) - others:
         if time.monotonic() >= until:
             ended |= left
             for pid in left:

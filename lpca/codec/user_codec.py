@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from lpca.base import PACKAGE
 from lpca.base.arguments import parse_codec
 from lpca.base.code_identity import code_hash_anew, symbol_of
-from lpca.base.errors import RequestError, RunError, shown_error
+from lpca.base.errors import RequestError, RunError, located_error
 from lpca.base.hashing import hash_data
 from lpca.base.registry import suggestion
 from lpca.base.supervise import calling, is_interrupt
@@ -172,7 +171,7 @@ def _users(what: str, kind: type[RunError]) -> Iterator[None]:
     except BaseException as error:
         if is_interrupt(error):
             raise
-        raise kind(f"{what} raised {_reason(error)}") from error
+        raise kind(f"{what} raised {located_error(error)}") from error
 
 
 def _imported(text: str, module: str, attribute: str, folders: Sequence[Path]) -> Factory:
@@ -185,7 +184,9 @@ def _imported(text: str, module: str, attribute: str, folders: Sequence[Path]) -
             raise
         missing = error.name if isinstance(error, ModuleNotFoundError) else None
         if missing is None or not (module + ".").startswith(missing + "."):
-            raise RequestError(f"--codec {text}: importing it raised {_reason(error)}") from error
+            raise RequestError(
+                f"--codec {text}: importing it raised {located_error(error)}"
+            ) from error
         raise RequestError(
             f"--codec {text}: there is no module {missing}; allowed: a module in "
             f"{', '.join(places)}, or one that is installed"
@@ -258,17 +259,3 @@ def own_code(factory: object, codec: object) -> str | None:
 
 def _kind(what: object) -> str:
     return "None" if what is None else f"of type {type(what).__name__}"
-
-
-def _reason(error: BaseException) -> str:
-    """The error in one line, with the last place of the user's own code that it came through."""
-    text = shown_error(error)
-    others = [PACKAGE, Path(traceback.__file__).parent]
-    places = [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith("<frozen")
-        and "site-packages" not in frame.filename
-        and not any(other in Path(frame.filename).parents for other in others)
-    ]
-    return f"{text} ({Path(places[-1].filename).name}:{places[-1].lineno})" if places else text

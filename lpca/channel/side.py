@@ -1,0 +1,322 @@
+"""The judge's end of a side: a process that is asked, within a time, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lpca.base import PACKAGE
+from lpca.base.errors import RunError, is_users_file
+from lpca.base.supervise import calling
+from lpca.channel.child import ENDING, WHERE
+from lpca.channel.wire import Wire, WireClosedError, WireError, WireLateError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SECONDS = 600.0
+"""How long a side may take to be made, and for each answer, unless it is told otherwise."""
+KEPT_LINES = 20
+"""Of what a side prints so many lines are kept from its start and from its end."""
+LONGEST_PRINTED = 400
+_START = "import sys; sys.path.insert(0, {root!r}); from lpca.channel.child import main; main()"
+_TOLD = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
+ENVIRONMENT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+)
+"""What a side is told of the judge's environment."""
+
+
+class SideError(RunError):
+    """A side ended, did not answer in time, or said what is no answer; the text is one line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Wall:
+    """How sides are kept apart from the judge, and from each other.
+
+    Attributes:
+        hidden: files and folders that the run reads or writes, and a side must not read.
+        seconds: how long a side may take to be made, and for each answer.
+    """
+
+    hidden: tuple[Path, ...] = ()
+    seconds: float = SECONDS
+
+
+class Printed:
+    """What a process prints: its first and last lines, and how many there were."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self._first: list[str] = []
+        self._last: deque[str] = deque(maxlen=KEPT_LINES)
+
+    def read(self, descriptor: int) -> None:
+        """Read to the end."""
+        rest = b""
+        with suppress(OSError):
+            while piece := os.read(descriptor, 1 << 16):
+                *lines, rest = (rest + piece).split(b"\n")
+                # a line without end is not kept beyond what is shown of it
+                rest = rest[: 4 * LONGEST_PRINTED]
+                for line in lines:
+                    self._add(line)
+        if rest:
+            self._add(rest)
+        with suppress(OSError):
+            os.close(descriptor)
+
+    def _add(self, line: bytes) -> None:
+        self.lines += 1
+        text = line[: 4 * LONGEST_PRINTED].decode(errors="replace")[:LONGEST_PRINTED]
+        shown = "".join(letter if letter.isprintable() else " " for letter in text).rstrip()
+        if len(self._first) < KEPT_LINES:
+            self._first.append(shown)
+        else:
+            self._last.append(shown)
+
+    @property
+    def kept(self) -> list[str]:
+        """The lines that are kept, and between them how many are not."""
+        left_out = self.lines - len(self._first) - len(self._last)
+        between = [f"... {left_out:,} lines more ..."] if left_out > 0 else []
+        return [*self._first, *between, *self._last]
+
+    @property
+    def place(self) -> str:
+        """The last place of the user's code that a crash told of: `my_codec.py:12`, or nothing."""
+        told = [match for line in self._last or self._first if (match := _TOLD.search(line))]
+        told = told or [match for line in self._first if (match := _TOLD.search(line))]
+        own = [one for one in told if is_users_file(one["file"])]
+        return f"{Path(own[0]['file']).name}:{own[0]['line']}" if own else ""
+
+
+class Side:
+    """A process that answers questions with somebody else's code.
+
+    Args:
+        what: what it is called in messages: "codec my_codec:Cut, side A".
+        serve: "module:function" that makes of the start what answers; it runs in the child.
+        start: what the function is given, as JSON has it.
+        folder: an empty folder that is its own.
+        wall: how it is kept apart.
+        listed: folders it imports from.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        serve: str,
+        start: Mapping[str, Any],
+        folder: Path,
+        wall: Wall,
+        listed: Sequence[Path] = (),
+    ) -> None:
+        self.what, self.wall, self.printed = what, wall, Printed()
+        self.isolation = ""
+        self._pid: int | None = None
+        path = [str(Path(one).absolute()) for one in sys.path]
+        told = {
+            **start,
+            "serve": serve,
+            "path": path,
+            "folder": str(folder),
+            "hidden": [str(one) for one in wall.hidden],
+            "listed": sorted({*path, *map(str, listed)}),
+        }
+        reading, their_writing = os.pipe()
+        their_reading, writing = os.pipe()
+        their_life, life = os.pipe()
+        printing, their_printing = os.pipe()
+        theirs = (their_reading, their_writing, their_life)
+        try:
+            self._process = subprocess.Popen(
+                [
+                    sys.executable,
+                    *vars(subprocess)["_args_from_interpreter_flags"](),
+                    "-c",
+                    _START.format(root=str(PACKAGE.parent)),
+                    *map(str, theirs),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=their_printing,
+                stderr=their_printing,
+                pass_fds=theirs,
+                start_new_session=True,
+                cwd=folder,
+                env=_environment(folder),
+            )
+        except OSError as error:
+            for one in (reading, writing, life, printing):
+                os.close(one)
+            raise SideError(f"{what}: no process starts: {error}") from error
+        finally:
+            for one in (*theirs, their_printing):
+                os.close(one)
+        self._wire = Wire(reading, writing)
+        self._reader = threading.Thread(
+            target=self.printed.read, args=(printing,), daemon=True, name="lpca-printed"
+        )
+        self._reader.start()
+        self._close = weakref.finalize(self, _end, self._process, (reading, writing, life))
+        self._until = time.monotonic() + wall.seconds
+        with self._telling("starting"):
+            self._wire.send(told, until=self._until)
+            hello, _ = self._wire.receive(0, self._until)
+            self.isolation, self._pid = str(hello.get("isolation"))[:40], hello.get("pid")
+
+    def ask(
+        self,
+        header: Mapping[str, Any],
+        tensors: Mapping[str, Tensor] | None = None,
+        largest: int = 0,
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Ask, and wait for the answer.
+
+        Args:
+            header: the question; its `ask` is what messages call it.
+            tensors: what belongs to it.
+            largest: bytes of tensors that the answer may have.
+
+        Returns:
+            The answer's header and tensors; an `error` in the header is the caller's to raise.
+
+        Raises:
+            SideError: there is no answer.
+        """
+        self.send(header, tensors)
+        return self.answer(str(header["ask"]), largest)
+
+    def send(self, header: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None) -> None:
+        """Ask without waiting; the time of the answer runs. Raises SideError."""
+        self._until = time.monotonic() + self.wall.seconds
+        with self._telling(str(header["ask"])):
+            self._wire.send(header, tensors, self._until)
+
+    def answer(self, what: str, largest: int = 0) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Wait for the answer to what was sent; arguments and errors as for `ask`."""
+        with calling(f"{self.what}: {what}"), self._telling(what):
+            return self._wire.receive(largest, self._until)
+
+    def close(self) -> None:
+        """End it, and all that it has started."""
+        self._close()
+        self._reader.join(1.0)
+
+    def _telling(self, what: str) -> _Telling:
+        return _Telling(self, what)
+
+    def ended(self, what: str, error: WireError) -> SideError:
+        """End it, and return the error that says why."""
+        if isinstance(error, WireLateError):
+            self._ask_where()
+            told = f"had not answered after {self.wall.seconds:g} s (--codec-seconds)"
+        elif isinstance(error, WireClosedError):
+            told = self._how_it_ended()
+        else:
+            told = f"broke the wire: {error}"
+        self.close()
+        place = self.printed.place
+        return SideError(f"{self.what}: {what}: its process {told}{f' ({place})' if place else ''}")
+
+    def _ask_where(self) -> None:
+        if isinstance(self._pid, int) and _is_under(self._pid, self._process.pid):
+            with suppress(OSError):
+                os.kill(self._pid, WHERE)
+                time.sleep(0.3)
+
+    def _how_it_ended(self) -> str:
+        try:
+            # the guard ends what is left first
+            status = self._process.wait(ENDING + 5)
+        except subprocess.TimeoutExpired:
+            return "closed its end of the wire"
+        if status >= 0:
+            return f"ended with exit status {status}"
+        with suppress(ValueError):
+            return f"was ended by {signal.Signals(-status).name}"
+        return f"was ended by signal {-status}"
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """Turns what goes wrong on the wire into the side's end, and one line."""
+
+    side: Side
+    what: str
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, WireError):
+            raise self.side.ended(self.what, error) from None
+        if error is not None:
+            # a Ctrl-C: an answer to come would be taken for that to the next question
+            self.side.close()
+
+
+def _is_under(pid: int, guard: int) -> bool:
+    """Whether a process is the guard's child: what a side says of itself is not believed."""
+    with suppress(OSError, ValueError, IndexError):
+        stat = Path("/proc", str(pid), "stat").read_text(errors="replace")
+        return int(stat.rpartition(")")[2].split()[1]) == guard
+    return False
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """What Python and torch need, and no more."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    threads = os.environ.get("OMP_NUM_THREADS") or _threads()
+    return {
+        "LANG": "C.UTF-8",
+        "HF_HOME": str(home),
+        **({"OMP_NUM_THREADS": threads} if threads else {}),
+        **{name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # both sides go through a set of texts in one order
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def _threads() -> str:
+    torch = sys.modules.get("torch")
+    return str(torch.get_num_threads()) if torch is not None else ""
+
+
+def _end(process: subprocess.Popen[bytes], descriptors: Sequence[int]) -> None:
+    """Close the wire: the guard then ends the side, itself, and all that the side has started."""
+    for one in descriptors:
+        with suppress(OSError):
+            os.close(one)
+    try:
+        process.wait(ENDING + 5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
