@@ -128,7 +128,7 @@ def _pairs(option: str, given: Sequence[str], allowed: Collection[str]) -> dict[
 
 def _note(notes: Sequence[str]) -> None:
     for note in dict.fromkeys(notes):
-        _say(note)
+        say(note)
     if notes:
         print()
 
@@ -147,7 +147,7 @@ def _gates(spec: Spec, name: str | None) -> list[Gate]:
 def _warn(spec: Spec) -> None:
     errors = [one for one in check_spec(spec) if one.severity == "error"]
     if errors:
-        _say(f"{spec.file}: {len(errors)} errors, first {errors[0].rule}; see lpca check")
+        say(f"{spec.file}: {len(errors)} errors, first {errors[0].rule}; see lpca check")
         print()
 
 
@@ -158,10 +158,10 @@ def _judge_table(
     for gate in gates:
         result = _result(spec, gate, table, whole=chosen or gate.answers != "unseen")
         codes.append(result.exit_code)
-        _show(spec, gate, result, table, verbose)
+        show(spec, gate, result, table, verbose)
         for name in gate.shown_with:
             other = _result(spec, spec.gates[name], table, whole=False)
-            _show(spec, spec.gates[name], other, table, verbose, " (beside; sets no exit code)")
+            show(spec, spec.gates[name], other, table, verbose, " (beside; sets no exit code)")
     return worst(codes)
 
 
@@ -175,9 +175,9 @@ def _judge_measured(
             result = explored(judge(own, gate.name, measured.table, faults=measured.faults))
         else:
             result = judge(spec, gate.name, measured.table, faults=measured.faults)
-            result = _in_family(spec, gate, result, measured.table, measured.k)
+            result = in_family(spec, gate, result, measured.table, measured.k)
         codes.append(result.exit_code)
-        _show(spec, gate, result, measured.table, verbose)
+        show(spec, gate, result, measured.table, verbose)
     return worst(codes)
 
 
@@ -187,10 +187,10 @@ def _result(spec: Spec, gate: Gate, table: OutcomeTable, whole: bool) -> GateRes
         own = table if whole and table.answers is None else table.stratum(gate.answers)
     except OutcomeError as error:
         return unread(gate, Verdict.NOT_MEASURED, (str(error),))
-    return _in_family(spec, gate, judge(spec, gate.name, own), own, None)
+    return in_family(spec, gate, judge(spec, gate.name, own), own, None)
 
 
-def _in_family(
+def in_family(
     spec: Spec, gate: Gate, result: GateResult, table: OutcomeTable, k: int | None
 ) -> GateResult:
     """A gate of which any of several k suffices, from one of them; which one matters not."""
@@ -205,30 +205,47 @@ def _in_family(
     return replace(result, verdict=found.verdict, reasons=(reason,))
 
 
-def _show(
-    spec: Spec, gate: Gate, result: GateResult, table: OutcomeTable, verbose: bool, aside: str = ""
+def show(
+    spec: Spec,
+    gate: Gate,
+    result: GateResult,
+    table: OutcomeTable | None,
+    verbose: bool,
+    aside: str = "",
+    so: str = "",
 ) -> None:
+    """Print what a gate came to.
+
+    Args:
+        spec: that decides.
+        gate: the gate.
+        result: its result.
+        table: the outcomes; None where there is none.
+        verbose: whether with intervals, pairs and p-values.
+        aside: stands behind the verdict.
+        so: what follows; by default what a channel's verdict means.
+    """
     verdict, width = result.verdict, _width()
-    _say(f"{gate.name}: {verdict}{aside}: {standing(verdict, result.criteria)}", 0, 2)
+    say(f"{gate.name}: {verdict}{aside}: {standing(verdict, result.criteria)}", 0, 2)
     if gate.title != gate.name:
-        _say(f"claim: {gate.title}")
+        say(f"claim: {gate.title}")
     read = [criterion for criterion in result.criteria if criterion.n is not None]
     unread = {criterion.message for criterion in result.criteria if criterion.n is None}
     for reason in result.reasons:
         if not read or reason not in unread:
-            _say(reason)
-    if read:
+            say(reason)
+    if read and table is not None:
         n, declared = table.units, spec.episodes(gate)
         told = f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}")
-        _say(told if n <= declared else f"{told}, so that the first {declared} decide")
+        say(told if n <= declared else f"{told}, so that the first {declared} decide")
         table = table.head(declared)
         if shared := grouped(result.criteria):
-            _say(shared)
+            say(shared)
         rates = {name: table.rate(name) for name in gate.conditions if name in table.outcomes}
         print("\n".join(["", *_rates(table, rates, spec.evaluation), ""]))
         print("\n".join(criteria_lines(result.criteria, rates, width, verbose=verbose)))
     print()
-    _say(f"So: {closing(verdict, result.criteria)}")
+    say(f"So: {so or closing(verdict, result.criteria)}")
     print()
 
 
@@ -249,21 +266,22 @@ def _width() -> int:
     return fitting(shutil.get_terminal_size().columns)
 
 
-def _say(text: str, indent: int = 2, hang: int | None = None) -> None:
+def say(text: str, indent: int = 2, hang: int | None = None) -> None:
+    """Print a text in lines that fit the terminal."""
     print("\n".join(wrapped(text, _width(), indent, hang)))
 
 
 def _judge_counts(spec: Spec, gates: Sequence[Gate], counts: Marginals) -> ExitCode:
     for gate in gates:
         lead = f"{gate.name}: {Verdict.NOT_MEASURED}"
-        _say(f"{lead}: counts alone do not decide paired claims", 0, 2)
-        _say(f"{counts.n} episodes each; over all pairings:")
+        say(f"{lead}: counts alone do not decide paired claims", 0, 2)
+        say(f"{counts.n} episodes each; over all pairings:")
         ranges = [pairing_range(criterion, counts, spec.evaluation) for criterion in gate.criteria]
         for found in ranges:
-            _say(found.message, 2, 6)
+            say(found.message, 2, 6)
         hopeless = [found.id for found in ranges if found.cannot_pass]
         if hopeless:
-            _say(f"the gate cannot PASS under any pairing: {', '.join(hopeless)} cannot", 2, 6)
+            say(f"the gate cannot PASS under any pairing: {', '.join(hopeless)} cannot", 2, 6)
         print()
     return ExitCode.NOT_MEASURED
 
@@ -271,12 +289,12 @@ def _judge_counts(spec: Spec, gates: Sequence[Gate], counts: Marginals) -> ExitC
 def _judge_attempt(spec: Spec, gates: Sequence[Gate], attempt: Attempt) -> ExitCode:
     size = f"n {attempt.n}" if attempt.n is not None else "its n was not published"
     if not attempt.valid:
-        _say(f"{attempt.id} ({size}): INVALID: its results are not read", 0, 2)
+        say(f"{attempt.id} ({size}): INVALID: its results are not read", 0, 2)
         for fault in attempt.faults:
-            _say(fault, 2, 4)
+            say(fault, 2, 4)
         print()
         return ExitCode.INVALID
-    _say(f"{attempt.id} ({size}):", 0, 2)
+    say(f"{attempt.id} ({size}):", 0, 2)
     for k, counts in attempt.counts:
         print(f"k={k}")
         _judge_counts(spec, gates, counts)
