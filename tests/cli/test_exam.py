@@ -195,22 +195,28 @@ def test_texts_are_those_that_the_task_gives(exam):
         }
 
 
-def test_own_episodes_are_asked_with_the_specs_join_and_system(tmp_path):
+def own_exam(folder):
+    """Of thirty own episodes in groups of ten rows, asked in a chat."""
     rows = [
         {
             "message": f"it is {'red' if i % 2 else 'blue'}, number {i}",
             "context": f"Box {i}: red or blue?{{message}}\nIt is",
             "answer": "red" if i % 2 else "blue",
             "options": ["red", "blue"],
+            "group": f"{i // 10}.0",
         }
-        for i in range(80)
+        for i in range(200)
     ]
     text = SPEC.replace("{name: trip, options: 4, seed: 7}", "{name: episodes, file: a, seed: 7}")
-    text = text.replace("n: 60", "n: 8").replace("answers: seen", "answers: all")
+    text = text.replace("n: 60", "n: 30").replace("answers: seen", "answers: all")
     text += '\nprompt: {template: chat, system: Be short., join: {message: "\\n"}}\n'
-    (tmp_path / "a").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    (tmp_path / "spec.yaml").write_text(text, encoding="utf-8")
-    asked = Exam.of(load_spec(tmp_path / "spec.yaml"), "told", "x")
+    (folder / "a").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (folder / "spec.yaml").write_text(text, encoding="utf-8")
+    return Exam.of(load_spec(folder / "spec.yaml"), "told", "x")
+
+
+def test_own_episodes_are_asked_with_the_specs_join_and_system(tmp_path):
+    asked = own_exam(tmp_path)
     for question in asked.questions:
         episode, prompt = asked.episodes.episodes[question.index], asked.prompt(question)
         pasted = f"\n{episode.message}" if question.condition == "p1" else ""
@@ -259,13 +265,13 @@ def test_an_answer_begins_with_the_option_that_it_names(exam, text, right):
     assert exam.table(list(exam.outcomes(said))).rate("p0") == right
 
 
-def test_groups_and_donors_weigh_as_in_a_run(exam):
-    said = {one.id: [""] for one in exam.questions}
-    table = exam.table(list(exam.outcomes(said)))
-    episodes = exam.episodes.episodes
+def test_groups_and_donors_weigh_as_in_a_run(tmp_path):
+    asked = own_exam(tmp_path)
+    table = asked.table(list(asked.outcomes({one.id: [""] for one in asked.questions})))
+    episodes = asked.episodes.episodes
     assert table.seeds == tuple(one.seed for one in episodes)
-    assert len(set(table.groups)) == len({one.group for one in episodes})
-    assert table.donors == tuple(exam.episodes.donor(i).seed for i in range(60))
+    assert 1 < len(set(table.groups)) == len({one.group for one in episodes}) < len(episodes)
+    assert table.donors == tuple(asked.episodes.donor(i).seed for i in range(len(episodes)))
     assert set(table.donor_groups) <= set(table.groups)
 
 
@@ -287,6 +293,8 @@ def test_where_a_rule_stops_early_the_first_questions_are_enough(tmp_path, capsy
     half = len(asked) // 2
     scored(project, answered(asked[:half], reader), 0)
     assert "400 of 800 answers are missing" in capsys.readouterr().out
+    # an episode that is left out takes those behind it along
+    scored(project, answered(asked[1:], reader), 8)
 
 
 def test_several_answers_of_one_question_are_one_unit(tmp_path, capsys):
