@@ -1,4 +1,4 @@
-"""What a subset chosen by null's own failures claims for noise (docs/concepts.md).
+"""What a subset chosen by null's own failures claims for noise (docs/lab/subset.md).
 
 A simulation, no model: 4,000 episodes, each with its own success rate drawn from U(0, 0.5); three
 runs with that same rate stand for a random prefix, for null, and for a second run of null.
