@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 from lpca.base import __version__
 from lpca.base.errors import ExitCode, UserError
 from lpca.base.files import read_json
-from lpca.base.registry import declared
 from lpca.evidence.files import has_hash, parse_altered, refuse_altered
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import LATENT, Spec
-from lpca.judge.stored import (
+from lpca.judge.age import (
     DoesNotHoldError,
-    hold,
     hold_checks,
+    hold_failed,
+    hold_noise,
+    lacking_checks,
+)
+from lpca.judge.stored import (
+    hold,
     hold_outcomes,
     hold_outcomes_hash,
     hold_spec,
@@ -89,15 +93,21 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _checks(case: Case) -> str:
     from lpca.validity.catalogue import unexplained
 
-    evidence = case.evidence
-    hold_checks(evidence, declared("lpca.validity.checks"))
+    evidence, is_hashed = case.evidence, has_hash(case.data)
+    hold_checks(evidence, is_hashed)
+    hold_failed(evidence)
     if silent := unexplained(evidence.checks, evidence.conditions):
         raise DoesNotHoldError(f"said not to apply, and they do: {', '.join(silent)}")
-    return f"{len(evidence.checks)} were carried out, {len(evidence.failed_checks)} failed"
+    found = f"{len(evidence.checks)} were carried out, {len(evidence.failed_checks)} failed"
+    _, younger = lacking_checks(evidence, is_hashed)
+    if younger:
+        raise UnknownError(f"{found}, before {', '.join(younger)} existed")
+    return found
 
 
 def _outcomes(case: Case) -> str:
     hold_outcomes(case.evidence)
+    hold_noise(case.evidence, has_hash(case.data))
     return f"{len(case.evidence.episodes)} episodes, each as its scores say"
 
 

@@ -386,8 +386,9 @@ class Evidence:
     intervals are over groups (older evidence does not say, and its are not), `split` that of the
     episodes where they are not the test's, `any_of_k` every k of which any suffices, `train_seeds`
     those of the codec's recipe that must all hold, `required` the gates that had to pass before it,
-    `shown_with` those beside it that set no exit code, `static` the trained prefix that never sees
-    a message.
+    `shown_with` those beside it that set no exit code, `catalogue` the number that the catalogue of
+    validity checks had (older evidence does not say), `static` the trained prefix that never sees a
+    message.
 
     Example:
         >>> from pathlib import Path
@@ -416,6 +417,7 @@ class Evidence:
     required: tuple[GateResult, ...] = ()
     shown_with: Annotated[tuple[str, ...], Key("beside")] = ()
     checks: tuple[CheckResult, ...]
+    catalogue: Omitted[int | None] = None
     conditions: Mapping[str, ConditionNumbers]
     receiver: ReceiverFacts
     codec: CodecFacts | None

@@ -32,6 +32,7 @@ from lpca.evidence.model import (
 )
 from lpca.gate.measure import Measurement, Subject
 from lpca.gatespec.model import Gate, Spec
+from lpca.judge.age import catalogue_number
 from lpca.judge.looks import look_sizes
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
@@ -83,6 +84,7 @@ def compose(
         required=tuple(required),
         shown_with=gate.shown_with,
         checks=measurement.checks,
+        catalogue=catalogue_number(),
         conditions=measurement.numbers,
         receiver=ReceiverFacts(**receiver.facts, d_model=receiver.d_model),
         codec=from_data(CodecFacts, codec.to_dict(), "codec") if codec else None,

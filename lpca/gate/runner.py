@@ -208,7 +208,7 @@ class Runner:
         if not path.exists():
             return None
         try:
-            stored = read_stored(path, self.spec)
+            stored = read_stored(path, self.spec, present=True)
         except (StorageError, EvidenceError):
             return None
         return stored if stored.run == self.origin.run else None

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lpca.base.files import touching
-from lpca.base.registry import declared
 from lpca.evidence.files import is_evidence, parse_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
 from lpca.gatespec.model import CONDITIONS, Score
+from lpca.judge.age import lacking_checks
 from lpca.judge.formats import (
     LARGEST,
     csv_rows,
@@ -49,8 +49,6 @@ from lpca.judge.rows import (
     table_of,
 )
 
-_LATER = frozenset({"numbers_reported"})
-"""Validity checks that are younger than the oldest evidence that is read."""
 _SCORES: tuple[Score, ...] = ("likelihood", "greedy")
 """Those of which every evidence keeps the successes."""
 
@@ -340,15 +338,14 @@ def _row(place: str, held: Any) -> Row:
 
 def _measured(evidence: Evidence) -> Measured:
     faults = [printable(f"{one.title}: {one.detail}") for one in evidence.failed_checks]
-    done = {check.id for check in evidence.checks}
-    missing = [name for name in declared("lpca.validity.checks") if name not in done]
-    faults += [f"{name}: not carried out" for name in missing if name not in _LATER]
+    owed, younger = lacking_checks(evidence, is_hashed=False)
+    faults += [f"{name}: not carried out" for name in owed]
     return Measured(
         evidence.gate,
         evidence.k,
         table_of_evidence(evidence),
         (*faults, *contradictions(evidence)),
-        tuple(name for name in missing if name in _LATER),
+        tuple(younger),
         evidence.hashes.spec,
         bool(evidence.split),
     )

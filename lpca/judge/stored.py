@@ -7,16 +7,14 @@ outcomes, counts, checks and verdicts that contradict one another. No model is n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpca.base import __version__
 from lpca.base.errors import UserError
 from lpca.base.files import read_json
 from lpca.base.hashing import hash_data
-from lpca.base.registry import declared
 from lpca.evidence.files import has_hash, parse_altered, refuse_altered
 from lpca.evidence.json_form import EvidenceError, to_data
 from lpca.evidence.model import (
@@ -35,6 +33,15 @@ from lpca.gatespec.model import (
     Sequential,
     Spec,
     TaskSpec,
+)
+from lpca.judge.age import (
+    DoesNotHoldError,
+    age_in_words,
+    hold_checks,
+    hold_failed,
+    hold_noise,
+    is_own,
+    is_present,
 )
 from lpca.judge.decide import explored, judge, judge_required
 from lpca.judge.grouping import clusters_of
@@ -58,25 +65,24 @@ limits of an interval over groups are searched for, to 2^-30 of their range.
 """
 DECIDED = ("id", "verdict", "n", "table", "successes", "estimate")
 """What of a criterion's result stays the same when another version words or rounds it otherwise."""
-UNHASHED = "written without a hash of its content; decided again from its outcomes"
-"""What is said of evidence of earlier versions."""
 _NOWHERE = Position("evidence", 1, 1)
 _UNREAD = (Verdict.INVALID, Verdict.NOT_MEASURED)
 
 
-class DoesNotHoldError(EvidenceError):
-    """What was computed again is not what the evidence says; the text says what."""
-
-
 def read_stored(
-    path: Path, spec: Spec | None = None, tell: Callable[[str], None] = lambda text: None
+    path: Path,
+    spec: Spec | None = None,
+    tell: Callable[[str], None] = lambda text: None,
+    present: bool = False,
 ) -> Evidence:
     """Read a run's evidence, whose verdict then is what its outcomes come to.
 
     Args:
         path: the file.
         spec: by which it was judged; without it the claims decide that the evidence repeats.
-        tell: called with one line where an earlier version wrote it, without a hash.
+        tell: called with one line where earlier code wrote it: without a hash, or before a
+            validity check existed.
+        present: whether it has to be of the code as it stands, as that of a run going on.
 
     Raises:
         StorageError: the file is missing, unreadable or no JSON.
@@ -90,28 +96,35 @@ def read_stored(
     """
     data = read_json(path)
     try:
-        found = stored_evidence(data, spec)
+        found = stored_evidence(data, spec, present)
     except EvidenceError as error:
         raise EvidenceError(f"{path}: {error}") from None
-    if not has_hash(data):
-        tell(f"{path}: {UNHASHED}")
+    if age := age_in_words(found, has_hash(data)):
+        tell(f"{path}: {age}")
     return found
 
 
-def stored_evidence(data: Any, spec: Spec | None = None) -> Evidence:
+def stored_evidence(data: Any, spec: Spec | None = None, present: bool = False) -> Evidence:
     """Evidence from a file's data, as `read_stored` does."""
-    evidence = parse_altered(data)
-    own = has_hash(data) and evidence.versions.get("lpca") == __version__
+    evidence, is_hashed = parse_altered(data), has_hash(data)
     try:
+        if present and not is_present(evidence, is_hashed):
+            raise DoesNotHoldError("it was not written by the code as it stands")
         # what differs is said before that the hash does
         hold_outcomes_hash(evidence)
         if not evidence.failed_checks:
             # where one failed, outcomes may contradict themselves: they are not read
             hold_outcomes(evidence)
-        hold_checks(evidence, declared("lpca.validity.checks") if own else ())
+        hold_noise(evidence, is_hashed)
+        whole = is_own(evidence, is_hashed)
+        if whole:
+            hold_checks(evidence, is_hashed)
+            # of older code, words and numbers may be others
+            whole = not age_in_words(evidence, is_hashed)
+        hold_failed(evidence)
         if spec is not None:
             hold_spec(evidence, spec)
-        hold_verdict(evidence, spec, whole=own and spec is not None)
+        hold_verdict(evidence, spec, whole=whole and spec is not None)
     except EvidenceError:
         raise
     except (UserError, LookupError, TypeError, ValueError, ArithmeticError) as error:
@@ -254,18 +267,6 @@ def hold_outcomes_hash(evidence: Evidence) -> None:
     }
     if hash_data(kept) != evidence.hashes.outcomes:
         raise DoesNotHoldError("its outcomes are not those it was written with")
-
-
-def hold_checks(evidence: Evidence, due: Sequence[str] | Mapping[str, Any]) -> None:
-    """Raise DoesNotHoldError where a check is not there, or failed and the verdict hides it."""
-    done = {check.id for check in evidence.checks}
-    if missing := [name for name in due if name not in done]:
-        raise DoesNotHoldError(f"not carried out: {', '.join(missing)}")
-    failed = [check.id for check in evidence.failed_checks]
-    if failed and not evidence.is_invalid:
-        raise DoesNotHoldError(
-            f"a validity check failed, yet it calls itself {evidence.verdict}: {failed[0]}"
-        )
 
 
 def hold_spec(evidence: Evidence, spec: Spec) -> None:

@@ -130,7 +130,7 @@ class _Confirmed(VerdictReporter):
             self.why[key] = "its evidence was not measured in this run"
             return None
         try:
-            found = read_stored(path, self.spec)
+            found = read_stored(path, self.spec, present=True)
         except UserError as error:
             self.why[key] = str(error)
             return None

@@ -1,9 +1,10 @@
 """The validity checks by name: what each needs, how it is carried out, and what came of it.
 
 To add one, write a function in a module of `lpca.validity.checks` (a new one, if no thought there
-fits) and enter it in the registry; nothing else has to know of it:
+fits) and enter it in the registry, with the catalogue's next number: evidence that names an earlier
+one was measured before the check existed (`lpca.judge.age`). Nothing else has to know of it:
 
-    @CHECKS.register("null_is_zero")
+    @CHECKS.register("null_is_zero", since=3)
     @check("null is exactly zero", place=160, needs=("null",), after=TRACED)
     def null_is_zero(audit: Audit) -> str:
         ...

@@ -199,10 +199,13 @@ def test_a_record_keeps_what_is_undecided(run: GateRun) -> None:
     assert stored_evidence(kept.data) == kept
 
 
-def test_evidence_without_noise_is_read_as_before(run: GateRun) -> None:
+def test_evidence_without_noise_is_read_as_before_if_it_is_older(run: GateRun) -> None:
     data = deepcopy(dict(run.found.data))
     for numbers in data["conditions"].values():
         del numbers["noise"], numbers["undecided"]
+    with pytest.raises(EvidenceError, match="no noise is said under p0, p1"):
+        stored_evidence(with_hash(data))
+    data["versions"]["lpca"] = "0.0.9"
     found = stored_evidence(with_hash(data))
     assert (found.verdict, found.conditions["p1"].noise) == ("PASS", None)
 

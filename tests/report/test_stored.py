@@ -11,8 +11,12 @@ from made_evidence import evidence, outcomes, signed
 
 from lpca.base import __version__
 from lpca.base.hashing import CONTENT, with_hash
+from lpca.base.registry import declared
+from lpca.commands.cli import main
 from lpca.evidence.json_form import EvidenceError
 from lpca.gatespec.load import load_spec
+from lpca.judge import age
+from lpca.judge.age import NAMED
 from lpca.judge.stored import read_stored
 from lpca.stats.verdicts import Verdict
 
@@ -22,7 +26,10 @@ RECORDS = sorted((ROOT / "docs" / "experiments").glob("*-attempt-0[3-9].json"))
 
 def written(held):
     """As this version writes it."""
-    return with_hash({**held, "schema": 3, "versions": {"lpca": __version__}})
+    made = {**held, "schema": 3, "versions": {"lpca": __version__}, "catalogue": NAMED}
+    noise = {"noise": 1e-4, "undecided": 0}
+    conditions = {name: {**numbers, **noise} for name, numbers in held["conditions"].items()}
+    return with_hash({**made, "conditions": conditions})
 
 
 @pytest.fixture
@@ -78,9 +85,61 @@ def test_another_verdict_is_found_though_the_hash_was_made_anew(read, tmp_path, 
             read(held, spoil, by_spec)
 
 
+@pytest.fixture
+def younger(monkeypatch):
+    """As if a check had been added since."""
+    told = {**declared("lpca.validity.checks"), "younger": {"since": NAMED + 1}}
+    monkeypatch.setattr(age, "declared", lambda package: told)
+
+
+def test_before_a_check_was_added_evidence_could_not_have_it(read, tmp_path, younger, capsys):
+    held, told = written(evidence(tmp_path)), []
+    assert read(held, tell=told.append).verdict == held["verdict"]
+    (line,) = told
+    assert line.endswith(": measured before younger existed; decided again from its outcomes")
+    with pytest.raises(EvidenceError, match="not written by the code as it stands"):
+        read(held, present=True)
+    main(["verify", str(tmp_path / "main-k4.json"), "--spec", str(tmp_path / "made_specs.yaml")])
+    assert "validity checks: not known: 27 were carried out, 0 failed, before younger" in (
+        capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (NAMED + 1, "not carried out: younger"),
+        (NAMED, "not carried out: outcomes_traced"),
+        (NAMED - 1, "catalogue is 1; allowed: from 2 on"),
+        (None, "not carried out: outcomes_traced"),
+    ],
+)
+def test_evidence_owes_the_checks_of_the_catalogue_that_it_names(
+    read, tmp_path, younger, number, says
+):
+    def spoil(held):
+        held["catalogue"] = number
+        if number != NAMED + 1:
+            held["checks"] = [one for one in held["checks"] if one["id"] != "outcomes_traced"]
+
+    with pytest.raises(EvidenceError, match=says):
+        read(written(evidence(tmp_path)), hashed_anew(spoil))
+
+
+def test_what_this_version_wrote_says_its_noise(read, tmp_path):
+    def spoil(held):
+        for numbers in held["conditions"].values():
+            del numbers["noise"], numbers["undecided"]
+
+    with pytest.raises(EvidenceError, match="no noise is said under p0, p1, "):
+        read(written(evidence(tmp_path)), hashed_anew(spoil))
+
+
 def test_undecided_outcomes_without_noise_contradict_themselves(read, tmp_path):
     def spoil(held):
         next(iter(held["episodes"][0]["outcomes"].values()))["undecided"] = 1
+        for numbers in held["conditions"].values():
+            del numbers["noise"], numbers["undecided"]
 
     with pytest.raises(EvidenceError, match="no condition says how much noise"):
         read(written(evidence(tmp_path)), hashed_anew(spoil))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
+from lpca.base.hashing import hash_data
+from lpca.base.registry import declared
 from lpca.gatespec.model import CONDITIONS
+from lpca.judge.age import catalogue_number
 from lpca.validity.catalogue import CHECKS
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -24,6 +28,19 @@ def test_what_a_check_rests_on_is_carried_out_before_it() -> None:
         assert earlier.issuperset(check.after), name
         assert set(check.needs) <= set(CONDITIONS), name
         earlier.add(name)
+
+
+NUMBERED = {0: "d92b", 1: "71db"}
+"""By the catalogue's number a hash of the checks that it added; a new check takes the next one."""
+
+
+def test_a_new_check_says_since_which_number_it_is_there() -> None:
+    """What was measured before it existed does not owe it; the others' numbers never change."""
+    by_number = defaultdict[int, list[str]](list)
+    for name, about in declared("lpca.validity.checks").items():
+        by_number[about.get("since", 0)].append(name)
+    assert {n: hash_data(sorted(own))[:4] for n, own in by_number.items()} == NUMBERED
+    assert catalogue_number() == max(2, *by_number)
 
 
 def test_no_two_checks_share_a_place() -> None:

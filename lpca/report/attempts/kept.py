@@ -19,7 +19,8 @@ from lpca.base.hashing import CONTENT, hash_data, is_altered, with_hash
 from lpca.evidence.files import has_hash, is_evidence
 from lpca.evidence.json_form import EvidenceError, Omitted, from_data, to_data
 from lpca.evidence.model import EpisodeOutcome, Evidence, KeptEpisode
-from lpca.judge.stored import UNHASHED, stored_evidence
+from lpca.judge.age import age_in_words
+from lpca.judge.stored import stored_evidence
 
 RECORD = "record"
 """The key that marks a file of this module: evidence or a published attempt, and this beside it."""
@@ -142,8 +143,8 @@ def read(path: Path, tell: Callable[[str], None] = lambda text: None) -> Attempt
         raise RecordError(f"{path}: this evidence is damaged: {error}") from None
     except StorageError as error:
         raise RecordError(str(error)) from None
-    if not has_hash(held):
-        tell(f"{path}: {UNHASHED}")
+    if age := age_in_words(evidence, has_hash(held)):
+        tell(f"{path}: {age}")
     return Attempt(evidence, record, hash_data(held))
 
 

@@ -245,7 +245,7 @@ def plumbing_logits(audit: Audit) -> str:
     return f"embed gives p1's scores within {worst:.1g} and its logits within {off:.1g}"
 
 
-@CHECKS.register("numbers_reported")
+@CHECKS.register("numbers_reported", since=1)
 @check("every condition reports success, interval, bits, tokens and time", place=240, after=TRACED)
 def numbers_reported(audit: Audit) -> str:
     """Success, interval, bits, tokens and seconds are there, and the first four are right.
