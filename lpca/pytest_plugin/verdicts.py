@@ -383,7 +383,7 @@ def evidence_of(folder: Path, key: GateKey, run: str) -> Evidence | None:
 def _read(path: Path, written: int) -> Evidence | None:
     """What stands in a file as it was `written` at that time; None where that is no evidence."""
     try:
-        return read_stored(path, present=True)
+        return read_stored(path)
     except RunError:
         return None
 
