@@ -12,11 +12,20 @@ from lpca.base.files import write_bytes, write_json, write_text
 from lpca.base.numbers import plural
 from lpca.base.registry import declared
 from lpca.commands.cli import tell
-from lpca.commands.judge import in_family, say, show
+from lpca.commands.judge import say, show
 from lpca.evidence.model import GateResult
-from lpca.gate.exam import KEY, PROMPTS, SENT, Exam, read_answers, read_exam, sound_exam
+from lpca.gate.exam import (
+    KEY,
+    PROMPTS,
+    SENT,
+    Exam,
+    decide_exam,
+    read_answers,
+    read_exam,
+    sound_exam,
+)
+from lpca.gate.plan import LEDGER
 from lpca.gatespec.model import LATENT, MESSAGE_LATENTS
-from lpca.judge.decide import judge, unread
 from lpca.report.sentences import closing
 from lpca.stats.verdicts import Verdict
 
@@ -37,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     score.add_argument("exam", type=Path, help="the folder of questions and key")
     score.add_argument("answers", type=Path, help='the answers: lines of {"id": ..., "text": ...}')
     score.add_argument("--spec", dest="moved", help="the spec, where it stands elsewhere now")
+    score.add_argument("--ledger", type=Path, default=Path(LEDGER), help="the folder of looks")
     score.add_argument("--verbose", action="store_true", help="as for lpca judge")
 
 
@@ -74,26 +84,21 @@ def _write(arguments: argparse.Namespace) -> ExitCode:
 def _score(arguments: argparse.Namespace) -> ExitCode:
     exam = read_exam(arguments.exam, arguments.moved)
     said = read_answers(arguments.answers, exam, tell)
-    spec, gate = exam.spec, exam.gate
     outcomes = list(exam.outcomes(said))
-    due = len(exam.questions) * spec.evaluation.repeats
+    due = len(exam.questions) * exam.spec.evaluation.repeats
     missing = due - sum(map(len, said.values()))
     if missing:
         say(
             f"{missing} of {due} answers are missing: episodes count up to the first that lacks one"
         )
         print()
-    if outcomes:
+    result, table = decide_exam(exam, outcomes, arguments.ledger)
+    show(exam.spec, exam.gate, result, table, arguments.verbose, so=_meaning(result))
+    if result.verdict is not Verdict.NOT_MEASURED:
         kept = arguments.exam / f"{arguments.answers.stem}.outcomes.jsonl"
         write_text(kept, "".join(f"{json.dumps(row)}\n" for row in outcomes))
-        table = exam.table(outcomes)
-        result = in_family(spec, gate, judge(spec, gate.name, table), table, None)
-        show(spec, gate, result, table, arguments.verbose, so=_meaning(result))
-        say(f"{kept}: every answer with its condition and outcome; lpca judge decides them again")
-    else:
-        result = unread(gate, Verdict.NOT_MEASURED, ("no episode is answered whole",))
-        show(spec, gate, result, None, arguments.verbose)
-    print()
+        say(f"{kept}: every answer with its condition and outcome", 0, 2)
+        print()
     say("Not checked, for texts are all that was seen:", 0)
     for one in _unchecked(exam):
         say(f"- {one}", 2, 4)
@@ -111,7 +116,6 @@ def _meaning(result: GateResult) -> str:
 def _unchecked(exam: Exam) -> list[str]:
     controls = ", ".join(name for name in LATENT if name not in SENT)
     checks = len(declared("lpca.validity.checks"))
-    count = exam.spec.evaluation.checkpoints
     return [
         "what crossed from A to B, how much of it, and whether it was anything but text",
         f"controls that are no text: {controls}",
@@ -120,5 +124,5 @@ def _unchecked(exam: Exam) -> list[str]:
         "whether each question was answered by itself: in the whole file p0 shows by its empty "
         "sender, and p1 tells whose message a sender is",
         "whether one system, unchanged, gave all answers, and would give them again",
-        f"how many systems were asked these episodes: alpha pays for {count}, and no ledger counts",
+        "whether answers were given that nobody scored: the ledger knows those that were",
     ]

@@ -175,7 +175,7 @@ def _judge_measured(
             result = explored(judge(own, gate.name, measured.table, faults=measured.faults))
         else:
             result = judge(spec, gate.name, measured.table, faults=measured.faults)
-            result = in_family(spec, gate, result, measured.table, measured.k)
+            result = _in_family(spec, gate, result, measured.table, measured.k)
         codes.append(result.exit_code)
         show(spec, gate, result, measured.table, verbose)
     return worst(codes)
@@ -187,10 +187,10 @@ def _result(spec: Spec, gate: Gate, table: OutcomeTable, whole: bool) -> GateRes
         own = table if whole and table.answers is None else table.stratum(gate.answers)
     except OutcomeError as error:
         return unread(gate, Verdict.NOT_MEASURED, (str(error),))
-    return in_family(spec, gate, judge(spec, gate.name, own), own, None)
+    return _in_family(spec, gate, judge(spec, gate.name, own), own, None)
 
 
-def in_family(
+def _in_family(
     spec: Spec, gate: Gate, result: GateResult, table: OutcomeTable, k: int | None
 ) -> GateResult:
     """A gate of which any of several k suffices, from one of them; which one matters not."""

@@ -20,14 +20,18 @@ from lpca.base.errors import RequestError
 from lpca.base.files import read_bytes, read_json, reading
 from lpca.base.hashing import hash_bytes, hash_data, is_altered, with_hash
 from lpca.checker.check import RULES, check_spec
+from lpca.evidence.model import GateResult
 from lpca.gate.plan import gate_conditions, gate_episodes, task_of
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import CONDITIONS, Gate, Spec
-from lpca.judge.formats import json_lines, refuse_larger
+from lpca.judge.decide import judge, unread
+from lpca.judge.formats import LARGEST, json_lines, refuse_larger
 from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 from lpca.judge.rows import Reading, Row, table_of
 from lpca.judge.successes import named_option
+from lpca.stats.verdicts import Verdict
 from lpca.tasks import Episode, EpisodeSet, TaskError
+from lpca.validity.ledger import GateLedger, LedgerEntry, claim_hashes, row_keys, share_of
 
 PROMPTS, KEY = "prompts.jsonl", "key.json"
 """The file that is handed over, and the one that is not."""
@@ -226,10 +230,74 @@ class Exam:
             return named_option(text, episode.options)[0] == episode.answer
         return credit if self.spec.evaluation.score == "graded" else credit == 1.0
 
+    def look(self, outcomes: Sequence[Mapping[str, Any]]) -> LedgerEntry:
+        """What the ledger keeps of these outcomes: a system is known by what it said, in order."""
+        count = len({row["episode"] for row in outcomes})
+        said = [
+            [row[name] for name in ("episode", "condition", "repeat", "said")] for row in outcomes
+        ]
+        system, read = hash_data(said), self.episodes.part(0, count)
+        return LedgerEntry(
+            rows=row_keys(read),
+            receiver=system,
+            k=0,
+            codec=system,
+            recipe=system,
+            packets=(),
+            gate=self.gate.name,
+            n=count,
+            criteria=claim_hashes(self.spec, self.gate),
+            share=share_of(self.spec, self.gate),
+            spec=self.spec.sha256,
+            episodes=read.hash(),
+        )
+
     def table(self, outcomes: Sequence[Mapping[str, Any]]) -> OutcomeTable:
         """The rows of `outcomes` as a gate is decided from them; OutcomeError without any."""
         rows = [Row(f"id {row['id']}", {**row}) for row in outcomes]
         return table_of(rows, Reading(graded=self.spec.evaluation.score == "graded"))
+
+
+def decide_exam(
+    exam: Exam, outcomes: Sequence[Mapping[str, Any]], ledger: Path
+) -> tuple[GateResult, OutcomeTable | None]:
+    """Decide an exam's gate, and enter the look in the ledger of runs.
+
+    What is NOT MEASURED tells nothing of its outcomes, and is no look; nor is what claims nothing
+    about a message.
+
+    Args:
+        exam: the exam.
+        outcomes: as `Exam.outcomes` has them.
+        ledger: the ledger's folder.
+
+    Returns:
+        The result and the outcomes that it is of, None where no episode is answered whole. More
+        systems than alpha was divided for make it INVALID.
+    """
+    spec, gate = exam.spec, exam.gate
+    if not outcomes:
+        return unread(gate, Verdict.NOT_MEASURED, ("no episode is answered whole",)), None
+    table = exam.table(outcomes)
+    result, look = judge(spec, gate.name, table), exam.look(outcomes)
+    if result.verdict is Verdict.NOT_MEASURED or not look.share:
+        return result, table
+    with GateLedger.opened(ledger, look, spec.evaluation.checkpoints) as held:
+        if fault := held.altered or _unpaid(held):
+            result = judge(spec, gate.name, table, faults=[fault])
+        held.keep(result.verdict, "exam")
+    return result, table
+
+
+def _unpaid(held: GateLedger) -> str:
+    """That alpha does not pay for all that was judged on these episodes; empty where it does."""
+    if held.family.is_paid:
+        return ""
+    return (
+        f"{len(held.family.subjects)} systems or codecs were judged on these episodes, by "
+        f"{len(held.family.shares)} sets of claims; {held.limit} looks are allowed: ask another "
+        "task seed, whose episodes nobody chose by"
+    )
 
 
 def _refuse_unasked(spec: Spec, gate: Gate) -> None:
@@ -245,6 +313,11 @@ def _refuse_unasked(spec: Spec, gate: Gate) -> None:
         raise RequestError(
             f"{spec.evaluation.places.get('score', gate.position)}: score is likelihood, and only "
             "what is said is heard; allowed: greedy, graded"
+        )
+    if gate.any_k:
+        raise RequestError(
+            f"{gate.position}: of gate {gate.name} one k of several suffices, and an exam has no "
+            "k; allowed: a gate without k"
         )
     if spec.task.drawn:
         raise RequestError(
@@ -318,8 +391,8 @@ def read_answers(
             names file and line.
         StorageError: the file cannot be read.
     """
-    with reading(path):
-        data = read_bytes(path)
+    with reading(path), path.open("rb") as file:
+        data = file.read(LARGEST + 1)
     due, repeats = {one.id for one in exam.questions}, exam.spec.evaluation.repeats
     said: dict[str, list[str]] = {}
     spare: dict[str, None] = {}

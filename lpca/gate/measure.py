@@ -24,10 +24,9 @@ from lpca.evaluation.normalised import Normalising
 from lpca.evaluation.outcome import Outcome
 from lpca.evaluation.sampled import Sampling
 from lpca.evaluation.tile import tile_of
-from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes, required_conditions
-from lpca.gatespec.model import Evaluation, Gate, Score, Spec, declared_levels
+from lpca.gatespec.model import Evaluation, Score, Spec
 from lpca.judge.decide import judge_required
 from lpca.judge.grouping import clusters_of
 from lpca.judge.looks import is_decided, is_on_course, look_sizes
@@ -38,7 +37,7 @@ from lpca.stats.verdicts import Verdict
 from lpca.tasks import EpisodeSet, Task
 from lpca.validity.audit import Audit
 from lpca.validity.catalogue import CHECKS, run_checks
-from lpca.validity.ledger import GateLedger, LedgerEntry, row_keys, share_of
+from lpca.validity.ledger import GateLedger, LedgerEntry, claim_hashes, row_keys, share_of
 
 MEAN_MESSAGES = 256
 """How many messages of training the condition `mean` takes the mean over."""
@@ -485,31 +484,3 @@ def look_at(spec: Spec, name: str, subject: Subject, episodes: EpisodeSet) -> Le
         seeds=subject.seeds,
         seed=subject.trained.seed if subject.trained and subject.seeds else None,
     )
-
-
-def claim_hashes(spec: Spec, gate: Gate) -> tuple[str, ...]:
-    """A hash for each claim about the codec that decides, with all that it is decided by, sorted.
-
-    Controls are left out: on the same outcomes they come to the same, however often they are read.
-    """
-    evaluation = spec.evaluation
-    how = [evaluation.score, evaluation.normalised, evaluation.repeats, evaluation.temperature]
-    prompt = [spec.prompt.facts] if spec.prompt.facts else []
-    rule = asdict(gate.sequential) if gate.sequential else {}
-    # as ledgers have named it: no spec asks for another
-    rule.pop("equivalences_wait", None)
-    found = {
-        hash_data(
-            [
-                to_data(criterion.claim),
-                declared_levels(criterion, evaluation),
-                criterion.cluster or evaluation.cluster,
-                rule or None,
-                *how,
-                *prompt,
-            ]
-        )
-        for criterion in gate.criteria
-        if criterion.reads_packets and criterion.severity == "error"
-    }
-    return tuple(sorted(found))

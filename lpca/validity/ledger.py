@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from lpca.base.files import locked
+from lpca.base.hashing import hash_data
+from lpca.evidence.json_form import to_data
 from lpca.evidence.model import LedgerFacts
-from lpca.gatespec.model import Gate, Spec
+from lpca.gatespec.model import Gate, Spec, declared_levels
 from lpca.tasks import MAX_TASK_SEED, EpisodeSet, message_key
 from lpca.validity.ledger_file import LINES, LedgerError, LedgerFile, Line
 
@@ -240,6 +242,34 @@ def share_of(spec: Spec, gate: Gate) -> float:
     if not any(criterion.reads_packets for criterion in gate.criteria):
         return 0.0
     return 1.0 / (spec.evaluation.checkpoints * (len(gate.family) if gate.any_k else 1))
+
+
+def claim_hashes(spec: Spec, gate: Gate) -> tuple[str, ...]:
+    """A hash for each claim about the codec that decides, with all that it is decided by, sorted.
+
+    Controls are left out: on the same outcomes they come to the same, however often they are read.
+    """
+    evaluation = spec.evaluation
+    how = [evaluation.score, evaluation.normalised, evaluation.repeats, evaluation.temperature]
+    prompt = [spec.prompt.facts] if spec.prompt.facts else []
+    rule = asdict(gate.sequential) if gate.sequential else {}
+    # as ledgers have named it: no spec asks for another
+    rule.pop("equivalences_wait", None)
+    found = {
+        hash_data(
+            [
+                to_data(criterion.claim),
+                declared_levels(criterion, evaluation),
+                criterion.cluster or evaluation.cluster,
+                rule or None,
+                *how,
+                *prompt,
+            ]
+        )
+        for criterion in gate.criteria
+        if criterion.reads_packets and criterion.severity == "error"
+    }
+    return tuple(sorted(found))
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,11 @@ def pasting(one):
     return named(one["receiver"] + " ".join(one["sender"]), one["options"])
 
 
+@pytest.fixture(autouse=True)
+def _own_ledger(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return written(tmp_path_factory.mktemp("exam") / "project")
@@ -96,7 +101,7 @@ def test_who_reads_what_a_is_told_passes_and_it_is_said_what_that_means(folder, 
     assert "the message itself, pasted into what B reads, would pass too" in text
     assert "carries" not in text
     assert "controls that are no text: null, random, static, mean" in text
-    assert "no ledger counts" in text
+    assert "answers were given that nobody scored" in text
 
 
 def test_what_is_written_beside_it_is_judged_the_same(folder, capsys):
@@ -283,6 +288,39 @@ def test_answers_that_are_missing_are_not_measured(folder, capsys):
     assert "the spec declares 60, and fewer decide nothing" in text
     scored(folder, [], 8)
     assert "no episode is answered whole" in capsys.readouterr().out
+
+
+def test_alpha_pays_for_as_many_systems_as_the_spec_says(folder, tmp_path, capsys):
+    asked = questions(folder)
+    full = answered(asked, reader)
+    scored(folder, full[1:], 8)  # nothing was told of it: no look
+    for place in (0, 1, 2, 1):  # the second once more, which is no further look
+        scored(folder, [*full[:place], full[place] | {"text": "?"}, *full[place + 1 :]], 0)
+    capsys.readouterr()
+    scored(folder, full, 7)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "4 systems or codecs were judged on these episodes" in text
+    assert "3 looks are allowed" in text
+    # the same episodes under other ids, and others under another seed
+    again = written(tmp_path / "again")
+    scored(again, answered(questions(again), pasting), 7)
+    other = written(tmp_path / "other", SPEC.replace("seed: 7", "seed: 8"))
+    scored(other, answered(questions(other), reader), 0)
+
+
+def test_a_ledger_that_was_altered_is_invalid(folder, tmp_path, capsys):
+    full = answered(questions(folder), reader)
+    scored(folder, full, 0)
+    lines = tmp_path / ".lpca" / "ledger" / "looks.jsonl"
+    lines.write_text(lines.read_text().replace('"n": 60', '"n": 61').replace('"n":60', '"n":61'))
+    scored(folder, full, 7)
+    assert "looks.jsonl" in capsys.readouterr().out
+
+
+def test_a_gate_about_the_task_alone_is_no_look(tmp_path):
+    project = written(tmp_path / "x", gate="gate0")
+    scored(project, answered(questions(project), reader), 0)
+    assert not (tmp_path / ".lpca").exists()
 
 
 def test_where_a_rule_stops_early_the_first_questions_are_enough(tmp_path, capsys):
