@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     score = doing.add_parser("score", help=what, description=what.capitalize() + ".")
     score.add_argument("exam", type=Path, help="the folder of questions and key")
     score.add_argument("answers", type=Path, help='the answers: lines of {"id": ..., "text": ...}')
-    score.add_argument("--spec", dest="moved", help="the spec, where it stands elsewhere now")
+    where = "the spec, where it stands elsewhere now"
+    score.add_argument("--spec", dest="moved", metavar="SPEC", help=where)
     score.add_argument("--ledger", type=Path, default=Path(LEDGER), help="the folder of looks")
     score.add_argument("--verbose", action="store_true", help="as for lpca judge")
 

@@ -19,6 +19,7 @@ from lpca.base import __version__
 from lpca.base.errors import RequestError
 from lpca.base.files import read_bytes, read_json, reading
 from lpca.base.hashing import hash_bytes, hash_data, is_altered, with_hash
+from lpca.base.numbers import plural
 from lpca.checker.check import RULES, check_spec
 from lpca.evidence.model import GateResult
 from lpca.gate.plan import gate_conditions, gate_episodes, task_of
@@ -293,10 +294,10 @@ def _unpaid(held: GateLedger) -> str:
     """That alpha does not pay for all that was judged on these episodes; empty where it does."""
     if held.family.is_paid:
         return ""
+    systems, claims = len(held.family.subjects), plural(len(held.family.shares), "set")
     return (
-        f"{len(held.family.subjects)} systems or codecs were judged on these episodes, by "
-        f"{len(held.family.shares)} sets of claims; {held.limit} looks are allowed: ask another "
-        "task seed, whose episodes nobody chose by"
+        f"{systems} systems or codecs were judged on these episodes, by {claims} of claims; "
+        f"{held.limit} looks are allowed: ask another task seed, whose episodes nobody chose by"
     )
 
 
