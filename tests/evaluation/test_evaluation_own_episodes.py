@@ -145,11 +145,20 @@ def with_options_in_order(row: Row) -> Row:
     return {"context": f"Of {', '.join(options)}?{{message}} Say it:", "options": options}
 
 
+CYRILLIC = str.maketrans("AaEeOo", "\u0410\u0430\u0415\u0435\u041e\u043e")
+
 LEAKS: dict[str, tuple[list[Row], str, str]] = {
     "the question holds the answer": (
         in_one_row(lambda r: {"context": f"{r['context']} Is it {r['answer'].upper()}?"}),
         "no_answer_outside_options",
         f"the right answer '{CITIES[0]}' stands in B's prompt outside of a list of all options:",
+    ),
+    "the question holds the answer in Cyrillic letters": (
+        in_one_row(
+            lambda r: {"context": f"{r['context']} Is it {r['answer'].translate(CYRILLIC)}?"}
+        ),
+        "no_answer_outside_options",
+        "stands in B's prompt outside of a list of all options:",
     ),
     "only the right option is named": (
         in_one_row(lambda r: {"context": f"Perhaps {r['answer']}?{{message}}\nWhich?"}),

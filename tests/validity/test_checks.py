@@ -527,8 +527,36 @@ class TestOwnCodec:
         assert "1 test messages are training messages" in found.detail
 
     @pytest.mark.parametrize(
+        "changed",
+        [
+            pytest.param(str.upper, id="in capitals"),
+            pytest.param(lambda text: text.replace(" ", "  ").rstrip("."), id="other blanks"),
+            pytest.param(lambda text: text.replace("o", "\u043e"), id="Cyrillic letters"),
+            pytest.param(lambda text: text.replace("e", "e\u200b"), id="invisible characters"),
+            pytest.param(lambda text: f"Well, {text}", id="a word before it"),
+        ],
+    )
+    def test_a_declared_test_message_in_disguise(
+        self, run: Run, changed: Callable[[str], str]
+    ) -> None:
+        message = max((e.message for e in run.episodes), key=lambda text: len(text.split()))
+        found = self.splits(run, ["Hello.", changed(message)])
+        assert found.passed is False
+        assert "1 test messages are training messages" in found.detail
+
+    def test_the_same_wording_with_another_answer_is_another_message(self, run: Run) -> None:
+        e = max(run.episodes, key=lambda one: len(one.message.split()))
+        other = next(o for o in e.options if o != e.right)
+        assert self.splits(run, [e.message.replace(e.right, other)]).passed is True
+
+    @pytest.mark.parametrize(
         ("declared", "passed"),
-        [("Back from {}!", False), ("back from {}", False), ("The {}ian way", True)],
+        [
+            ("Back from {}!", False),
+            ("Back fr\u043em {}", False),
+            ("back from {}", False),
+            ("The {}ian way", True),
+        ],
     )
     def test_an_unseen_answer_in_a_declared_message(
         self, run: Run, declared: str, passed: bool

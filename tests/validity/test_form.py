@@ -125,6 +125,10 @@ class TestDisguises:
             "%53%70%72%69%6E%67%66%69%65%6C%64",
             "sao paulo",
             "Krakow",
+            "Spr\u0456ngf\u0456\u0435ld",
+            "Spring\u200bfield",
+            "\uff33\uff50\uff52\uff49\uff4e\uff47\uff46\uff49\uff45\uff4c\uff44",
+            "\U0001d412pringfield",
             "a trip to springfield's centre",
         ],
     )

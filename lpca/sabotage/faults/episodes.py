@@ -48,6 +48,12 @@ def answer_spelled_in_prompt(run: FaultyRun) -> None:
     tell_in_prompt(run, lambda e: "-".join(e.right))
 
 
+@sabotage("field", "the answer stands in B's prompt in look-alikes", "no_answer_outside_options")
+def lookalike_in_prompt(run: FaultyRun) -> None:
+    """Its vowels are Cyrillic: to a reader it is the answer."""
+    tell_in_prompt(run, lambda e: e.right.translate(str.maketrans("AaEeIiOo", "АаЕеІіОо")))
+
+
 @sabotage(
     "field",
     "the prompt builder adds the message in base64 under the latent conditions",

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from lpca.tasks import split_of
+from lpca.base.lookalikes import folded
+from lpca.tasks import Episode, split_of
 from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
 from lpca.validity.checks.form import is_beyond_luck
 from lpca.validity.checks.giveaways import spaced_words
 
 if TYPE_CHECKING:
     from lpca.validity.audit import Audit
+
+RUN = 3
+"""Words in a row by which two messages are compared."""
+NEAR = 0.8
+"""The share of their runs from which two messages are one with a word changed (Jaccard index)."""
 
 
 @CHECKS.register("episodes_complete")
@@ -103,10 +110,15 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
     if not declared:
         return f"{count} test seeds, each once; the codec declares to be trained on no message"
     _no_message_known(audit, set(declared))
-    told = "\n".join(map(spaced_words, declared))
-    unseen = {e.right: spaced_words(e.right) for e in audit.episodes if e.stratum == "unseen"}
-    # an answer without any letter or digit is no word, and would stand everywhere
-    named = sorted(a for a, words in unseen.items() if words.strip() and words in told)
+    told = "\n".join(spaced_words(read(message)) for read in (str, folded) for message in declared)
+    unseen = {e.right for e in audit.episodes if e.stratum == "unseen"}
+    named = sorted(
+        answer
+        for answer in unseen
+        for words in {spaced_words(answer), spaced_words(folded(answer))}
+        # an answer without any letter or digit is no word, and would stand everywhere
+        if words.strip() and words in told
+    )
     if named:
         raise CheckFailed(
             f"the unseen answer {named[0]!r} is named in messages the codec was trained on"
@@ -118,11 +130,58 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
 
 
 def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
-    if known := [episode for episode in audit.episodes if episode.message in messages]:
+    """No test message was trained on, as it stands, as a reader sees it, or nearly.
+
+    One that shares NEAR of its runs of words with a training message is that message with a word
+    changed: where the word is not the answer, what it says is known.
+    """
+    known = {_as_read(message): message for message in messages}
+    near = _Runs(known)
+    found = [
+        (episode, known.get(_as_read(episode.message)) or near.like(episode))
+        for episode in audit.episodes
+    ]
+    if met := [(episode, message) for episode, message in found if message is not None]:
+        episode, message = met[0]
+        alike = "is" if message == episode.message else f"is nearly {message!r:.100}:"
         raise CheckFailed(
-            f"{len(known)} test messages are training messages, first that of episode "
-            f"{known[0].seed}: {known[0].message!r}"
+            f"{len(met)} test messages are training messages, first that of episode "
+            f"{episode.seed}, which {alike} {episode.message!r:.200}"
         )
+
+
+def _as_read(message: str) -> str:
+    """Its words as a reader sees them; of a message without words, what it is."""
+    return " ".join(re.findall(r"\w+", folded(message))) or message
+
+
+class _Runs:
+    """Training messages by the runs of words they hold."""
+
+    def __init__(self, messages: Collection[str]) -> None:
+        self.runs = {message: _runs(message) for message in messages}
+        self.holders: dict[tuple[str, ...], list[str]] = defaultdict(list)
+        for message, runs in self.runs.items():
+            for run in runs:
+                self.holders[run].append(message)
+
+    def like(self, episode: Episode) -> str | None:
+        """The first training message that is nearly an episode's, and names the same answer."""
+        own, answer = _as_read(episode.message), f" {_as_read(episode.right)} "
+        if answer not in f" {own} ":
+            return None
+        runs = _runs(own)
+        shared = Counter(holder for run in sorted(runs) for holder in self.holders.get(run, ()))
+        for message, count in shared.most_common():
+            is_near = count >= NEAR * (len(runs) + len(self.runs[message]) - count)
+            if is_near and answer in f" {message} ":
+                return message
+        return None
+
+
+def _runs(message: str) -> set[tuple[str, ...]]:
+    words = message.split()
+    return {tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)}
 
 
 @CHECKS.register("position_balanced")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from lpca.base.lookalikes import folded
 from lpca.tasks import Episode
 from lpca.tasks.family import FreeEpisode
 from lpca.tasks.rows import places_of, stands_in
@@ -53,7 +54,7 @@ def no_answer_outside_options(audit: Audit) -> str:
     for episode, outside in zip(audit.episodes, outsides, strict=True):
         where = f"episode {episode.seed}"
         for option in episode.options:
-            if any(stands_in(option, text) for text in outside):
+            if any(_is_seen_in(option, text) for text in outside):
                 raise CheckFailed(f"{where}: {option!r} stands outside the options list")
         for text in outside:
             if words := _shared_run(audit, episode, text):
@@ -74,16 +75,18 @@ def no_answer_outside_options(audit: Audit) -> str:
 def _shared_run(audit: Audit, episode: Episode, text: str) -> list[str]:
     """Words of the first run of tokens that text and message share, where it is words at all."""
     receiver = audit.receiver
-    shared = _runs(receiver.message_ids(episode.message)) & _runs(receiver.segment_ids(text))
-    for run in sorted(shared):
-        # where tokens are letters, four of them are a piece of a word, which any text may share
-        words = [
-            word
-            for word in re.findall(r"\w+", receiver.text(run))
-            if re.search(rf"\b{word}\b", episode.message)
-        ]
-        if len(words) > 1:
-            return words
+    for read in (str, folded):
+        message = read(episode.message)
+        shared = _runs(receiver.message_ids(message)) & _runs(receiver.segment_ids(read(text)))
+        for run in sorted(shared):
+            # where tokens are letters, four of them are a piece of a word, which any text may share
+            words = [
+                word
+                for word in re.findall(r"\w+", receiver.text(run))
+                if re.search(rf"\b{word}\b", message)
+            ]
+            if len(words) > 1:
+                return words
     return []
 
 
@@ -104,8 +107,10 @@ def _none_in_own_prompts(audit: Audit) -> str:
         for text in audit.task.outside(episode):
             if isinstance(episode, FreeEpisode) and (fact := _fact_of_message(episode, text)):
                 raise CheckFailed(f"episode {episode.seed}: {fact!r} of A's half is in B's prompt")
-            if episode.right not in labels and (places := places_of([episode.right], text)):
-                raise CheckFailed(_names_answer(episode, text, places[0]))
+            if episode.right not in labels:
+                for read in (str, folded):
+                    if places := places_of([read(episode.right)], read(text)):
+                        raise CheckFailed(_names_answer(episode, read(text), places[0]))
             if sentence := _sentence_of_message(episode, text):
                 raise CheckFailed(
                     f"episode {episode.seed}: a sentence of the message is in B's prompt: "
@@ -124,8 +129,8 @@ def _labels(episodes: Sequence[Episode]) -> set[str]:
 
 
 def _fact_of_message(episode: FreeEpisode, text: str) -> str | None:
-    words = set(text.split())
-    return next((fact for fact in episode.told if fact in words), None)
+    words = {*text.split(), *folded(text).split()}
+    return next((fact for fact in episode.told if {fact, folded(fact)} & words), None)
 
 
 def _names_answer(episode: Episode, text: str, place: tuple[int, int, int]) -> str:
@@ -139,12 +144,18 @@ def _names_answer(episode: Episode, text: str, place: tuple[int, int, int]) -> s
 
 
 def _sentence_of_message(episode: Episode, text: str) -> str | None:
-    held = spaced_words(text)
-    for sentence in re.split(r"(?<=[.!?])\s+|\n+", episode.message):
-        words = spaced_words(sentence)
-        if words.count(" ") > LEAST_WORDS and words in held:
-            return sentence
+    for read in (str, folded):
+        held = spaced_words(read(text))
+        for sentence in re.split(r"(?<=[.!?])\s+|\n+", episode.message):
+            words = spaced_words(read(sentence))
+            if words.count(" ") > LEAST_WORDS and words in held:
+                return sentence
     return None
+
+
+def _is_seen_in(answer: str, text: str) -> bool:
+    """Whether a reader sees an answer in a text: be it in letters that only look like its own."""
+    return stands_in(answer, text) or stands_in(folded(answer), folded(text))
 
 
 def spaced_words(text: str) -> str:
@@ -155,8 +166,8 @@ def spaced_words(text: str) -> str:
 def hidden_option(text: str, options: Sequence[str]) -> tuple[str, str] | None:
     """Find an option that stands in a text without being seen at once.
 
-    Looked through: case and accents, letters spaced or broken up, the text backwards, every
-    letter shifted by the same number of places, and words that decode as base64, base32,
+    Looked through: case, accents and look-alikes, letters spaced or broken up, the text backwards,
+    every letter shifted by the same number of places, and words that decode as base64, base32,
     hexadecimal, ASCII85 or percent-encoding.
 
     Returns:
@@ -171,9 +182,9 @@ def hidden_option(text: str, options: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _letters(text: str) -> str:
-    """The letters and digits of a text, in lower case and without accents."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(character for character in folded if character.isalnum())
+    """The letters and digits of a text, look-alikes as one, in lower case and without accents."""
+    plain = unicodedata.normalize("NFKD", folded(text))
+    return "".join(character for character in plain if character.isalnum())
 
 
 def _readings(text: str) -> Iterator[tuple[str, str]]:
