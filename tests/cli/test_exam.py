@@ -13,6 +13,8 @@ from lpca.base.hashing import with_hash
 from lpca.commands.cli import main
 from lpca.gate.exam import Exam
 from lpca.gatespec.load import load_spec
+from lpca.validity.ledger import looks_of
+from lpca.validity.ledger_file import LedgerFile
 
 ROOT = Path(__file__).parents[2]
 SPEC = """
@@ -308,6 +310,13 @@ def test_alpha_pays_for_as_many_systems_as_the_spec_says(folder, tmp_path, capsy
     scored(other, answered(questions(other), reader), 0)
 
 
+def test_the_same_answers_are_one_look_under_whatever_ids(folder, tmp_path):
+    again = written(tmp_path / "again")
+    for project in (folder, again):
+        scored(project, answered(questions(project), reader), 0)
+    assert len(looks_of(LedgerFile.read(tmp_path / ".lpca" / "ledger"))) == 1
+
+
 def test_a_ledger_that_was_altered_is_invalid(folder, tmp_path, capsys):
     full = answered(questions(folder), reader)
     scored(folder, full, 0)
@@ -436,6 +445,7 @@ def test_a_spec_that_was_moved_is_named(tmp_path):
         ),
         ("score: greedy", "score: likelihood", "only what is said is heard; allowed: greedy"),
         ("seed: 7", "seed: drawn", "seed is drawn"),
+        ("    requires:", "    k: {any: [4, 8]}\n    requires:", "one k of several suffices"),
         ("score: greedy", "score: graded", "gives answers no credit"),
         ("      - {id: above_shuffle,", "      - {id: again,", None),
     ],
