@@ -322,8 +322,10 @@ def _seen_only(scene: Scene) -> Iterator[World]:
     yield works.mixed(idle, {"seen": 0.0, "unseen": 1.0, "all": 0.5}[scene.gate.answers])
 
 
-_UNTRAINED = ("static", "mean", "null", "random")
-"""Latents that no message is behind: they may help or harm as they like."""
+_UNTRAINED = ("static", "mean", "null", "random", "shaped", "empty")
+"""Latents that no message is behind: they may help or harm as they like.
+
+A codec may give an empty message something else than all others, and so be one magic prompt."""
 
 ADVERSARIES = (
     Adversary("an inert codec", True, _inert, ("p0", *LATENT)),

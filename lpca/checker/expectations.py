@@ -10,7 +10,7 @@ from lpca.checker.rule import Fault, criteria, place, rule
 from lpca.gatespec.model import Gate, Spec
 from lpca.stats.claims import Difference, Equivalence, Ratio
 
-MESSAGE_FREE = ("p0", "null", "random", "static", "mean")
+MESSAGE_FREE = ("p0", "null", "random", "shaped", "static", "mean", "empty")
 """Conditions from which B learns nothing of the message: it can only guess."""
 SLACK = 0.10
 """How far an expected rate of guessing may be from one in so many options."""

@@ -33,6 +33,8 @@ class Channel:
         self.seconds = 0.0
         self._prefixes: dict[str, Tensor] = {}
         self._mean: tuple[tuple[str, ...], Tensor] | None = None
+        self._spread: tuple[tuple[str, ...], Tensor] | None = None
+        self._training: tuple[tuple[str, ...], list[Tensor]] | None = None
 
     def prefixes(self, messages: Sequence[str]) -> list[Tensor]:
         """Return each message's prefix [k, d_model], float32.
@@ -56,14 +58,35 @@ class Channel:
     def mean_prefix(self, messages: Sequence[str]) -> Tensor:
         """Return the prefix [k, d_model] of the mean of the messages' latents, float32."""
         if self._mean is None or self._mean[0] != tuple(messages):
-            started = time.monotonic()
-            starts = range(0, len(messages), ENCODING_BATCH)
-            batches = [self._latents(messages[i : i + ENCODING_BATCH]) for i in starts]
+            batches, started = self._training_latents(messages), time.monotonic()
             mean = torch.cat([batch.double() for batch in batches]).mean(0, keepdim=True)
             prefix = self._decoded(mean.to(batches[0].dtype), 1)[0]
             self._mean = tuple(messages), prefix
             self.seconds += time.monotonic() - started
         return self._mean[1]
+
+    @torch.no_grad()
+    def training_prefixes(self, messages: Sequence[str]) -> Tensor:
+        """Return the prefixes [messages, k, d_model] of training messages, float32.
+
+        Of the same latents that `mean_prefix` takes the mean of, each encoded once.
+        """
+        if self._spread is None or self._spread[0] != tuple(messages):
+            batches, started = self._training_latents(messages), time.monotonic()
+            prefixes = torch.cat([self._decoded(batch, len(batch)) for batch in batches])
+            self._spread = tuple(messages), prefixes
+            self.seconds += time.monotonic() - started
+        return self._spread[1]
+
+    def _training_latents(self, messages: Sequence[str]) -> list[Tensor]:
+        """The latents of training messages, batch by batch."""
+        if self._training is None or self._training[0] != tuple(messages):
+            started = time.monotonic()
+            starts = range(0, len(messages), ENCODING_BATCH)
+            batches = [self._latents(messages[i : i + ENCODING_BATCH]) for i in starts]
+            self._training = tuple(messages), batches
+            self.seconds += time.monotonic() - started
+        return self._training[1]
 
     def fingerprint(self, messages: Sequence[str]) -> tuple[float, ...]:
         """Return seeded projections of all the messages' prefixes: alike for like codecs only.

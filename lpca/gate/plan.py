@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lpca.base.errors import RequestError
 from lpca.checker.check import check_spec, has_errors
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.gatespec.model import LATENT, Gate, Spec
+from lpca.gatespec.model import AT_K, Gate, Spec
 from lpca.tasks import MAX_TASK_SEED, TASKS, EpisodeSet, Task, TaskError, make_task
 from lpca.tasks.family import Family
 
@@ -157,8 +157,8 @@ def on_validation(spec: Spec, name: str, task: Task) -> Spec:
 
 
 def needs_codec(spec: Spec, name: str) -> bool:
-    """Whether a gate has a condition that injects latents, and so depends on k."""
-    return any(condition in LATENT for condition in gate_conditions(spec, name))
+    """Whether a gate has a condition that depends on k, as latents do."""
+    return any(condition in AT_K for condition in gate_conditions(spec, name))
 
 
 def needs_control(spec: Spec, name: str) -> bool:

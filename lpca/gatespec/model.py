@@ -29,7 +29,11 @@ TRUNCATED: Mapping[str, int] = MappingProxyType(
 TEXTS = tuple(name for name, about in _DECLARED.items() if about["holds"] == "text")
 """Conditions whose slot holds text, as tokens or as their embeddings."""
 LATENT = tuple(name for name, about in _DECLARED.items() if about["holds"] == "latents")
-"""Conditions that inject k vectors: they need a codec, or at least its k."""
+"""Conditions that inject k vectors."""
+FEW_TOKENS = tuple(name for name, about in _DECLARED.items() if about.get("tokens") == "k")
+"""Conditions in which B gets at most k of the message's tokens, as text."""
+AT_K = (*LATENT, *FEW_TOKENS)
+"""Conditions that depend on k: they need a codec, or at least its k."""
 CODEC_LATENTS = tuple(name for name in LATENT if "codec" in _DECLARED[name])
 """Those among them that follow from what the codec makes of messages."""
 MESSAGE_LATENTS = tuple(name for name in CODEC_LATENTS if _DECLARED[name]["codec"] == "message")

@@ -146,6 +146,13 @@ class Wrapped(nn.Module):
         return self.change(self.codec.decode(latents))
 
 
+def also_under(run: FaultyRun, condition: str) -> None:
+    """Let the gate's episodes be run under one condition more, to be spoilt."""
+    run.change_gate(conditions=(*run.gate.conditions, condition))
+    if run.conditions is not None:
+        run.conditions = sorted({*run.conditions, condition})
+
+
 def slots_of(condition: str, change: Callable[[Tensor], Tensor] = lambda v: v) -> SlotMaker:
     """Return what makes a sound condition's slots of vectors, the vectors changed."""
 

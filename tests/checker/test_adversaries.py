@@ -25,6 +25,14 @@ RATES = {
     "mean": 0.25,
     "same_answer": 0.8,
 }
+AT_SIZE = {
+    "first_k": 0.4,
+    "random_k": 0.3,
+    "keywords_k": 0.5,
+    "empty": 0.25,
+    "shaped": 0.25,
+}
+"""What a channel is held against at its own size, or with no message."""
 BY_FILE = {
     "band-alone": "passes-adversary",
     "confirmation-on-the-same-episodes": "winners-curse",
@@ -51,7 +59,7 @@ evaluation: {{n: {n}{more}}}
 gates:
   g:
     title: {title}
-    conditions: [{", ".join(RATES)}]
+    conditions: [{", ".join(RATES | AT_SIZE)}]
     expect: {{{expect}}}
 {gate}
     criteria:
@@ -132,6 +140,65 @@ def test_no_stopping_rule_or_family_hides_an_adversary(gate):
 def test_a_criterion_that_only_warns_keeps_no_adversary_out():
     given = "normal - shuffle > 0, severity: warn"
     assert "passes-adversary" in refused_by(spec("normal - null > 0", given))
+
+
+def with_baselines(*claims):
+    """The conditions are those that are claimed of: a table is drawn of these alone."""
+    return spec(*claims, n=800, rates=RATES | AT_SIZE)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        # one learned prefix beats a message that is cut short
+        ("normal - first_k > 0",),
+        ("normal - first_k > 0.1", "normal - p0 > 0.1"),
+        ("normal - first_k > 0", "normal - null > 0", "normal - static > 0"),
+        ("normal - keywords_k > 0", "normal - random_k > 0", "normal - null > 0"),
+        ("normal - first_k > 0", "first_k - shuffle > -0.2", "normal - null > 0"),
+        ("abs(normal - first_k) < 0.2", "normal - null > 0"),
+        # what it gives an empty message, and what noise does, is its own affair
+        ("normal - empty > 0", "normal - null > 0"),
+        ("normal > 0.6", "normal - empty > 0", "empty - shuffle > -0.2", "normal - null > 0"),
+        ("normal > 0.6", "normal - shaped > 0", "shaped - shuffle > -0.2", "normal - null > 0"),
+        ("normal - shaped > 0", "normal - empty > 0", "normal - p0 > 0.1"),
+    ],
+)
+def test_beating_cheap_text_or_no_message_takes_no_message(claims):
+    """So these claims stand beside shuffle, never in its place."""
+    assert "passes-adversary" in refused_by(with_baselines(*claims))
+
+
+@pytest.mark.parametrize("claim", [f"normal - {name} > 0" for name in AT_SIZE])
+def test_none_of_them_is_a_control_in_shuffles_place(claim):
+    assert "missing-control" in refused_by(with_baselines(claim, "normal - null > 0"))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        ("normal - first_k > 0",),
+        ("normal - first_k > 0.1", "normal - random_k > 0", "normal - keywords_k > 0"),
+        ("normal - empty > 0", "normal - shaped > 0"),
+        ("abs(empty - p0) < 0.1", "shaped - p0 < 0.1"),
+    ],
+)
+def test_beside_shuffle_and_null_they_are_sound(claims):
+    assert refused_by(with_baselines("normal - p0 > 0.1", *CONTROLS, *claims)) == set()
+
+
+def test_a_channel_that_is_truncation_does_not_beat_it():
+    """Nor does an expectation say that it would: no n suffices."""
+    rates = RATES | AT_SIZE | {"first_k": 0.8}
+    claims = ("normal - p0 > 0.1", *CONTROLS, "normal - first_k > 0")
+    assert "underpowered" in refused_by(spec(*claims, rates=rates))
+
+
+@pytest.mark.parametrize("name", ["empty", "shaped"])
+def test_what_says_nothing_of_the_message_is_no_better_than_a_guess(name):
+    rates = RATES | AT_SIZE | {name: 0.5}
+    claims = ("normal - p0 > 0.1", *CONTROLS)
+    assert "impossible-expectation" in refused_by(spec(*claims, rates=rates))
 
 
 def test_titles_and_ids_decide_nothing():

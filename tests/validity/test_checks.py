@@ -274,6 +274,7 @@ class TestPrefix:
         assert run.failing() == {
             *("prefix_used", "plumbing_logits", "latents_injected", "shuffle_is_donors"),
             *("mean_is_mean", "same_answer_agrees", "random_has_norms"),
+            *("shaped_is_shaped", "empty_is_empty"),
         }
 
     @pytest.mark.parametrize("factor", [1.01, 0.0])

@@ -25,7 +25,8 @@ class Setting:
         channel: the codec under test at work.
         episodes: those whose slots are made.
         static: the trained prefix that ignores messages.
-        training_messages: those over whose latents `mean` takes the mean.
+        training_messages: those over whose latents `mean` takes the mean and `shaped` the
+            covariance, and in which `keywords_k` counts words.
         exchanged: by condition, what makes its slots in place of its own code, so that a fault
             can be planted in a run; empty in a sound run.
     """
@@ -60,8 +61,9 @@ CONDITIONS: Registry[type[Condition]] = Registry("condition", __name__)
 
 holds: what stands in the slot: "nothing", "text" (tokens, or their embeddings) or "latents".
 bytes: of the message's text no more stand there.
+tokens: of the message's tokens no more stand there: "k", as many as the prefix has vectors.
 codec: the latents follow from what the codec makes of a "message", as it is, or of its "norms" or
-    the "mean" of several.
+    the "mean" or "shape" of several.
 donor: the message is that of the episode's donor.
 
 It is read where conditions are named, without importing them (`lpca.gatespec.model`).

@@ -147,6 +147,15 @@ class Shuffle(MessageLatents):
         return [episodes.donor(i).message for i in range(len(episodes))]
 
 
+@CONDITIONS.register("empty", holds="latents", codec="message")
+class Empty(MessageLatents):
+    """The codec's latents of an empty message: whether a message that says nothing helps."""
+
+    def messages(self, episodes: EpisodeSet) -> list[str]:
+        """Return an empty message for each episode."""
+        return [""] * len(episodes)
+
+
 @CONDITIONS.register("static", holds="latents")
 class Static(Condition):
     """One prefix, trained as long, that never sees a message: whether training alone helps."""

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 
 from lpca.codec.objectives.answer import answer_loss
 from lpca.evaluation.block import Computed, Job
-from lpca.evaluation.conditions import Setting
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.conditions.shaped import shape_of
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun
 from lpca.sabotage.spoilt import (
     Wrapped,
+    also_under,
     embedding_noise,
     same_slots,
     slots_of,
@@ -149,6 +151,45 @@ def static_undertrained(run: FaultyRun) -> None:
 def mean_of_one(run: FaultyRun) -> None:
     """The mean of one is the one."""
     run.condition("mean", slots_of("normal"))
+
+
+@sabotage("building", "shaped noise lies around the episode's own latents", "shaped_is_shaped")
+def shaped_of_own(run: FaultyRun) -> None:
+    """Noise with the message in it."""
+    also_under(run, "shaped")
+
+    def around_own(setting: Setting) -> list[Slot]:
+        mean, _ = shape_of(setting)
+        pairs = zip(sound_vectors("shaped", setting), sound_vectors("normal", setting), strict=True)
+        return [Slot(vectors=noise - mean.float() + own) for noise, own in pairs]
+
+    run.condition("shaped", around_own)
+
+
+@sabotage("building", "the empty message is the episode's own", "empty_is_empty")
+def empty_is_full(run: FaultyRun) -> None:
+    """The control is then the claim."""
+    also_under(run, "empty")
+    run.condition("empty", slots_of("normal"))
+
+
+@sabotage("building", "the first k tokens are more than k", "text_is_message")
+def first_tokens_too_many(run: FaultyRun) -> None:
+    """The whole message stands there; what is left of it is then no baseline."""
+    also_under(run, "first_k")
+    run.condition("first_k", lambda setting: build_slots("p1", setting))
+
+
+@sabotage("building", "keywords are chosen by the right answer", "text_is_message")
+def keywords_of_answer(run: FaultyRun) -> None:
+    """No more than k tokens of the message, and always those that decide."""
+    also_under(run, "keywords_k")
+
+    def answering(setting: Setting) -> list[Slot]:
+        found = [setting.receiver.message_ids(episode.right) for episode in setting.episodes]
+        return [Slot(ids=tuple(ids[: run.k])) for ids in found]
+
+    run.condition("keywords_k", answering)
 
 
 @sabotage("building", "the paraphrase is the message itself", "same_answer_agrees")

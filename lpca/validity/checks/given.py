@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from lpca.gatespec.model import TRUNCATED
+from lpca.gatespec.model import FEW_TOKENS, TRUNCATED
 from lpca.tasks import Episode, ToldEpisode
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lpca.validity.audit import Audit
 
 ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
-_TEXTS = ("p1", *TRUNCATED, "p5")
+_TEXTS = ("p1", *TRUNCATED, "p5", *FEW_TOKENS)
 CHANCE = 1e-8
 """Probability up to which noise may be like the latents by chance."""
 
@@ -54,14 +54,18 @@ def prompt_is_p0s(audit: Audit) -> str:
 def text_is_message(audit: Audit) -> str:
     """The slot, in p0's prompt, holds the message; under p2 what its bytes allow, under p5 facts.
 
-    Catches a text that is crippled, so that retention of it looks high, one that says more, and one
-    in which a control token's name is read as that token, which ends B's prompt.
+    Under first_k, random_k and keywords_k it holds those k tokens of it or fewer. Catches a text
+    that is crippled, so that retention of it looks high, one that says more, and one in which a
+    control token's name is read as that token, which ends B's prompt.
     What p2 gives is not cut again here: characters are added until the next one would not fit.
     """
     evaluated = [condition for condition in _TEXTS if condition in audit.outcomes]
     if not evaluated:
         raise CannotTell(f"not evaluated: {', '.join(_TEXTS)}")
     for condition in evaluated:
+        if condition in FEW_TOKENS:
+            _hold_few_tokens(audit, condition)
+            continue
         for where, episode, slot in _slots(audit, condition):
             text = _text_of(condition, episode)
             if token := audit.receiver.texts.control_in(audit.receiver.message_ids(text)):
@@ -70,6 +74,22 @@ def text_is_message(audit: Audit) -> str:
                 what = "the message's text" if condition == "p1" else f"{text!r}"
                 raise CheckFailed(f"{where}: the slot does not hold {what}")
     return f"{len(audit.episodes)} slots hold the message's tokens, in p0's prompt"
+
+
+def _hold_few_tokens(audit: Audit, condition: str) -> None:
+    """Raise CheckFailed where a slot holds more than k tokens of its message, or others."""
+    from lpca.evaluation.conditions import CONDITIONS
+    from lpca.evaluation.outcome import canonical_ids
+
+    wanted = CONDITIONS[condition]().slots(audit.setting)
+    for (where, episode, slot), own in zip(_slots(audit, condition), wanted, strict=True):
+        whole = audit.slot_ids(episode.message)
+        if len(slot) > audit.k:
+            raise CheckFailed(f"{where}: {len(slot)} tokens stand in the slot; k is {audit.k}")
+        if condition == "first_k" and slot != whole[: audit.k]:
+            raise CheckFailed(f"{where}: the slot does not hold the message's first tokens")
+        if slot != canonical_ids(audit.receiver, own.ids):
+            raise CheckFailed(f"{where}: the slot does not hold the tokens that are its choice")
 
 
 def _text_of(condition: str, episode: Episode) -> str:
@@ -219,6 +239,44 @@ def _same_values(one: Tensor, other: Tensor) -> bool:
     return bool((apart.le(1e-6) & one.norm(dim=-1).gt(0.0)).any())
 
 
+@CHECKS.register("shaped_is_shaped", since=3)
+@check(
+    "shaped is noise with training latents' mean and covariance",
+    place=185,
+    needs=("shaped",),
+    after=("splits_disjoint", *TRACED),
+)
+def shaped_is_shaped(audit: Audit) -> str:
+    """Under shaped B got noise of the shape of training messages' prefixes, drawn by its seed.
+
+    Catches noise that is made of the episode's own latents, or over test messages.
+    """
+    from lpca.evaluation.conditions.shaped import drawn, shape_of
+
+    count = _training_messages(audit, "the shape")
+    shape = shape_of(audit.setting)
+    noise = [drawn(shape, episode.seed) for episode in audit.episodes]
+    _compare(audit, "shaped", noise, "noise of the shape of training latents")
+    return f"{len(noise)} draws with mean and covariance of {count} training messages' prefixes"
+
+
+@CHECKS.register("empty_is_empty", since=3)
+@check(
+    "empty is what the codec makes of no message",
+    place=187,
+    needs=("empty",),
+    after=TRACED,
+)
+def empty_is_empty(audit: Audit) -> str:
+    """Under empty all episodes got the codec's prefix of an empty message.
+
+    Catches an empty message that is the episode's own.
+    """
+    [prefix] = audit.setting.coded().prefixes([""])
+    _compare(audit, "empty", [prefix] * len(audit.episodes), "those of an empty message")
+    return f"{len(audit.episodes)} episodes: the codec's prefix of an empty message"
+
+
 @CHECKS.register("static_is_static")
 @check("static is one prefix, trained as the codec was", place=190, needs=("static",), after=TRACED)
 def static_is_static(audit: Audit) -> str:
@@ -256,13 +314,18 @@ def mean_is_mean(audit: Audit) -> str:
 
     Catches a mean of the test message alone, or over test messages.
     """
-    tested = {episode.message for episode in audit.episodes}
-    messages = audit.setting.training_messages
-    if shared := tested & set(messages):
-        raise CheckFailed(f"the mean is taken over a test message: {min(shared)!r}")
-    prefix = audit.setting.coded().mean_prefix(messages)
+    count = _training_messages(audit, "the mean")
+    prefix = audit.setting.coded().mean_prefix(audit.setting.training_messages)
     _compare(audit, "mean", [prefix] * len(audit.episodes), "the mean latent")
-    return f"{len(audit.episodes)} episodes: the mean latent of {len(messages)} messages"
+    return f"{len(audit.episodes)} episodes: the mean latent of {count} messages"
+
+
+def _training_messages(audit: Audit, what: str) -> int:
+    """How many messages something is taken over; CheckFailed where one of them is tested."""
+    messages = audit.setting.training_messages
+    if shared := {episode.message for episode in audit.episodes} & set(messages):
+        raise CheckFailed(f"{what} is taken over a test message: {min(shared)!r}")
+    return len(messages)
 
 
 @CHECKS.register("same_answer_agrees")

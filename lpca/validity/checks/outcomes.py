@@ -281,7 +281,7 @@ def numbers_reported(audit: Audit) -> str:
 
 def _bits_of_vectors(audit: Audit, condition: str, positions: float) -> float:
     told = getattr(audit.setting.coded().codec, "bits", None)
-    if told is not None and condition in ("normal", "shuffle", "same_answer"):
+    if told is not None and condition in ("normal", "shuffle", "same_answer", "empty"):
         return float(told)
     return positions * audit.receiver.d_model * audit.receiver.dtype.itemsize * 8
 

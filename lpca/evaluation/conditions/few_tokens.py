@@ -1,0 +1,118 @@
+"""Text at the prefix's own number of positions: at most k of the message's tokens.
+
+What a channel must beat to be worth its positions. A message of no more than k tokens is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from lpca.base.hashing import named_rng
+from lpca.evaluation.conditions import CONDITIONS, Condition, Setting
+from lpca.receivers.forward import Slot
+from lpca.receivers.model import Receiver
+
+
+class FewTokens(Condition):
+    """Each episode's slot holds at most k tokens of its message."""
+
+    def slots(self, setting: Setting) -> list[Slot]:
+        """Return slots of token ids; ValueError without a codec, whose k it is."""
+        k, receiver = setting.coded().k, setting.receiver
+        found = []
+        for episode in setting.episodes:
+            ids = receiver.message_ids(episode.message)
+            kept = ids if len(ids) <= k else self.kept(episode.message, ids, k, setting)
+            found.append(Slot(ids=tuple(kept)))
+        return found
+
+    @abstractmethod
+    def kept(self, message: str, ids: Sequence[int], k: int, setting: Setting) -> Sequence[int]:
+        """Return k token ids or fewer of a message that has more."""
+
+
+@CONDITIONS.register("first_k", holds="text", tokens="k")
+class First(FewTokens):
+    """The message's first k tokens: what truncation is worth."""
+
+    def kept(self, message: str, ids: Sequence[int], k: int, setting: Setting) -> Sequence[int]:
+        """Return the first k."""
+        return ids[:k]
+
+
+@CONDITIONS.register("random_k", holds="text", tokens="k")
+class Sample(FewTokens):
+    """k of the message's tokens, in their order: what a choice that knows nothing is worth."""
+
+    def kept(self, message: str, ids: Sequence[int], k: int, setting: Setting) -> Sequence[int]:
+        """Return those that the message's own named seed draws."""
+        places = named_rng("random_k", k, message).sample(range(len(ids)), k)
+        return [ids[place] for place in sorted(places)]
+
+
+@CONDITIONS.register("keywords_k", holds="text", tokens="k")
+class Keywords(FewTokens):
+    """k tokens of the message's rarest words: what a cheap choice of words is worth."""
+
+    def kept(self, message: str, ids: Sequence[int], k: int, setting: Setting) -> Sequence[int]:
+        """Return tokens of `keywords`, by how many training messages hold a word."""
+        held = document_frequencies(setting.training_messages)
+        return keywords(setting.receiver, message, k, held)
+
+
+def keywords(
+    receiver: Receiver, message: str, k: int, frequencies: Mapping[str, int]
+) -> Sequence[int]:
+    """Return k token ids of a message's rarest words, in the message's order; fewer if it has none.
+
+    The rarest word comes first, of equally rare ones the first in the message; the one that no
+    longer fits is cut.
+
+    Args:
+        receiver: whose tokens they are.
+        message: the text.
+        k: how many tokens there may be.
+        frequencies: in how many documents each word stands, as of `document_frequencies`.
+    """
+    words = list(dict.fromkeys(words_of(message)))
+    kept, room = dict[str, int](), k
+    # sorting keeps the order of equals
+    for word in sorted(words, key=lambda word: frequencies.get(word.casefold(), 0)):
+        kept[word] = min(room, len(receiver.segment_ids(f" {word}")))
+        room -= kept[word]
+    found: list[int] = []
+    for word in filter(kept.__getitem__, words):
+        # the first stands behind the prompt's own joint, as a message does
+        ids = receiver.segment_ids(f" {word}") if found else receiver.message_ids(word)
+        found += ids[: kept[word]]
+    return found
+
+
+def words_of(text: str) -> list[str]:
+    """Return a text's words, without what stands between them.
+
+    Example:
+        >>> words_of("Off to Oslo, at 9.")
+        ['Off', 'to', 'Oslo', 'at', '9']
+    """
+    return re.findall(r"\w+", text)
+
+
+@lru_cache(maxsize=4)
+def document_frequencies(messages: tuple[str, ...]) -> Counter[str]:
+    """Return in how many of some messages each word stands, whatever its case.
+
+    Raises:
+        ValueError: there are no messages.
+
+    Example:
+        >>> document_frequencies(("To Oslo, to Oslo!", "to Rome"))["to"]
+        2
+    """
+    if not messages:
+        raise ValueError("keywords_k needs messages of training, and none were given")
+    return Counter(word for text in messages for word in {w.casefold() for w in words_of(text)})
