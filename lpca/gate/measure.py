@@ -286,8 +286,6 @@ def measured(
     evaluated = work.refused(sizes) or work.looks(sizes)
     episodes = declared.part(0, evaluated.n)
     table, noise = work.judged(evaluated)
-    measured_at, encoding = time.monotonic(), subject.encoding_seconds
-    checking()
     setting = subject.setting(episodes, steps.conditions)
     how = (spec.evaluation.confidence, setting, spec.evaluation.score)
     numbers = {
@@ -300,6 +298,8 @@ def measured(
         )
         for condition, own in evaluated.outcomes.items()
     }
+    measured_at, encoding = time.monotonic(), subject.encoding_seconds
+    checking()
     audit = Audit(
         setting=setting,
         task=subject.task,
@@ -318,6 +318,7 @@ def measured(
         run_block=steps.run_block,
         sampling=sampling_of(spec.evaluation),
         noise=noise,
+        reread=work.rereadings.read(setting, evaluated.outcomes),
         tile=tile_of(setting, batch_size),
     )
     results = run_checks(audit, checks, reads_ledger=False)

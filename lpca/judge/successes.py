@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lpca.evidence.model import Successes
@@ -66,9 +67,14 @@ def counted(
     """
     answers = [one for outcome in outcomes for one in outcome.readings]
 
+    @lru_cache(maxsize=2)
+    def interval(found: tuple[float, ...]) -> Interval:
+        # mostly B says what it finds likeliest: the same successes by either score
+        return rate_interval(condition, found, confidence, clusters)
+
     def successes(score: Score) -> Successes:
-        found = [one.success(score) for one in answers]
-        return Successes(int(sum(found)), rate_interval(condition, found, confidence, clusters))
+        found = tuple(one.success(score) for one in answers)
+        return Successes(int(sum(found)), interval(found))
 
     credits = [one.credit for one in answers if one.credit is not None]
     return {

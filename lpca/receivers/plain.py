@@ -39,9 +39,17 @@ def plain_logits(receiver: Receiver, inputs: dict[str, Tensor], keep: int) -> Te
         inputs: `input_ids` [1, n] or `inputs_embeds` [1, n, d_model], and nothing else.
         keep: at how many positions, the last of them.
     """
-    kept = {KEEP: keep} if takes(type(receiver.model).forward, KEEP) else {}
+    return plain_rows(receiver, inputs, keep)[0]
+
+
+def plain_rows(receiver: Receiver, inputs: dict[str, Tensor], keep: int) -> Tensor:
+    """The same [rows, keep, vocabulary] of several rows of one length."""
+    length = next(iter(inputs.values())).shape[1]
+    # as indices, which copy: of a slice the head makes one product per row, its weights copied
+    last = torch.arange(max(0, length - keep), length, device=receiver.device)
+    kept = {KEEP: last} if takes(type(receiver.model).forward, KEEP) else {}
     logits = receiver.model(**inputs, use_cache=False, **kept).logits
-    return torch.as_tensor(logits[0, -keep:]).float()
+    return torch.as_tensor(logits[:, -keep:]).float()
 
 
 def plain_states(model: nn.Module, embeddings: Tensor, real: Tensor) -> Tensor:

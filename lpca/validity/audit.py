@@ -9,12 +9,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lpca.base.hashing import hash_data, named_rng
 from lpca.codec.checkpoint import Identity, trained_episodes
 from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots
-from lpca.evaluation.noise import explained
+from lpca.evaluation.noise import Rereadings, content_of, explained, sample_of
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, canonical_ids
 from lpca.evaluation.sampled import Sampling
 from lpca.evidence.model import ConditionNumbers
@@ -29,16 +28,7 @@ from lpca.validity.ledger import GateLedger
 SAMPLE = 8
 """Episodes in the sample that several checks share."""
 RECOMPUTED = 24
-"""Episodes per condition that are computed again.
-
-Of outcomes touched up in one of ten episodes of one condition, 24 find one in 92 % of runs.
-"""
-SAMPLES_AGAIN = 2
-"""How many samples those are: the conditions of one share it, and so the reading of its prompts.
-
-Conditions that a claim compares mostly stand in different ones, so that outcomes touched up in the
-same episodes of both are looked for twice.
-"""
+"""Episodes per condition that were read again, at most, with which outcomes are compared."""
 EXACT_TOLERANCE = {torch.float32: 1e-3}
 """In nats, by type: what batching, padding and a cache change a float32 log-probability by, and
 more; outcomes are then the same every time."""
@@ -66,6 +56,8 @@ class Audit:
         run_block: what computed the outcomes, and computes some of them once more.
         sampling: how answers are sampled; None where they are not.
         noise: by condition that of the gaps that decide outcomes, in nats.
+        reread: by condition the outcomes, by index, that were read again to measure it; None where
+            that is still to be done.
         tile: what the run's batches take up.
     """
 
@@ -86,6 +78,7 @@ class Audit:
     run_block: RunBlock = run_block
     sampling: Sampling | None = None
     noise: Mapping[str, float] = field(default_factory=dict)
+    reread: Mapping[str, Mapping[int, Outcome]] | None = None
     tile: Tile = FREE
 
     @property
@@ -136,21 +129,12 @@ class Audit:
 
         It follows from the outcomes, so that no forged one can stand where it is not looked at.
         """
-        rng = named_rng("leaks", purpose, self._content)
         rows = range(len(self.episodes)) if among is None else among
-        return sorted(rng.sample(rows, min(size, len(rows))))
+        return sample_of(self._content, purpose, size, rows)
 
     @cached_property
     def _content(self) -> str:
-        return hash_data(
-            {
-                name: [
-                    [r.seed, r.named, _best(r.scores), *(one.named for one in r.others)]
-                    for r in records
-                ]
-                for name, records in self.outcomes.items()
-            }
-        )
+        return content_of(self.outcomes)
 
     def slots(self, condition: str, rows: Sequence[int]) -> list[Slot]:
         """The slots of some episodes under a condition."""
@@ -160,14 +144,16 @@ class Audit:
     @cached_property
     def again(self) -> Mapping[str, dict[int, Outcome]]:
         """By condition, some episodes' records computed once more, as evaluation does."""
-        found, conditions = dict[str, dict[int, Outcome]](), list(self.outcomes)
-        for number in range(min(SAMPLES_AGAIN, len(conditions))):
-            own = conditions[number::SAMPLES_AGAIN]
-            rows = self.sample_for(f"again {number}", RECOMPUTED)
-            slots = {condition: self.slots(condition, rows) for condition in own}
-            records = self._ask([self.episodes[i] for i in rows], slots)
-            found |= {name: dict(zip(rows, made, strict=True)) for name, made in records.items()}
-        return {condition: found[condition] for condition in conditions}
+        reread = self.reread
+        if reread is None:
+            again = Rereadings(self.run_block, self.score, self.sampling)
+            reread = again.read(self.setting, self.outcomes)
+        return {
+            condition: {
+                i: own[i] for i in self.sample_for(f"again {condition}", RECOMPUTED, list(own))
+            }
+            for condition, own in reread.items()
+        }
 
     def given_with(self, condition: str, messages: Sequence[Sequence[str]]) -> list[ReceivedPrompt]:
         """What B gets in the sample's episodes if they had other messages, as evaluation does it.
@@ -271,7 +257,3 @@ class Audit:
     def slot_ids(self, text: str) -> tuple[int, ...]:
         """The ids of a text in the slot, as `ReceivedPrompt` has them."""
         return canonical_ids(self.receiver, self.receiver.message_ids(text))
-
-
-def _best(scores: Sequence[float]) -> int | None:
-    return scores.index(max(scores)) if scores else None

@@ -210,12 +210,13 @@ def random_is_noise(audit: Audit) -> str:
     Reads a sample's vectors. Catches noise that is the latents, scaled, reordered or with noise
     added. Tolerance: a mean squared cosine that noise exceeds with probability `CHANCE`.
     """
-    from scipy.stats import chi2
+    # not scipy.stats: loading it takes longer than all of this check
+    from scipy.special import chdtri
 
     noise = audit.directions("random")
     count, width = noise.shape[0], noise.shape[2]
     # a squared cosine with noise has mean 1/width; chi-squared/width bounds its tail
-    most = float(chi2.isf(CHANCE, count)) / count / width
+    most = float(chdtri(count, CHANCE)) / count / width
     closest = 0.0
     for condition in audit.injected():
         if condition in ("random", "null"):

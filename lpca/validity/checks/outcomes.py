@@ -53,12 +53,13 @@ def receiver_frozen(audit: Audit) -> str:
 def slow_path_agrees(audit: Audit) -> str:
     """One episode at a time, without cache or padding, options score and B speaks the same.
 
-    Reads a few episodes of each condition through one plain forward pass a text. Catches a cache
-    that forgets the prefix or has read the message, positions counted from the padding, scores of
-    first tokens alone, teacher forcing reported as generation, and sampled answers that the named
-    seed does not draw. Tolerance: `Audit.tolerance`, what two ways to compute the same may differ
-    by in the receiver's precision: in float32 of every score, in coarser types of what decides,
-    and there of the mean of m episodes, under a condition and in all, that over the root of m.
+    Reads a few episodes of each condition, a prompt at a time, by plain forward passes. Catches a
+    cache that forgets the prefix or has read the message, positions counted from the padding,
+    scores of first tokens alone, teacher forcing reported as generation, and sampled answers that
+    the named seed does not draw. Tolerance: `Audit.tolerance`, what two ways to compute the same
+    may differ by in the receiver's precision: in float32 of every score, in coarser types of what
+    decides, and there of the mean of m episodes, under a condition and in all, that over the root
+    of m.
     """
     off: list[float] = []
     alone = ALONE if audit.is_exact else ALONE_COARSE
@@ -98,7 +99,7 @@ def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome
     where = f"{condition}, episode {episode.seed}, alone"
     vectors = None if slot.vectors is None else slot.vectors.detach()
     options = [receiver.option_ids(option) for option in episode.options]
-    texts = [*(ids[:-1] for ids in options), *(one.said_ids for one in record.readings)]
+    texts = [ids[:-1] for ids in (*options, *(one.said_ids for one in record.readings))]
     slow = SlowPath(receiver, record.given, vectors, texts)
     scores = list(map(slow.option_score, options))
     off = _furthest(audit, episode.answer, record.scores, scores)
@@ -110,7 +111,7 @@ def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome
         )
         raise CheckFailed(f"{where}: options score otherwise than (in the batch): {told}")
     for repeat, reading in enumerate(record.readings):
-        logits = slow.next_token_scores(reading.said_ids)
+        logits = slow.next_token_scores(reading.said_ids[:-1])
         drawn = points(episode.seed, repeat)
         for scores, token in zip(logits, reading.said_ids, strict=False):
             if audit.sampling is None:
@@ -146,11 +147,12 @@ def _furthest(audit: Audit, answer: int, scores: Sequence[float], others: Sequen
 def outcomes_traced(audit: Audit) -> str:
     """Records are consistent, and a sample of every condition's comes out the same once more.
 
-    Reads all records, and computes `RECOMPUTED` of each condition again, drawn by what all of
-    them hold. Catches placeholders, outcomes kept from another codec, answers joined wrongly and
-    failures touched up. Tolerance: `Audit.tolerance`, as for the slow path; an outcome may turn,
-    and B say something else, only where the gap between options, or what B's answer has to spare,
-    is within it. Nor may the run's own numerical noise, of which claims are kept free, be more.
+    Reads all records, and compares `RECOMPUTED` of each condition with what came of them when they
+    were read again, drawn by what all records hold. Catches placeholders, outcomes kept from
+    another codec, answers joined wrongly and failures touched up. Tolerance:
+    `Audit.tolerance`, as for the slow path; an outcome may turn, and B say something else, only
+    where the gap between options, or what B's answer has to spare, is within it. Nor may the run's
+    own numerical noise, of which claims are kept free, be more.
     """
     from lpca.judge.successes import named_option
     from lpca.validity.audit import RECOMPUTED
@@ -169,13 +171,13 @@ def outcomes_traced(audit: Audit) -> str:
                 heard = named_option(one.said, episode.options)[0], episode.credit(one.said)
                 if heard != (one.named, one.credit):
                     raise CheckFailed(f"{where}: {one.said!r} is not what counts")
+        for index, new in audit.again[condition].items():
+            worst = max(worst, _compare(audit, condition, records[index], new))
         if not (noise := audit.noise.get(condition, 0.0)) <= audit.tolerance:
             raise CheckFailed(
                 f"{condition}: readings of one episode differ by {noise:.2g} nats, and its "
                 f"precision explains {audit.tolerance:.2g}"
             )
-        for index, new in audit.again[condition].items():
-            worst = max(worst, _compare(audit, condition, records[index], new))
     return (
         f"{RECOMPUTED} episodes of each of {len(audit.outcomes)} conditions computed again: "
         f"scores within {worst:.1g} nats"
