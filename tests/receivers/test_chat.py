@@ -156,6 +156,7 @@ def refusal(receiver: Receiver, prompt: Prompt = CHAT, episode: Episode = EPISOD
         (("m['role']", "raise_exception('no ' + m['role'])"), "cannot be used: no user"),
         (("'<s>' + m['role'] + '\n' + ", ""), "begins with the user's text"),
         (("{%", "{% nonsense"), "cannot be used: "),
+        (("m['content']", "company.name + m['content']"), "cannot be used: 'company' is undefined"),
     ],
 )
 def test_a_template_that_does_not_keep_the_users_text_is_refused(

@@ -5,7 +5,10 @@ import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import gguf
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import HfApi, constants
@@ -15,7 +18,9 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from safetensors.torch import load_file, save_file
-from tiny import ARCHITECTURES, save_tiny
+from tiny import ARCHITECTURES, SHAPE, byte_tokenizer, save_tiny
+from tokenizers import pre_tokenizers
+from transformers import AutoModelForCausalLM, DeepseekV3Config
 
 from lpca.base.errors import RequestError
 from lpca.receivers.attention import cache_argument
@@ -30,6 +35,38 @@ WEIGHTS = "model.safetensors"
 def folder(tiny_folders: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the Llama model's folder, to be spoilt."""
     return Path(shutil.copytree(tiny_folders["llama"], tmp_path / "model"))
+
+
+def gguf_file(path: Path) -> Path:
+    """A Llama of one layer, whose weights are all alike."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_feed_forward_length(64)
+    writer.add_block_count(1)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(4)
+    writer.add_layer_norm_rms_eps(1e-5)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = ["<end>", *alphabet, "ab"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3, *[1] * (len(tokens) - 1)])
+    writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(0)
+    layer = dict.fromkeys(("attn_q", "attn_k", "attn_v", "attn_output"), (32, 32))
+    layer |= {"ffn_gate": (64, 32), "ffn_up": (64, 32), "ffn_down": (32, 64)}
+    layer |= {"attn_norm": (32,), "ffn_norm": (32,)}
+    shapes = {f"blk.0.{name}": shape for name, shape in layer.items()}
+    shapes |= {"token_embd": (len(tokens), 32), "output_norm": (32,), "output": (len(tokens), 32)}
+    for name, shape in shapes.items():
+        writer.add_tensor(f"{name}.weight", np.full(shape, 0.25, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
 
 
 def refusal(name: str | Path, *more: str) -> str:
@@ -61,6 +98,30 @@ def test_it_computes_in_the_dtype_asked_for(folder: Path, dtype: str, llama: Rec
     assert receiver.weights_hash == llama.weights_hash
     slots = [Slot(vectors=torch.ones(2, 32))]
     assert read_context(receiver, [[5, 6]]).read(slots, [[7]]).logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_what_its_code_wants_in_float32_stays_so(tmp_path: Path, stored: torch.dtype) -> None:
+    """As transformers itself has it, to the bit: a router's bias, which no bfloat16 tells apart."""
+    small = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
+    small |= {"moe_intermediate_size": 16, "kv_lora_rank": 8, "q_lora_rank": 8, "v_head_dim": 8}
+    small |= {"qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "first_k_dense_replace": 1}
+    config = DeepseekV3Config(**{**SHAPE, **small, "num_key_value_heads": 4, "eos_token_id": 0})
+    model: Any = AutoModelForCausalLM.from_config(config, dtype=stored)  # type: ignore[no-untyped-call]
+    bias = model.get_buffer("model.layers.1.mlp.gate.e_score_correction_bias")
+    bias.copy_(torch.tensor([0.50001, 0.50002, 0.50003, 0.50004]))
+    model.save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    own: Any = AutoModelForCausalLM.from_pretrained(
+        tmp_path, dtype=torch.bfloat16, attn_implementation="eager"
+    )
+    found = load_receiver(str(tmp_path), "cpu", "bfloat16").model
+    types = [{n: t.dtype for n, t in one.state_dict().items()} for one in (own, found)]
+    assert types[0] == types[1]
+    assert torch.float32 in types[0].values()
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.equal(own(ids).logits, found(ids).logits)
 
 
 class TestWeightsHash:
@@ -173,6 +234,16 @@ class TestRefusals:
         (folder / "config.json").write_text(json.dumps(config))
         assert f"its weights are quantised ({method}), which takes " in (text := refusal(folder))
         assert "pip install " in text
+
+    def test_a_gguf_file_is_read_without_a_bar(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        receiver = load_receiver(str(gguf_file(tmp_path / "tiny.gguf")), "cpu")
+        assert (receiver.d_model, receiver.layers) == (32, 1)
+        assert receiver.text(receiver.message_ids("Oslo")) == " Oslo"
+        assert set(receiver.embed([5])[0].tolist()) == {0.25}
+        told = capsys.readouterr()
+        assert told.out + told.err == ""
 
     def test_a_missing_gguf_file(self, tmp_path: Path) -> None:
         assert refusal(tmp_path / "x.gguf") == f"receiver {tmp_path / 'x.gguf'}: no such file"
