@@ -14,6 +14,7 @@ from lpca.base.arguments import RECEIVER, parse_ks, parse_seeds
 from lpca.base.errors import RequestError
 from lpca.base.files import cache_dir
 from lpca.base.registry import suggestion
+from lpca.channel.side import Wall
 from lpca.codec.user_codec import Source, codec_given, codec_named
 from lpca.evidence.files import write_evidence
 from lpca.evidence.model import CheckResult, CriterionResult, Evidence
@@ -130,7 +131,8 @@ def run_gate(
     Args:
         gate: its name in the spec.
         codec: None for the one that `pytest gates/` takes; a checkpoint's folder;
-            "package.module:factory"; a factory(receiver, k); or a codec itself.
+            "package.module:factory", whose sides run in processes of their own; a
+            factory(receiver, k); or a codec itself, which both run in this one ("trusted").
         receiver: as for `--receiver`, or one that `load_receiver` gave.
         k: number of latents; the gate's own, else 4, when None.
         spec: the spec file.
@@ -186,12 +188,14 @@ def run_gate(
         codec=own,
         split=split,
         train_seeds=seeds,
+        wall=Wall(),
     )
     origin = Origin(uuid.uuid4().hex, ["lpca.run_gate", gate])
     with ExitStack() as stack:
         # it is not to speak of work that an error has ended
         shown = console or stack.enter_context(StderrConsole())
         runner = Runner(checked, options, origin, shown)
+        stack.callback(runner.close)
         if not seeds:
             return GateRun(runner.evidence(gate, at))
         by_seed = {seed: GateRun(runner.evidence(gate, at, seed=seed)) for seed in seeds}

@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpca.base.errors import RequestError, UserError, located_error, shown_error
+from lpca.base.errors import UserError, located_error, shown_error
 from lpca.base.supervise import adopt_orphans, descendants, watch_interrupts
 from lpca.channel.confine import confine
 from lpca.channel.wire import Wire, WireClosedError
@@ -57,7 +57,7 @@ def main() -> None:
         except BaseException as error:
             print(shown_error(error), file=sys.stderr, flush=True)
         finally:
-            os._exit(1)
+            _LEAVE(1)
     for one in (reading, writing):
         os.close(one)
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -110,8 +110,8 @@ def _end_all(side: int) -> None:
 def _be_side(wire: Wire) -> None:
     start, _ = wire.receive(0)
     sys.path[:] = start["path"]
-    places = [Path(one) for one in start["hidden"]]
-    how = confine(Path(start["folder"]), places, [Path(one) for one in start["listed"]])
+    places = {name: list(map(Path, start[name])) for name in ("hidden", "listed", "shown")}
+    how = confine(Path(start["folder"]), **places)
     _say_where_it_ends()
     watch_interrupts()
     wire.send({"pid": os.getpid(), "isolation": how})
@@ -123,13 +123,14 @@ def _be_side(wire: Wire) -> None:
         except WireClosedError:
             _LEAVE(0)
         try:
-            header, tensors = serve(*asked)
+            wire.send(*serve(*asked))
+        except WireClosedError:
+            raise
         except UserError as error:
-            usage = isinstance(error, RequestError)
-            header, tensors = {"error": str(error), "usage": usage}, {}
+            wire.send({"error": str(error)})
         except BaseException as error:
-            header, tensors = {"error": located_error(error)}, {}
-        wire.send(header, tensors)
+            # of what cannot be packed nothing has been sent yet
+            wire.send({"error": located_error(error)})
 
 
 def _say_where_it_ends() -> None:

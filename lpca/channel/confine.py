@@ -41,7 +41,9 @@ KNOWN_OF_MACHINE = ("cpuinfo", "meminfo", "stat", "filesystems", "driver")
 """What may be read in /proc, beside what is told of the process itself."""
 
 
-def confine(own: Path, hidden: Sequence[Path], listed: Sequence[Path] = ()) -> str:
+def confine(
+    own: Path, hidden: Sequence[Path], listed: Sequence[Path] = (), shown: Sequence[Path] = ()
+) -> str:
     """Let this process, and all that it starts, read nothing hidden and write in one folder alone.
 
     To be called while there is one thread: others that are there already are not confined.
@@ -50,6 +52,7 @@ def confine(own: Path, hidden: Sequence[Path], listed: Sequence[Path] = ()) -> s
         own: the folder that stays readable and writable, be it in a hidden one.
         hidden: files and folders that cannot be read.
         listed: folders whose entries' names stay readable, such as those that Python imports from.
+        shown: what stays readable in what is hidden.
 
     Returns:
         ISOLATED, or SEPARATE where the system has no Landlock.
@@ -73,7 +76,9 @@ def confine(own: Path, hidden: Sequence[Path], listed: Sequence[Path] = ()) -> s
         for path in _without(Path("/"), places):
             _allow(libc, rules, path, _READ & handled)
         for path in listed:
-            _allow(libc, rules, path, _READ_DIR)
+            _allow(libc, rules, path.resolve(), _READ_DIR)
+        for path in shown:
+            _allow(libc, rules, path.resolve(), _READ & handled)
         for name in (*KNOWN_OF_MACHINE, str(os.getpid())):
             _allow(libc, rules, Path("/proc", name), _READ & handled)
         for pattern in DEVICES:

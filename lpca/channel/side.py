@@ -60,10 +60,12 @@ class Wall:
     Attributes:
         hidden: files and folders that the run reads or writes, and a side must not read.
         seconds: how long a side may take to be made, and for each answer.
+        shown: what stays readable in a hidden folder.
     """
 
     hidden: tuple[Path, ...] = ()
     seconds: float = SECONDS
+    shown: tuple[Path, ...] = ()
 
 
 class Printed:
@@ -145,6 +147,7 @@ class Side:
             "path": path,
             "folder": str(folder),
             "hidden": [str(one) for one in wall.hidden],
+            "shown": [str(one) for one in wall.shown],
             "listed": sorted({*path, *map(str, listed)}),
         }
         reading, their_writing = os.pipe()

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from lpca.base.errors import RunError
 
+DEFAULT_SEED = 0
+"""That of what is drawn at random unless another is asked for."""
+
 
 class CodecError(RunError):
     """A codec breaks its protocol, or a checkpoint does not fit; the message says how."""

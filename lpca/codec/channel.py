@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lpca.base.hashing import named_seed
+from lpca.base.hashing import named_rng, named_seed
 from lpca.codec.base import Codec, CodecError
+from lpca.codec.remote import RemoteCodec
 from lpca.evidence.model import Similarity
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet
@@ -32,9 +33,27 @@ class Channel:
         self.receiver, self.codec, self.k = receiver, codec, k
         self.seconds = 0.0
         self._prefixes: dict[str, Tensor] = {}
+        self._sent: dict[str, Tensor] = {}
         self._mean: tuple[tuple[str, ...], Tensor] | None = None
         self._spread: tuple[tuple[str, ...], Tensor] | None = None
         self._training: tuple[tuple[str, ...], list[Tensor]] | None = None
+
+    def expect(self, messages: Sequence[str]) -> None:
+        """Have A's side encode all that will be asked for, in an order that tells nothing of it.
+
+        Behind the wall alone: which condition a message belongs to, and when its packet will be
+        read, is then known to neither side. A codec in this process is asked as it always was.
+        Raises CodecError as `prefixes` does.
+        """
+        if not isinstance(self.codec, RemoteCodec):
+            return
+        started = time.monotonic()
+        new = sorted({*messages} - {*self._sent})
+        named_rng("A's order", len(new)).shuffle(new)
+        for start in range(0, len(new), ENCODING_BATCH):
+            batch = new[start : start + ENCODING_BATCH]
+            self._sent.update(zip(batch, self._latents(batch), strict=True))
+        self.seconds += time.monotonic() - started
 
     def prefixes(self, messages: Sequence[str]) -> list[Tensor]:
         """Return each message's prefix [k, d_model], float32.
@@ -42,10 +61,14 @@ class Channel:
         Raises CodecError when the codec gives anything but k finite vectors of the right width.
         """
         new = [m for m in dict.fromkeys(messages) if m not in self._prefixes]
+        self.expect(new)
         started = time.monotonic()
+        if isinstance(self.codec, RemoteCodec):
+            # another order than A's: nothing is remembered between the two
+            named_rng("B's order", len(new)).shuffle(new)
         for start in range(0, len(new), ENCODING_BATCH):
             batch = new[start : start + ENCODING_BATCH]
-            self._prefixes.update(zip(batch, self.encode_afresh(batch), strict=True))
+            self._prefixes.update(zip(batch, self._received(batch), strict=True))
         self.seconds += time.monotonic() - started
         return [self._prefixes[message] for message in messages]
 
@@ -81,9 +104,10 @@ class Channel:
     def _training_latents(self, messages: Sequence[str]) -> list[Tensor]:
         """The latents of training messages, batch by batch."""
         if self._training is None or self._training[0] != tuple(messages):
+            self.expect(messages)
             started = time.monotonic()
             starts = range(0, len(messages), ENCODING_BATCH)
-            batches = [self._latents(messages[i : i + ENCODING_BATCH]) for i in starts]
+            batches = [self._packets(messages[i : i + ENCODING_BATCH]) for i in starts]
             self._training = tuple(messages), batches
             self.seconds += time.monotonic() - started
         return self._training[1]
@@ -102,6 +126,19 @@ class Channel:
             axes = _drawn("axes", flat.shape[1])
             total += (_drawn("messages", len(flat), start) * (flat @ axes)).sum(0)
         return tuple(round(value, 6) for value in total.tolist())
+
+    @torch.no_grad()
+    def _received(self, messages: Sequence[str]) -> Tensor:
+        return self._decoded(self._packets(messages), len(messages))
+
+    def _packets(self, messages: Sequence[str]) -> Tensor:
+        """The latents that A's side has sent; of a codec in this process, made now."""
+        if not isinstance(self.codec, RemoteCodec):
+            return self._latents(messages)
+        sent = [self._sent[message] for message in messages]
+        if len({(one.shape, one.dtype) for one in sent}) > 1:
+            raise CodecError("encode gives latents of one shape and type for some messages only")
+        return torch.stack(sent)
 
     def _latents(self, messages: Sequence[str]) -> Tensor:
         if isinstance(self.codec, nn.Module):

@@ -19,7 +19,7 @@ from lpca.base.errors import RequestError
 from lpca.base.files import remove, touching
 from lpca.base.hashing import CONTENT, hash_data
 from lpca.codec.architectures import make_codec
-from lpca.codec.base import CodecError, TrainableCodec, bits_of
+from lpca.codec.base import DEFAULT_SEED, CodecError, TrainableCodec, bits_of
 from lpca.codec.checkpoint import (
     Identity,
     identify,
@@ -40,7 +40,6 @@ from lpca.receivers.model import Receiver
 from lpca.receivers.self_test import prove_for
 from lpca.tasks import Task
 
-DEFAULT_SEED = 0
 SNAPSHOT_EVERY = 10
 UNREADABLE = (
     OSError,

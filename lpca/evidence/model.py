@@ -208,7 +208,8 @@ class CodecFacts:
 
     `receiver`, `task`, `code` and `weights` are hashes, `trained_on` how many messages its author
     declares, `trained` where and how long lpca trained it, `prompt` the name of how texts stood in
-    B's prompt then.
+    B's prompt then, `isolation` how a user's own was kept apart from the judge: "isolated",
+    "separate process" or "trusted".
     """
 
     origin: str
@@ -224,6 +225,7 @@ class CodecFacts:
     trained: Omitted[Mapping[str, Any] | None] = None
     trained_on: Omitted[int | None] = None
     prompt: Omitted[str | None] = None
+    isolation: Omitted[str | None] = None
     history: Omitted[tuple[TrainingStep, ...]] = ()
 
 

@@ -11,9 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from lpca.base.hashing import hash_data
+from lpca.codec.base import DEFAULT_SEED
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import Identity, recipe_of
-from lpca.codec.store import DEFAULT_SEED, Obtained, obtain_codec
+from lpca.codec.store import Obtained, obtain_codec
 from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.condition_numbers import condition_numbers

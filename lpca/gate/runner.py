@@ -9,11 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
+import platformdirs
+
 from lpca.base.arguments import AUTO, NO_MAP, loading
 from lpca.base.errors import RequestError, RunError, shown_error
 from lpca.base.files import StorageError, locked
 from lpca.base.hashing import hash_data
 from lpca.base.supervise import is_interrupt
+from lpca.channel.side import Wall
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import recipe_of
@@ -87,6 +90,7 @@ class Options:
         split: the episodes that are read; those of validation decide nothing.
         kept: where evidence of this run goes as well, which no other run replaces.
         recipe: how a codec of lpca's is made and trained.
+        wall: how the sides of the user's own codec are kept apart; None to run it in this process.
     """
 
     receiver: str | Receiver
@@ -106,6 +110,7 @@ class Options:
     recipe: Recipe = field(default_factory=Recipe)
     attn: str = AUTO
     device_map: str = NO_MAP
+    wall: Wall | None = None
 
 
 @dataclass(eq=False)
@@ -351,7 +356,26 @@ class Runner:
             return self._obtained("codec", request)
         # loaded before the codec's code runs, which might change how it is loaded
         source, receiver = options.codec, self._receiver
-        return self._once("codec", k, lambda: obtain_own(source, receiver, k))
+        return self._once("codec", k, lambda: obtain_own(source, receiver, k, self._wall))
+
+    @property
+    def _wall(self) -> Wall | None:
+        """The wall, which hides from a side all that the run itself reads or writes."""
+        wall, options, spec = self.options.wall, self.options, Path(self.spec.file).absolute()
+        if wall is None:
+            return None
+        file = self.spec.task.settings.get("file")
+        own = [spec, spec.parent / ".git", options.cache, options.evidence, options.ledger]
+        own += [Path(platformdirs.user_cache_dir("lpca"))]
+        own += [spec.parent / file] if isinstance(file, str) else []
+        own += [options.kept] if options.kept is not None else []
+        return replace(wall, hidden=(*wall.hidden, *(path.absolute() for path in own)))
+
+    def close(self) -> None:
+        """End the processes of the user's own codecs."""
+        for (what, _), made in self._made.items():
+            if what == "codec" and isinstance(made, OwnCodec):
+                made.close()
 
     def _obtained(self, what: str, request: Request) -> Obtained:
         seed = request.seed if self.options.train_seeds else None

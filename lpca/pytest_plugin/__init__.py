@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from lpca.base.arguments import (
     parse_seeds,
 )
 from lpca.base.errors import RequestError, RunError, UserError
+from lpca.channel.side import SECONDS
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import Evidence
 from lpca.gate.plan import (
@@ -46,6 +47,7 @@ from lpca.pytest_plugin.verdicts import VerdictReporter
 from lpca.stats.verdicts import Verdict
 
 if TYPE_CHECKING:
+    from lpca.channel.side import Wall
     from lpca.gate.runner import Runner
     from lpca.pytest_plugin.progress import Display
 
@@ -82,6 +84,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--codec",
         metavar="MODULE:FACTORY",
         help="a codec of your own: factory(receiver, k) returns it; see docs/own-codec.md",
+    )
+    group.addoption(
+        "--in-process",
+        action="store_true",
+        help="trust the codec: run it in the judge's own process, not in two of its own",
+    )
+    group.addoption(
+        "--codec-seconds",
+        type=float,
+        default=SECONDS,
+        metavar="S",
+        help=f"how long making it, and each answer of its processes, may take ({SECONDS:g})",
     )
     group.addoption("--retrain", action="store_true", help="train the codec anew")
     group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
@@ -251,7 +265,7 @@ def _share_cores(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def lpca_runner(request: pytest.FixtureRequest) -> Runner:
+def lpca_runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
     """What loads, trains and measures, once for the session."""
     from lpca.base.files import cache_dir
     from lpca.codec.user_codec import codec_named
@@ -276,11 +290,24 @@ def lpca_runner(request: pytest.FixtureRequest) -> Runner:
         kept=config.stash[KEPT],
         codec=codec_named(option.codec, folders) if option.codec else None,
         split=option.split,
+        wall=None if option.in_process else _wall(request.session),
     )
     _share_cores(config)
     config.stash[DISPLAY] = display = Display(config)
     origin = Origin(config.stash[RUN], config.stash[COMMAND])
-    return Runner(config.stash[SPEC], options, origin, display.console)
+    runner = Runner(config.stash[SPEC], options, origin, display.console)
+    yield runner
+    runner.close()
+
+
+def _wall(session: pytest.Session) -> Wall:
+    """How sides of a codec of one's own are kept apart; the run's tests are hidden from them."""
+    from lpca.channel.side import Wall
+
+    supervisor = session.config.stash.get(LINK, None)
+    own = [Path(str(supervisor.told["folder"]))] if supervisor is not None else []
+    tests = dict.fromkeys(item.path for item in session.items)
+    return Wall((*tests, *own), session.config.option.codec_seconds)
 
 
 @pytest.fixture
@@ -374,7 +401,11 @@ def _check_options(option: argparse.Namespace) -> None:
             if getattr(option, other) is not None:
                 name = other.replace("_", "-")
                 raise RequestError(f"--train-seeds and --{name}: allowed: one of them")
+    if not 0 < option.codec_seconds < math.inf:
+        raise RequestError(f"--codec-seconds {option.codec_seconds}: allowed: seconds above 0")
     if option.codec is None:
+        if option.in_process:
+            raise RequestError("--in-process: allowed: beside --codec")
         return
     parse_codec(option.codec)
     others = {

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from lpca.base.numbers import PERCENT, amount, level, number, span, tally
+from lpca.channel.confine import ISOLATED
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CodecFacts, CriterionResult, Evidence, Successes
 from lpca.gatespec.claims import unit_of
@@ -126,7 +127,9 @@ def _codec(codec: CodecFacts | None) -> str:
     if codec.origin == "own":
         declared = codec.trained_on
         training = "unknown" if declared is None else f"on {declared} declared messages"
-        return f", codec {codec.architecture} (own, training {training})"
+        # the wall as it should be goes without saying
+        kept = "" if codec.isolation in (None, ISOLATED) else f"{codec.isolation}, "
+        return f", codec {codec.architecture} (own, {kept}training {training})"
     return f", codec {codec.origin} (seed {codec.seed})"
 
 

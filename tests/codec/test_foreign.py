@@ -328,6 +328,6 @@ def test_a_codec_that_changes_the_receiver_makes_the_gate_invalid(project):
     line = "    def encode(self, messages):\n"
     meddling = "        self.receiver.model.lm_head.weight.data[5] += 1\n"
     (project.path / "my_codec.py").write_text(CUT.replace(line, line + meddling))
-    result = project.run("-m", "open", "-k", "frozen", "--codec", "my_codec:Cut")
+    result = project.run("-m", "open", "-k", "frozen", "--codec", "my_codec:Cut", "--in-process")
     assert result.ret == 7
     result.stdout.fnmatch_lines(["*FAILED: the receiver is as it was loaded: *"])

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from lpca.codec.base import DEFAULT_SEED
 from lpca.codec.checkpoint import identify, read_identity
 from lpca.codec.recipe import STATIC_PREFIX, TOKEN_POOLER, Recipe
-from lpca.codec.store import DEFAULT_SEED, Request, obtain_codec, shipped_folder
+from lpca.codec.store import Request, obtain_codec, shipped_folder
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec
 from lpca.receivers.load import load_receiver

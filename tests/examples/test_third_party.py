@@ -30,9 +30,8 @@ def failed_checks(evidence):
 
 def test_prompt_tuning_carries_nothing_and_fails(project, monkeypatch):
     monkeypatch.setattr(prompt_tuning, "STEPS", 10)
-    result = project.run(
-        "-m", "open", "--codec", "examples.third_party.prompt_tuning:factory", "-k", "above_p0"
-    )
+    codec = ("--codec", "examples.third_party.prompt_tuning:factory", "--in-process")
+    result = project.run("-m", "open", *codec, "-k", "above_p0")
     evidence = project.evidence("open-k4")
     assert failed_checks(evidence) == []
     normal, shuffle = (
@@ -48,7 +47,8 @@ def test_prompt_tuning_carries_nothing_and_fails(project, monkeypatch):
 
 
 def test_a_keyword_carries_the_message(project):
-    result = project.run("-m", "open", "--codec", "examples.third_party.keywords:zero_padded")
+    codec = ("--codec", "examples.third_party.keywords:zero_padded", "--in-process")
+    result = project.run("-m", "open", *codec)
     evidence = project.evidence("open-k4")
     assert failed_checks(evidence) == []
     assert result.ret == 0

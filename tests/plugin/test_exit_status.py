@@ -53,7 +53,7 @@ def judged(project, monkeypatch):
     def run(mode, *arguments):
         monkeypatch.setenv("MODE", mode)
         command = [sys.executable, "-m", "pytest", "gates", "--receiver", "stub", *QUICK]
-        command += ["-m", "open", "--k", "16", "--codec", "ends:Ends", *arguments]
+        command += ["-m", "open", "--k", "16", "--codec", "ends:Ends", "--in-process", *arguments]
         return warm.run(command, cwd=project.path, capture_output=True, text=True, timeout=600)
 
     return run
@@ -81,7 +81,8 @@ def test_pytest_under_another_name_is_supervised_as_well(project, monkeypatch):
     monkeypatch.setenv("MODE", "import-0")
     script = project.path / "pytest-3"
     script.write_text("import pytest, sys\nsys.exit(pytest.console_main())\n")
-    how = ["-m", "open", "--k", "16", "--codec", "ends:Ends", "--receiver", "stub", *QUICK]
+    how = ["-m", "open", "--k", "16", "--codec", "ends:Ends", "--in-process"]
+    how += ["--receiver", "stub", *QUICK]
     run = subprocess.run([sys.executable, str(script), "gates", *how], cwd=project.path)
     assert run.returncode == 8
 

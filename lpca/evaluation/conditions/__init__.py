@@ -55,6 +55,10 @@ class Condition(ABC):
     def encode(self, setting: Setting) -> None:  # noqa: B027 - most conditions encode nothing
         """Have the channel encode, and keep, all that the slots of these episodes will need."""
 
+    def needs(self, setting: Setting) -> Sequence[str]:
+        """Return the messages that `encode` has the channel encode."""
+        return ()
+
 
 CONDITIONS: Registry[type[Condition]] = Registry("condition", __name__)
 """By name, each registered by a module of this package; what may be said of one there:
@@ -92,5 +96,9 @@ def encode_messages(conditions: Sequence[str], setting: Setting) -> None:
     Raises:
         ValueError, TaskError, CodecError: as for `build_slots`.
     """
-    for condition in conditions:
-        CONDITIONS[condition]().encode(setting)
+    made = [CONDITIONS[condition]() for condition in conditions]
+    needed = [message for one in made for message in one.needs(setting)]
+    if needed:
+        setting.coded().expect(needed)
+    for one in made:
+        one.encode(setting)

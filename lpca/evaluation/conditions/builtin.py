@@ -38,6 +38,10 @@ class MessageLatents(Condition):
         prefixes = setting.coded().prefixes(self.messages(setting.episodes))
         return [Slot(vectors=prefix) for prefix in prefixes]
 
+    def needs(self, setting: Setting) -> list[str]:
+        """Return the message of each episode's slot."""
+        return self.messages(setting.episodes)
+
     def encode(self, setting: Setting) -> None:
         """Encode the messages."""
         setting.coded().prefixes(self.messages(setting.episodes))
@@ -176,6 +180,10 @@ class Mean(Condition):
         """Return slots that share the mean's prefix."""
         prefix = self._prefix(setting)
         return [Slot(vectors=prefix) for _ in setting.episodes]
+
+    def needs(self, setting: Setting) -> tuple[str, ...]:
+        """Return the messages of training."""
+        return setting.training_messages
 
     def encode(self, setting: Setting) -> None:
         """Encode the messages of training."""

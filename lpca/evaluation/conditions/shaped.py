@@ -21,6 +21,10 @@ class Shaped(Condition):
         shape = shape_of(setting)
         return [Slot(vectors=drawn(shape, episode.seed)) for episode in setting.episodes]
 
+    def needs(self, setting: Setting) -> tuple[str, ...]:
+        """Return the messages of training."""
+        return setting.training_messages
+
     def encode(self, setting: Setting) -> None:
         """Encode the messages of training."""
         shape_of(setting)

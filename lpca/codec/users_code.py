@@ -1,0 +1,206 @@
+"""Code of the user's own: found by name, called so that each of its mistakes is one line.
+
+Both what runs in the judge's process and what runs in a side's is here, so it imports little.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lpca.base.errors import RequestError, RunError, located_error
+from lpca.base.registry import suggestion
+from lpca.base.supervise import calling, is_interrupt
+from lpca.codec.base import DEFAULT_SEED, CodecError, bits_of, seeded
+from lpca.receivers.hashing import hash_tensors
+
+if TYPE_CHECKING:
+    from lpca.receivers.model import Receiver
+
+Factory = Callable[["Receiver", int], object]
+"""Makes a ready codec from a receiver and k."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A codec as its factory has made it, and what it says of itself.
+
+    Attributes:
+        codec: guarded.
+        bits: as it declares them.
+        trained_on: the messages that it declares; None where it declares none.
+        weights_hash: of its state; None where it has none.
+        object: the codec itself.
+    """
+
+    codec: Guarded
+    bits: float | None
+    trained_on: tuple[str, ...] | None
+    weights_hash: str | None
+    object: object
+
+
+def make(name: str, factory: Factory, receiver: Any, k: int) -> Made:
+    """Make a codec; what it draws at random is seeded.
+
+    Raises:
+        RequestError: it cannot be made, or is no codec.
+    """
+    with users(f"codec {name}: making it", RequestError), seeded(DEFAULT_SEED):
+        made = factory(receiver, k)
+    if missing := lacking(made):
+        raise RequestError(
+            f"codec {name}: what it made is {kind_of(made)}, without {' and '.join(missing)}; "
+            "allowed: an object with encode(messages) and decode(latents)"
+        )
+    with users(f"codec {name}: what it declares", RequestError):
+        try:
+            bits, trained_on, wrong = bits_of(made), _declared(made), None
+        except CodecError as error:
+            bits, trained_on, wrong = None, None, str(error)
+        weights = _weights_hash(made)
+    if wrong is not None:
+        raise RequestError(f"codec {name}: {wrong}")
+    return Made(Guarded(name, made, k, bits), bits, trained_on, weights, made)
+
+
+class Guarded:
+    """A user's codec whose mistakes become one line that says where they were made."""
+
+    def __init__(self, name: str, codec: Any, k: int, bits: float | None) -> None:
+        self.name, self.codec, self.k, self.bits = name, codec, k, bits
+
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        """Return latents [messages, k, any]; CodecError for anything else."""
+        if isinstance(self.codec, nn.Module):
+            self.codec.eval()
+        latents = self._ask("encode", list(messages))
+        if latents.ndim != 3 or latents.shape[:2] != (len(messages), self.k):
+            raise CodecError(
+                f"codec {self.name}: encode gives shape {tuple(latents.shape)}; allowed: "
+                f"({len(messages)}, {self.k}, any) (messages, k, width)"
+            )
+        return latents
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return prefixes; CodecError for what is no tensor."""
+        return self._ask("decode", latents)
+
+    def _ask(self, what: str, given: object) -> Tensor:
+        with users(f"codec {self.name}: {what}", CodecError):
+            found = getattr(self.codec, what)(given)
+        if not isinstance(found, Tensor):
+            raise CodecError(f"codec {self.name}: {what} gives {kind_of(found)}; allowed: a Tensor")
+        with users(f"codec {self.name}: {what}", CodecError):
+            sent = plain(found)
+        if isinstance(sent, str):
+            raise CodecError(f"codec {self.name}: {what} gives {sent}")
+        return sent
+
+
+def plain(found: Tensor) -> Tensor | str:
+    """The numbers of a tensor and nothing else: no class of its own, no history, no shared memory.
+
+    What a codec gives may be a subclass that does something when it is used, or a buffer that it
+    writes into again. Where there are no such numbers it is said what there is.
+    """
+    with torch._C.DisableTorchFunctionSubclass():
+        if found.layout != torch.strided or found.is_meta or found.is_complex():
+            return (
+                f"{found.dtype} of layout {found.layout} on {found.device.type}; allowed: real "
+                "numbers, each in memory"
+            )
+        return found.as_subclass(Tensor).detach().clone()
+
+
+@contextmanager
+def users(what: str, kind: type[RunError]) -> Iterator[None]:
+    """Run code of the user's: whatever it raises is one error of that kind, said in one line.
+
+    It may raise what is no Exception, be it SystemExit; a Ctrl-C stays one.
+    """
+    try:
+        with calling(what):
+            yield
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        raise kind(f"{what} raised {located_error(error)}") from error
+
+
+def imported(text: str, module: str, attribute: str, folders: Sequence[Path]) -> Factory:
+    """Return the factory of a module that is importable from folders too; RequestError if none."""
+    places = dict.fromkeys(map(str, folders))
+    sys.path[:0] = [place for place in places if place not in sys.path]
+    try:
+        found: Any = import_module(module)
+    except BaseException as error:
+        if is_interrupt(error):
+            raise
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing is None or not (module + ".").startswith(missing + "."):
+            told = f"--codec {text}: importing it raised {located_error(error)}"
+            raise RequestError(told) from error
+        raise RequestError(
+            f"--codec {text}: there is no module {missing}; allowed: a module in "
+            f"{', '.join(places)}, or one that is installed"
+        ) from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            own = {n: one for n, one in vars(found).items() if callable(one)}
+            names = [n for n, one in own.items() if getattr(one, "__module__", None) == module]
+            raise RequestError(f"--codec {text}: it has no {part!r}; {suggestion(part, names)}")
+        found = getattr(found, part)
+    return factory_of(found, text)
+
+
+def factory_of(what: Any, name: str) -> Factory:
+    """Return what makes a codec; RequestError where it is something else."""
+    if is_codec(what) or not callable(what):
+        kind = "a codec already" if is_codec(what) else kind_of(what)
+        raise RequestError(
+            f"codec {name}: it is {kind}; allowed: a function factory(receiver, k) that returns a "
+            "codec"
+        )
+    factory: Factory = what
+    return factory
+
+
+def lacking(what: object) -> list[str]:
+    """The methods that keep an object from being a codec."""
+    return [name for name in ("encode", "decode") if not callable(getattr(what, name, None))]
+
+
+def is_codec(what: object) -> bool:
+    """Whether it is a codec already."""
+    return not isinstance(what, type) and not lacking(what)
+
+
+def _declared(codec: object) -> tuple[str, ...] | None:
+    declared = getattr(codec, "trained_on", None)
+    if declared is None:
+        return None
+    if isinstance(declared, str) or not isinstance(declared, Sequence):
+        raise CodecError(f"trained_on is {kind_of(declared)}; allowed: a sequence of messages")
+    if strays := [one for one in declared if not isinstance(one, str)]:
+        raise CodecError(f"trained_on holds {kind_of(strays[0])}; allowed: messages, each a str")
+    return tuple(declared)
+
+
+def _weights_hash(codec: object) -> str | None:
+    state = codec.state_dict() if isinstance(codec, nn.Module) else {}
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    return hash_tensors(tensors.items()) if tensors else None
+
+
+def kind_of(what: object) -> str:
+    """What kind of thing it is, for messages."""
+    return "None" if what is None else f"of type {type(what).__name__}"

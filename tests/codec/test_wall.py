@@ -1,0 +1,443 @@
+"""A codec behind the wall: judged as what crosses; nothing that it does there decides a gate."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+
+import pytest
+import torch
+from gate_project import BASE, ROOT, Project
+from own_codec import CUT, OPEN
+
+from lpca.base.errors import RequestError
+from lpca.channel.confine import ISOLATED
+from lpca.channel.side import SideError, Wall
+from lpca.codec.base import CodecError
+from lpca.codec.channel import Channel
+from lpca.codec.user_codec import codec_named, obtain_own
+from lpca.receivers.load import load_receiver
+
+K = 4
+MESSAGES = [f"The train to {city} leaves at nine." for city in ("Oslo", "Ufa", "Rome", "Bonn")]
+PLAIN = """
+import os, signal, sys, threading, time
+import torch
+
+class Plain:
+    '''Letters as numbers, in vectors of width 3: no receiver is loaded.'''
+    def __init__(self, receiver, k):
+        self.k, self.d_model = k, receiver.d_model
+    def encode(self, messages):
+        out = torch.zeros(len(messages), self.k, 3)
+        for row, message in zip(out, messages):
+            for i, letter in enumerate(message):
+                row[i % self.k, i % 3] += ord(letter)
+        return out
+    def decode(self, latents):
+        out = torch.zeros(len(latents), self.k, self.d_model)
+        out[..., :3] = latents
+        return out
+
+class Learnt(torch.nn.Module):
+    def __init__(self, receiver, k):
+        super().__init__()
+        self.receiver, self.table = receiver, torch.nn.Parameter(torch.randn(k, receiver.d_model))
+        self.dropout = torch.nn.Dropout(0.5)
+    def encode(self, messages):
+        return self.dropout(self.table).expand(len(messages), -1, -1)
+    def decode(self, latents):
+        return latents
+"""
+
+
+@pytest.fixture(scope="module")
+def stub():
+    return load_receiver("stub", device="cpu")
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch, stub):
+    """Makes a codec of a module's text behind the wall; all are closed with the test."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    kept = []
+
+    def make(body="", factory="Codec", seconds=60.0, hidden=()):
+        text = PLAIN + textwrap.dedent(body)
+        (tmp_path / "code").mkdir(exist_ok=True)
+        (tmp_path / "code" / "walled.py").write_text(text)
+        source = codec_named(f"walled:{factory}", [tmp_path / "code"])
+        wall = Wall((tmp_path / "hidden", *hidden), seconds)
+        kept.append(obtain_own(source, stub, K, wall))
+        return kept[-1]
+
+    yield make
+    for own in kept:
+        own.close()
+
+
+def test_what_crosses_is_what_the_codec_makes_here(made, stub, tmp_path):
+    own = made(factory="Plain")
+    here = obtain_own(codec_named("walled:Plain", [tmp_path / "code"]), stub, K)
+    channel, same = Channel(stub, own.codec, K), Channel(stub, here.codec, K)
+    assert torch.equal(*(torch.stack(one.prefixes(MESSAGES)) for one in (channel, same)))
+    assert torch.equal(*(one.mean_prefix(MESSAGES) for one in (channel, same)))
+    assert torch.equal(channel.encode_afresh(MESSAGES[:2]), same.encode_afresh(MESSAGES[:2]))
+    assert channel.fingerprint(MESSAGES) == same.fingerprint(MESSAGES)
+    assert own.content_hash == here.content_hash
+    assert (own.isolation, here.isolation) == (ISOLATED, "trusted")
+    assert own.to_dict() == {**here.to_dict(), "isolation": ISOLATED}
+
+
+def test_a_side_is_told_of_a_receiver_and_loads_its_own_when_more_is_asked(made, stub):
+    own = made(
+        """
+        class Codec(Plain):
+            trained_on, bits = ("one", "two"), 12
+            def __init__(self, receiver, k):
+                super().__init__(receiver, k)
+                assert not any(one.startswith("transformers") for one in sys.modules)
+                assert (receiver.name, receiver.dtype) == ("stub", torch.float32)
+                assert receiver.mean_embedding_norm > 0 and str(receiver.device) == "cpu"
+                self.receiver = receiver
+            def encode(self, messages):
+                from lpca.receivers.model import Receiver
+                assert isinstance(self.receiver, Receiver)
+                ids = [self.receiver.message_ids(one)[:self.k] for one in messages]
+                return torch.stack([self.receiver.embed(one) for one in ids])
+            def decode(self, latents):
+                assert "lpca.receivers.model" not in sys.modules
+                return latents
+        """
+    )
+    (prefix,) = Channel(stub, own.codec, K).prefixes(MESSAGES[:1])
+    assert torch.equal(prefix, stub.embed(stub.message_ids(MESSAGES[0])[:K]))
+    assert (own.trained_on, own.codec.bits) == (("one", "two"), 12.0)
+
+
+@pytest.mark.slow
+def test_both_sides_make_the_same_weights_or_are_refused(made):
+    assert made(factory="Learnt").weights_hash == made(factory="Learnt").weights_hash
+    with pytest.raises(RequestError, match=r"walled:Codec: its weights are not the same on both"):
+        made(
+            """
+            class Codec(Learnt):
+                def __init__(self, receiver, k):
+                    super().__init__(receiver, k)
+                    self.table.data.add_(os.getpid())
+            """
+        )
+
+
+def test_a_sees_all_messages_in_an_order_that_tells_nothing(made, stub):
+    own = made(
+        """
+        class Codec(Plain):
+            seen = []
+            def encode(self, messages):
+                self.seen += messages
+                out = super().encode(messages)
+                if messages == ["what was seen?"]:
+                    raise RuntimeError("|".join(self.seen[:-1]))
+                return out
+        """
+    )
+    channel = Channel(stub, own.codec, K)
+    told = [*MESSAGES[:2], *MESSAGES, "a mean's", "another mean's"]
+    channel.expect(told)
+    channel.prefixes(MESSAGES)
+    channel.mean_prefix(told[-2:])
+    with pytest.raises(CodecError) as caught:
+        own.codec.encode(["what was seen?"])
+    seen = re.search("RuntimeError: (.*) \\(", str(caught.value))[1].split("|")
+    assert sorted(seen) == sorted(set(told))
+    assert seen not in (list(dict.fromkeys(told)), sorted(seen))
+
+
+OBEDIENT = """
+import socket
+from contextlib import suppress
+PLACES = ("/tmp", "/dev/shm", "/var/tmp")
+
+class Tells(torch.Tensor):
+    def detach(self): return torch.ones(self.shape)
+    def cpu(self): return torch.ones(self.shape)
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return torch.ones(1, 1, 1)
+
+class Codec(Plain):
+    # A does what its message says; so does B, whose latents say where in DO it stands
+    last = None
+    def do(self, what, given):
+        own = {**globals(), "self": self, "n": len(given), "given": given, "Plain": Plain}
+        exec(what, own)
+        return own.get("found")
+    def encode(self, messages):
+        found = self.do(messages[0][3:], messages) if messages[0].startswith("do ") else None
+        return super().encode(messages) if found is None else found
+    def decode(self, latents):
+        number = int(latents[0, 0, 0])
+        found = None if number >= 0 else self.do(DO[-number - 1], latents)
+        return super().decode(latents.clamp(min=0)) if found is None else found
+"""
+NOTHING = "\nfound = torch.zeros(n, self.k, 3)"
+COUNTED = "\nfound = Plain.decode(self, torch.full((n, self.k, 3), float(got)))"
+CHEATS = {
+    "remembers": (
+        "Codec.last = Plain.encode(self, given)",
+        "got = 0 if Codec.last is None else 1",
+    ),
+    "a tensor with a memory": (
+        "sent = torch.zeros(n, self.k, 3).as_subclass(Tells)\nsent.secret = given",
+        "got = len(vars(given))",
+    ),
+    "a file": (
+        "for one in PLACES:\n  with suppress(OSError): open(one + '/lpca-tells', 'w')",
+        "got = sum(os.path.exists(one + '/lpca-tells') for one in PLACES)",
+    ),
+    "sockets": (
+        "Codec.last = [socket.socket(1, 2), socket.socket(2, 2)]\n"
+        "with suppress(OSError): Codec.last[0].bind('\\0lpca-tells')\n"
+        "with suppress(OSError): Codec.last[1].bind(('127.0.0.1', 51379))",
+        "got = socket.socket(1, 2).connect_ex('\\0lpca-tells') == 0\n"
+        "udp = socket.socket(2, 2)\n"
+        "with suppress(OSError):\n  udp.connect(('127.0.0.1', 51379))\n  got += 1",
+    ),
+    "the other's process": (
+        "pass",
+        "got = 0\n"
+        "for pid in range(os.getpid() - 40, os.getpid() + 40):\n"
+        "  with suppress(OSError):\n"
+        "    got += pid != os.getpid() and len(open(f'/proc/{pid}/maps').read(5))",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def obedient(tmp_path_factory, stub):
+    """One codec for all that leaves it alive: its two processes are started once."""
+    folder = tmp_path_factory.mktemp("obedient")
+    does = [do for do, _ in DECODE] + [do + COUNTED for _, do in CHEATS.values()]
+    (folder / "obedient.py").write_text(f"DO = {does!r}\n{PLAIN}{OBEDIENT}")
+    before = [*sys.path]
+    own = obtain_own(codec_named("obedient:Codec", [folder]), stub, K, Wall())
+    yield own.codec
+    own.close()
+    sys.path[:] = before
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_nothing_but_the_packet_crosses(obedient, name):
+    """A's packets say nothing, whatever it tells by other ways: so B's prefixes are zeros."""
+    does = CHEATS[name][0]
+    gives = "\nfound = sent" if "sent" in does else NOTHING
+    sent = obedient.encode([f"do {does}{gives}"])
+    assert type(sent) is torch.Tensor
+    assert not sent.any()
+    prefixes = obedient.decode(torch.full_like(sent, -1.0 - len(DECODE) - [*CHEATS].index(name)))
+    assert not prefixes.any()
+
+
+@pytest.mark.slow
+def test_a_buffer_that_is_written_into_again_is_judged_as_what_it_sends(made, stub):
+    own = made(
+        """
+        class Codec(Plain):
+            def __init__(self, receiver, k):
+                super().__init__(receiver, k)
+                self.buffer = torch.zeros(64, k, receiver.d_model)
+            def decode(self, latents):
+                out = self.buffer[:len(latents)]
+                out.copy_(super().decode(latents))
+                return out
+        """
+    )
+    plain = Channel(stub, made(factory="Plain").codec, K)
+    channel = Channel(stub, own.codec, K)
+    first = channel.prefixes(MESSAGES[:2])
+    channel.prefixes(MESSAGES)
+    assert torch.equal(torch.stack(first), torch.stack(plain.prefixes(MESSAGES[:2])))
+
+
+ENCODE = [
+    ("raise GeneratorExit", r"encode raised GeneratorExit \("),
+    ("raise KeyboardInterrupt", r"encode raised KeyboardInterrupt \("),
+    ("sys.exit(0)", r"encode raised SystemExit: 0 \("),
+    ("found = [1]", "encode gives of type list; allowed: a Tensor"),
+    ("found = torch.zeros(4, 3, 3)", r"shape \(4, 3, 3\); allowed: \(1, 4, any\)"),
+    ("found = torch.zeros(1, 4, 70_000)", "vectors of 70000 numbers; allowed: at most 65536"),
+    ("found = torch.zeros(1, 4, 3).to_sparse()", "layout torch.sparse_coo on cpu; allowed: real"),
+    ("found = torch.zeros(1, 4, 3, dtype=torch.complex64)", "gives torch.complex64 of layout"),
+    ("found = torch.zeros(1, 4, 3, device='meta')", "on meta; allowed: real numbers"),
+    ("os.chdir('/'); raise ValueError('x' * 10**7)", r"\(10000000 letters\)"),
+    ("raise ValueError('\\x1b[2Jred\\nnext')", r"ValueError: \?\[2Jred next"),
+]
+
+
+@pytest.mark.parametrize(("does", "told"), ENCODE)
+def test_what_goes_wrong_in_encode_is_one_line(obedient, does, told):
+    with pytest.raises(CodecError, match=told) as caught:
+        obedient.encode([f"do {does}"])
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert obedient.encode(MESSAGES).any(), "the side lives"
+
+
+DECODE = [
+    ("found = torch.full((4, 4, 128), float('nan'))", "NaN or infinity"),
+    ("found = given[:1]", r"shape \(1, 4, 3\); allowed: \(4, 4, 128\)"),
+    ("found = torch.zeros(4, 4, 128, 2)", "allowed: "),
+    ("found = 'latents'", "decode gives of type str; allowed: a Tensor"),
+    ("raise SystemExit", r"decode raised SystemExit \("),
+]
+
+
+@pytest.mark.parametrize("number", range(len(DECODE)))
+def test_what_goes_wrong_in_decode_is_one_line(obedient, stub, number):
+    latents = torch.full((4, 4, 3), -1.0 - number)
+    with pytest.raises((CodecError, SideError), match=DECODE[number][1]) as caught:
+        Channel(stub, obedient, K)._decoded(latents, 4)
+    assert "\n" not in str(caught.value)
+    assert not obedient.decode(torch.zeros(4, 4, 3)).any(), "the side lives"
+
+
+def slow(*case):
+    return pytest.param(*case, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "told"),
+    [
+        ("os._exit(0)", SideError, r"side A: making it: .* exit status 0 \(walled\.py:\d+\)$"),
+        slow("raise SystemExit(0)", RequestError, r"importing it raised SystemExit: 0 \(walled"),
+        slow("1 / 0", RequestError, r"importing it raised ZeroDivisionError"),
+        slow("def Codec(receiver): ...", RequestError, r"making it raised TypeError"),
+        slow("def Codec(r, k): ...", RequestError, r"what it made is None, without encode and"),
+        slow("Codec = Plain(None, 1)", RequestError, r"importing it raised Attribute"),
+        slow("def Codec(r, k): time.sleep(99)", SideError, r"after 9 s.*\(walled\.py:\d+\)$"),
+        slow("class Codec(Plain): bits = -1", RequestError, r"Codec: its bits are -1; allowed"),
+        slow("class Codec(Plain): trained_on = 'x'", RequestError, "trained_on is of type str"),
+        slow("class Codec(Plain): trained_on = [3]", RequestError, "trained_on holds of type int"),
+        slow("def Codec(r, k): r.no_such", RequestError, "making it raised AttributeError"),
+    ],
+)
+def test_what_cannot_be_made_is_one_line(made, body, kind, told):
+    with pytest.raises(kind, match=told) as caught:
+        made(body, seconds=9.0 if "sleep" in body else 60.0)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+SHOUT = """for i in range(3, 12):
+            try: os.write(i, b"what?\\n")
+            except OSError: pass"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("os._exit(0)", r"side A: encode: its process ended with exit status 0 \(walled\.py"),
+        ("os.abort()", r"was ended by SIGABRT \(walled\.py"),
+        ("os.closerange(0, 99)", "its process ended with exit status 1"),
+        ("return torch.zeros(9_000, 4, 70_000)", r"shape \(9000|has [\d,]+ bytes; allowed: "),
+        (SHOUT, "broke the wire: what it answers is no message"),
+    ],
+)
+def test_a_side_that_is_lost_is_one_line(made, stub, body, told):
+    own = made(f"class Codec(Plain):\n    def encode(self, messages):\n        {body}")
+    with pytest.raises((CodecError, SideError), match=told) as caught:
+        Channel(stub, own.codec, K).prefixes(MESSAGES)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def project(pytester, monkeypatch, tmp_path):
+    monkeypatch.setenv("LPCA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    made = Project(pytester)
+    made.write(BASE + OPEN)
+    (made.path / "my_codec.py").write_text(CUT)
+    return made
+
+
+WHOLE = {
+    # what encode remembers decode cannot have: nothing crosses
+    "remembers": (
+        """
+        last = []
+        def encode(self, messages):
+            type(self).last = list(super().encode(messages))
+            return torch.zeros(len(messages), self.k, 1)
+        def decode(self, latents):
+            own = [*self.last, *torch.zeros(len(latents), self.k, self.receiver.d_model)]
+            return torch.stack(own[:len(latents)])
+        """,
+        {1, 6, 7},
+    ),
+    "depends on its batch": (
+        """
+        def encode(self, messages):
+            return super().encode(messages) * (1.0 if len(messages) > 30 else 0.2)
+        """,
+        {7},
+    ),
+    # each side's receiver is its own: what is done to it is not done to B
+    "changes the receiver": (
+        """
+        def __init__(self, receiver, k):
+            super().__init__(receiver, k)
+            receiver.model.model.rotary_emb.inv_freq.mul_(0.97)
+        """,
+        {0},
+    ),
+    "reuses its buffer": (
+        """
+        buffer = torch.zeros(512, 16, 128)
+        def decode(self, latents):
+            out = self.buffer[:len(latents)]
+            out.copy_(latents)
+            return out
+        """,
+        {0},
+    ),
+    "replaces what judges": (
+        """
+        def encode(self, messages):
+            import lpca.judge.decide, os
+            torch.nn.Module.__call__ = lambda *_: 1 / 0
+            lpca.judge.decide.judge = lambda *_: 1 / 0
+            return torch.zeros(len(messages), self.k, 1)
+        def decode(self, latents):
+            return torch.zeros(len(latents), self.k, self.receiver.d_model)
+        """,
+        {1, 6, 7},
+    ),
+    "ends with 0": ("def decode(self, latents):\n    import os; os._exit(0)", {8}),
+    "hangs": ("def encode(self, messages):\n    import time; time.sleep(99)", {8}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_gates(project, name):
+    """Judged as what crosses; the exit code is the judge's."""
+    body, codes = WHOLE[name]
+    own = textwrap.indent(textwrap.dedent(body), "    ")
+    (project.path / "my_codec.py").write_text(f"{CUT}\n\nclass Own(Cut):\n{own}\n")
+    seconds = "6" if name == "hangs" else "60"
+    how = ("--codec", "my_codec:Own", "--codec-seconds", seconds)
+    result = project.run("-m", "open", "--k", "16", *how)
+    assert result.ret in codes
+    if result.ret != 8:
+        assert project.evidence("open-k16")["codec"]["isolation"] == ISOLATED
+
+
+@pytest.mark.slow
+def test_in_process_is_said(project):
+    result = project.run("-m", "open", "--k", "16", "--codec", "my_codec:Cut", "--in-process")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*codec my_codec:Cut (own, trusted, training*"])
+    assert project.evidence("open-k16")["codec"]["isolation"] == "trusted"
