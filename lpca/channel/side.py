@@ -217,6 +217,7 @@ class Side:
         """Ask without waiting; the time of the answer runs. Raises SideError."""
         self._until = time.monotonic() + self.wall.seconds
         with self._telling(str(header["ask"])):
+            self._wire.refuse_unasked()
             self._wire.send(header, tensors, self._until)
 
     def answer(self, what: str, largest: int = 0) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -82,6 +82,13 @@ class Wire:
                 except OSError as error:
                     raise WireClosedError("it does not listen") from error
 
+    def refuse_unasked(self) -> None:
+        """Raise WireError where the other end has said something that nobody asked for."""
+        poll = select.poll()
+        poll.register(self.reading, select.POLLIN)
+        if self._rest or any(event & select.POLLIN for _, event in poll.poll(0)):
+            raise WireError("it spoke unasked")
+
     def receive(
         self, largest: int, until: float | None = None
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
