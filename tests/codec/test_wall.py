@@ -342,7 +342,7 @@ SHOUT = """for i in range(3, 64):
         ("os._exit(0)", r"side A: encode: its process ended with exit status 0 \(walled\.py"),
         ("os.abort()", r"was ended by SIGABRT \(walled\.py"),
         ("os.closerange(0, 99)", "its process ended with exit status 1"),
-        ("return torch.zeros(9_000, 4, 70_000)", r"shape \(9000|has [\d,]+ bytes; allowed: "),
+        ("return torch.zeros(4, 4, 200_000).double()", r"wire: .* has [\d,]+ bytes; allowed: "),
         (SHOUT, "broke the wire: what it answers is no message"),
     ],
 )
