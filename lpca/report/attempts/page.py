@@ -30,6 +30,9 @@ _ADVICE = {
     frozenset({"normal", "static"}): (
         "one trained prefix that never sees a message does as well: what helps is not the message"
     ),
+    frozenset({"normal", "first_k"}): (
+        "the message cut to k tokens does as well: the latents carry no more than they"
+    ),
     frozenset({"normal", "null"}): (
         "zeros do as well: look whether training lowered the loss, and at each latent's norm"
     ),
