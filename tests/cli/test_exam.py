@@ -443,7 +443,8 @@ def test_a_spec_that_was_moved_is_named(tmp_path):
         (
             "[p0, normal, shuffle]",
             "[p0, normal, shuffle, null, embed]",
-            "gate told reads null, embed, which no text is; allowed: p0, p1, normal, shuffle, same",
+            "gate told reads null, embed, which no text is; "
+            "allowed: p0, p1, normal, shuffle, empty, same",
         ),
         ("score: greedy", "score: likelihood", "only what is said is heard; allowed: greedy"),
         ("seed: 7", "seed: drawn", "seed is drawn"),
