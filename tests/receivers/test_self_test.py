@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 import pytest
 import torch
 from tiny import byte_tokenizer
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LlamaForCausalLM
 
 from lpca.base.errors import RequestError
 from lpca.commands.cli import main
@@ -346,3 +347,18 @@ def test_the_doctor_shows_what_was_found(
     layers = save(tmp_path / "layers", *REFUSED["gemma4"][:2])
     assert main(["doctor", "--receiver", str(layers)]) == 4
     assert "cannot be read exactly" in capsys.readouterr().err
+
+
+def test_loading_takes_few_passes(
+    tiny_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a small model nearly all of its time goes into them; the last two are probes."""
+    passes, forward = list[object](), LlamaForCausalLM.forward
+    # what it takes is asked of its signature
+    monkeypatch.setattr(
+        LlamaForCausalLM,
+        "forward",
+        wraps(forward)(lambda *given, **named: passes.append(0) or forward(*given, **named)),
+    )
+    load_receiver(str(tiny_folders["llama"]), "cpu")
+    assert len(passes) <= 21
