@@ -6,8 +6,8 @@ neither. Landlock only allows. So what is hidden is left out of what is allowed:
 anything hidden is allowed whole, one with something hidden entry by entry. Files that come into
 such a folder later are not allowed either.
 
-Not covered: names, sizes and times of files (`stat`), and UDP and sockets in the file system, but
-where namespaces of their own can be had for network and System V's queues as well.
+Not covered: names, sizes and times of files (`stat`), sockets in the file system, and UDP and
+System V's queues but where a process may leave their namespaces.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _NO_NEW_PRIVILEGES = 38
 _VERSION, _PATH_BENEATH = 1, 1
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _TRUNCATE, _IOCTL = 1 << 14, 1 << 15
+_MAKE_DEVICES = 1 << 6 | 1 << 11
 _READ = _EXECUTE | _READ_FILE | _READ_DIR
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL
 _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
@@ -35,6 +36,8 @@ _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _TCP, _SCOPES = 0b11, 0b11
 """Bind and connect (from version 4); abstract sockets and signals (from version 6)."""
 _NEW_NETWORK, _NEW_QUEUES, _NEW_USERS = 0x40000000, 0x08000000, 0x10000000
+_ANY_FILE = 1 << 1
+"""The capability CAP_DAC_OVERRIDE: root may read files of others, as it is used to."""
 DEVICES = ("null", "zero", "full", "random", "urandom", "dxg", "kfd", "dri", "nvidia*")
 """What may be opened for writing in /dev: what holds nothing, and what computes."""
 KNOWN_OF_MACHINE = ("cpuinfo", "meminfo", "stat", "filesystems", "driver")
@@ -72,7 +75,7 @@ def confine(
     if rules < 0:
         return SEPARATE
     try:
-        places = {path.resolve() for path in hidden} | {Path("/proc")}
+        places = {path.resolve() for path in hidden} | {Path("/proc"), Path("/dev")}
         for path in _without(Path("/"), places):
             _allow(libc, rules, path, _READ & handled)
         for path in listed:
@@ -84,8 +87,9 @@ def confine(
         for pattern in DEVICES:
             for path in Path("/dev").glob(pattern):
                 _allow(libc, rules, path, (_READ | _WRITE_FILE | _TRUNCATE | _IOCTL) & handled)
-        _allow(libc, rules, own, handled)
+        _allow(libc, rules, own, handled & ~_MAKE_DEVICES)
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+        _drop_capabilities(libc)
         done = libc.syscall(_RESTRICT, rules, ctypes.c_uint32(0))
     finally:
         os.close(rules)
@@ -103,6 +107,15 @@ def _leave_network(libc: ctypes.CDLL) -> None:
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
             Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+
+
+def _drop_capabilities(libc: ctypes.CDLL) -> None:
+    """Give away what root, be it of a namespace of its own, may do beyond owning files."""
+    header = struct.pack("=Ii", 0x20080522, 0)
+    # effective, permitted, inheritable: of the first 32 capabilities, then of the others
+    for kept in (_ANY_FILE, 0):
+        if libc.capset(header, struct.pack("=6I", kept, kept, 0, 0, 0, 0)) == 0:
+            return
 
 
 def _without(folder: Path, hidden: set[Path]) -> Iterator[Path]:

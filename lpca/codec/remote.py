@@ -22,6 +22,7 @@ from lpca.base.arguments import RECEIVER, parse_codec
 from lpca.base.code_identity import code_hash_anew
 from lpca.base.errors import LONGEST, RequestError
 from lpca.base.source_code import WHOLE, Symbol
+from lpca.channel.confine import ISOLATED, SEPARATE
 from lpca.channel.side import Side, SideError, Wall
 from lpca.channel.wire import HEADER
 from lpca.codec.base import CodecError, bits_of
@@ -79,7 +80,8 @@ class RemoteCodec:
         except BaseException:
             self.close()
             raise
-        self.isolation = self._sides["A"].isolation
+        how = {side.isolation for side in self._sides.values()}
+        self.isolation = ISOLATED if how == {ISOLATED} else SEPARATE
         self.bits, self.trained_on, self.weights_hash = _checked(name, facts)
         self.code_hash = _code_hash(name, places, facts)
 
