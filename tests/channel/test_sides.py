@@ -187,6 +187,7 @@ def test_what_is_hidden_cannot_be_read_and_nothing_outside_be_written(started, t
     if side.isolation == SEPARATE:
         pytest.skip("this kernel has no Landlock")
     assert side.isolation == ISOLATED
+    unshare = "__import__('ctypes').CDLL(None).unshare"
     cat = ["cat", str(tmp_path / "secret" / "spec.yaml")]
     tries = {
         "read": f"open({str(tmp_path / 'secret' / 'spec.yaml')!r}).read()",
@@ -199,7 +200,7 @@ def test_what_is_hidden_cannot_be_read_and_nothing_outside_be_written(started, t
         "child": f"__import__('subprocess').check_output({cat!r})",
         "device": "__import__('os').mknod('disk', 0o60600, 0x800)",
         "devices": "__import__('os').listdir('/dev')",
-        "mount": "if __import__('ctypes').CDLL(None).unshare(0x20000): raise OSError('not permitted')",
+        "mount": f"if {unshare}(0x20000): raise OSError('not permitted')",
         "signal": f"__import__('os').kill({os.getpid()}, 0)",
         "network": "__import__('socket').create_connection(('127.0.0.1', 9), 1)",
     }  # fmt: skip

@@ -37,7 +37,7 @@ from lpca.receivers.model import Receiver
 from lpca.sabotage.spoilt import Wrapped, slots_of
 from lpca.tasks import Episode, EpisodeSet
 from lpca.tasks.kinds.trip import Trip
-from lpca.validity.audit import Audit
+from lpca.validity.audit import SAMPLE, Audit
 from lpca.validity.catalogue import CHECKS, CheckFailed, run_checks
 from lpca.validity.checks.outcomes import outcomes_traced
 
@@ -341,6 +341,15 @@ class TestEncoding:
     def test_noise_too_small_to_matter(self, run: Run) -> None:
         run.codec = Wrapped(pooler(run.receiver), lambda p: p + 1e-7 * torch.randn(p.shape))
         assert run.failing() == {"encoding_repeatable"}
+
+    def test_what_a_huge_vector_hides(self, run: Run) -> None:
+        def change(prefixes: Tensor) -> Tensor:
+            changed = prefixes * (1.0 if len(prefixes) > SAMPLE else 0.2)
+            changed[:, 0] = 1e5
+            return changed
+
+        run.codec = Wrapped(pooler(run.receiver), change)
+        assert "encoding_repeatable" in run.failing()
 
 
 class TestDonors:
