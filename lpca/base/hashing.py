@@ -15,8 +15,12 @@ CONTENT = "content_sha256"
 
 def hash_data(data: object) -> str:
     """SHA-256 of `data` as canonical JSON (sorted keys, no spaces, NaN refused with ValueError)."""
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(canonical(data).encode()).hexdigest()
+
+
+def canonical(data: object) -> str:
+    """`data` as the one JSON text that its hash is of."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def with_hash(data: Mapping[str, Any]) -> dict[str, Any]:

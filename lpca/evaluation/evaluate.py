@@ -10,6 +10,7 @@ from typing import Any
 
 from lpca.base.files import StorageError, read_json, write_json
 from lpca.base.hashing import hash_data
+from lpca.base.packed import Packed
 from lpca.evaluation.block import BLOCK as BLOCK
 from lpca.evaluation.block import Job, MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots, encode_messages
@@ -22,7 +23,7 @@ from lpca.evaluation.tile import tile_of
 class Evaluated:
     """Outcomes by condition, in the order of the episodes, and which came from the cache."""
 
-    outcomes: dict[str, tuple[Outcome, ...]]
+    outcomes: dict[str, Sequence[Outcome]]
     keys: dict[str, tuple[str, ...]]
     cached: frozenset[str]
 
@@ -45,7 +46,7 @@ class Evaluated:
     def then(self, more: Evaluated) -> Evaluated:
         """What was evaluated, followed by other episodes under the same conditions."""
         return Evaluated(
-            {c: (*outcomes, *more.outcomes[c]) for c, outcomes in self.outcomes.items()},
+            {c: Packed[Outcome]() + own + more.outcomes[c] for c, own in self.outcomes.items()},
             {c: (*keys, *more.keys[c]) for c, keys in self.keys.items()},
             self.cached | more.cached,
         )
@@ -134,9 +135,10 @@ def evaluate(
                 done += len(computed) * counts[job.key]
                 show()
         keys = {condition: job.key for condition, job in zip(conditions, jobs, strict=True)}
+        packed = {key: Packed(own) for key, own in found.items()}
         evaluated = evaluated.then(
             Evaluated(
-                {condition: found[key] for condition, key in keys.items()},
+                {condition: packed[key] for condition, key in keys.items()},
                 {condition: (key,) for condition, key in keys.items()},
                 cached,
             )

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lpca.base.hashing import hash_data, named_rng
 from lpca.evaluation.block import RunBlock, make_job, run_block
-from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.conditions import Setting, build_slots, slots_at
 from lpca.evaluation.outcome import NEAR_TIE, Outcome
 from lpca.evaluation.sampled import Sampling
 from lpca.evaluation.tile import tile_of
@@ -129,7 +129,9 @@ class Rereadings:
         parts = [[row] for row in new[:alone]]
         size = tile.rows or max(1, round(SHARE * self.batch_size))
         parts += [new[start : start + size] for start in range(alone, len(new), size)]
-        slots = {name: build_slots(name, setting) for name in conditions if new}
+        slots = {
+            name: dict(zip(new, slots_at(name, setting, new), strict=True)) for name in conditions
+        }
         for part in parts:
             batch = [episodes[i] for i in part]
             jobs = [

@@ -6,20 +6,26 @@ outcomes come to is for `lpca.judge.stored` to say.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lpca.base.files import read_json, write_json
-from lpca.base.hashing import CONTENT, is_altered
+from lpca.base.files import read_json, write_file
+from lpca.base.hashing import CONTENT, canonical, is_altered
+from lpca.base.packed import Packed
 from lpca.evidence.json_form import EvidenceError, from_data, to_data
-from lpca.evidence.model import SCHEMA, Evidence
+from lpca.evidence.model import SCHEMA, Evidence, KeptEpisode
 from lpca.gatespec.claim_parser import ClaimError
 from lpca.gatespec.claims import parse_claim
 
 _UNHASHED, _OLDER = 2, 1
 """Without a hash; and before `schema`, which was called `format` then, with claims as text."""
-_MARKS = {"gate", "score", "checks", "episodes"}
+_EPISODES = "episodes"
+_MARKS = {"gate", "score", "checks", _EPISODES}
 
 
 def is_evidence(data: object) -> bool:
@@ -28,8 +34,39 @@ def is_evidence(data: object) -> bool:
 
 
 def write_evidence(path: Path, evidence: Evidence) -> None:
-    """Write evidence as JSON, whole or not at all; StorageError where it cannot be."""
-    write_json(path, evidence.data)
+    """Write evidence as JSON, whole or not at all; StorageError where it cannot be.
+
+    What is written is `evidence.data`, made and hashed an episode at a time: all of it at once
+    takes several times what an evaluation takes.
+    """
+    write_file(path, partial(_write, evidence))
+
+
+def _write(evidence: Evidence, path: Path) -> None:
+    head = {"schema": SCHEMA, **to_data(replace(evidence, episodes=()))}
+    assert [*head][-1] == _EPISODES, "they are written last"
+    del head[_EPISODES]
+    # a hash is of the keys in their order
+    before, behind = (
+        canonical({name: held for name, held in head.items() if (name < _EPISODES) is earlier})
+        for earlier in (True, False)
+    )
+    digest = hashlib.sha256(f'{before[:-1]},"{_EPISODES}":['.encode())
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{json.dumps(head, allow_nan=False)[:-1]}, "{_EPISODES}": [')
+        for place, episode in enumerate(evidence.episodes):
+            data = to_data(episode)
+            file.write(", " * (place > 0) + json.dumps(data, allow_nan=False))
+            digest.update(("," * (place > 0) + canonical(data)).encode())
+        digest.update(f"],{behind[1:]}".encode())
+        file.write(f'], "{CONTENT}": "{digest.hexdigest()}"}}\n')
+
+
+def as_read(evidence: Evidence) -> Evidence:
+    """Evidence as whoever reads its file has it: without what JSON cannot hold; small in memory."""
+    head = from_data(Evidence, to_data(replace(evidence, episodes=())))
+    read = (from_data(KeptEpisode, to_data(one), _EPISODES) for one in evidence.episodes)
+    return replace(head, episodes=Packed(read))
 
 
 def read_evidence(path: Path) -> Evidence:

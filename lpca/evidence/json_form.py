@@ -142,7 +142,7 @@ def _reader(kind: Hashable) -> Reader:
         return partial(_optional, _reader(only))
     if origin is Literal:
         return partial(_one_of, {name: name for name in inner})
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         return partial(_many, _reader(inner[0]))
     if origin is Mapping:
         return partial(_mapping, _reader(inner[1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any
@@ -435,7 +435,7 @@ class Evidence:
     machine: Mapping[str, str]
     seconds: Mapping[str, float]
     prompts: Omitted[tuple[ShownPrompt, ...]] = ()
-    episodes: tuple[KeptEpisode, ...]
+    episodes: Sequence[KeptEpisode]
 
     @property
     def gate(self) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from lpca.base import __version__
 from lpca.base.hashing import hash_data
+from lpca.base.packed import Packed
 from lpca.codec.channel import similarity
 from lpca.evaluation.normalised import RankedOutcome
 from lpca.evaluation.outcome import Outcome, as_text
@@ -120,7 +121,7 @@ def compose(
         machine={"platform": platform.platform(), "processor": platform.machine()},
         seconds={name: round(value, 4) for name, value in seconds.items()},
         prompts=tuple(_prompts(receiver, measurement)),
-        episodes=tuple(
+        episodes=Packed(
             _episode(index, episode, measurement)
             for index, episode in enumerate(measurement.episodes)
         ),

@@ -24,7 +24,7 @@ from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request
 from lpca.codec.training import Progress
 from lpca.codec.user_codec import OwnCodec, Source, obtain_own
-from lpca.evidence.files import read_evidence, write_evidence
+from lpca.evidence.files import as_read, write_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
 from lpca.gate.evidence import Origin, compose
@@ -257,8 +257,8 @@ class Runner:
                 spec, gate, k, result, required, measurement, subject, self.origin, seconds
             )
             write_evidence(path, found)
-        # as every other worker and a later reader have it: without what JSON cannot hold
-        return read_evidence(path)
+        # as every other worker and a later reader have it
+        return as_read(found)
 
     def evaluate_shared(self, name: str, k: int) -> None:
         """Evaluate a gate's conditions that are the same whatever the codec, and keep them.

@@ -12,7 +12,7 @@ from torch import Tensor
 from lpca.codec.checkpoint import Identity, trained_episodes
 from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.block import RunBlock, make_job, run_block
-from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.conditions import Setting, build_slots, slots_at
 from lpca.evaluation.noise import Rereadings, content_of, explained, sample_of
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, canonical_ids
 from lpca.evaluation.sampled import Sampling
@@ -138,8 +138,7 @@ class Audit:
 
     def slots(self, condition: str, rows: Sequence[int]) -> list[Slot]:
         """The slots of some episodes under a condition."""
-        slots = build_slots(condition, self.setting)
-        return [slots[i] for i in rows]
+        return slots_at(condition, self.setting, rows)
 
     @cached_property
     def again(self) -> Mapping[str, dict[int, Outcome]]:

@@ -9,7 +9,8 @@ from torch import Tensor
 from lpca.codec.architectures.baselines import StaticPrefix
 from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
-from lpca.evaluation.conditions import CONDITIONS, Setting, build_slots
+from lpca.evaluation.block import BLOCK
+from lpca.evaluation.conditions import CONDITIONS, Setting, build_slots, slots_at
 from lpca.gatespec import model as gatespec
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, TaskError
@@ -193,3 +194,14 @@ def test_a_latent_condition_without_a_codec_is_refused(
 def test_text_conditions_need_no_codec(llama: Receiver, episodes: EpisodeSet) -> None:
     for condition in ("p0", "p1", "embed"):
         assert len(build_slots(condition, Setting(llama, None, episodes))) == 6
+
+
+@pytest.mark.parametrize("condition", ["p1", "embed", "random", "shuffle"])
+def test_slots_of_some_episodes_are_those_of_all(setting: Setting, condition: str) -> None:
+    episodes = Trip().evaluation_set("test", "seen", 2 * BLOCK + 5, 0)
+    many, rows = replace(setting, episodes=episodes), [2 * BLOCK + 3, 0, BLOCK, BLOCK - 1, 7]
+    whole = build_slots(condition, many)
+    for row, slot in zip(rows, slots_at(condition, many, rows), strict=True):
+        assert slot.ids == whole[row].ids
+        if slot.vectors is not None:
+            assert torch.equal(slot.vectors, torch.as_tensor(whole[row].vectors))

@@ -7,14 +7,17 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from drawn_evidence import CLAIMS, evidence
 from gate_project import ROOT
 
 from lpca.base.files import StorageError
-from lpca.evidence.files import parse_evidence, read_evidence, write_evidence
+from lpca.base.packed import Packed
+from lpca.evidence.files import as_read, parse_evidence, read_evidence, write_evidence
 from lpca.evidence.json_form import EvidenceError
+from lpca.evidence.model import EpisodeOutcome
 from lpca.gatespec.claims import parse_claim
 from lpca.stats.verdicts import Verdict
 
@@ -28,6 +31,26 @@ def test_what_is_written_is_read_back(tmp_path):
     assert read_evidence(tmp_path / "main-k4.json") == found
     held = json.loads((tmp_path / "main-k4.json").read_text())
     assert (held["schema"], held["gate"], held["verdict"]) == (3, "main", "FAIL")
+
+
+def test_it_is_written_an_episode_at_a_time_as_all_of_it_at_once(tmp_path):
+    path, whole = tmp_path / "main-k4.json", parse_evidence(evidence())
+    said = {"p0": EpisodeOutcome(True, False, (-1.5, 1 / 3), said='Ö, "a"', slack=math.inf)}
+    more = [replace(one, outcomes=said, group="g") for one in whole.episodes]
+    for episodes in ((), tuple(more[:1]), Packed(more)):
+        found = replace(whole, episodes=episodes)
+        write_evidence(path, found)
+        assert path.read_text() == json.dumps(found.data) + "\n"
+        read = read_evidence(path)
+        assert as_read(found) == read
+        assert all(one.outcomes["p0"].slack is None for one in read.episodes)
+    before = path.read_bytes()
+    broken = EpisodeOutcome(True, False, (math.nan,))
+    with pytest.raises(ValueError, match="JSON"):
+        write_evidence(
+            path, replace(whole, episodes=(*more, replace(more[0], outcomes={"p0": broken})))
+        )
+    assert path.read_bytes() == before, "not a part of it"
 
 
 def test_claims_are_typed_and_a_bound_without_end_stays_infinite():

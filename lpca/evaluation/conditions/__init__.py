@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lpca.base.registry import Registry
 from lpca.codec.channel import Channel
+from lpca.evaluation.block import BLOCK
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet
@@ -85,6 +86,20 @@ def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
     if condition not in CONDITIONS:
         raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(CONDITIONS)}")
     return setting.exchanged.get(condition, CONDITIONS[condition]().slots)(setting)
+
+
+def slots_at(condition: str, setting: Setting, rows: Sequence[int]) -> list[Slot]:
+    """The slots of some of a setting's episodes, by their places, as `build_slots` makes them.
+
+    A block at a time, as evaluation does: the vectors of all episodes may not fit in memory.
+    """
+    found, n = dict[int, Slot](), len(setting.episodes)
+    for start in sorted({row - row % BLOCK for row in rows}):
+        own = range(start, min(start + BLOCK, n))
+        part = replace(setting, episodes=setting.episodes.part(own.start, own.stop))
+        slots = build_slots(condition, part)
+        found |= {row: slots[row - start] for row in rows if row in own}
+    return [found[row] for row in rows]
 
 
 def encode_messages(conditions: Sequence[str], setting: Setting) -> None:
