@@ -143,16 +143,37 @@ class Audit:
     @cached_property
     def again(self) -> Mapping[str, dict[int, Outcome]]:
         """By condition, some episodes' records computed once more, as evaluation does."""
-        reread = self.reread
-        if reread is None:
-            again = Rereadings(self.run_block, self.score, self.sampling)
-            reread = again.read(self.setting, self.outcomes)
         return {
             condition: {
                 i: own[i] for i in self.sample_for(f"again {condition}", RECOMPUTED, list(own))
             }
-            for condition, own in reread.items()
+            for condition, own in self._every_again.items()
         }
+
+    @cached_property
+    def _every_again(self) -> Mapping[str, Mapping[int, Outcome]]:
+        if self.reread is not None:
+            return self.reread
+        return Rereadings(self.run_block, self.score, self.sampling).read(
+            self.setting, self.outcomes
+        )
+
+    def again_for_alone(self, condition: str, size: int) -> dict[int, Outcome]:
+        """Some of a condition's records that were computed once more, to be held against others.
+
+        Half of them at most are of episodes in which an option begins as another does, where there
+        are such: in most others first tokens decide, and what is done with the rest hardly shows.
+        """
+        own = self._every_again[condition]
+        alike = self.sample_for(f"alike {condition}", size // 2, list(filter(self._alike, own)))
+        others = [i for i in own if i not in alike]
+        rows = [*alike, *self.sample_for(f"alone {condition}", size - len(alike), others)]
+        return {i: own[i] for i in sorted(rows)}
+
+    def _alike(self, index: int) -> bool:
+        episode = self.episodes[index]
+        first = [self.receiver.option_ids(option)[0] for option in episode.options]
+        return len({*first}) < len(first)
 
     def given_with(self, condition: str, messages: Sequence[Sequence[str]]) -> list[ReceivedPrompt]:
         """What B gets in the sample's episodes if they had other messages, as evaluation does it.

@@ -53,23 +53,23 @@ def receiver_frozen(audit: Audit) -> str:
 def slow_path_agrees(audit: Audit) -> str:
     """One episode at a time, without cache or padding, options score and B speaks the same.
 
-    Reads a few episodes of each condition, a prompt at a time, by plain forward passes. Catches a
-    cache that forgets the prefix or has read the message, positions counted from the padding,
-    scores of first tokens alone, teacher forcing reported as generation, and sampled answers that
-    the named seed does not draw. Tolerance: `Audit.tolerance`, what two ways to compute the same
-    may differ by in the receiver's precision: in float32 of every score, in coarser types of what
-    decides, and there of the mean of m episodes, under a condition and in all, that over the root
-    of m.
+    Reads a few episodes of each condition, a prompt at a time, by plain forward passes; half of
+    them where an option begins as another does, if there are such. Catches a cache that
+    forgets the prefix or has read the message, positions counted from the padding, scores of first
+    tokens alone, teacher forcing reported as generation, and sampled answers that the named seed
+    does not draw. Tolerance: `Audit.tolerance`, what two ways to compute the same may differ by in
+    the receiver's precision: in float32 of every score, in coarser types of what decides, and there
+    of the mean of m episodes, under a condition and in all, that over the root of m.
     """
     off: list[float] = []
     alone = ALONE if audit.is_exact else ALONE_COARSE
     for condition in audit.outcomes:
         # others share their batch, so that some of them are padded
-        records = audit.again[condition]
-        rows = audit.sample_for(f"alone {condition}", alone, list(records))
+        records = audit.again_for_alone(condition, alone)
+        slots = audit.slots(condition, list(records))
         own = [
-            _alone(audit, condition, index, slot, records[index])
-            for index, slot in zip(rows, audit.slots(condition, rows), strict=True)
+            _alone(audit, condition, index, slot, record)
+            for (index, record), slot in zip(records.items(), slots, strict=True)
         ]
         _refuse_steady(audit, condition, own)
         off += own
