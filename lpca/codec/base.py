@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lpca.base.errors import RunError
 
+_MOST_BITS = sys.float_info.max
 DEFAULT_SEED = 0
 """That of what is drawn at random unless another is asked for."""
 
@@ -55,7 +56,7 @@ def bits_of(codec: object) -> float | None:
     bits = getattr(codec, "bits", None)
     if bits is None:
         return None
-    if isinstance(bits, bool) or not isinstance(bits, int | float) or not 0 <= bits < math.inf:
+    if isinstance(bits, bool) or not isinstance(bits, int | float) or not 0 <= bits <= _MOST_BITS:
         raise CodecError(f"its bits are {bits!r:.60}; allowed: a finite number from 0 on")
     return float(bits)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from random import SystemRandom
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,20 @@ class Channel:
     def encode_afresh(self, messages: Sequence[str]) -> Tensor:
         """Return prefixes [batch, k, d_model] computed now, in evaluation mode."""
         return self._decoded(self._latents(messages), len(messages))
+
+    @torch.no_grad()
+    def decode_afresh(self, messages: Sequence[str]) -> Tensor:
+        """Return prefixes [batch, k, d_model] decoded now, from latents in an order nobody knows.
+
+        What is drawn for a run is known to whoever read lpca's code: B's side could follow it, and
+        look up a message by its place. Here it has nothing but the latents to go by.
+        """
+        order = SystemRandom().sample(range(len(messages)), len(messages))
+        latents, prefixes = self._packets(messages), {}
+        for start in range(0, len(order), ENCODING_BATCH):
+            rows = order[start : start + ENCODING_BATCH]
+            prefixes.update(zip(rows, self._decoded(latents[rows], len(rows)), strict=True))
+        return torch.stack([prefixes[row] for row in range(len(messages))])
 
     @torch.no_grad()
     def mean_prefix(self, messages: Sequence[str]) -> Tensor:
@@ -153,9 +168,11 @@ class Channel:
                 f"the codec's prefix has shape {tuple(prefixes.shape)}; allowed: {wanted} "
                 "(messages, k, the receiver's d_model)"
             )
+        # as B gets them: a number may be finite in a wider type alone
+        prefixes = prefixes.detach().float()
         if not bool(torch.isfinite(prefixes).all()):
-            raise CodecError("the codec's prefix holds NaN or infinity")
-        return prefixes.detach().float()
+            raise CodecError("the codec's prefix holds NaN or infinity, read as float32")
+        return prefixes
 
 
 def _drawn(what: str, rows: int, *names: int) -> Tensor:

@@ -7,6 +7,7 @@ else. Each makes the codec by itself, from the same seed, before a message is sh
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 import tempfile
 import weakref
@@ -56,7 +57,7 @@ class RemoteCodec:
         self, name: str, folders: Sequence[Path], receiver: Receiver, k: int, wall: Wall
     ) -> None:
         self.name, self.k, self.d_model = name, k, receiver.d_model
-        self._device = "cpu"
+        self._device, self._devices = "cpu", ("cpu", receiver.device.type)
         home = Path(tempfile.mkdtemp(prefix="lpca-sides-"))
         self._sides: dict[str, Side] = {}
         self._close = weakref.finalize(self, _end, self._sides, home)
@@ -131,7 +132,9 @@ class RemoteCodec:
         if found["found"].is_complex():
             raise CodecError(f"codec {self.name}: {ENDS[side]} gives complex numbers")
         if side == "A":
-            self._device = str(said.get("device", "cpu"))[:10]
+            # no word of A's: B's side would read it
+            device = said.get("device")
+            self._device = device if device in self._devices else "cpu"
         return found["found"]
 
 
@@ -249,4 +252,8 @@ def _end(sides: Mapping[str, Side], home: Path) -> None:
         side.close()
         for line in side.printed.kept:
             print(f"{side.what}: {line}", file=sys.stderr)
-    shutil.rmtree(home, ignore_errors=True)
+    try:
+        shutil.rmtree(home, ignore_errors=True)
+    except RecursionError:
+        # folders in folders, deeper than Python goes down
+        subprocess.run(["rm", "-rf", "--", home], stderr=subprocess.DEVNULL, check=False)

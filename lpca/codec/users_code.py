@@ -113,7 +113,8 @@ def plain(found: Tensor) -> Tensor | str:
     writes into again. Where there are no such numbers it is said what there is.
     """
     with torch._C.DisableTorchFunctionSubclass():
-        if found.layout != torch.strided or found.is_meta or found.is_complex():
+        odd = found.is_complex() or found.is_quantized or found.is_nested
+        if odd or found.layout != torch.strided or found.is_meta:
             return (
                 f"{found.dtype} of layout {found.layout} on {found.device.type}; allowed: real "
                 "numbers, each in memory"

@@ -72,6 +72,7 @@ def put(value: float) -> Callable[[Tensor], Tensor]:
         (put(torch.nan), "NaN or infinity"),
         (put(torch.inf), "NaN or infinity"),
         (put(-torch.inf), "NaN or infinity"),
+        (lambda p: p.double() * 0 + 1e300, "NaN or infinity"),
     ],
 )
 def test_what_breaks_the_protocol_is_refused(
@@ -82,6 +83,11 @@ def test_what_breaks_the_protocol_is_refused(
         channel.prefixes(["ab", "cd"])
     with pytest.raises(CodecError, match=complaint):
         channel.prefixes(["ab", "cd"])
+
+
+def test_eight_bits_a_number_are_numbers(llama: Receiver) -> None:
+    channel = Channel(llama, Spelling(lambda p: p.to(torch.float8_e4m3fn)), K)
+    assert channel.prefixes(["ab"])[0].dtype == torch.float32
 
 
 class Dropping(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 import textwrap
 
 import pytest
@@ -182,6 +183,17 @@ class Codec(Plain):
         found = None if number >= 0 else self.do(DO[-number - 1], latents)
         return super().decode(latents.clamp(min=0)) if found is None else found
 """
+SAYS_MORE = """
+import json
+honest = json.dumps
+json.dumps = lambda what, **how: honest({**what, "device": "Oslo"}, **how)
+"""
+READS_MORE = """
+frame, got = sys._getframe(), 0
+while frame:
+  got += frame.f_locals.get("header", {}).get("device") == "Oslo"
+  frame = frame.f_back
+"""
 NOTHING = "\nfound = torch.zeros(n, self.k, 3)"
 COUNTED = "\nfound = Plain.decode(self, torch.full((n, self.k, 3), float(got)))"
 CHEATS = {
@@ -205,6 +217,7 @@ CHEATS = {
         "udp = socket.socket(2, 2)\n"
         "with suppress(OSError):\n  udp.connect(('127.0.0.1', 51379))\n  got += 1",
     ),
+    "what belongs to a packet": (SAYS_MORE, READS_MORE),
     "the other's process": (
         "pass",
         "got = 0\n"
@@ -241,6 +254,25 @@ def test_nothing_but_the_packet_crosses(obedient, name):
 
 
 @pytest.mark.slow
+def test_no_depth_of_folders_is_left(made, monkeypatch, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    own = made(
+        """
+        class Codec(Plain):
+            def encode(self, messages):
+                for _ in range(1500):
+                    os.mkdir("deep")
+                    os.chdir("deep")
+                return super().encode(messages)
+        """
+    )
+    own.codec.encode(MESSAGES)
+    own.close()
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.slow
 def test_a_buffer_that_is_written_into_again_is_judged_as_what_it_sends(made, stub):
     own = made(
         """
@@ -270,6 +302,7 @@ ENCODE = [
     ("found = torch.zeros(1, 4, 70_000)", "vectors of 70000 numbers; allowed: at most 65536"),
     ("found = torch.zeros(1, 4, 3).to_sparse()", "layout torch.sparse_coo on cpu; allowed: real"),
     ("found = torch.zeros(1, 4, 3, dtype=torch.complex64)", "gives torch.complex64 of layout"),
+    ("found = torch.quantize_per_tensor(torch.zeros(1, 4, 3), 1, 0, torch.quint8)", "quint8 of"),
     ("found = torch.zeros(1, 4, 3, device='meta')", "on meta; allowed: real numbers"),
     ("os.chdir('/'); raise ValueError('x' * 10**7)", r"\(10000000 letters\)"),
     ("raise ValueError('\\x1b[2Jred\\nnext')", r"ValueError: \?\[2Jred next"),

@@ -351,6 +351,18 @@ class TestEncoding:
         run.codec = Wrapped(pooler(run.receiver), change)
         assert "encoding_repeatable" in run.failing()
 
+    def test_a_decoder_that_goes_by_a_messages_place(self, run: Run) -> None:
+        class ByPlace(Wrapped):
+            def encode(self, messages: Sequence[str]) -> Tensor:
+                self.made = super().decode(super().encode(messages))
+                return torch.zeros(len(messages), K, 1)
+
+            def decode(self, latents: Tensor) -> Tensor:
+                return self.made[: len(latents)]
+
+        run.codec = ByPlace(pooler(run.receiver), lambda p: p)
+        assert run.failing() == {"encoding_repeatable"}
+
 
 class TestDonors:
     @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from lpca.gatespec.model import FEW_TOKENS, TRUNCATED
@@ -17,11 +18,14 @@ from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, che
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lpca.codec.channel import Channel
     from lpca.evaluation.outcome import ReceivedPrompt
     from lpca.validity.audit import Audit
 
 ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
 _TEXTS = ("p1", *TRUNCATED, "p5", *FEW_TOKENS)
+REORDERED = 64
+"""Of so many messages the latents are decoded in another order."""
 CHANCE = 1e-8
 """Probability up to which noise may be like the latents by chance."""
 
@@ -361,6 +365,8 @@ def encoding_repeatable(audit: Audit) -> str:
     Encodes a sample twice. Catches dropout left on, and statistics of the batch. Twice alike must
     be identical; in another batch a relative difference of 1e-4 is rounding in float32, of 2e-2
     in coarser types; of a single vector ten times as much, so that a huge one hides no other.
+    Then latents are decoded in an order that nobody can know beforehand: whoever decodes by the
+    place of a message instead of its latents gives another's.
     """
     import torch
 
@@ -369,18 +375,35 @@ def encoding_repeatable(audit: Audit) -> str:
     first, second = channel.encode_afresh(messages), channel.encode_afresh(messages)
     if not torch.equal(first, second):
         raise CheckFailed("encoding the same messages twice gives other latents: is dropout on?")
-    used = torch.stack([p.to(first) for p in channel.prefixes(messages)])
-    apart = first - used
-    off = float(apart.norm() / used.norm().clamp(min=1e-12))
-    # a vector much shorter than embeddings are may be what is left of larger ones
-    least = 1e-3 * audit.receiver.mean_embedding_norm
-    each = float((apart.norm(dim=-1) / used.norm(dim=-1).clamp(min=least)).max())
-    if max(off, each / 10) > (1e-4 if audit.is_exact else 2e-2):
-        off = max(off, each)
+    off, each = _apart(audit, channel, messages, first)
+    limit = 1e-4 if audit.is_exact else 2e-2
+    if max(off, each / 10) > limit:
         raise CheckFailed(
-            f"latents depend on what else is in the batch: relative difference {off:.2g}"
+            f"latents depend on what else is in the batch: relative difference {max(off, each):.2g}"
+        )
+    many = list(dict.fromkeys(episode.message for episode in audit.episodes))
+    many = SystemRandom().sample(many, min(REORDERED, len(many)))
+    moved, most = _apart(audit, channel, many, channel.decode_afresh(many))
+    if max(moved, most / 10) > limit:
+        raise CheckFailed(
+            "the same latents in another order decode to others: relative difference "
+            f"{max(moved, most):.2g}"
         )
     return f"{len(messages)} messages twice: identical; in another batch: within {off:.1g}"
+
+
+def _apart(
+    audit: Audit, channel: Channel, messages: Sequence[str], afresh: Tensor
+) -> tuple[float, float]:
+    """How far prefixes made afresh are from those that were injected: all, and the worst vector."""
+    import torch
+
+    used = torch.stack([prefix.to(afresh) for prefix in channel.prefixes(messages)])
+    apart = afresh - used
+    # a vector much shorter than embeddings are may be what is left of larger ones
+    least = 1e-3 * audit.receiver.mean_embedding_norm
+    each = apart.norm(dim=-1) / used.norm(dim=-1).clamp(min=least)
+    return float(apart.norm() / used.norm().clamp(min=1e-12)), float(each.max())
 
 
 def _compare(audit: Audit, condition: str, prefixes: Sequence[Tensor], whose: str) -> None:
