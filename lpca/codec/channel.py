@@ -86,7 +86,8 @@ class Channel:
         look up a message by its place. Here it has nothing but the latents to go by.
         """
         order = SystemRandom().sample(range(len(messages)), len(messages))
-        latents, prefixes = self._packets(messages), {}
+        latents = self._packets(messages)
+        prefixes: dict[int, Tensor] = {}
         for start in range(0, len(order), ENCODING_BATCH):
             rows = order[start : start + ENCODING_BATCH]
             prefixes.update(zip(rows, self._decoded(latents[rows], len(rows)), strict=True))

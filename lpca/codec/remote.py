@@ -38,6 +38,13 @@ LARGEST_NUMBER = 8
 """Bytes of the largest type that crosses."""
 
 
+HINTS = {
+    "PermissionError: ": "a side reads nothing that is hidden, and writes in its own folder alone",
+    "FileNotFoundError: ": "a side works in an empty folder: name files by Path(__file__).parent",
+}
+"""What an innocent codec may meet behind the wall, by the error that it meets."""
+
+
 class RemoteCodec:
     """A codec whose two ends run in two processes; `Channel` asks it as any other.
 
@@ -142,7 +149,9 @@ def _read(said: dict[str, Any], kind: type[CodecError | RequestError]) -> dict[s
     """What a side says, or the error that it has to say, in one line of bounded length."""
     if "error" in said:
         text = " ".join(str(said["error"])[: 10 * LONGEST].split())[: 4 * LONGEST]
-        raise kind("".join(letter if letter.isprintable() else "?" for letter in text))
+        text = "".join(letter if letter.isprintable() else "?" for letter in text)
+        hints = [f"; {hint}" for error, hint in HINTS.items() if f"raised {error}" in text]
+        raise kind("".join([text, *hints]))
     return said
 
 

@@ -297,6 +297,8 @@ ENCODE = [
     ("raise GeneratorExit", r"encode raised GeneratorExit \("),
     ("raise KeyboardInterrupt", r"encode raised KeyboardInterrupt \("),
     ("sys.exit(0)", r"encode raised SystemExit: 0 \("),
+    ("open('weights.bin')", r"weights\.bin'.*; a side works in an empty folder: name files by"),
+    ("open('/new.bin', 'w')", "new.bin'.*; a side reads nothing that is hidden, and writes in"),
     ("found = [1]", "encode gives of type list; allowed: a Tensor"),
     ("found = torch.zeros(4, 3, 3)", r"shape \(4, 3, 3\); allowed: \(1, 4, any\)"),
     ("found = torch.zeros(1, 4, 70_000)", "vectors of 70000 numbers; allowed: at most 65536"),

@@ -79,6 +79,27 @@ def batch_statistics(run: FaultyRun) -> None:
     spoil_codec(run, lambda prefix: prefix - 0.1 * prefix.mean(0))
 
 
+@sabotage("building", "decode goes by a message's place, not by its latents", "encoding_repeatable")
+def decoded_by_place(run: FaultyRun) -> None:
+    """What `encode` remembers `decode` gives: nothing crosses."""
+    run.channel_codec = ByPlace(run.codec.codec, lambda prefix: prefix)
+
+
+class ByPlace(Wrapped):
+    """A codec that sends zeros."""
+
+    last: Tensor
+
+    def encode(self, messages: Sequence[str]) -> Tensor:
+        """Zeros; the prefixes are remembered."""
+        self.last = super().decode(super().encode(messages))
+        return torch.zeros(*self.last.shape[:2], 1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """What is remembered, whatever the latents."""
+        return self.last[: len(latents)]
+
+
 @sabotage("field", "more than k vectors carry the message", "prompt_is_p0s latents_injected")
 def extra_positions(run: FaultyRun) -> None:
     """The message's own embeddings stand behind the latents."""
