@@ -226,6 +226,12 @@ def test_nothing_of_the_judge_is_handed_over(started, monkeypatch, tmp_path):
     assert "users" not in sys.modules
 
 
+@pytest.mark.skipif(not LINUX, reason="needs /proc")
+def test_where_memory_runs_out_a_side_is_ended_and_not_the_judge(started):
+    answer = asked(started(), "assert open('/proc/self/oom_score_adj').read() == '1000\\n'")
+    assert "error" not in answer
+
+
 def test_what_is_printed_is_bounded(started):
     side = started()
     asked(side, "for i in range(200_000): print(i, 'x' * 100)\nprint('\\x1b[31mred', flush=True)")
