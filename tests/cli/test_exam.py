@@ -473,7 +473,8 @@ def test_an_exam_is_never_overwritten(folder, capsys):
     assert "unknown gate 'tol'" in capsys.readouterr().err
 
 
-def test_no_model_is_loaded(folder):
+def test_no_model_is_loaded(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     heavy = "torch transformers"
     code = (
         "import sys; from lpca.commands.cli import main; code = main(sys.argv[1:]); "
@@ -487,6 +488,6 @@ def test_no_model_is_loaded(folder):
         ["exam", "score", str(folder / "exam"), str(folder / "answers.jsonl")],
     ):
         done = subprocess.run(
-            [sys.executable, "-c", code, *argv], capture_output=True, text=True, cwd=ROOT
+            [sys.executable, "-c", code, *argv], capture_output=True, text=True, cwd=tmp_path
         )
         assert (done.stderr.strip(), done.returncode) == ("[]", 0)
