@@ -566,6 +566,12 @@ class TestOwnCodec:
         assert found.passed is False
         assert "1 test messages are training messages" in found.detail
 
+    def test_other_signs_are_another_message(self, run: Run) -> None:
+        first = replace(run.episodes.episodes[0], message="x!=1 w!=x w!=2 w<y")
+        run.episodes = replace(run.episodes, episodes=(first, *run.episodes.episodes[1:]))
+        assert self.splits(run, ["x!=1 w<x w!=2 w!=y"]).passed is True
+        assert self.splits(run, ["X!=1  w!=x w!=2 w<y"]).passed is False
+
     def test_the_same_wording_with_another_answer_is_another_message(self, run: Run) -> None:
         e = max(run.episodes, key=lambda one: len(one.message.split()))
         other = next(o for o in e.options if o != e.right)

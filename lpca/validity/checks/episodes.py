@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -20,6 +19,9 @@ RUN = 3
 """Words in a row by which two messages are compared."""
 NEAR = 0.8
 """The share of their runs from which two messages are one with a word changed (Jaccard index)."""
+
+_MARKS = ".,;:!?\"'()[]"
+"""What stands beside a word and is not of it."""
 
 
 @CHECKS.register("episodes_complete")
@@ -151,8 +153,10 @@ def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
 
 
 def _as_read(message: str) -> str:
-    """Its words as a reader sees them; of a message without words, what it is."""
-    return " ".join(re.findall(r"\w+", folded(message))) or message
+    """Its words as a reader sees them, without the marks around them; any other sign may mean."""
+    words = folded(message).split()
+    bare = [word.strip(_MARKS) for word in words]
+    return " ".join(b if b.isalpha() else w for w, b in zip(words, bare, strict=True))
 
 
 class _Runs:

@@ -59,7 +59,7 @@ def no_answer_outside_options(audit: Audit) -> str:
         for text in outside:
             if words := _shared_run(audit, episode, text):
                 raise CheckFailed(
-                    f"{where}: {RUN_LENGTH} tokens of the message are in B's prompt: "
+                    f"{where}: a run of the message is in B's prompt: "
                     f"{' '.join(words)!r} in {text!r}"
                 )
     if len(set(outsides)) > 1:
@@ -75,19 +75,21 @@ def no_answer_outside_options(audit: Audit) -> str:
 def _shared_run(audit: Audit, episode: Episode, text: str) -> list[str]:
     """Words of the first run of tokens that text and message share, where it is words at all."""
     receiver = audit.receiver
-    for read in (str, folded):
-        message = read(episode.message)
-        shared = _runs(receiver.message_ids(message)) & _runs(receiver.segment_ids(read(text)))
-        for run in sorted(shared):
-            # where tokens are letters, four of them are a piece of a word, which any text may share
-            words = [
-                word
-                for word in re.findall(r"\w+", receiver.text(run))
-                if re.search(rf"\b{word}\b", message)
-            ]
-            if len(words) > 1:
-                return words
-    return []
+    shared = _runs(receiver.message_ids(episode.message)) & _runs(receiver.segment_ids(text))
+    for run in sorted(shared):
+        # where tokens are letters, four of them are a piece of a word, which any text may share
+        words = [
+            word
+            for word in re.findall(r"\w+", receiver.text(run))
+            if re.search(rf"\b{word}\b", episode.message)
+        ]
+        if len(words) > 1:
+            return words
+    # what is told in capitals or look-alikes has other tokens, and the same words
+    words = spaced_words(folded(episode.message)).split()
+    held = spaced_words(folded(text))
+    runs = (words[i : i + RUN_LENGTH] for i in range(len(words) - RUN_LENGTH + 1))
+    return next((run for run in runs if f" {' '.join(run)} " in held), [])
 
 
 def _runs(ids: Sequence[int]) -> set[tuple[int, ...]]:
