@@ -136,9 +136,9 @@ class Exam:
         found: list[Question] = []
         for start, stop in pairwise([0, *looks]):
             block = [
-                Question(self._id(index, condition), index, condition)
+                Question(name, index, condition)
                 for index in range(start, stop)
-                for condition in self.conditions
+                for condition, name in self._by_episode[index].items()
             ]
             found += sorted(block, key=lambda one: one.id)
         return found

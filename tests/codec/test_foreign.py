@@ -7,8 +7,7 @@ import sys
 
 import pytest
 import torch
-from gate_project import BASE, ROOT, Project
-from own_codec import CUT, OPEN
+from own_codec import CUT
 from torch import nn
 
 from lpca.base.arguments import parse_codec
@@ -251,16 +250,6 @@ class TestDeclared:
         codec.trained_on = declared
         with pytest.raises(RequestError, match=complaint):
             obtain_own(codec_given(codec), llama, K)
-
-
-@pytest.fixture
-def project(pytester, monkeypatch, tmp_path):
-    monkeypatch.setenv("LPCA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    made = Project(pytester)
-    made.write(BASE + OPEN)
-    (made.path / "my_codec.py").write_text(CUT)
-    return made
 
 
 @pytest.mark.parametrize(

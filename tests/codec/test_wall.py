@@ -9,8 +9,7 @@ import textwrap
 
 import pytest
 import torch
-from gate_project import BASE, ROOT, Project
-from own_codec import CUT, OPEN
+from own_codec import CUT
 
 from lpca.base.errors import RequestError
 from lpca.channel.confine import ISOLATED
@@ -386,16 +385,6 @@ def test_a_side_that_is_lost_is_one_line(made, stub, body, told):
     with pytest.raises((CodecError, SideError), match=told) as caught:
         Channel(stub, own.codec, K).prefixes(MESSAGES)
     assert "\n" not in str(caught.value)
-
-
-@pytest.fixture
-def project(pytester, monkeypatch, tmp_path):
-    monkeypatch.setenv("LPCA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    made = Project(pytester)
-    made.write(BASE + OPEN)
-    (made.path / "my_codec.py").write_text(CUT)
-    return made
 
 
 WHOLE = {

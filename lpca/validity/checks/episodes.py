@@ -10,7 +10,7 @@ from lpca.base.lookalikes import folded
 from lpca.tasks import Episode, split_of
 from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
 from lpca.validity.checks.form import is_beyond_luck
-from lpca.validity.checks.giveaways import spaced_words
+from lpca.validity.checks.giveaways import runs_of, spaced_words
 
 if TYPE_CHECKING:
     from lpca.validity.audit import Audit
@@ -184,8 +184,7 @@ class _Runs:
 
 
 def _runs(message: str) -> set[tuple[str, ...]]:
-    words = message.split()
-    return {tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)}
+    return set(runs_of(message.split(), RUN))
 
 
 @CHECKS.register("position_balanced")

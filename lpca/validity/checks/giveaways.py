@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote
 
 from lpca.base.lookalikes import folded
@@ -20,6 +20,7 @@ from lpca.validity.catalogue import CHECKS, CheckFailed, check
 if TYPE_CHECKING:
     from lpca.validity.audit import Audit
 
+T = TypeVar("T")
 RUN_LENGTH = 4
 """Tokens of the message in a row that may not stand in B's prompt; fewer are any text's."""
 LEAST_WORDS = 4
@@ -75,8 +76,8 @@ def no_answer_outside_options(audit: Audit) -> str:
 def _shared_run(audit: Audit, episode: Episode, text: str) -> list[str]:
     """Words of the first run of tokens that text and message share, where it is words at all."""
     receiver = audit.receiver
-    shared = _runs(receiver.message_ids(episode.message)) & _runs(receiver.segment_ids(text))
-    for run in sorted(shared):
+    own, other = receiver.message_ids(episode.message), receiver.segment_ids(text)
+    for run in sorted({*runs_of(own, RUN_LENGTH)} & {*runs_of(other, RUN_LENGTH)}):
         # where tokens are letters, four of them are a piece of a word, which any text may share
         words = [
             word
@@ -88,12 +89,13 @@ def _shared_run(audit: Audit, episode: Episode, text: str) -> list[str]:
     # what is told in capitals or look-alikes has other tokens, and the same words
     words = spaced_words(folded(episode.message)).split()
     held = spaced_words(folded(text))
-    runs = (words[i : i + RUN_LENGTH] for i in range(len(words) - RUN_LENGTH + 1))
-    return next((run for run in runs if f" {' '.join(run)} " in held), [])
+    told = (run for run in runs_of(words, RUN_LENGTH) if f" {' '.join(run)} " in held)
+    return list(next(told, ()))
 
 
-def _runs(ids: Sequence[int]) -> set[tuple[int, ...]]:
-    return {tuple(ids[i : i + RUN_LENGTH]) for i in range(len(ids) - RUN_LENGTH + 1)}
+def runs_of(of: Sequence[T], length: int) -> list[tuple[T, ...]]:
+    """Every so many things in a row, in their order: of tokens, or of words."""
+    return [tuple(of[i : i + length]) for i in range(len(of) - length + 1)]
 
 
 def _none_in_own_prompts(audit: Audit) -> str:
