@@ -106,8 +106,9 @@ def evaluate(
         return replace(job, told=told)
 
     encode_messages(conditions, setting)
-    # after a codec's own code ran, which may have changed the receiver
-    place = setting.receiver.own_place(cache)
+    # after a codec's own code ran, which may have changed the receiver; what is to be kept is
+    # asked for more than this quick look
+    place = setting.receiver.own_place(cache, probing=False)
     # a block at a time: the slots of all episodes under all conditions may not fit in memory
     n, tile = len(setting.episodes), tile_of(setting, batch_size)
     for start in range(0, n, BLOCK):

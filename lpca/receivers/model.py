@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -263,13 +263,15 @@ class Receiver:
         """`state_hash()` as of loading; empty where it was not loaded by `load_receiver`."""
         return self.loaded.hash if self.loaded else ""
 
-    def state(self, quick: bool = False) -> ModelState:
+    def state(self, quick: bool = False, probing: bool = True) -> ModelState:
         """Return the model and tokenizer as they are now, and what the model does with probes.
 
         Args:
             quick: whether sums of tensors will do, see `ModelState`.
+            probing: whether the model is given probes, which takes most of the time.
         """
-        lengths = self.loaded.probes if self.loaded else (PROBE_LENGTH,)
+        lengths: Collection[int] = self.loaded.probes if self.loaded else (PROBE_LENGTH,)
+        lengths = lengths if probing else ()
         return ModelState.of(self.model, lengths, quick, tokenizer=self.texts.content_hash())
 
     def state_hash(self) -> str:
@@ -296,13 +298,17 @@ class Receiver:
         if self.loaded is not None and length > max(self.loaded.probes):
             self.loaded.probes[length] = probe_logits(self.model, length)
 
-    def own_place(self, cache: Path) -> Path:
+    def own_place(self, cache: Path, probing: bool = True) -> Path:
         """Return the folder for what follows from this receiver: `cache` if it is as loaded.
 
         What is kept there is named by the weights as stored; a receiver that changed since has a
         folder of its own, so that nobody else ever reads what it did.
+
+        Args:
+            cache: the folder for what follows from it as it was loaded.
+            probing: as for `state`; not needed to read what others have kept.
         """
-        change = self.change()
+        change = self.change(self.state(quick=True, probing=probing))
         return cache if change is None else cache / "changed" / change.name
 
 

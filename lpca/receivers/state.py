@@ -24,7 +24,7 @@ from lpca.receivers.attention import KEEP, takes
 from lpca.receivers.hashing import tensor_sha256, tensor_sums
 
 PROBES, PROBE_LENGTH = 2, 12
-"""Rows of token ids, and as many of vectors; how long each of them is at loading. Of longer probes
+"""Rows of tokens, and as many of vectors; how long each of them is at loading. Of longer probes
 there is one row each."""
 PROBES_MOVE = {torch.float32: 1e-5}
 """How far probes may move, the mean of a row's log-probabilities in nats: by rounding alone, where
@@ -124,8 +124,12 @@ class ModelState:
         return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
 
     def moved(self, now: ModelState) -> float:
-        """How far the probes' log-probabilities lie apart, the mean of each row's, at most."""
-        return max(_apart(own, now.probes[length]) for length, own in self.probes.items())
+        """How far the probes' log-probabilities lie apart, the mean of each row's, at most.
+
+        Of those that both states have; 0 where there are none.
+        """
+        both = self.probes.keys() & now.probes.keys()
+        return max((_apart(self.probes[length], now.probes[length]) for length in both), default=0)
 
     def change(self, now: ModelState, dtype: torch.dtype) -> Change | None:
         """How the model is not as it was, by whichever look; None where it is.
@@ -154,11 +158,12 @@ def _apart(before: Probes, now: Probes) -> float:
 
 
 def probe_logits(model: torch.nn.Module, length: int) -> Probes:
-    """Logits at the ends of fixed rows of a length: of ids, and of vectors as injected ones are.
+    """Logits at the ends of fixed rows of a length: of tokens, and of vectors as injected ones are.
 
-    Rotary embeddings that depend on the length keep what the longest text needed, until a short
-    one comes: so one does. A vector is the mean of two tokens' embeddings. What the model raises
-    is returned in words: it was no such model when it was loaded.
+    In one pass, since most of its time goes into reading the weights: tokens go through the table
+    first, whose own code is an entry. Rotary embeddings that depend on the length keep what the
+    longest text needed, until a short one comes: so one does. A vector is the mean of two tokens'
+    embeddings. What the model raises is returned in words: it was no such model when it was loaded.
     """
     try:
         table: Any = model.get_input_embeddings()  # type: ignore[operator]
@@ -167,17 +172,16 @@ def probe_logits(model: torch.nn.Module, length: int) -> Probes:
         shape = (3, PROBES if length == PROBE_LENGTH else 1, length)
         ids, one, other = torch.randint(table.num_embeddings, shape, generator=draw).to(device)
         with torch.no_grad():
-            vectors = (table(one) + table(other)) / 2
+            rows = torch.cat([table(ids), (table(one) + table(other)) / 2])
             # transformers hooks into layers whose states are asked for: from the start, then
             how = {"use_cache": False, "output_hidden_states": True}
-            kept = {KEEP: 1} if takes(type(model).forward, KEEP) else {}
+            # as an index, which copies: see `lpca.receivers.forward.forward`
+            last = torch.tensor([length - 1], device=device)
+            kept = {KEEP: last} if takes(type(model).forward, KEEP) else {}
             if length > PROBE_LENGTH:
-                model(input_ids=ids[:, :2], **how, **kept)
-            ends = [
-                model(**inputs, **how, **kept).logits[:, -1]
-                for inputs in ({"input_ids": ids}, {"inputs_embeds": vectors})
-            ]
-        return torch.cat(ends).float().cpu()
+                model(input_ids=ids[:, :2], **how)
+            ends = model(inputs_embeds=rows, **how, **kept).logits[:, -1]
+        return torch.as_tensor(ends).float().cpu()
     except Exception as error:
         # somebody's model, which may raise anything
         return f"{type(error).__name__}: {error}"
