@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +30,8 @@ RECEIVER = "smollm2-135m"
 """What stands in for B unless told otherwise."""
 MAX_K = 512
 """The most latents a codec may have."""
+CODEC_SECONDS = 600.0
+"""How long a side may take to be made, and for each answer, unless it is told otherwise."""
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _CODEC = re.compile(rf"({_DOTTED}):({_DOTTED})")
 MAX_SEED = 2**63 - 1
@@ -39,6 +42,30 @@ def add_loading(add: Callable[..., object], *names: str) -> None:
     """Add LOADING's options, or those named, by a parser's method that adds one."""
     for name in names or LOADING:
         add(f"--{name.replace('_', '-')}", **LOADING[name])
+
+
+def add_walled(add: Callable[..., object]) -> None:
+    """Add the options of where a codec of one's own runs, by a parser's method that adds one."""
+    add(
+        "--in-process",
+        action="store_true",
+        help="trust the codec: run it in the judge's own process, not in two of its own",
+    )
+    add(
+        "--codec-seconds",
+        type=float,
+        default=CODEC_SECONDS,
+        metavar="S",
+        help=f"how long making it, and each answer of its processes, may take ({CODEC_SECONDS:g})",
+    )
+
+
+def check_walled(codec: str | None, in_process: bool, seconds: float) -> None:
+    """Raise RequestError where these options are not as they must be."""
+    if not 0 < seconds < math.inf:
+        raise RequestError(f"--codec-seconds {seconds}: allowed: seconds above 0")
+    if codec is None and in_process:
+        raise RequestError("--in-process: allowed: beside --codec")
 
 
 def loading(parsed: object) -> dict[str, Any]:

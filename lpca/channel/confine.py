@@ -6,14 +6,18 @@ neither. Landlock only allows. So what is hidden is left out of what is allowed:
 anything hidden is allowed whole, one with something hidden entry by entry. Files that come into
 such a folder later are not allowed either.
 
-Not covered: names, sizes and times of files (`stat`), sockets in the file system, and UDP and
-System V's queues but where a process may leave their namespaces.
+What is no file is denied as `seccomp` says. Where a process may have namespaces of its own, its
+folder is one in memory that nobody else sees, everything else is read-only to it (times, modes and
+attributes too, of which Landlock knows nothing), and there is no network.
+
+Not covered: names, sizes and times of files (`stat`), locks on them, and which processes there are.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import stat
 import struct
 import sys
@@ -21,8 +25,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from lpca.channel.seccomp import deny_calls
+
 ISOLATED, SEPARATE = "isolated", "separate process"
-"""What is in force: Landlock, or no more than that it is another process."""
+"""What is in force: Landlock and a filter of calls, or less."""
+LARGEST_FOLDER = 4 << 30
+"""Bytes that a side's folder may hold, and where it is not in memory each file in it."""
+_SOUND = 3
+"""Landlock's version from which a file that may not be written cannot be cut off either."""
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _NO_NEW_PRIVILEGES = 38
 _VERSION, _PATH_BENEATH = 1, 1
@@ -35,7 +45,11 @@ _RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """How many rights on files each version knows; later ones as the last of these."""
 _TCP, _SCOPES = 0b11, 0b11
 """Bind and connect (from version 4); abstract sockets and signals (from version 6)."""
-_NEW_NETWORK, _NEW_QUEUES, _NEW_USERS = 0x40000000, 0x08000000, 0x10000000
+_NEW_USERS = 0x10000000
+_NEW_NETWORK, _NEW_QUEUES, _NEW_MOUNTS = 0x40000000, 0x08000000, 0x00020000
+_NEW = _NEW_NETWORK | _NEW_QUEUES | _NEW_MOUNTS
+_PRIVATE, _NO_RIGHTS_OF_OWNERS, _NO_DEVICES = 0x44000, 2, 4
+_SET_OF_MOUNT, _HERE, _WHOLE_TREE, _READ_ONLY = 442, -100, 0x8000, 1
 _ANY_FILE = 1 << 1
 """The capability CAP_DAC_OVERRIDE: root may read files of others, as it is used to."""
 DEVICES = ("null", "zero", "full", "random", "urandom", "dxg", "kfd", "dri", "nvidia*")
@@ -58,15 +72,17 @@ def confine(
         shown: what stays readable in what is hidden.
 
     Returns:
-        ISOLATED, or SEPARATE where the system has no Landlock.
+        ISOLATED, or SEPARATE where the system has no Landlock, an early one, or no filter of calls.
     """
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FOLDER, LARGEST_FOLDER))
     if sys.platform != "linux":
         return SEPARATE
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
     if version < 1:
         return SEPARATE
-    _leave_network(libc)
+    _leave_namespaces(libc)
+    _own_files(libc, own)
     handled = (1 << _RIGHTS[min(version, max(_RIGHTS))]) - 1
     network, scopes = _TCP if version >= 4 else 0, _SCOPES if version >= 6 else 0
     sizes = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}
@@ -90,23 +106,37 @@ def confine(
         _allow(libc, rules, own, handled & ~_MAKE_DEVICES)
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         _drop_capabilities(libc)
-        done = libc.syscall(_RESTRICT, rules, ctypes.c_uint32(0))
+        restricted = libc.syscall(_RESTRICT, rules, ctypes.c_uint32(0)) == 0
+        filtered = deny_calls(libc)
     finally:
         os.close(rules)
-    return ISOLATED if done == 0 else SEPARATE
+    return ISOLATED if restricted and filtered and version >= _SOUND else SEPARATE
 
 
-def _leave_network(libc: ctypes.CDLL) -> None:
-    """Have no network and nobody else's queues, where the system lets a process leave them."""
+def _leave_namespaces(libc: ctypes.CDLL) -> None:
+    """Have no network and nobody else's queues or mounts, where the system lets a process."""
     user, group = os.geteuid(), os.getegid()
-    if libc.unshare(_NEW_NETWORK | _NEW_QUEUES) == 0:
+    if libc.unshare(_NEW) == 0:
         return
-    if libc.unshare(_NEW_USERS | _NEW_NETWORK | _NEW_QUEUES) == 0:
+    if libc.unshare(_NEW_USERS | _NEW) == 0:
         # the same account under the same number: its files stay its own
         with suppress(OSError):
             Path("/proc/self/setgroups").write_text("deny")
             Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
             Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+
+
+def _own_files(libc: ctypes.CDLL, own: Path) -> None:
+    """Have a folder that nobody else sees, and all else read-only, where mounts are its own."""
+    if libc.mount(b"none", b"/", None, _PRIVATE, None) != 0:
+        return
+    change = struct.pack("=QQQQ", _READ_ONLY, 0, 0, 0)
+    size = ctypes.c_size_t(len(change))
+    libc.syscall(_SET_OF_MOUNT, _HERE, b"/", _WHOLE_TREE, change, size)
+    options = f"size={LARGEST_FOLDER},mode=700".encode()
+    flags = _NO_RIGHTS_OF_OWNERS | _NO_DEVICES
+    libc.mount(b"tmpfs", os.fsencode(own), b"tmpfs", flags, options)
+    os.chdir(own)
 
 
 def _drop_capabilities(libc: ctypes.CDLL) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpca.base import PACKAGE
+from lpca.base.arguments import CODEC_SECONDS
 from lpca.base.errors import RunError, is_users_file
 from lpca.base.supervise import calling
 from lpca.channel.child import ENDING, WHERE
@@ -26,8 +27,6 @@ from lpca.channel.wire import Wire, WireClosedError, WireError, WireLateError
 if TYPE_CHECKING:
     from torch import Tensor
 
-SECONDS = 600.0
-"""How long a side may take to be made, and for each answer, unless it is told otherwise."""
 KEPT_LINES = 20
 """Of what a side prints so many lines are kept from its start and from its end."""
 LONGEST_PRINTED = 400
@@ -64,7 +63,7 @@ class Wall:
     """
 
     hidden: tuple[Path, ...] = ()
-    seconds: float = SECONDS
+    seconds: float = CODEC_SECONDS
     shown: tuple[Path, ...] = ()
 
 

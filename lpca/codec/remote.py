@@ -38,8 +38,10 @@ LARGEST_NUMBER = 8
 """Bytes of the largest type that crosses."""
 
 
+_DENIED = "a side reads nothing that is hidden, and writes in its own folder alone"
 HINTS = {
-    "PermissionError: ": "a side reads nothing that is hidden, and writes in its own folder alone",
+    "PermissionError: ": _DENIED,
+    "OSError: [Errno 30] ": _DENIED,
     "FileNotFoundError: ": "a side works in an empty folder: name files by Path(__file__).parent",
 }
 """What an innocent codec may meet behind the wall, by the error that it meets."""

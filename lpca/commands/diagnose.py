@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpca.base.arguments import MAX_K, RECEIVER, loading
+from lpca.base.arguments import MAX_K, RECEIVER, add_walled, check_walled, loading
 from lpca.base.errors import ExitCode, RequestError
 from lpca.commands.cli import add_receiver_arguments, require_between
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--codec", metavar="MODULE:FACTORY", help="a codec of your own in its place"
     )
+    add_walled(parser.add_argument)
     parser.add_argument("--k", type=int, default=4, help="number of latents, of your own codec (4)")
     parser.add_argument("--spec", default="gate_specs.yaml", help="names the task")
     add_receiver_arguments(parser, RECEIVER)
@@ -57,11 +59,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     scales = parse_scales(arguments.scales)
     if (arguments.checkpoint is None) == (arguments.codec is None):
         raise RequestError("lpca diagnose: allowed: either CHECKPOINT or --codec MODULE:FACTORY")
+    check_walled(arguments.codec, arguments.in_process, arguments.codec_seconds)
     require_between("--k", arguments.k, MAX_K)
     for name, most in MOST.items():
         require_between(f"--{name.replace('_', '-')}", getattr(arguments, name), most)
-    with StderrConsole() as console:
-        text = _diagnosed(arguments, scales, console)
+    with StderrConsole() as console, ExitStack() as ends:
+        text = _diagnosed(arguments, scales, console, ends)
     print("\n".join(text))
     return ExitCode.PASS
 
@@ -82,7 +85,7 @@ def parse_scales(text: str) -> list[float]:
 
 
 def _diagnosed(
-    arguments: argparse.Namespace, scales: Sequence[float], console: StderrConsole
+    arguments: argparse.Namespace, scales: Sequence[float], console: StderrConsole, ends: ExitStack
 ) -> list[str]:
     from lpca.base.files import write_bytes, write_json, write_text
     from lpca.diagnose.sentences import summary, sweep_table
@@ -91,7 +94,7 @@ def _diagnosed(
     from lpca.report.figures.diagnosis import scales_figure
     from lpca.report.figures.style import render
 
-    subject, about = _subject(arguments, console)
+    subject, about = _subject(arguments, console, ends)
     episodes = subject.episodes
     swept = scale_sweep(
         subject.channel,
@@ -122,16 +125,17 @@ def _diagnosed(
 
 
 def _subject(
-    arguments: argparse.Namespace, console: StderrConsole
+    arguments: argparse.Namespace, console: StderrConsole, ends: ExitStack
 ) -> tuple[Diagnosed, dict[str, Any]]:
     from lpca.base.files import cache_dir
+    from lpca.channel.side import Wall
     from lpca.codec.channel import Channel
     from lpca.codec.checkpoint import read_identity
     from lpca.codec.store import Request, obtain_codec
     from lpca.codec.user_codec import codec_named, obtain_own
     from lpca.diagnose.episodes import Outcomes
     from lpca.diagnose.whole import Diagnosed
-    from lpca.gate.plan import task_of
+    from lpca.gate.plan import files_of, task_of
     from lpca.gatespec.load import load_spec
     from lpca.receivers.load import load_receiver
     from lpca.receivers.self_test import prove_for
@@ -149,7 +153,9 @@ def _subject(
     receiver = load_receiver(arguments.receiver, **loading(arguments))
     receiver = receiver.prompted(spec.prompt)
     if source is not None:
-        own = obtain_own(source, receiver, k)
+        wall = Wall((*files_of(spec), cache_dir().absolute()), arguments.codec_seconds)
+        own = obtain_own(source, receiver, k, None if arguments.in_process else wall)
+        ends.callback(own.close)
         codec, name, content = own.codec, own.name, own.content_hash
     else:
         request, cache = Request(k, checkpoint=arguments.checkpoint), cache_dir()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+
+import platformdirs
 
 from lpca.base.errors import RequestError
 from lpca.checker.check import check_spec, has_errors
@@ -63,6 +66,35 @@ def task_of(spec: Spec) -> Task:
     if kind.may_run_out:
         _refuse_too_few(spec, made)
     return made
+
+
+def files_of(spec: Spec) -> list[Path]:
+    """Return what tells a gate's episodes, be it in an earlier version: hidden from what is judged.
+
+    Args:
+        spec: as it was loaded from its file.
+
+    Returns:
+        The spec, its episodes' file, the repositories it lies in, and the account's own cache.
+    """
+    path = Path(spec.file).absolute()
+    file = spec.task.settings.get("file")
+    found = [path, *([path.parent / file] if isinstance(file, str) else [])]
+    for folder in dict.fromkeys([*path.parents, *path.resolve().parents]):
+        found += _repository(folder)
+    return [*found, Path(platformdirs.user_cache_dir("lpca"))]
+
+
+def _repository(folder: Path) -> list[Path]:
+    """What git keeps of a folder: `.git`, and where that is a file (a worktree) what it names."""
+    git = folder / ".git"
+    found = [git] if git.exists() else []
+    with suppress(OSError, ValueError):
+        named = git.read_text(encoding="utf-8").partition("gitdir:")[2].strip()
+        place = (folder / named).resolve()
+        common = place / "commondir"
+        found += [place, *([place / common.read_text().strip()] if common.exists() else [])]
+    return found
 
 
 def _refuse_unscored(spec: Spec) -> None:

@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
-import platformdirs
-
 from lpca.base.arguments import AUTO, NO_MAP, loading
 from lpca.base.errors import RequestError, RunError, shown_error
 from lpca.base.files import StorageError, locked
@@ -32,6 +30,7 @@ from lpca.gate.measure import STEPS, Steps, Subject, measured, unless_all_there
 from lpca.gate.plan import (
     declares,
     evidence_path,
+    files_of,
     gate_conditions,
     gate_episodes,
     label_of,
@@ -361,15 +360,13 @@ class Runner:
     @property
     def _wall(self) -> Wall | None:
         """The wall, which hides from a side all that the run itself reads or writes."""
-        wall, options, spec = self.options.wall, self.options, Path(self.spec.file).absolute()
+        wall, options = self.options.wall, self.options
         if wall is None:
             return None
-        file = self.spec.task.settings.get("file")
-        own = [spec, spec.parent / ".git", options.cache, options.evidence, options.ledger]
-        own += [Path(platformdirs.user_cache_dir("lpca"))]
-        own += [spec.parent / file] if isinstance(file, str) else []
+        own = [options.cache, options.evidence, options.ledger]
         own += [options.kept] if options.kept is not None else []
-        return replace(wall, hidden=(*wall.hidden, *(path.absolute() for path in own)))
+        hidden = (*wall.hidden, *files_of(self.spec), *(path.absolute() for path in own))
+        return replace(wall, hidden=hidden)
 
     def close(self) -> None:
         """End the processes of the user's own codecs."""

@@ -17,6 +17,8 @@ from lpca.base import supervise
 from lpca.base.arguments import (
     RECEIVER,
     add_loading,
+    add_walled,
+    check_walled,
     loading,
     parse_codec,
     parse_ks,
@@ -24,7 +26,6 @@ from lpca.base.arguments import (
     parse_seeds,
 )
 from lpca.base.errors import RequestError, RunError, UserError
-from lpca.channel.side import SECONDS
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import Evidence
 from lpca.gate.plan import (
@@ -85,18 +86,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MODULE:FACTORY",
         help="a codec of your own: factory(receiver, k) returns it; see docs/own-codec.md",
     )
-    group.addoption(
-        "--in-process",
-        action="store_true",
-        help="trust the codec: run it in the judge's own process, not in two of its own",
-    )
-    group.addoption(
-        "--codec-seconds",
-        type=float,
-        default=SECONDS,
-        metavar="S",
-        help=f"how long making it, and each answer of its processes, may take ({SECONDS:g})",
-    )
+    add_walled(group.addoption)
     group.addoption("--retrain", action="store_true", help="train the codec anew")
     group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
     group.addoption(
@@ -401,11 +391,8 @@ def _check_options(option: argparse.Namespace) -> None:
             if getattr(option, other) is not None:
                 name = other.replace("_", "-")
                 raise RequestError(f"--train-seeds and --{name}: allowed: one of them")
-    if not 0 < option.codec_seconds < math.inf:
-        raise RequestError(f"--codec-seconds {option.codec_seconds}: allowed: seconds above 0")
+    check_walled(option.codec, option.in_process, option.codec_seconds)
     if option.codec is None:
-        if option.in_process:
-            raise RequestError("--in-process: allowed: beside --codec")
         return
     parse_codec(option.codec)
     others = {

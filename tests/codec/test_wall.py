@@ -9,6 +9,7 @@ import textwrap
 
 import pytest
 import torch
+from gate_project import BASE, HEAD
 from own_codec import CUT
 
 from lpca.base.errors import RequestError
@@ -17,6 +18,8 @@ from lpca.channel.side import SideError, Wall
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.user_codec import codec_named, obtain_own
+from lpca.gate.plan import files_of
+from lpca.gatespec.load import load_spec
 from lpca.receivers.load import load_receiver
 
 K = 4
@@ -159,6 +162,7 @@ OBEDIENT = """
 import socket
 from contextlib import suppress
 PLACES = ("/tmp", "/dev/shm", "/var/tmp")
+ENDS = [((1, kind), "\\0lpca-tells") for kind in (1, 2, 5)] + [((2, 2), ("127.0.0.1", 51379))]
 
 class Tells(torch.Tensor):
     def detach(self): return torch.ones(self.shape)
@@ -209,12 +213,17 @@ CHEATS = {
         "got = sum(os.path.exists(one + '/lpca-tells') for one in PLACES)",
     ),
     "sockets": (
-        "Codec.last = [socket.socket(1, 2), socket.socket(2, 2)]\n"
-        "with suppress(OSError): Codec.last[0].bind('\\0lpca-tells')\n"
-        "with suppress(OSError): Codec.last[1].bind(('127.0.0.1', 51379))",
-        "got = socket.socket(1, 2).connect_ex('\\0lpca-tells') == 0\n"
-        "udp = socket.socket(2, 2)\n"
-        "with suppress(OSError):\n  udp.connect(('127.0.0.1', 51379))\n  got += 1",
+        "Codec.last = []\n"
+        "for kind, to in ENDS:\n"
+        "  with suppress(OSError):\n"
+        "    Codec.last.append(socket.socket(*kind))\n"
+        "    Codec.last[-1].bind(to)\n"
+        "    Codec.last[-1].listen()",
+        "got = 0\n"
+        "for kind, to in ENDS:\n"
+        "  with suppress(OSError):\n"
+        "    socket.socket(*kind).connect(to)\n"
+        "    got += 1",
     ),
     "what belongs to a packet": (SAYS_MORE, READS_MORE),
     "the other's process": (
@@ -465,3 +474,16 @@ def test_in_process_is_said(project):
     assert result.ret == 0
     result.stdout.fnmatch_lines(["*codec my_codec:Cut (own, trusted, training*"])
     assert project.evidence("open-k16")["codec"]["isolation"] == "trusted"
+
+
+def test_repositories_above_the_spec_are_hidden_too(tmp_path):
+    """A worktree's `.git` is a file that names where git keeps it."""
+    kept, inner = tmp_path / "whole" / ".git", tmp_path / "tree" / "gates" / "deep"
+    place = kept / "worktrees" / "tree"
+    inner.mkdir(parents=True)
+    place.mkdir(parents=True)
+    (place / "commondir").write_text("../..\n")
+    (tmp_path / "tree" / ".git").write_text(f"gitdir: {place}\n")
+    (inner / "gate_specs.yaml").write_text(HEAD + BASE)
+    hidden = {path.resolve() for path in files_of(load_spec(inner / "gate_specs.yaml"))}
+    assert {inner / "gate_specs.yaml", tmp_path / "tree" / ".git", kept, place} <= hidden

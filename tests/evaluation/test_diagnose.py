@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,56 @@ def test_a_folder_without_a_checkpoint_is_named(
 
 def test_scales_are_sorted_and_counted_once() -> None:
     assert parse_scales("1,0.5,1") == [0.5, 1.0]
+
+
+OWN = """
+import os, sys
+import torch
+
+class Own:
+    def __init__(self, receiver, k):
+        self.k, self.d_model = k, receiver.d_model
+    def encode(self, messages):
+        if "lpca.commands.diagnose" in sys.modules:
+            raise RuntimeError("this is the judge's process")
+        return torch.zeros(len(messages), self.k, 1)
+    def decode(self, latents):
+        open(SPEC)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ((), "decode raised PermissionError: "),
+        (("--in-process",), "encode raised RuntimeError: this is the judge's process (peeping.py"),
+    ],
+)
+def test_a_codec_of_ones_own_runs_behind_the_wall(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    how: tuple[str, ...],
+    told: str,
+) -> None:
+    (tmp_path / "peeping.py").write_text(f"SPEC = {SPEC!r}\n{OWN}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    command = ["diagnose", "--codec", "peeping:Own", "--spec", SPEC, "--receiver", "stub"]
+    assert main([*command, "--n", str(N), "--codec-seconds", "60", *how]) == 4
+    assert told in capsys.readouterr().err
+    assert ("peeping" in sys.modules) is bool(how)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["folder", "--in-process"], "--in-process: allowed: beside --codec"),
+        (["--codec", "a:B", "--codec-seconds", "0"], "--codec-seconds 0.0: allowed: seconds above"),
+    ],
+)
+def test_how_a_codec_runs_is_checked(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diagnose", *arguments, "--spec", SPEC]) == 4
+    assert told in capsys.readouterr().err
