@@ -46,6 +46,7 @@ import ast
 import builtins
 import hashlib
 import inspect
+import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -250,6 +251,10 @@ class _Walk:
         found = self.sources.registrations(symbol)
         known = {name for _, one in found for name in one.names or ()}
         wanted = self.resolved.get(kind)
+        if wanted is not None:
+            # a numbered entry is asked for by one of its names
+            forms = {name: re.sub(r"(?<=_)[0-9]+$", "N", name) for name in wanted}
+            wanted = tuple(name if name in known else forms[name] for name in wanted)
         is_seen = any(one.names is None for _, one in found) or known.issuperset(wanted or ())
         if wanted is not None and not is_seen:
             wanted = None  # entered in a way that is not seen here: all of it counts

@@ -6,7 +6,7 @@ codec that it carries a message must not pass where one of them is all there is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -17,7 +17,7 @@ import numpy as np
 from lpca.base.registry import declared
 from lpca.checker.rule import CARRIERS, carried, deciding, with_required
 from lpca.checker.search import Freedom
-from lpca.gatespec.model import CONDITIONS, LATENT, TEXTS, Gate, Spec
+from lpca.gatespec.model import CONDITIONS, IDLE, LATENT, TEXTS, Gate, Spec
 from lpca.stats.claims import Band, Rate
 from lpca.stats.truth import Ties, Truth, success_given, ties_of
 
@@ -127,7 +127,7 @@ class Adversary:
     name: str
     refuses: bool
     worlds: Callable[[Scene], Iterator[World]]
-    alike: tuple[str, ...] = ()
+    alike: Collection[str] = ()
     free: tuple[str, ...] | None = None
     carrier: str | None = None
 
@@ -258,7 +258,7 @@ def truth(spec: Spec, gate: Gate) -> World:
 
 def _inert(scene: Scene) -> Iterator[World]:
     """Every latent condition does what p0 does: on its own, or on the very same episodes."""
-    idle = {name: scene.rate("p0") for name in scene.names if name == "p0" or name in LATENT}
+    idle = {name: scene.rate("p0") for name in scene.names if name in IDLE}
     rest = scene.others(*idle)
     yield scene.world([*({name: rate} for name, rate in idle.items()), *rest])
     yield scene.world([idle, *rest])
@@ -312,7 +312,7 @@ def _half(scene: Scene) -> Iterator[World]:
 def _presence(scene: Scene) -> Iterator[World]:
     """Whatever is injected helps by standing there, true zeros too."""
     helped = [{name: scene.rate("normal")} for name in scene.names if name in LATENT]
-    rest = scene.others(*LATENT)
+    rest = scene.others(*LATENT.among(scene.names))
     yield scene.world([*helped, *rest])
 
 
@@ -328,7 +328,7 @@ _UNTRAINED = ("static", "mean", "null", "random", "shaped", "empty")
 A codec may give an empty message something else than all others, and so be one magic prompt."""
 
 ADVERSARIES = (
-    Adversary("an inert codec", True, _inert, ("p0", *LATENT)),
+    Adversary("an inert codec", True, _inert, IDLE),
     Adversary(
         "a magic prompt", True, _magic_prompt, ("normal", "shuffle", "same_answer"), _UNTRAINED
     ),

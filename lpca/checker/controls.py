@@ -122,7 +122,7 @@ def _met_without_message(gate: Gate, claim: Claim, carrier: str) -> str | None:
         met = f"p0 {percent(base)} is {percent(share)} of {fraction:g} * {text} {percent(full)}"
         return met if share >= INERT_SHARE else None
     others = set(claim.conditions) - {carrier}
-    if base is None or not others <= gate.expect.keys() & set(TEXTS):
+    if base is None or not others <= set(TEXTS.among(gate.expect)):
         return None
     if not Truth({**gate.expect, carrier: base}).satisfies(claim):
         return None

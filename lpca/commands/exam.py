@@ -109,7 +109,7 @@ def _score(arguments: argparse.Namespace) -> ExitCode:
 def _meaning(result: GateResult) -> str:
     """What follows of texts alone: never that a latent carried anything."""
     names = {name for one in result.deciding for name in one.claim.conditions}
-    if result.verdict is Verdict.PASS and names & set(MESSAGE_LATENTS):
+    if result.verdict is Verdict.PASS and MESSAGE_LATENTS.among(names):
         return DEPENDS
     return closing(result.verdict, result.criteria)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from lpca.base.errors import ExitCode, RequestError, worst
 from lpca.base.numbers import PERCENT, amount, span
@@ -90,7 +91,7 @@ def _contents(arguments: argparse.Namespace, spec: Spec, notes: list[str]) -> Co
         raise RequestError("lpca judge: allowed: either OUTCOMES, or --as CONDITION=FILE for each")
     listed = [pair for one in arguments.map for pair in _COMMA.split(one)]
     reading = Reading(
-        _pairs("--map", listed, ROLES),
+        _pairs("--map", listed, ROLES, CONDITIONS),
         arguments.metric,
         spec.evaluation.score == "graded",
         notes.append,
@@ -111,15 +112,16 @@ def _contents(arguments: argparse.Namespace, spec: Spec, notes: list[str]) -> Co
     return contents
 
 
-def _pairs(option: str, given: Sequence[str], allowed: Collection[str]) -> dict[str, str]:
+def _pairs(option: str, given: Sequence[str], *allowed: Collection[str]) -> dict[str, str]:
     """What an option's NAME=VALUE say; RequestError for another name, or one that stands twice."""
     found: dict[str, str] = {}
     for pair in given:
         name, equals, value = (part.strip() for part in pair.partition("="))
         if not equals or not value:
             raise RequestError(f"{option} {clipped(pair)}: allowed: NAME=VALUE")
-        if name not in allowed:
-            raise RequestError(f"{option} {clipped(pair)}: {suggestion(name, allowed)}")
+        if not any(name in names for names in allowed):
+            hint = suggestion(name, chain.from_iterable(allowed))
+            raise RequestError(f"{option} {clipped(pair)}: {hint}")
         if name in found or value in found.values():
             raise RequestError(f"{option} {clipped(pair)}: stands twice; once is allowed")
         found[name] = value

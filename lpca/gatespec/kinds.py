@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lpca.base.registry import suggestion
+from lpca.base.registry import numbered_in, shown_names, suggestion
 from lpca.gatespec.document import Node, SpecError, as_items, as_scalar, describe, refuse
 
 Schema = dict[str, Any]
@@ -140,7 +140,7 @@ class Choice(Kind):
     `means` says what a word stands for, where that is another.
     """
 
-    choices: tuple[str, ...]
+    choices: Collection[str]
     among: str = ""
     means: Mapping[str, str] = field(default_factory=dict)
 
@@ -154,12 +154,15 @@ class Choice(Kind):
         words: list[str | None] = []
         for word in self.choices:
             words += [word, None] if word == "null" else [word]
-        return {"enum": words}
+        more = [{"pattern": f"^{one.pattern}$"} for one in numbered_in(self.choices)]
+        if not more:
+            return {"enum": words}
+        return {"type": ["string", "null"], "anyOf": [{"enum": words}, *more]}
 
 
-def one_of(node: Node, what: str, choices: Iterable[str]) -> str:
+def one_of(node: Node, what: str, choices: Collection[str]) -> str:
     """Return the node's word, which is one of these; SpecError otherwise."""
-    scalar = as_scalar(node, what, "one of " + ", ".join(choices))
+    scalar = as_scalar(node, what, "one of " + ", ".join(shown_names(choices)))
     if scalar.text not in choices:
         raise SpecError(
             scalar.position,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, Literal
 
-from lpca.base.registry import declared
+from lpca.base.registry import Declared, declared
 from lpca.stats.claims import Claim, Equivalence
 from lpca.stats.truth import Truth
 
@@ -19,26 +18,29 @@ Severity = Literal["error", "warn"]
 Template = Literal["none", "chat"]
 SequentialRule = Literal["e-process", "obrien-fleming"]
 
-_DECLARED = declared("lpca.evaluation.conditions")
-CONDITIONS: tuple[str, ...] = tuple(_DECLARED)
-"""Every condition a spec may name. `lpca.evaluation.conditions` decides what each one gives B."""
-TRUNCATED: Mapping[str, int] = MappingProxyType(
-    {name: about["bytes"] for name, about in _DECLARED.items() if "bytes" in about}
-)
+CONDITIONS = declared("lpca.evaluation.conditions")
+"""Every condition a spec may name. `lpca.evaluation.conditions` decides what each one gives B.
+
+A loop over these or over those below meets the usual numbers of a numbered one (`p2_N`); whether
+a spec's own condition is one of them, `in` and `among` say.
+"""
+TRUNCATED: Declared[int] = CONDITIONS.each(lambda about: about.get("bytes"))
 """Conditions in which B gets the beginning of the message as text, and how many bytes of it."""
-TEXTS = tuple(name for name, about in _DECLARED.items() if about["holds"] == "text")
+TEXTS = CONDITIONS.where(lambda about: about["holds"] == "text")
 """Conditions whose slot holds text, as tokens or as their embeddings."""
-LATENT = tuple(name for name, about in _DECLARED.items() if about["holds"] == "latents")
+LATENT = CONDITIONS.where(lambda about: about["holds"] == "latents")
 """Conditions that inject k vectors."""
-FEW_TOKENS = tuple(name for name, about in _DECLARED.items() if about.get("tokens") == "k")
+IDLE = CONDITIONS.where(lambda about: about["holds"] != "text")
+"""Those, and p0: what an inert codec makes alike."""
+FEW_TOKENS = CONDITIONS.where(lambda about: about.get("tokens") == "k")
 """Conditions in which B gets at most k of the message's tokens, as text."""
-AT_K = (*LATENT, *FEW_TOKENS)
+AT_K = CONDITIONS.where(lambda about: about["holds"] == "latents" or about.get("tokens") == "k")
 """Conditions that depend on k: they need a codec, or at least its k."""
-CODEC_LATENTS = tuple(name for name in LATENT if "codec" in _DECLARED[name])
+CODEC_LATENTS = LATENT.where(lambda about: "codec" in about)
 """Those among them that follow from what the codec makes of messages."""
-MESSAGE_LATENTS = tuple(name for name in CODEC_LATENTS if _DECLARED[name]["codec"] == "message")
+MESSAGE_LATENTS = CONDITIONS.where(lambda about: about.get("codec") == "message")
 """Those whose slot holds what the codec made of one message, as it is."""
-OF_DONORS = tuple(name for name, about in _DECLARED.items() if about.get("donor"))
+OF_DONORS = CONDITIONS.where(lambda about: bool(about.get("donor")))
 """Conditions in which that is the message of the episode's donor."""
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from lpca.base.registry import numbered_in
 from lpca.gatespec.document import Entry, Node, Section, SpecError, as_section
 from lpca.gatespec.kinds import NOTHING, Identifier, Kind, Known, Schema, one_of
 from lpca.gatespec.model import Position
@@ -88,8 +89,8 @@ class Table(Kind):
     """A section: its keys, of which exactly one is given where `one_of`.
 
     `what` is how messages call the values of its keys. Of the keys that name a condition only those
-    are allowed that are known under `among`. Where `titled`, the first key's value is part of how
-    messages call the section from there on.
+    are allowed that are known under `among`; a numbered one is read as the first key is. Where
+    `titled`, the first key's value is part of how messages call the section from there on.
     """
 
     keys: tuple[Key, ...] = ()
@@ -97,7 +98,7 @@ class Table(Kind):
     what: str = "{key}"
     one_of: bool = False
     among: str = ""
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()
     titled: str = ""
 
     @property
@@ -117,7 +118,9 @@ class Table(Kind):
             raise SpecError(section.position, f"{what} has both or neither of {both}; allowed: one")
         fixed: dict[str, Any] = {}
         scope = {**known, "section": what}
-        for key in self.keys:
+        numbered = [name for name in section.entries if name in self.choices]
+        unlisted = [replace(self.keys[0], name=name) for name in numbered if name not in self.names]
+        for key in (*self.keys, *unlisted):
             value = self._value(key, section, {**scope, "key": key.name})
             fixed[key.name] = scope[key.name] = value
             if self.titled and key is self.keys[0]:
@@ -133,7 +136,8 @@ class Table(Kind):
         return key.default
 
     def _others(self, section: Section, what: str, scope: Known) -> dict[str, Any]:
-        rest = [entry for name, entry in section.entries.items() if name not in self.names]
+        fixed = {*self.names, *(name for name in section.entries if name in self.choices)}
+        rest = [entry for name, entry in section.entries.items() if name not in fixed]
         # all names first: a gate may name one that stands below it
         for others in self.others:
             self._check(others, section, what, rest)
@@ -169,6 +173,9 @@ class Table(Kind):
             schema["required"] = required
         if self.one_of:
             schema |= {"minProperties": 1, "maxProperties": 1}
+        if numbered := numbered_in(self.choices):
+            value = self.keys[0].kind.schema()
+            schema["patternProperties"] = {f"^{one.pattern}$": value for one in numbered}
         for others in self.others:
             _add_others(schema, others)
         return schema

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from lpca.base.registry import suggestion
+from lpca.base.registry import numbered_in, suggestion
 from lpca.gatespec.claim_parser import EXAMPLES, MAX_LENGTH, WRAPPERS
 from lpca.gatespec.claims import ClaimError, parse_claim
 from lpca.gatespec.document import Items, Node, Scalar, SpecError, as_scalar, refuse
@@ -65,7 +65,8 @@ class ClaimText(Kind):
 
     def schema(self) -> Schema:
         """Return known words with a comparison: each token can end in one place only."""
-        words = "|".join(sorted((*CONDITIONS, *WRAPPERS), key=len, reverse=True))
+        numbered = [one.pattern for one in numbered_in(CONDITIONS)]
+        words = "|".join([*sorted((*CONDITIONS, *WRAPPERS), key=len, reverse=True), *numbered])
         symbols = rf"[{_COMPARISONS}+−*×/()-]"
         token = rf"{_NUMBER}|(?:{words})(?![A-Za-z0-9_])|{symbols}"
         return {

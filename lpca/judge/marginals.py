@@ -205,4 +205,6 @@ def _size(held: Any) -> int | None:
 
 def _lists(result: dict[str, Any]) -> dict[str, list[Any]]:
     """The conditions of which a result has successes and n."""
-    return {name: result[name] for name in CONDITIONS if isinstance(result.get(name), list)}
+    return {
+        name: result[name] for name in CONDITIONS.among(result) if isinstance(result[name], list)
+    }

@@ -110,7 +110,7 @@ def read_outcomes(path: str, reading: Reading | None = None) -> Contents:
             return _measured(held)
         if not isinstance(held, Rows):
             return held
-        if held.harness and not set(reading.names) & set(CONDITIONS):
+        if held.harness and not CONDITIONS.among(reading.names):
             raise OutcomeError(
                 f"this log of {held.harness} is of one condition; allowed: a file for each, as "
                 "--as normal=FILE --as p0=FILE"
@@ -243,7 +243,9 @@ def _named(path: str) -> Iterator[None]:
 
 
 def _held(path: str, reading: Reading) -> _Held:
-    extra = [name for role, name in reading.names.items() if role not in (*CONDITIONS, OUTCOME)]
+    extra = [
+        name for role, name in reading.names.items() if role not in CONDITIONS and role != OUTCOME
+    ]
     suffix = Path(path).suffix.lower()
     try:
         touching("read", Path(path))
@@ -293,7 +295,7 @@ def _json(data: bytes, extra: Sequence[str], reading: Reading) -> _Held:
         if held and is_lm_eval(held[0]):
             return Rows(lm_eval_rows(numbered, extra), "lm-evaluation-harness")
         return Rows([_row(place, row) for place, row in numbered])
-    if isinstance(held, dict) and held and set(held) <= set(CONDITIONS):
+    if isinstance(held, dict) and held and all(name in CONDITIONS for name in held):
         if not any(is_counts(value) for value in held.values()):
             return Rows(_by_condition(held))
         return marginals_of(held)

@@ -25,7 +25,9 @@ DONOR = "donor"
 """The episode whose message a row's shuffled one is."""
 CONDITION, OUTCOME = _LONG = ("condition", "outcome")
 """The two columns by which long form is known."""
-ROLES = (*KEYS, GROUP, REPEAT, STRATUM, DONOR, CONDITION, OUTCOME, *CONDITIONS)
+_ABOUT = (*KEYS, GROUP, REPEAT, STRATUM, DONOR)
+ROLES = (*_ABOUT, *_LONG)
+"""What a column may be, beside a condition."""
 _STRATA = ("seen", "unseen")
 _TRUE = frozenset({"1", "true"})
 _FALSE = frozenset({"0", "false"})
@@ -210,7 +212,8 @@ def _chosen(names: Sequence[str], reading: Reading) -> dict[str, str]:
     """By what it is to lpca, the file's column; the others are named and left alone."""
     given = reading.names
     is_long = all(given.get(role, role) in names for role in (CONDITION, OUTCOME))
-    roles = [role for role in ROLES if role not in (CONDITIONS if is_long else _LONG)]
+    conditions = [] if is_long else CONDITIONS.among((*CONDITIONS, *names, *given))
+    roles = [*_ABOUT, *(_LONG if is_long else ()), *conditions]
     for role in given:
         if role in _LONG and not is_long and given[role] in names:
             other = next(one for one in _LONG if given.get(one, one) not in names)
@@ -240,7 +243,7 @@ def _chosen(names: Sequence[str], reading: Reading) -> dict[str, str]:
         )
     chosen = {role: name for role, name in chosen.items() if role not in KEYS or role == keys[0]}
     unused = [name for name in names if name not in chosen.values() and name not in indices]
-    if not is_long and not set(chosen) & set(CONDITIONS):
+    if not is_long and not CONDITIONS.among(chosen):
         hint = f"unknown column {clipped(unused[0])!r}; " if unused else ""
         hint += suggestion(unused[0] if unused else "", CONDITIONS)
         raise OutcomeError(f"there is no column of outcomes; {hint}; or --map CONDITION=COLUMN")
@@ -329,7 +332,8 @@ def _pivoted(units: _Units, labels: _Column, outcomes: _Column, reading: Reading
             f"{_allowed(list(dict.fromkeys(labelled)))}"
         )
     # a condition that is called otherwise is not what has its name, as in wide form
-    roles = {name: name for name in CONDITIONS if name not in reading.names} | mine
+    own = CONDITIONS.among(labelled)
+    roles = {name: name for name in own if name not in reading.names} | mine
     known = [index for index, text in enumerate(labelled) if text in roles]
     strange = list(dict.fromkeys(text for text in labelled if text not in roles))
     if not known:

@@ -16,7 +16,6 @@ from lpca.stats.verdicts import Verdict
 NOUNS = {
     "p0": "no message",
     "p1": "the message as text",
-    **{name: f"the message's first {size} bytes" for name, size in TRUNCATED.items()},
     "first_k": "the message cut to k tokens",
     "random_k": "a random choice of k of the message's tokens",
     "keywords_k": "a choice of the message's rarest words",
@@ -195,4 +194,6 @@ def _shown_above(results: Sequence[CriterionResult], high: str, low: str) -> boo
 
 
 def _noun(condition: str) -> str:
+    if condition in TRUNCATED:
+        return f"the message's first {TRUNCATED[condition]} bytes"
     return NOUNS.get(condition, condition)

@@ -253,7 +253,7 @@ class Audit:
 
     def injected(self) -> list[str]:
         """The evaluated conditions that inject k vectors."""
-        return [condition for condition in LATENT if condition in self.outcomes]
+        return LATENT.among(self.outcomes)
 
     def outcomes_of(self, condition: str) -> Iterator[tuple[str, Episode, Outcome]]:
         """What messages call each outcome of a condition, its episode, and the outcome itself."""

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lpca.base.registry import Registry, UnknownNameError, import_modules
+from lpca.base.registry import Declared, Numbered, Registry, UnknownNameError, import_modules
 
 
 @pytest.fixture
@@ -110,3 +111,49 @@ class TestPackage:
 def test_asking_for_the_registries_loads_no_torch() -> None:
     code = "import sys, lpca.base.registry; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("most", [1, 9, 10, 16, 409, 1000, 4096])
+def test_a_numbered_name_is_one_of_its_numbers_and_no_other(most: int) -> None:
+    form = Numbered("cut_N", most)
+    named = [number for number in range(12_000) if form.number(f"cut_{number}") == number]
+    assert named == list(range(1, most + 1))
+    for other in (
+        "cut_",
+        "cut_N",
+        "cut_01",
+        "cut_1 ",
+        "cut_-1",
+        "cut_1_1",
+        "x_cut_1",
+        "cut_\u0661",
+    ):
+        assert form.number(other) is None, other
+
+
+def test_a_numbered_entry_is_made_with_the_number_and_listed_as_is_usual() -> None:
+    cuts: Registry[Any] = Registry("cut")
+    cuts.register("whole")(lambda: None)
+    cuts.register("cut_N", numbers=99, usual=(8, 16))(lambda size: size)
+    assert list(cuts) == ["whole", "cut_8", "cut_16"]
+    assert len(cuts) == 3
+    assert cuts["cut_7"]() == 7
+    assert ("cut_99" in cuts, "cut_100" in cuts, "cut_N" in cuts) == (True, False, False)
+    with pytest.raises(UnknownNameError, match=r"allowed: whole, cut_8, cut_16, cut_N \(N to 99\)"):
+        cuts["cut_100"]
+    with pytest.raises(ValueError, match="must end in _N"):
+        cuts.register("cut", numbers=9)(lambda size: size)
+
+
+def test_what_is_declared_of_a_numbered_entry_holds_its_number() -> None:
+    said = {"cut_N": {"numbers": 99, "usual": (8,), "bytes": "N"}, "whole": {"holds": "text"}}
+    sizes = Declared(said, lambda about: about).each(lambda about: about.get("bytes"))
+    assert dict(sizes) == {"cut_8": 8}
+    assert (sizes["cut_42"], "whole" in sizes, "cut_0" in sizes) == (42, False, False)
+    every = Declared(said, lambda about: about)
+    assert every.among(["whole", "cut_30", "cut_4", "else", "cut_4"]) == [
+        "cut_4",
+        "cut_30",
+        "whole",
+    ]
+    assert list(every.where(lambda about: "bytes" in about).forms) == ["cut_N"]

@@ -40,7 +40,8 @@ def vectors(condition: str, setting: Setting) -> list[Tensor]:
 
 
 def test_a_spec_may_name_what_there_is() -> None:
-    assert tuple(CONDITIONS) == gatespec.CONDITIONS
+    assert tuple(CONDITIONS) == tuple(gatespec.CONDITIONS)
+    assert CONDITIONS.forms == gatespec.CONDITIONS.forms
 
 
 def test_p0_is_nothing(setting: Setting) -> None:

@@ -291,7 +291,22 @@ def test_the_condition_null_is_taken_with_and_without_quotes(word):
     assert SCHEMA.is_valid(instance(text))
 
 
-WORDS = st.sampled_from([*CONDITIONS, "q0", "abs(", "low(", ")", "0.5", "1e-2", ">", "<", "≈", "-"])
+@pytest.mark.parametrize(("number", "loads"), [(1, True), (48, True), (4096, True), (4097, False)])
+def test_a_gate_may_name_any_number_of_bytes(number, loads):
+    document, name = copy.deepcopy(FULL), f"p2_{number}"
+    first = document["gates"]["first"]
+    first["conditions"].append(name)
+    first["expect"] = {name: 0.5}
+    first["criteria"][0]["claim"] = f"p1 - {name} > 0"
+    assert (refused(json.dumps(document)) is None) == loads
+    assert SCHEMA.is_valid(document) == loads
+    first["conditions"].pop()
+    assert refused(json.dumps(document)) is not None
+
+
+WORDS = st.sampled_from(
+    [*CONDITIONS, "p2_7", "q0", "abs(", "low(", ")", "0.5", "1e-2", ">", "<", "≈", "-"]
+)
 
 
 @settings(max_examples=200, deadline=None)

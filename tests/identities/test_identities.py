@@ -209,18 +209,17 @@ def test_the_faults_that_once_left_old_readings_as_they_were(
         assert IDENTITIES["lab"]() != keys["lab"]
 
 
-@pytest.mark.parametrize(("name", "counts"), [("p2_64", True), ("p2_16", False)])
+@pytest.mark.parametrize(("asked", "counts"), [("p2_64", True), ("p2_7", True), ("p5", False)])
 def test_what_is_said_of_an_entry_counts_where_it_is_resolved(
-    whole: Any, name: str, counts: bool
+    whole: Any, asked: str, counts: bool
 ) -> None:
     closures, _, _ = whole
     module = "lpca.evaluation.conditions.builtin"
     roots = [Symbol("lpca.evaluation.conditions", "build_slots")]
-    resolved = {"condition": ["p2_64"]}
+    resolved = {"condition": [asked]}
     text = ast.unparse(closures.sources.module(module).tree)
-    size = {"p2_64": "bytes=64", "p2_16": "bytes=16"}[name]
-    assert text.count(size) == 1
-    changed = closures.reread(module, text.replace(size, "bytes=8"))
+    assert text.count("numbers=4096") == 1
+    changed = closures.reread(module, text.replace("numbers=4096", "numbers=8192"))
     is_same = changed.hash(roots, resolved) == closures.hash(roots, resolved)
     assert is_same is not counts
 

@@ -43,6 +43,17 @@ def test_columns_that_are_not_needed_are_named_and_left_alone(tmp_path):
     assert told == ["columns left alone: model, nromal (did you mean normal?)"]
 
 
+def test_text_of_any_number_of_bytes_is_a_condition_in_either_form(tmp_path):
+    expected = OutcomeTable((1, 2), {"p0": (False, True), "p2_7": (True, True)})
+    assert read(tmp_path, "seed,p0,p2_7,p2_0\n1,0,1,1\n2,1,1,1\n") == (
+        expected,
+        ["columns left alone: p2_0"],
+    )
+    rows = "seed,condition,outcome\n1,p0,0\n1,p2_7,1\n2,p0,1\n2,p2_7,1\n"
+    assert read(tmp_path, rows) == (expected, [])
+    assert read(tmp_path, "seed,p0,cut\n1,0,1\n2,1,1\n", names={"p2_7": "cut"}) == (expected, [])
+
+
 @pytest.mark.parametrize("index", ["", "Unnamed: 0"])
 def test_the_index_that_pandas_writes_is_no_column(tmp_path, index):
     table, told = read(tmp_path, f"{index},seed,p0\n0,7,1\n1,8,0\n")

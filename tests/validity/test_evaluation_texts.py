@@ -106,13 +106,15 @@ class TestBeginning:
 
 
 class TestConditions:
-    @pytest.mark.parametrize(("condition", "size"), TRUNCATED.items())
+    @pytest.mark.parametrize(
+        ("condition", "size"), [*TRUNCATED.items(), ("p2_1", 1), ("p2_37", 37), ("p2_4096", 4096)]
+    )
     def test_p2_is_the_messages_first_bytes(
         self, setting: Setting, condition: str, size: int
     ) -> None:
         wanted = [" " + e.message.encode()[:size].decode() for e in setting.episodes]
         assert texts_of(setting, condition) == wanted
-        assert condition == f"p2_{size}"
+        assert condition == f"p2_{TRUNCATED[condition]}"
 
     def test_messages_are_long_enough_to_be_cut(self, setting: Setting) -> None:
         cut = {name: texts_of(setting, name) for name in ("p1", *TRUNCATED)}

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from lpca.base.registry import Registry
+from lpca.base.registry import Registry, shown_names
 from lpca.codec.channel import Channel
 from lpca.evaluation.block import BLOCK
 from lpca.receivers.forward import Slot
@@ -61,8 +61,11 @@ class Condition(ABC):
         return ()
 
 
-CONDITIONS: Registry[type[Condition]] = Registry("condition", __name__)
+CONDITIONS: Registry[Callable[[], Condition]] = Registry("condition", __name__)
 """By name, each registered by a module of this package; what may be said of one there:
+
+numbers: its name ends in N, a number from 1 to this, with which it is made; `usual` are those
+    that lists show. N in what else is said of it stands for the number.
 
 holds: what stands in the slot: "nothing", "text" (tokens, or their embeddings) or "latents".
 bytes: of the message's text no more stand there.
@@ -84,7 +87,9 @@ def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
         CodecError: the codec gives what no prefix can be.
     """
     if condition not in CONDITIONS:
-        raise ValueError(f"unknown condition {condition!r}; allowed: {', '.join(CONDITIONS)}")
+        raise ValueError(
+            f"unknown condition {condition!r}; allowed: {', '.join(shown_names(CONDITIONS))}"
+        )
     return setting.exchanged.get(condition, CONDITIONS[condition]().slots)(setting)
 
 

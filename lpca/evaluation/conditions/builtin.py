@@ -65,29 +65,16 @@ class Message(Text):
         return episode.message
 
 
-@CONDITIONS.register("p2_16", holds="text", bytes=16)
+@CONDITIONS.register("p2_N", holds="text", bytes="N", numbers=4096, usual=(16, 64, 256))
 class Beginning(Text):
     """The message's first bytes: what so many bits of text are worth."""
 
-    size = 16
+    def __init__(self, size: int) -> None:
+        self.size = size
 
     def text(self, episode: Episode) -> str:
         """Return as many characters as `size` bytes hold whole."""
         return beginning(episode.message, self.size)
-
-
-@CONDITIONS.register("p2_64", holds="text", bytes=64)
-class Beginning64(Beginning):
-    """The first 64 bytes."""
-
-    size = 64
-
-
-@CONDITIONS.register("p2_256", holds="text", bytes=256)
-class Beginning256(Beginning):
-    """The first 256 bytes."""
-
-    size = 256
 
 
 @CONDITIONS.register("p5", holds="text")

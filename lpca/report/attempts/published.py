@@ -121,7 +121,7 @@ def _value(value: Any) -> str:
 
 
 def _results(held: Mapping[str, Any]) -> list[str]:
-    named = [name for name in CONDITIONS if any(name in result for result in held["results"])]
+    named = CONDITIONS.among(name for result in held["results"] for name in result)
     rows = [
         [str(result["k"]), f"`{name}`", *_shown_rate(result.get(name))]
         for result in held["results"]

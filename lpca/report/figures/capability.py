@@ -47,8 +47,8 @@ MESSAGE_KINDS: Mapping[str, MessageKind] = {
     "donor": MessageKind("another's latents (shuffle)", style.MUTED, "x", True, "none"),
 }
 """By name; what is drawn with one kind of mark is joined by its line."""
-_KINDS = {**dict.fromkeys(TRUNCATED, "cut"), "p1": "text", "p5": "facts", "shuffle": "donor"}
-"""By condition; `normal` is nominal or coded as its codec is."""
+_KINDS = {"p1": "text", "p5": "facts", "shuffle": "donor"}
+"""By condition; text cut short is "cut", `normal` nominal or coded as its codec is."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,8 @@ def finite_bits(evidence: Evidence) -> float | None:
 def has_rates(evidence: Evidence) -> bool:
     """Whether latents and text cut short, or facts, are there with their bits."""
     held = evidence.conditions
-    texts = {*TRUNCATED, "p5"} & held.keys()
-    return bool(texts) and "normal" in held and all(one.bits is not None for one in held.values())
+    has_texts = "p5" in held or bool(TRUNCATED.among(held))
+    return has_texts and "normal" in held and all(one.bits is not None for one in held.values())
 
 
 def of_one_curve(evidences: Sequence[Evidence]) -> Sequence[Evidence]:
@@ -242,8 +242,9 @@ def _at_each_k(
 def _points(evidence: Evidence) -> list[Point]:
     """What has bits: none stand nowhere on a logarithmic axis."""
     latents = "nominal" if finite_bits(evidence) is None else "coded"
-    kinds = {**_KINDS, "normal": latents}
-    labels = {"normal": f"k={evidence.k}", **{name: f"{n} B" for name, n in TRUNCATED.items()}}
+    cut = TRUNCATED.among(evidence.conditions)
+    kinds = {**_KINDS, **dict.fromkeys(cut, "cut"), "normal": latents}
+    labels = {"normal": f"k={evidence.k}", **{name: f"{TRUNCATED[name]} B" for name in cut}}
     return [
         Point(
             kinds[name],
@@ -263,8 +264,8 @@ def _uncut(evidences: Sequence[Evidence]) -> str:
         {name: held.bits for name, held in evidence.conditions.items()} for evidence in evidences
     ]
     sizes = [
-        f"{size} B"
-        for name, size in TRUNCATED.items()
+        f"{TRUNCATED[name]} B"
+        for name in TRUNCATED.among(name for bit in bits for name in bit)
         if all(bit.get(name) == bit.get("p1") is not None for bit in bits)
     ]
     return f"; {', '.join(sizes)} cut nothing" if sizes else ""

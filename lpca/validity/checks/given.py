@@ -11,7 +11,7 @@ from itertools import zip_longest
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from lpca.gatespec.model import FEW_TOKENS, TRUNCATED
+from lpca.gatespec.model import FEW_TOKENS, TEXTS, TRUNCATED
 from lpca.tasks import Episode, ToldEpisode
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from lpca.validity.audit import Audit
 
 ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
-_TEXTS = ("p1", *TRUNCATED, "p5", *FEW_TOKENS)
 REORDERED = 64
 """Of so many messages the latents are decoded in another order."""
 CHANCE = 1e-8
@@ -63,9 +62,9 @@ def text_is_message(audit: Audit) -> str:
     control token's name is read as that token, which ends B's prompt.
     What p2 gives is not cut again here: characters are added until the next one would not fit.
     """
-    evaluated = [condition for condition in _TEXTS if condition in audit.outcomes]
+    evaluated = [name for name in TEXTS.among(audit.outcomes) if name != "embed"]
     if not evaluated:
-        raise CannotTell(f"not evaluated: {', '.join(_TEXTS)}")
+        raise CannotTell(f"not evaluated: {', '.join(name for name in TEXTS if name != 'embed')}")
     for condition in evaluated:
         if condition in FEW_TOKENS:
             _hold_few_tokens(audit, condition)
