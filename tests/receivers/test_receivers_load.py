@@ -23,6 +23,7 @@ from tokenizers import pre_tokenizers
 from transformers import AutoModelForCausalLM, DeepseekV3Config
 
 from lpca.base.errors import RequestError
+from lpca.receivers import load
 from lpca.receivers.attention import cache_argument
 from lpca.receivers.forward import Slot, read_context
 from lpca.receivers.load import load_receiver
@@ -143,6 +144,36 @@ class TestWeightsHash:
 
     def test_other_weights_have_another(self, tiny_receivers: dict[str, Receiver]) -> None:
         assert len({r.weights_hash for r in tiny_receivers.values()}) == len(tiny_receivers)
+
+
+class TestAutoDtype:
+    @pytest.fixture(params=[True, False], ids=["multiplies", "does not"])
+    def multiplies(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+        """Whether the processor multiplies bfloat16."""
+        told = {"avx2": True, "avx512_bf16": request.param, "amx_bf16": False}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+        return bool(request.param)
+
+    def test_a_large_receiver_takes_bfloat16_where_the_processor_multiplies_it(
+        self, multiplies: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(load, "LARGE", 1)
+        wanted = torch.bfloat16 if multiplies else torch.float32
+        assert load_receiver(str(folder), "cpu").dtype == wanted
+        assert load_receiver(str(folder), "cpu", "float32").dtype == torch.float32
+
+    def test_a_small_one_is_float32_on_every_processor(
+        self, multiplies: bool, folder: Path
+    ) -> None:
+        assert load_receiver(str(folder), "cpu").dtype == torch.float32
+
+    def test_without_the_kernels_it_is_float32(
+        self, multiplies: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(load, "LARGE", 1)
+        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+        assert load_receiver(str(folder), "cpu").dtype == torch.float32
 
 
 class TestConfigurationHash:
