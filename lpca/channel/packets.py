@@ -188,7 +188,7 @@ def unpacked(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, P
     wanted = list(names)
     own: dict[str, dict[str, Tensor]] = {name: {} for name in wanted}
     for key, tensor in tensors.items():
-        name, part = _split(key)
+        name, part = split_name(key)
         if name not in own:
             raise PacketError(f"tensor {key!r:.80} belongs to no packet that was asked for")
         own[name][part] = tensor
@@ -203,8 +203,19 @@ def unpacked(tensors: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, P
     return found
 
 
-def _split(key: str) -> tuple[str, str]:
-    """An ID and what of it a tensor is: the ID may have dots of its own."""
+def split_name(key: str) -> tuple[str, str]:
+    """Return the ID of a tensor's packet and which part of it the tensor is.
+
+    Args:
+        key: the tensor's name in a file; an ID may have dots of its own.
+
+    Raises:
+        PacketError: it is no such name.
+
+    Example:
+        >>> split_name("a.b.cache.3.keys")
+        ('a.b', 'cache.3.keys')
+    """
     pieces = key.split(".")
     for count in (1, 3):
         part = ".".join(pieces[-count:])

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": "power by number of episodes, for every criterion and gate",
     "judge": "decide gates from outcomes measured elsewhere",
     "exam": "ask a gate of a system that cannot be opened, in texts, and decide it by the answers",
+    "views": "write what A is to encode, for a channel that works elsewhere",
     "verify": "compute a verdict again from its evidence, and hold its hashes and ledger to it",
     "ledger": "merge ledgers of looks at test episodes that were kept apart",
     "train": "train a codec for a receiver and keep its checkpoint",
