@@ -87,7 +87,7 @@ class Identity:
 
 def identify(receiver: Receiver, task: Task, k: int, seed: int, recipe: Recipe) -> Identity:
     """Name the training run of these arguments; data and code count by their content."""
-    first_batch = [asdict(e) for e in task.training_batch(0, recipe.batch_size, seed)]
+    first_batch = [e.fields for e in task.training_batch(0, recipe.batch_size, seed)]
     return Identity(
         receiver=receiver.weights_hash,
         task=hash_data([task.training_hash(), first_batch]),

@@ -87,6 +87,7 @@ def make_job(
             "answers": [receiver.option_ids(option) for option in episode.options],
             "before": receiver.prompt_start_ids(episode.before),
             "slot": list(slot.ids),
+            **({"packets": slot.packets} if slot.packets else {}),
             "after": receiver.prompt_end_ids(episode.after),
             "problem": episode.problem,
         }
@@ -183,8 +184,9 @@ def _run_batch(
             slots = [job.slots[i] for i in rows]
             started = time.monotonic()
             reading = context.read(slots, afters, options)
-            widths, nodes = [len(slot) for slot in slots], reading.at.shape[1] - 1
-            given = recorder.prompts(widths, nodes, [len(before) for before in befores])
+            nodes = reading.at.shape[1] - 1
+            spans = [slot.spans for slot in slots]
+            given = recorder.prompts(spans, nodes, [len(before) for before in befores])
             outcomes = _outcomes(job, reading, batch, given, read)
             share = (time.monotonic() - started) / count
             made.append([replace(outcome, seconds=share) for outcome in outcomes[:count]])

@@ -57,7 +57,7 @@ def condition_numbers(
         **counted(condition, outcomes, confidence, score, clusters),
         near_ties=sum(outcome.near_tie for outcome in outcomes),
         bits=math.fsum(_bits(condition, outcome, setting) for outcome in outcomes) / n,
-        tokens=sum(outcome.given.stop - outcome.given.start for outcome in outcomes) / n,
+        tokens=sum(outcome.given.positions for outcome in outcomes) / n,
         seconds=math.fsum(outcome.seconds for outcome in outcomes) / n,
     )
 
@@ -66,13 +66,13 @@ def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:
     if condition == "p0":
         return 0.0
     receiver, given = setting.receiver, outcome.given
-    slot = given.ids[given.start : given.stop]
+    packets = given.in_packets
     # vectors that are no tokens' are no text, wherever they stand
-    if condition in TEXTS and INJECTED not in slot:
-        return 8.0 * len(receiver.message_text(slot).encode())
+    if condition in TEXTS and not any(INJECTED in packet for packet in packets):
+        return 8.0 * sum(len(receiver.message_text(packet).encode()) for packet in packets)
     told = bits_of(setting.coded().codec) if condition in MESSAGE_LATENTS else None
-    capacity = len(slot) * receiver.d_model * torch.finfo(receiver.dtype).bits
-    return float(capacity) if told is None else told
+    capacity = given.positions * receiver.d_model * torch.finfo(receiver.dtype).bits
+    return float(capacity) if told is None else told * len(packets)
 
 
 def missing_numbers(numbers: Mapping[str, ConditionNumbers], conditions: Sequence[str]) -> str:

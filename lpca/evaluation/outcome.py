@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lpca.receivers.attention import Mask
+from lpca.receivers.forward import Spans
 from lpca.receivers.model import Receiver
 
 INJECTED = -1
@@ -36,6 +37,9 @@ class ReceivedPrompt:
         stop: where it ends.
         norms: of the vectors that came in as embeddings in the slot; empty for plain tokens.
         sha256: of these vectors' bytes; empty for plain tokens.
+        packets: where each of several packets begins and ends in `ids`. Then `start` is where the
+            first begins, `stop` where the last one ends, and what stands between them are B's
+            texts; `norms` and `sha256` are of the packets alone.
     """
 
     ids: tuple[int, ...]
@@ -43,6 +47,35 @@ class ReceivedPrompt:
     stop: int
     norms: tuple[float, ...] = ()
     sha256: str = ""
+    packets: Spans = ()
+
+    @property
+    def spans(self) -> Spans:
+        """Where each packet begins and ends in `ids`."""
+        return self.packets or ((self.start, self.stop),)
+
+    @property
+    def in_packets(self) -> tuple[tuple[int, ...], ...]:
+        """The ids of each packet."""
+        return tuple(self.ids[start:stop] for start, stop in self.spans)
+
+    @property
+    def positions(self) -> int:
+        """How many positions all packets take."""
+        return sum(stop - start for start, stop in self.spans)
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """All of it as plain data; where packets stand only if there are several."""
+        return {name: held for name, held in vars(self).items() if held or name != "packets"}
+
+    @classmethod
+    def from_plain(cls, data: Mapping[str, Any]) -> ReceivedPrompt:
+        """Rebuild one; KeyError or TypeError when the data is not one."""
+        packets = tuple((int(start), int(stop)) for start, stop in data.get("packets", ()))
+        own = {one.name: data[one.name] for one in fields(cls) if one.name != "packets"}
+        own |= {"ids": one_object_each(own["ids"]), "norms": tuple(own["norms"])}
+        return cls(**own, packets=packets)
 
 
 @dataclass(frozen=True)
@@ -133,21 +166,17 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Return plain data; `from_json` reads it back unchanged."""
         others = [{**vars(other)} for other in self.others]
-        return {**vars(self), "given": {**vars(self.given)}, "others": others}
+        return {**vars(self), "given": self.given.plain, "others": others}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Outcome:
         """Rebuild an outcome; KeyError or TypeError when the data is not one."""
-        given, own = (
-            {one.name: held[one.name] for one in fields(kind)}
-            for kind, held in ((ReceivedPrompt, data["given"]), (cls, data))
-        )
-        given |= {"ids": one_object_each(given["ids"]), "norms": tuple(given["norms"])}
+        own = {one.name: data[one.name] for one in fields(cls)}
         own |= {name: tuple(own[name]) for name in ("scores", "said_ids")}
         others = tuple(
             Answer(**{**other, "said_ids": tuple(other["said_ids"])}) for other in own["others"]
         )
-        return cls(**{**own, "given": ReceivedPrompt(**given), "others": others})
+        return cls(**{**own, "given": ReceivedPrompt.from_plain(data["given"]), "others": others})
 
 
 _KNOWN_IDS: dict[int, int] = {}
@@ -226,30 +255,29 @@ class InputRecorder:
         self.calls.append(Call(*(inputs.get(name) for name in names)))
 
     def prompts(
-        self, slots: Sequence[int], options: int = 0, befores: Sequence[int] = ()
+        self, slots: Sequence[Spans | int], options: int = 0, befores: Sequence[int] = ()
     ) -> list[ReceivedPrompt]:
         """Compose what each row received, from the pass up to the slots and the one after it.
 
         Of a receiver that is read row by row: from its rows' own passes, the last before options.
 
         Args:
-            slots: how many positions each row's slot should take; they directly follow the
-                context.
+            slots: where each row's packets should begin and end, counted from the end of the
+                context; of a single one, how many positions it should take.
             options: how many positions stand behind the prompts in the second pass. What a
                 prompt's last position cannot see is padding, or no part of it, and left out.
             befores: how many positions stand before the slots; asked for of whole rows only.
         """
+        spans = [((0, one),) if isinstance(one, int) else one for one in slots]
         if self.receiver.proof.plain:
-            return self._whole(slots, befores)
+            return self._whole(spans, befores)
         context, prompt = self.calls[:2]
         past, rest = self._reached(context, prompt, prompt.columns - options - 1)
         rows = []
-        for i, length in enumerate(slots):
+        for i, own in enumerate(spans):
             before = _ids(self.receiver, context, i, past[i])
             after = _ids(self.receiver, prompt, i, rest[i])
-            norms, sha = _vectors(prompt, i, rest[i], length)
-            start = len(before)
-            rows.append(ReceivedPrompt((*before, *after), start, start + length, norms, sha))
+            rows.append(_received((*before, *after), len(before), own, prompt, i, rest[i]))
         return rows
 
     def _reached(self, context: Call, prompt: Call, column: int) -> tuple[Tensor, Tensor]:
@@ -268,15 +296,14 @@ class InputRecorder:
                 reached, seen = seen, seen | (looks & seen[:, :, None]).any(1)
         return seen[:, :past], seen[:, past:]
 
-    def _whole(self, slots: Sequence[int], befores: Sequence[int]) -> list[ReceivedPrompt]:
+    def _whole(self, spans: Sequence[Spans], befores: Sequence[int]) -> list[ReceivedPrompt]:
         rows = []
-        for call, before, length in zip(self.calls, befores, slots, strict=False):
+        for call, before, own in zip(self.calls, befores, spans, strict=False):
             every = torch.ones(call.columns, dtype=torch.bool, device=call.given.device)
             of_slot = every.clone()
             of_slot[:before] = False
             ids = tuple(_ids(self.receiver, call, 0, every))
-            norms, sha = _vectors(call, 0, of_slot, length)
-            rows.append(ReceivedPrompt(ids, before, before + length, norms, sha))
+            rows.append(_received(ids, before, own, call, 0, of_slot))
         return rows
 
 
@@ -299,10 +326,21 @@ def _ids(receiver: Receiver, call: Call, row: int, visible: Tensor) -> list[int]
     return [first.get(key, INJECTED) for key in _keys(call.embeddings[row][visible])]
 
 
-def _vectors(call: Call, row: int, visible: Tensor, length: int) -> tuple[tuple[float, ...], str]:
-    if call.embeddings is None or length == 0:
+def _received(
+    ids: tuple[int, ...], start: int, spans: Spans, call: Call, row: int, visible: Tensor
+) -> ReceivedPrompt:
+    """What a row received, whose packets stand at `spans` behind `start`."""
+    norms, sha = _vectors(call, row, visible, spans)
+    packets = tuple((start + first, start + last) for first, last in spans)
+    several = packets if len(packets) > 1 else ()
+    return ReceivedPrompt(ids, start, packets[-1][1], norms, sha, several)
+
+
+def _vectors(call: Call, row: int, visible: Tensor, spans: Spans) -> tuple[tuple[float, ...], str]:
+    if call.embeddings is None or all(first == last for first, last in spans):
         return (), ""
-    vectors = call.embeddings[row][visible][:length].detach()
+    behind = call.embeddings[row][visible].detach()
+    vectors = torch.cat([behind[first:last] for first, last in spans])
     norms = tuple(round(float(x), 6) for x in vectors.float().norm(dim=1))
     return norms, vectors_hash(vectors)
 
@@ -341,11 +379,14 @@ def as_text(receiver: Receiver, given: ReceivedPrompt) -> str:
 
     A vector that is no token's embedding is shown by its place and norm, others by their tokens.
     """
-    injected = len(given.norms)
-    before = _shown_tokens(receiver, given.ids[: given.start])
-    slot = given.ids[given.start : given.start + injected]
-    after = _shown_tokens(receiver, given.ids[given.start + injected :])
-    return before + _shown_vectors(receiver, slot, given.norms) + after
+    shown, place, norms = [], 0, given.norms
+    for start, stop in given.spans if given.packets else [(given.start, given.start + len(norms))]:
+        shown.append(_shown_tokens(receiver, given.ids[place:start]))
+        # of plain tokens there are no norms
+        own, norms = norms[: stop - start], norms[stop - start :]
+        place = start + len(own)
+        shown.append(_shown_vectors(receiver, given.ids[start:place], own))
+    return "".join([*shown, _shown_tokens(receiver, given.ids[place:])])
 
 
 def _shown_tokens(receiver: Receiver, ids: tuple[int, ...]) -> str:

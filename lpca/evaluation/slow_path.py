@@ -41,10 +41,18 @@ def _scores(
     injected = ids[0] == INJECTED
     if vectors is not None and bool(injected.any()):
         rows = receiver.embedding(ids.masked_fill(ids == INJECTED, receiver.pad_id)).clone()
-        slots = torch.arange(ids.shape[1], device=receiver.device) - given.start
-        rows[:, injected] = vectors.to(rows)[slots[injected]]
+        rows[:, injected] = vectors.to(rows)[_places(given, ids.shape[1]).to(ids.device)[injected]]
         inputs = {"inputs_embeds": rows}
     return plain_rows(receiver, inputs, len(texts[0]) + 1).log_softmax(-1)
+
+
+def _places(given: ReceivedPrompt, length: int) -> Tensor:
+    """By position, which of the packets' vectors stands there; of others it means nothing."""
+    places = torch.arange(length) - given.start
+    if given.packets:
+        inside = [place for start, stop in given.packets for place in range(start, stop)]
+        places[inside] = torch.arange(len(inside))
+    return places
 
 
 def option_score(

@@ -45,16 +45,18 @@ def _tile(receiver: Receiver, whole: EpisodeSet, k: int, batch_size: int) -> Til
     parts = []
     for episode in whole.episodes:
         tree = OptionTree.of([receiver.option_ids(option) for option in episode.options])
-        texts = (
-            receiver.prompt_start_ids(episode.before),
-            receiver.message_ids(episode.message),
-            receiver.prompt_end_ids(episode.after),
-            tree.tokens,
-        )
-        parts.append((*map(len, texts), tree.depth))
-    before, message, after, nodes, depth = map(max, zip(*parts, strict=True))
+        slots = [len(receiver.slot_ids(messages)) for messages in episode.by_slot]
+        texts = [
+            len(receiver.prompt_start_ids(episode.before)),
+            len(slots) * max(slots),
+            len(receiver.prompt_end_ids(episode.after)),
+            len(tree),
+        ]
+        texts[2] += sum(map(len, receiver.between_ids(episode)))
+        parts.append((*texts, tree.depth, len(slots)))
+    before, messages, after, nodes, depth, count = map(max, zip(*parts, strict=True))
     # a slot may hold any other episode's message
-    behind = max(k, message) + after
+    behind = max(count * k, messages) + after
     most = min(batch_size, rows_at_once(receiver, 1 + nodes, max(before, behind + nodes)))
     block = min(BLOCK, len(whole))
     tile = Tile(-(-block // -(-block // most)), before, behind, nodes, depth + 1)

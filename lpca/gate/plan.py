@@ -184,7 +184,7 @@ def on_validation(spec: Spec, name: str, task: Task) -> Spec:
     n = spec.episodes(gate)
     whole = task.evaluation_set("validation", gate.answers, n, spec.task.seed)
     # where there are too few rows they come again, which would count them twice
-    differ = len({(episode.message, episode.before, episode.after) for episode in whole})
+    differ = len({(episode.message, *episode.context) for episode in whole})
     return replace(spec.on_at_most(name, differ), task=replace(spec.task, split="validation"))
 
 

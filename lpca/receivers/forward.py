@@ -21,6 +21,7 @@ from lpca.receivers.attention import KEEP, Mask, cache_argument, looks, takes
 from lpca.receivers.model import Receiver
 from lpca.receivers.plain import PlainContext, plain_states
 from lpca.receivers.reading import FREE as FREE
+from lpca.receivers.reading import HOLE as HOLE
 from lpca.receivers.reading import ROOT as ROOT
 from lpca.receivers.reading import Context as Context
 from lpca.receivers.reading import Decided as Decided
@@ -28,7 +29,9 @@ from lpca.receivers.reading import OptionTree as OptionTree
 from lpca.receivers.reading import Prompts, Step, injected, refuse_untried
 from lpca.receivers.reading import Reading as Reading
 from lpca.receivers.reading import Slot as Slot
+from lpca.receivers.reading import Spans as Spans
 from lpca.receivers.reading import Tile as Tile
+from lpca.receivers.reading import in_slots as in_slots
 from lpca.receivers.reading import left_padded as left_padded
 from lpca.receivers.reading import rows_at_once as rows_at_once
 

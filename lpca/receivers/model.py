@@ -204,6 +204,14 @@ class Receiver:
         """Return token ids of a prompt behind its slot: the text behind it, and its end."""
         return self.texts.later(text.rstrip() if self.chat else text) + self.around[1]
 
+    def between_ids(self, episode: Episode) -> list[list[int]]:
+        """Return token ids of each of an episode's texts that stand between two slots."""
+        return [self.texts.later(text) for text in episode.between]
+
+    def slot_ids(self, messages: Sequence[str]) -> list[int]:
+        """Return token ids of all the messages of one slot as text, each behind the join."""
+        return [token for message in messages for token in self.message_ids(message)]
+
     def segment_ids(self, text: str) -> list[int]:
         """Return token ids of a text alone; no token spans the border of two."""
         return self.texts.later(text)
@@ -388,9 +396,10 @@ def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> 
         return
     template = sum(map(len, receiver.around))
     for episode in episodes:
-        texts = (episode.before, episode.message, episode.after, *episode.options)
+        texts = (*episode.context, *episode.messages, *episode.options)
+        latents = k * len(episode.by_slot)
         # No token is shorter than a byte; each segment may get one more.
-        if sum(len(text.encode()) + 1 for text in texts) + k + template <= limit:
+        if sum(len(text.encode()) + 1 for text in texts) + latents + template <= limit:
             continue
         if (length := _length(receiver, episode, k)) > limit:
             raise RequestError(
@@ -401,9 +410,11 @@ def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> 
 
 
 def _length(receiver: Receiver, episode: Episode, k: int) -> int:
-    slot = max(k, len(receiver.message_ids(episode.message)))
+    slots = [max(k, len(receiver.slot_ids(messages))) for messages in episode.by_slot]
     around = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)
-    return len(around) + slot + max(len(receiver.option_ids(option)) for option in episode.options)
+    between = sum(map(len, receiver.between_ids(episode)))
+    longest = max(len(receiver.option_ids(option)) for option in episode.options)
+    return len(around) + between + sum(slots) + longest
 
 
 def refuse_changed_turns(receiver: Receiver, episodes: Iterable[Episode]) -> None:
@@ -414,11 +425,14 @@ def refuse_changed_turns(receiver: Receiver, episodes: Iterable[Episode]) -> Non
     """
     if receiver.chat is not None:
         join = receiver.prompt.join_message
-        turns = (f"{e.before.lstrip()}{join}{e.message}{e.after}" for e in episodes)
+        turns = (
+            e.written(["".join(join + text for text in own) for own in e.by_slot]).lstrip()
+            for e in episodes
+        )
         refuse_changed(receiver.texts, receiver.prompt, receiver.chat, turns)
 
 
 def control_names(receiver: Receiver, episodes: Iterable[Episode]) -> list[str]:
     """Return the names of control tokens that stand in B's own texts, where they are text."""
-    around = {text for episode in episodes for text in (episode.before, episode.after)}
+    around = {text for episode in episodes for text in episode.context}
     return [name for name in receiver.texts.control if any(name in text for text in around)]

@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lpca.receivers import TokenRows
 from lpca.receivers.attention import KEEP, takes
 from lpca.receivers.model import Receiver
+from lpca.tasks import Episode
 
 Decided = Callable[[int, list[int]], bool]
 """Whether a row, of which so much is said, need not go on."""
@@ -29,6 +30,10 @@ Step = Callable[[TokenRows, AbstractSet[int]], Tensor]
 """Logits [rows, vocabulary] after each row has said some more tokens. The set tells which rows,
 by their place, still go on: of the others anything may come."""
 Row = TypeVar("Row")
+Spans = tuple[tuple[int, int], ...]
+"""Beginnings and ends of stretches of positions, in order."""
+HOLE = -1
+"""Stands among a slot's ids where a vector is."""
 ROOT = 0
 """The node where a prompt ends, of the tree of its options."""
 MOST_LOGITS = 2**25
@@ -37,13 +42,59 @@ MOST_LOGITS = 2**25
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """What stands in a prompt's slot: token ids, or vectors [k, d_model], or nothing."""
+    """What stands in a prompt's slot: token ids, or vectors [k, d_model], or nothing.
+
+    Where a prompt has several slots, all that stands from the first to the last: see `of_several`.
+
+    Attributes:
+        ids: token ids; HOLE in the place of a vector, where there are texts beside vectors.
+        vectors: [k, d_model]; of several packets, one behind the other.
+        packets: of several packets, where each begins and ends in `ids`.
+    """
 
     ids: tuple[int, ...] = ()
     vectors: Tensor | None = None
+    packets: Spans = ()
 
     def __len__(self) -> int:
-        return len(self.ids) if self.vectors is None else int(self.vectors.shape[0])
+        return self.spans[-1][1]
+
+    @property
+    def spans(self) -> Spans:
+        """Where each packet begins and ends; one packet is all of it."""
+        if self.packets:
+            return self.packets
+        return ((0, len(self.ids) if self.vectors is None else int(self.vectors.shape[0])),)
+
+    @classmethod
+    def of_several(cls, packets: Sequence[Slot], between: TokenRows) -> Slot:
+        """Compose what stands in a prompt from its first slot to its last one.
+
+        Args:
+            packets: what stands in each slot, in the order of their places.
+            between: token ids of the texts between them, one fewer.
+
+        Raises:
+            ValueError: tokens in one slot and vectors in another.
+
+        Example:
+            >>> both = Slot.of_several([Slot(ids=(7, 8)), Slot(ids=(9,))], [[5]])
+            >>> both.ids, both.packets
+            ((7, 8, 5, 9), ((0, 2), (3, 4)))
+        """
+        if len(packets) == 1:
+            return packets[0]
+        vectors = [packet.vectors for packet in packets if packet.vectors is not None]
+        if len(vectors) not in (0, len(packets)):
+            raise ValueError("a prompt's slots hold tokens or vectors, not both")
+        ids: list[int] = []
+        spans = []
+        for packet, text in zip(packets, (*between, ()), strict=True):
+            start = len(ids)
+            ids += [HOLE] * len(packet) if vectors else packet.ids
+            spans.append((start, len(ids)))
+            ids += text
+        return cls(tuple(ids), torch.cat(vectors) if vectors else None, tuple(spans))
 
 
 @dataclass(frozen=True)
@@ -345,7 +396,7 @@ def injected(
     """
     if len({slot.vectors is None for slot in slots}) != 1:
         raise ValueError("a batch holds slots of tokens or slots of vectors, not both")
-    pads = [[receiver.pad_id] * len(s) if s.vectors is not None else s.ids for s in slots]
+    pads = [_with_pads(receiver, slot) for slot in slots]
     rows = [[*b, *slot, *a] for b, slot, a in zip(befores, pads, afters, strict=True)]
     ids, real = left_padded(rows, receiver.pad_id, receiver.device, least)
     if slots[0].vectors is None:
@@ -354,6 +405,30 @@ def injected(
     starts = (~real).sum(1).tolist()
     for i, (before, slot) in enumerate(zip(befores, slots, strict=True)):
         if slot.vectors is not None:
-            start = starts[i] + len(before)
-            embeddings[i, start : start + len(slot)] = slot.vectors.to(embeddings)
+            own, start = slot.vectors.to(embeddings), starts[i] + len(before)
+            for first, last in slot.spans:
+                embeddings[i, start + first : start + last] = own[: last - first]
+                own = own[last - first :]
     return {"inputs_embeds": embeddings}, real
+
+
+def in_slots(receiver: Receiver, episode: Episode, packets: Sequence[Slot]) -> Slot:
+    """Compose what stands in an episode's prompt from its first slot to its last one.
+
+    Args:
+        receiver: whose tokens the texts between slots are.
+        episode: the problem.
+        packets: what stands in each slot, in the order of their places.
+
+    Raises:
+        ValueError: tokens in one slot and vectors in another.
+    """
+    return Slot.of_several(packets, receiver.between_ids(episode))
+
+
+def _with_pads(receiver: Receiver, slot: Slot) -> Sequence[int]:
+    """A slot's ids, padding where vectors will stand."""
+    if slot.vectors is None:
+        return slot.ids
+    ids = slot.ids if slot.packets else [HOLE] * len(slot)
+    return [receiver.pad_id if token == HOLE else token for token in ids]

@@ -135,14 +135,15 @@ def most_said(episode: Episode, options: TokenRows) -> int:
 
 def _longest(receiver: Receiver, episodes: Sequence[Episode], k: int) -> int:
     """Tokens of the longest prompt: any message may stand in any slot, as another's does."""
-    around, slot = 0, k
+    around, slot, slots = 0, k, 1
     for episode in episodes:
-        message = receiver.message_ids(episode.message)
-        text = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)
+        messages = [receiver.slot_ids(own) for own in episode.by_slot]
+        texts = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)
+        between = sum(map(len, receiver.between_ids(episode)))
         options = [receiver.option_ids(option) for option in episode.options]
-        around = max(around, len(text) + most_said(episode, options))
-        slot = max(slot, len(message))
-    total, most = around + slot, _most(receiver)
+        around = max(around, len(texts) + between + most_said(episode, options))
+        slot, slots = max(slot, *map(len, messages)), max(slots, len(messages))
+    total, most = around + slot * slots, _most(receiver)
     return total if most is None else min(total, most)
 
 

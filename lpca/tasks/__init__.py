@@ -6,7 +6,7 @@ import hashlib
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -74,7 +74,12 @@ class Episode:
     A sees `message`. B sees `before`, then the slot (nothing, text or injected vectors), then
     `after`, and goes on with one of `options`; `answer` is the index of the right one.
     `paraphrase` is another message with the same answer in other words; empty where the task has
-    none.
+    none. `public` is what A sees of B's text.
+
+    Where there are several `senders`, `message` is all their texts, a line each. Then B sees
+    `before`, the first slot, the first text of `between`, the next slot, and so on up to `after`;
+    `order` is by slot the number of the sender whose packet stands there, from 0 on, and empty
+    where all of them have one slot, and so one packet.
     """
 
     seed: int
@@ -86,6 +91,10 @@ class Episode:
     options: tuple[str, ...]
     answer: int
     paraphrase: str = ""
+    public: str = ""
+    senders: tuple[str, ...] = ()
+    order: tuple[int, ...] = ()
+    between: tuple[str, ...] = ()
 
     free = False
     """Whether B answers in words of its own, which a verifier reads."""
@@ -115,6 +124,60 @@ class Episode:
     def right(self) -> str:
         """The right option's text."""
         return self.options[self.answer]
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """What each sender tells; mostly there is one."""
+        return self.senders or (self.message,)
+
+    @property
+    def by_slot(self) -> tuple[tuple[str, ...], ...]:
+        """By slot, in the order of their places, the messages that its packet is made from."""
+        return self.in_slots(self.messages)
+
+    def in_slots(self, messages: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+        """The same, were these the senders' messages.
+
+        Example:
+            >>> both = Episode(1, "seen", "", "a\nb", "", "", ("x", "y"), 0, senders=("a", "b"))
+            >>> both.by_slot
+            (('a', 'b'),)
+            >>> replace(both, order=(1, 0), between=(" and",)).by_slot
+            (('b',), ('a',))
+        """
+        return tuple((messages[one],) for one in self.order) if self.order else (messages,)
+
+    def telling(self, messages: tuple[str, ...]) -> Self:
+        """The same episode, were these the senders' messages."""
+        return replace(self, message=joined(messages), senders=messages if self.senders else ())
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """B's own texts, in their order: between any two of them there is a slot."""
+        return (self.before, *self.between, self.after)
+
+    def written(self, texts: Sequence[str]) -> str:
+        """B's text with these in its slots, in the order of their places."""
+        pairs = zip(self.context, (*texts, ""), strict=True)
+        return "".join(f"{own}{text}" for own, text in pairs)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """All of it as plain data, by which it is named.
+
+        The younger fields only where they say something: what was named without them keeps its
+        name.
+        """
+        held = asdict(self)
+        return {name: told for name, told in held.items() if told or name not in _YOUNGER}
+
+
+_YOUNGER = ("public", "senders", "order", "between")
+
+
+def joined(messages: Sequence[str]) -> str:
+    """Several senders' messages as one text, a line each."""
+    return "\n".join(messages)
 
 
 @dataclass(frozen=True)
@@ -163,7 +226,7 @@ class EpisodeSet:
 
     def hash(self) -> str:
         """SHA-256 of every field of every episode of this set, and of its donors' indices."""
-        return hash_data([[asdict(episode) for episode in self.episodes], list(self.donors)])
+        return hash_data([[episode.fields for episode in self.episodes], list(self.donors)])
 
 
 class Task(ABC):
@@ -204,7 +267,7 @@ class Task(ABC):
 
     def outside(self, episode: Episode) -> tuple[str, ...]:
         """Return the texts that B sees around the list of options; here there is none."""
-        return episode.before, episode.after
+        return episode.context
 
 
 TASKS: Registry[type[Task]] = Registry("task", package="lpca.tasks.kinds")

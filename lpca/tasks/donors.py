@@ -188,7 +188,7 @@ def contradicts(answer: str, row: Row) -> bool:
     """
     if row.options:
         return answer in row.options and answer != row.answer
-    return not clash(answer, row.answer) and not stands_in(answer, row.before + row.after)
+    return not clash(answer, row.answer) and not stands_in(answer, "".join(row.context))
 
 
 def _other_answer(answer: str, row: Row) -> bool:

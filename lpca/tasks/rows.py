@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lpca.base.files import touching
+from lpca.base.lookalikes import folded
 from lpca.base.registry import suggestion
-from lpca.tasks import MAX_OPTIONS, MIN_OPTIONS, TaskError, message_key
+from lpca.tasks import MAX_OPTIONS, MIN_OPTIONS, TaskError, joined, message_key
 
 MARK = "{message}"
+_NUMBERED = re.compile(r"\{message:([0-9]{1,3})\}")
+"""The mark of one sender's slot, where there are several."""
+MAX_SENDERS = 8
 MAX_BYTES, MAX_LINE, MAX_ROWS = 64 * 2**20, 256 * 2**10, 100_000
 MAX_ANSWER = 1000
 """Characters of an answer, an option or the name of a group."""
@@ -29,8 +33,9 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000
 class Row:
     """One episode as its author wrote it.
 
-    B sees `before`, the slot, then `after`. `options` is empty where the row names none. Rows of
-    one `group` stand in one split.
+    B sees `before`, the slot, then `after`; where there are several slots, texts `between` them.
+    `options` is empty where the row names none. Rows of one `group` stand in one split. `public`,
+    `senders`, `order` and `between` are as of `Episode`.
     """
 
     line: int
@@ -40,11 +45,22 @@ class Row:
     answer: str
     options: tuple[str, ...]
     group: str
+    public: str = ""
+    senders: tuple[str, ...] = ()
+    order: tuple[int, ...] = ()
+    between: tuple[str, ...] = ()
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """B's own texts, in their order."""
+        return (self.before, *self.between, self.after)
 
     @property
     def content(self) -> tuple[object, ...]:
-        """All of it but the line it stands on."""
-        return (self.message, self.before, self.after, self.answer, self.options, self.group)
+        """All of it but the line it stands on; what only some rows have where it is there."""
+        told = (self.message, self.before, self.after, self.answer, self.options, self.group)
+        more = (self.public, self.senders, self.order, self.between)
+        return told + more if any(more) else told
 
     @property
     def digest(self) -> str:
@@ -60,7 +76,7 @@ def read_rows(path: Path) -> list[Row]:
             `FILE:LINE` where a line is at fault.
     """
     name = shown_path(path)
-    rows, seen = list[Row](), dict[tuple[str, str, str], int]()
+    rows, seen = list[Row](), dict[tuple[str, ...], int]()
     groups: dict[str, tuple[str, int]] = {}
     for number, line in enumerate(_read(path).split(b"\n"), start=1):
         if not line.strip():
@@ -68,6 +84,7 @@ def read_rows(path: Path) -> list[Row]:
         try:
             row = _row(number, line)
             _refuse_repeats(row, seen, groups)
+            _refuse_other_senders(row, rows[0] if rows else row)
         except _Fault as fault:
             raise TaskError(f"{name}:{number}: {fault}", "file") from None
         rows.append(row)
@@ -119,19 +136,61 @@ def _row(number: int, line: bytes) -> Row:
         if name not in (*names, *OPTIONAL):
             allowed = suggestion(name, (*names, *OPTIONAL))
             raise _Fault(f"unknown field {_shown(name)}; {allowed}")
-    message, context, answer = (_text(held, name) for name in names)
-    message, answer = message.strip(), answer.strip()
-    for name, text in ((names[0], message), (names[2], answer)):
-        if MARK in text:
+    senders = _senders(held, names[0])
+    context, answer = _text(held, names[1]), _text(held, names[2]).strip()
+    for name, text in (*((names[0], text) for text in senders), (names[2], answer)):
+        if MARK in text or (len(senders) > 1 and _NUMBERED.search(text)):
             raise _Fault(f"{name} holds {MARK}; allowed: once, in {names[1]}")
     if len(answer) > MAX_ANSWER:
         raise _Fault(f"{names[2]} has {len(answer)} characters; allowed: at most {MAX_ANSWER}")
-    before, after = _around(context, names)
+    texts, order = _around(context, names, len(senders))
+    public = _public(held, texts, names[1]) if "public" in held else ""
     options = _options(held["options"], answer) if "options" in held else ()
+    message = joined(senders)
     group = _text(held, "group") if "group" in held else message_key(message)
     if "group" in held and len(group) > MAX_ANSWER:
         raise _Fault(f"group has {len(group)} characters; allowed: at most {MAX_ANSWER}")
-    return Row(number, message, before, after, answer, options, group)
+    return Row(
+        line=number,
+        message=message,
+        before=texts[0] or "\n",
+        after=texts[-1] or "\n",
+        answer=answer,
+        options=options,
+        group=group,
+        public=public,
+        senders=senders if len(senders) > 1 else (),
+        order=order,
+        between=texts[1:-1],
+    )
+
+
+def _senders(held: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """The message, or what each of several senders tells."""
+    if not isinstance(held.get(name), list) or name in held:
+        return (_text(held, name).strip(),)
+    texts = held[name]
+    if not 2 <= len(texts) <= MAX_SENDERS:
+        raise _Fault(
+            f"{name} is {_shown(texts)}; allowed: a text that is not empty, or a list of 2 to "
+            f"{MAX_SENDERS} such"
+        )
+    return tuple(_as_text(text, f"{name} {place}").strip() for place, text in enumerate(texts, 1))
+
+
+def _public(held: Mapping[str, Any], texts: Sequence[str], context: str) -> str:
+    """What both sides see: as B reads it, case and look-alike letters aside."""
+    public = _text(held, "public").strip()
+    if not any(_as_read(public) in _as_read(text) for text in texts):
+        raise _Fault(
+            f"public {_shown(public)} does not stand in {context}; allowed: a part of what B "
+            "reads, on one side of the message"
+        )
+    return public
+
+
+def _as_read(text: str) -> str:
+    return message_key(folded(text))
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
@@ -185,19 +244,28 @@ def _as_text(value: Any, name: str) -> str:
     return value
 
 
-def _around(context: str, names: Sequence[str]) -> tuple[str, str]:
-    """The text before and after the slot, each at least a line break.
+def _around(
+    context: str, names: Sequence[str], senders: int
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The texts around the slots, and by slot the number of its sender, from 0 on.
 
-    The message and the answer follow what is before them after a space of their own.
+    There are numbers only where each of several senders has a slot. The message and the answer
+    follow what is before them after a space of their own.
     """
+    numbered = list(map(int, _NUMBERED.findall(context))) if senders > 1 else []
     count = context.count(MARK)
-    if count == 0 and names == RECEIVED_FIELDS:
+    if count == 0 and not numbered and names == RECEIVED_FIELDS:
         context, count = context + MARK, 1
-    if count != 1:
+    own = f", or {{message:1}} to {{message:{senders}}}, each once" if senders > 1 else ""
+    if numbered and (count or sorted(numbered) != list(range(1, senders + 1))):
+        marks = [f"{{message:{number}}}" for number in numbered] + [MARK] * count
+        raise _Fault(f"{names[1]} has {', '.join(marks)}; allowed: {MARK}, once{own}")
+    if count != 1 and not numbered:
         found = "no place" if count == 0 else f"{count} places"
-        raise _Fault(f"{names[1]} has {found} for the message; allowed: {MARK}, once")
-    before, after = (part.rstrip(" \t") for part in context.split(MARK))
-    return before or "\n", after or "\n"
+        raise _Fault(f"{names[1]} has {found} for the message; allowed: {MARK}, once{own}")
+    # a pattern with a group gives what it found between the texts
+    texts = _NUMBERED.split(context)[::2] if numbered else context.split(MARK)
+    return tuple(part.rstrip(" \t") for part in texts), tuple(one - 1 for one in numbered)
 
 
 def _options(value: Any, answer: str) -> tuple[str, ...]:
@@ -234,11 +302,11 @@ def clash(one: str, other: str) -> bool:
 
 def _refuse_repeats(
     row: Row,
-    seen: dict[tuple[str, str, str], int],
+    seen: dict[tuple[str, ...], int],
     groups: dict[str, tuple[str, int]],
 ) -> None:
     key = message_key(row.message)
-    before = seen.setdefault((key, row.before, row.after), row.line)
+    before = seen.setdefault((key, *row.context), row.line)
     if before != row.line:
         raise _Fault(f"message and context are those of line {before}; allowed: each pair once")
     group, line = groups.setdefault(key, (row.group, row.line))
@@ -247,6 +315,14 @@ def _refuse_repeats(
             f"group is {_shown(row.group)}, on line {line} the same message has "
             f"{_shown(group)}; allowed: one group for one message"
         )
+
+
+def _refuse_other_senders(row: Row, first: Row) -> None:
+    """A channel of several senders has as many in every row, each with a slot or all with one."""
+    forms = [(max(1, len(one.senders)), len(one.between) + 1) for one in (row, first)]
+    if forms[0] != forms[1]:
+        own, other = (f"{texts} sender(s) and {slots} slot(s)" for texts, slots in forms)
+        raise _Fault(f"{own}, on line {first.line} {other}; allowed: as many in every row")
 
 
 def _shown(value: Any) -> str:

@@ -225,7 +225,7 @@ def row_keys(episodes: EpisodeSet) -> tuple[str, ...]:
     every = [*episodes, *(episodes.donor(index) for index in range(len(episodes)))]
     messages = {f"message {message_key(episode.message)}" for episode in every}
     around = Counter(
-        f"context {message_key(episode.before)} {message_key(episode.after)} "
+        f"context {' '.join(map(message_key, episode.context))} "
         f"{sorted(map(message_key, episode.options))}"
         for episode in episodes
     )

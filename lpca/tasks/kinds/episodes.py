@@ -132,9 +132,12 @@ class Episodes(Task):
         return {"file": hash_data([row.content for row in self._rows("test", "all")])}
 
     def outside(self, episode: Episode) -> tuple[str, ...]:
-        """Return B's texts before and behind the slot, without lists of all the options."""
+        """Return B's texts around its slots, and what is public, without lists of all options.
+
+        What is public stands in B's texts; by itself it may be a part of such a list.
+        """
         found: list[str] = []
-        for text in (episode.before, episode.after):
+        for text in (*episode.context, *([episode.public] if episode.public else [])):
             found += without_lists(episode.options, text) or (text,)
         return tuple(found)
 
@@ -200,12 +203,16 @@ class Episodes(Task):
             after=row.after,
             options=options,
             answer=options.index(row.answer),
+            public=row.public,
+            senders=row.senders,
+            order=row.order,
+            between=row.between,
             row_group=row.group,
         )
 
 
 def _in_order(row: Row) -> tuple[str, ...]:
     """A row's options as B reads them; as the row has them where B does not read all."""
-    met = [row.options[which] for _, _, which in places_of(row.options, row.before + row.after)]
+    met = [row.options[which] for _, _, which in places_of(row.options, "".join(row.context))]
     order = tuple(dict.fromkeys(met))
     return order if len(order) == len(row.options) else row.options

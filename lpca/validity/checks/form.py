@@ -117,7 +117,7 @@ def _hits_by_option(episodes: Sequence[Episode], marks: Sequence[Sequence[Hashab
 
 
 def _length(episode: Episode) -> int:
-    return len(episode.before) + len(episode.after)
+    return sum(map(len, episode.context))
 
 
 def _ranks(values: Sequence[str] | Sequence[int]) -> tuple[int, ...]:
@@ -126,8 +126,8 @@ def _ranks(values: Sequence[str] | Sequence[int]) -> tuple[int, ...]:
 
 
 def _skeleton(episode: Episode) -> str:
-    """The whole text before the slot, each option's letters taken out."""
-    text = episode.before
+    """The whole text before the last slot, each option's letters taken out."""
+    text = "".join(episode.context[:-1])
     for option in sorted(episode.options, key=len, reverse=True):
         text = text.replace(option, "")
     return text
@@ -149,7 +149,7 @@ _PROMPT_TRAITS: Mapping[str, Callable[[Episode, Outside], Hashable]] = {
     "the number of its words": lambda e, outside: len(" ".join(outside).split()),
     "the prompt's length": lambda e, outside: _length(e),
     "the remainder of the prompt's length": lambda e, outside: _length(e) % len(e.options),
-    "the slot's place": lambda e, outside: len(e.before) % len(e.options),
+    "the slot's place": lambda e, outside: (len(e.before) % len(e.options), e.order),
     "the marks between the options": lambda e, outside: _skeleton(e),
     "the options' alphabetical order": lambda e, outside: _ranks(e.options),
     "which option is first by the alphabet": lambda e, outside: _ranks(e.options).index(0),
@@ -162,7 +162,7 @@ _OPTION_TRAITS: Mapping[str, Callable[[Episode, Outside, int], Hashable]] = {
     "rank by length": lambda e, outside, i: _ranks([len(o) for o in e.options])[i],
     "marks beside it": lambda e, outside, i: _neighbours(e, i),
     "capitals": lambda e, outside, i: tuple(c.isupper() for c in e.options[i][:3]),
-    "number of times in the prompt": lambda e, outside, i: (e.before + e.after).count(e.options[i]),
+    "number of times in the prompt": lambda e, outside, i: "".join(e.context).count(e.options[i]),
     "presence in disguise": lambda e, outside, i: bool(
         hidden_option(" ".join(outside), e.options[i : i + 1])
     ),

@@ -120,7 +120,7 @@ def _none_in_own_prompts(audit: Audit) -> str:
                     f"episode {episode.seed}: a sentence of the message is in B's prompt: "
                     f"{sentence!r:.100}; take it out of the context, or out of the message"
                 )
-    lists = sum(audit.task.outside(e) != (e.before, e.after) for e in audit.episodes)
+    lists = sum(audit.task.outside(e)[: len(e.context)] != e.context for e in audit.episodes)
     return (
         f"{len(audit.episodes)} prompts, {lists} with a list of the options: outside of it none "
         "holds its right answer or a sentence of its message"
