@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from lpca.base.errors import RequestError
 from lpca.receivers import TokenRows
 from lpca.receivers.attention import KEEP, Mask, cache_argument, looks, takes
+from lpca.receivers.caches import append_caches, held, hidden, rotation_of, turned_back
 from lpca.receivers.model import Receiver
 from lpca.receivers.plain import PlainContext, plain_states
 from lpca.receivers.reading import FREE as FREE
@@ -77,33 +78,55 @@ class CachedContext(Context):
         trees = tuple(OptionTree.of(row) for row in options or [()] * len(slots))
         deepest = max(tree.depth for tree in trees)
         refuse_untried(self.receiver, self.lengths, slots, afters, deepest)
-        cache = part_of_cache(self.cache)
-        visible, inputs = self._behind(slots, afters)
-        logits = forward(self.receiver, cache, visible, inputs, 1, trees, self.tile.nodes)
-        prompts = CachedPrompts(self.receiver, cache, visible, self.tile)
+        cache, visible, inputs, slot = self._behind(slots, afters)
+        logits = forward(self.receiver, cache, visible, inputs, 1, trees, self.tile.nodes, slot)
+        prompts = CachedPrompts(self.receiver, cache, visible, self.tile, slot)
         return Reading(self.receiver, logits, trees, prompts)
 
     def continuation_logits(self, slots: Sequence[Slot], afters: TokenRows, keep: int) -> Tensor:
         """As in `Context`."""
         refuse_untried(self.receiver, self.lengths, slots, afters, 0)
-        visible, inputs = self._behind(slots, afters)
-        return forward(self.receiver, part_of_cache(self.cache), visible, inputs, keep).float()
+        cache, visible, inputs, slot = self._behind(slots, afters)
+        return forward(self.receiver, cache, visible, inputs, keep, slot=slot).float()
 
-    def _behind(self, slots: Sequence[Slot], afters: TokenRows) -> tuple[Tensor, dict[str, Tensor]]:
-        """Which positions are visible with slots and texts, and the model's inputs of these."""
+    def _behind(
+        self, slots: Sequence[Slot], afters: TokenRows
+    ) -> tuple[DynamicCache, Tensor, dict[str, Tensor], range]:
+        """What the model gets with slots and texts.
+
+        Returns:
+            Keys and values up to the new columns; which columns are visible, those among them; the
+            model's inputs of these; and which columns are those of slots that are caches.
+        """
+        cache, visible = part_of_cache(self.cache), self.visible
+        if all(slot.cache for slot in slots):
+            if not all(afters):
+                raise RequestError(
+                    f"receiver {self.receiver.name}: a cache is read by the text behind the slot, "
+                    "and none stands there; allowed: an episode with a text behind its slot"
+                )
+            caches, least = [slot.cache for slot in slots], self.tile.behind
+            real = append_caches(self.receiver, cache, caches, self.lengths, least)
+            visible = torch.cat([visible, real], dim=1)
+            slots = [Slot()] * len(slots)
+        slot = range(self.visible.shape[1], visible.shape[1])
         befores = [()] * len(slots)
         inputs, real = injected(self.receiver, befores, slots, afters, self.tile.behind)
-        return torch.cat([self.visible, real], dim=1), inputs
+        return cache, torch.cat([visible, real], dim=1), inputs, slot
 
 
 @dataclass(frozen=True, eq=False)
 class CachedPrompts(Prompts):
-    """Prompts in a cache, whose trees' columns stand behind those of `visible` [batch, total]."""
+    """Prompts in a cache, whose trees' columns stand behind those of `visible` [batch, total].
+
+    `slot` are the columns of slots that are caches, which some layers may lack.
+    """
 
     receiver: Receiver
     cache: DynamicCache
     visible: Tensor
     tile: Tile = FREE
+    slot: range = range(0)
 
     def onward(self, rows: list[int]) -> Step:
         """As in `Prompts`; all rows go on together, those that need not too."""
@@ -116,7 +139,7 @@ class CachedPrompts(Prompts):
             new = self.tile.filled(new)
             ids, real = left_padded(new, receiver.pad_id, receiver.device, least)
             visible, least = torch.cat([visible, real], dim=1), 1
-            logits = forward(receiver, cache, visible, {"input_ids": ids}, keep=1)
+            logits = forward(receiver, cache, visible, {"input_ids": ids}, keep=1, slot=self.slot)
             return logits[: len(rows), -1].float()
 
         return step
@@ -130,6 +153,7 @@ def forward(
     keep: int,
     trees: Sequence[OptionTree] = (),
     nodes: int = 0,
+    slot: range = range(0),
 ) -> Tensor:
     """Run the model over new columns, and over trees of options behind them.
 
@@ -142,6 +166,7 @@ def forward(
         keep: at how many of the new columns logits are wanted, the last of them.
         trees: one for each row, or none.
         nodes: for how many there is room in each row, at least.
+        slot: which columns are those of a cache in the slot; layers that lack them do without.
 
     Returns:
         Logits [batch, keep + nodes, vocabulary] in the model's type, nodes being those of the
@@ -169,14 +194,15 @@ def forward(
     kept = torch.arange(columns - keep, columns + width, device=receiver.device)
     mask = receiver.own_masks.mask(seen, queries, keys, longest, receiver.dtype)
     forward_of = type(receiver.model).forward
-    output = receiver.model(
-        **{name: receiver.own_rows(rows) for name, rows in inputs.items()},
-        attention_mask=_own_rows(receiver, mask),
-        position_ids=receiver.own_rows(queries),
-        use_cache=True,
-        **{cache_argument(forward_of): cache},
-        **({"logits_to_keep": kept} if takes(forward_of, KEEP) else {}),
-    )
+    with hidden(receiver, cache, slot, visible.shape[1] - columns):
+        output = receiver.model(
+            **{name: receiver.own_rows(rows) for name, rows in inputs.items()},
+            attention_mask=_own_rows(receiver, mask),
+            position_ids=receiver.own_rows(queries),
+            use_cache=True,
+            **{cache_argument(forward_of): cache},
+            **({"logits_to_keep": kept} if takes(forward_of, KEEP) else {}),
+        )
     # where the model does not know that argument, all logits come
     logits = output.logits[:, -len(kept) :]
     return receiver.all_rows(logits, len(visible))
@@ -233,16 +259,47 @@ def part_of_cache(
 ) -> DynamicCache:
     """Return a cache that starts from some rows' first columns of another, and grows apart.
 
-    Growing concatenates into new tensors, so the original's are shared, never changed.
+    Growing concatenates into new tensors, so the original's are shared, never changed. A layer that
+    lacks a slot's columns loses as many at its end as the others.
     """
     fresh = DynamicCache()
-    for number, layer in enumerate(cache.layers):
-        assert isinstance(layer, DynamicLayer)
-        assert layer.keys is not None
-        assert layer.values is not None
-        keys, values = layer.keys, layer.values
+    longest = max((keys.shape[2] for keys, _ in held(cache)), default=0)
+    for number, (keys, values) in enumerate(held(cache)):
         if rows is not None:
             at = torch.tensor(rows, device=keys.device)
-            keys, values = keys[at, :, :columns], values[at, :, :columns]
+            last = None if columns is None else keys.shape[2] - (longest - columns)
+            keys, values = keys[at, :, :last], values[at, :, :last]
         fresh.update(keys, values, number)
     return fresh
+
+
+@torch.no_grad()
+def own_caches(
+    receiver: Receiver, befores: TokenRows, texts: TokenRows
+) -> list[dict[int, tuple[Tensor, Tensor]]]:
+    """The keys and values that a receiver itself computes of texts, as slots hold them.
+
+    Args:
+        receiver: the frozen model.
+        befores: what stands before each text; nothing, where it is read by itself.
+        texts: token ids.
+
+    Returns:
+        For each text those of all layers, float32 on the processor; put behind what stands before
+        it, they are to B what the text is.
+
+    Raises:
+        RequestError: no slot of this receiver can hold any.
+    """
+    rotation = rotation_of(receiver)
+    # of nothing at all there is no pass, and nothing is taken of this one
+    rows = [[*b, *text] or [receiver.pad_id] for b, text in zip(befores, texts, strict=True)]
+    turns = rotation.turns([len(before) for before in befores])
+    found: list[dict[int, tuple[Tensor, Tensor]]] = [{} for _ in rows]
+    for layer, (keys, values) in enumerate(held(read_batch(receiver, rows, FREE).cache)):
+        both = turned_back(keys, turns[rotation.kinds[layer]]).cpu(), values.float().cpu()
+        for row, text in enumerate(texts):
+            # a copy: of a batch's whole cache nothing else is kept
+            own, other = (one[row, :, one.shape[2] - len(text) :].clone() for one in both)
+            found[row][layer] = own, other
+    return found

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lpca.receivers import TokenRows
 from lpca.receivers.attention import KEEP, takes
+from lpca.receivers.caches import Cache, rotation_of
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 
@@ -42,7 +43,7 @@ MOST_LOGITS = 2**25
 
 @dataclass(frozen=True, eq=False)
 class Slot:
-    """What stands in a prompt's slot: token ids, or vectors [k, d_model], or nothing.
+    """What stands in a prompt's slot: token ids, vectors [k, d_model], a cache, or nothing.
 
     Where a prompt has several slots, all that stands from the first to the last: see `of_several`.
 
@@ -50,11 +51,13 @@ class Slot:
         ids: token ids; HOLE in the place of a vector, where there are texts beside vectors.
         vectors: [k, d_model]; of several packets, one behind the other.
         packets: of several packets, where each begins and ends in `ids`.
+        cache: keys and values by layer, stored as `lpca.receivers.caches` says.
     """
 
     ids: tuple[int, ...] = ()
     vectors: Tensor | None = None
     packets: Spans = ()
+    cache: Cache = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.spans[-1][1]
@@ -64,6 +67,8 @@ class Slot:
         """Where each packet begins and ends; one packet is all of it."""
         if self.packets:
             return self.packets
+        for keys, _ in self.cache.values():
+            return ((0, int(keys.shape[1])),)
         return ((0, len(self.ids) if self.vectors is None else int(self.vectors.shape[0])),)
 
     @classmethod
@@ -75,7 +80,7 @@ class Slot:
             between: token ids of the texts between them, one fewer.
 
         Raises:
-            ValueError: tokens in one slot and vectors in another.
+            ValueError: tokens in one slot and vectors in another, or a cache in one of several.
 
         Example:
             >>> both = Slot.of_several([Slot(ids=(7, 8)), Slot(ids=(9,))], [[5]])
@@ -84,6 +89,8 @@ class Slot:
         """
         if len(packets) == 1:
             return packets[0]
+        if any(packet.cache for packet in packets):
+            raise ValueError("a prompt of several slots holds tokens or vectors, and no caches")
         vectors = [packet.vectors for packet in packets if packet.vectors is not None]
         if len(vectors) not in (0, len(packets)):
             raise ValueError("a prompt's slots hold tokens or vectors, not both")
@@ -95,6 +102,13 @@ class Slot:
             spans.append((start, len(ids)))
             ids += text
         return cls(tuple(ids), torch.cat(vectors) if vectors else None, tuple(spans))
+
+    @property
+    def kind(self) -> str:
+        """Which way it goes into a prompt: "tokens", "vectors" or "cache"."""
+        if self.cache:
+            return "cache"
+        return "tokens" if self.vectors is None else "vectors"
 
 
 @dataclass(frozen=True)
@@ -152,13 +166,14 @@ class Context(ABC):
 
         Args:
             slots: what stands in each row's slot. Tokens go in as token ids, vectors as
-                embeddings: two paths, so that injecting a message's own embeddings tests the
-                injection.
+                embeddings, caches behind what was computed: three paths, so that injecting a
+                message's own embeddings, or keys and values, tests the injection.
             afters: token ids of the text behind each slot.
             options: token ids of each row's options.
 
         Raises:
-            ValueError: slots of tokens and of vectors in one batch, which takes one path.
+            ValueError: slots of several kinds in one batch, which takes one path.
+            RequestError: caches with no text behind them, or none that this receiver can hold.
         """
 
     @abstractmethod
@@ -392,10 +407,15 @@ def injected(
     n is `least` at least.
 
     Raises:
-        ValueError: slots of tokens and of vectors in one batch, which takes one path.
+        ValueError: slots of several kinds in one batch, which takes one path.
+        RequestError: slots of caches, which this way of reading has no place for.
     """
-    if len({slot.vectors is None for slot in slots}) != 1:
-        raise ValueError("a batch holds slots of tokens or slots of vectors, not both")
+    if len({slot.kind for slot in slots}) != 1:
+        raise ValueError("a batch holds slots of tokens, of vectors or of caches, not both")
+    if slots[0].cache:
+        # of a receiver read row by row: it says why not
+        rotation_of(receiver)
+        raise ValueError("caches stand behind what was computed, and not among a row's inputs")
     pads = [_with_pads(receiver, slot) for slot in slots]
     rows = [[*b, *slot, *a] for b, slot, a in zip(befores, pads, afters, strict=True)]
     ids, real = left_padded(rows, receiver.pad_id, receiver.device, least)
