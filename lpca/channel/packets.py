@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,12 +84,38 @@ class Port:
         if not sound or list(self.layers) != sorted(set(self.layers)):
             raise PacketError("a port's layers are whole numbers from 0 on, rising, each once")
 
+    def check(self, packet: Packet) -> None:
+        """Refuse a packet that does not go through; its parts are tensors.
+
+        Raises:
+            PacketError: another kind, more positions or other layers than declared, ids out of the
+                vocabulary, or numbers that are none.
+        """
+        if packet.kind != self.kind:
+            raise PacketError(f"a packet of {packet.kind}; allowed: {self.kind}, its port's kind")
+        if len(packet) > self.positions:
+            raise PacketError(
+                f"a packet of {len(packet)} positions; allowed: at most {self.positions}, as its "
+                "port says"
+            )
+        if undeclared := set(packet.cache) - set(self.layers or packet.cache):
+            raise PacketError(
+                f"a cache of layer {min(undeclared)}; allowed: {', '.join(map(str, self.layers))}, "
+                "its port's layers"
+            )
+        for tensor in packet.tensors("").values():
+            if self.kind == "ids":
+                check_ids(tensor, self.vocabulary or 0)
+            else:
+                check_numbers(tensor)
+
 
 @dataclass(frozen=True, eq=False)
 class Packet:
     """What crosses for one message: of ids, vectors and cache exactly one.
 
-    Nothing is padded: a packet has as many positions as it has, and none where it is empty.
+    Nothing is padded: a packet has as many positions as it has, and none where it is empty. Each
+    part may be given as a tensor, an array of numpy's, or lists of numbers, read as float32.
 
     Attributes:
         ids: token ids [n].
@@ -107,6 +133,12 @@ class Packet:
     def __post_init__(self) -> None:
         if sum((self.ids is not None, self.vectors is not None, bool(self.cache))) != 1:
             raise PacketError("a packet is one of ids, vectors and cache")
+        layers = {
+            layer: tuple(_array(one, 3) for one in both) for layer, both in self.cache.items()
+        }
+        for name, part in (("ids", _array(self.ids, 1)), ("vectors", _array(self.vectors, 2))):
+            object.__setattr__(self, name, part)
+        object.__setattr__(self, "cache", layers)
         for name, tensor in self.tensors("packet").items():
             wanted = {"ids": 1, "vectors": 2}.get(name.rpartition(".")[2], 3)
             if tensor.ndim != wanted:
@@ -165,6 +197,41 @@ class Packet:
         return length + sum(
             float(one.numel() * one.element_size() * 8) for one in self.tensors("").values()
         )
+
+
+def check_ids(ids: Tensor, vocabulary: int) -> None:
+    """Refuse what are no ids of a vocabulary of so many.
+
+    Raises:
+        PacketError: they are no whole numbers, or one is not among them.
+    """
+    if ids.is_floating_point() or "bool" in str(ids.dtype):
+        raise PacketError(f"ids of type {ids.dtype}; allowed: whole numbers")
+    strays = [token for token in ids.tolist() if not 0 <= token < vocabulary]
+    if strays:
+        raise PacketError(f"id {strays[0]}; allowed: 0 to {vocabulary - 1}")
+
+
+def check_numbers(tensor: Tensor) -> None:
+    """Refuse what is NaN, infinite or no number.
+
+    Raises:
+        PacketError: it holds such.
+    """
+    if "bool" in str(tensor.dtype):
+        raise PacketError(f"values of type {tensor.dtype}; allowed: numbers")
+    if tensor.is_floating_point() and not bool(tensor.double().isfinite().all()):
+        raise PacketError("NaN or infinity; allowed: finite numbers")
+
+
+def names(count: int) -> list[str]:
+    """Return the IDs of so many packets that cross together: they tell nothing of what is in them.
+
+    Example:
+        >>> names(2)
+        ['0', '1']
+    """
+    return list(map(str, range(count)))
 
 
 def packed(packets: Mapping[str, Packet]) -> dict[str, Tensor]:
@@ -238,6 +305,23 @@ def _packet(parts: Mapping[str, Tensor]) -> Packet:
             raise PacketError(f"layer {layer} has no {'values' if 'keys' in both else 'keys'}")
     cache = {layer: (both["keys"], both["values"]) for layer, both in sorted(layers.items())}
     return Packet(parts.get("ids"), parts.get("vectors"), cache)
+
+
+def _array(part: Any, dimensions: int) -> Any:
+    """Lists of numbers as an array; anything else as it is."""
+    if not isinstance(part, list | tuple):
+        return part
+    import numpy as np
+
+    try:
+        found = np.array(part)
+        found = found if dimensions == 1 else found.astype(np.float32)
+    except (ValueError, TypeError) as error:
+        raise PacketError(f"lists that are no numbers in one shape: {error!s:.80}") from None
+    if not found.size:
+        # an empty list has no type and no width of its own
+        return np.zeros((0,) * dimensions, np.int64 if dimensions == 1 else np.float32)
+    return found
 
 
 def _whole(value: object, least: int, most: int) -> bool:

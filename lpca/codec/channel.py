@@ -1,20 +1,25 @@
-"""A codec at work: each message is encoded once, and every condition uses that one result."""
+"""A channel at work: each view is sent once, and every condition uses that one packet."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from random import SystemRandom
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import normalize, pad
 
 from lpca.base.hashing import named_rng, named_seed
-from lpca.codec.base import Codec, CodecError
+from lpca.channel.packets import Packet, Port, View
+from lpca.codec.base import CodecError
+from lpca.codec.ends import ends_of
 from lpca.codec.remote import RemoteCodec
 from lpca.evidence.model import Similarity
 from lpca.receivers.model import Receiver
-from lpca.tasks import EpisodeSet
+from lpca.tasks import Episode, EpisodeSet
 
 ENCODING_BATCH = 64
 COMPARED = 24
@@ -24,44 +29,83 @@ PROJECTIONS = 32
 """How many numbers a codec's fingerprint has."""
 
 
+@dataclass(frozen=True)
+class Crossed:
+    """The size of what has crossed for one view: its positions, and the bits they can hold."""
+
+    positions: int
+    bits: float
+
+
+Asked = View | str
+"""What A may read of an episode; a message alone where both sides see nothing else of it."""
+
+
 class Channel:
-    """Latents and prefixes of messages, checked against the protocol and kept by message.
+    """A channel at work: packets of views, checked, each made once and kept.
 
     `seconds` is how long making those that are kept has taken.
+
+    Args:
+        receiver: the frozen model that plays B.
+        codec: a codec, or a channel with a port.
+        k: the most positions that a packet takes in B's prompt.
     """
 
-    def __init__(self, receiver: Receiver, codec: Codec, k: int) -> None:
+    def __init__(self, receiver: Receiver, codec: Any, k: int) -> None:
         self.receiver, self.codec, self.k = receiver, codec, k
+        self.ends = ends_of(codec, receiver, k)
         self.seconds = 0.0
-        self._prefixes: dict[str, Tensor] = {}
-        self._sent: dict[str, Tensor] = {}
-        self._mean: tuple[tuple[str, ...], Tensor] | None = None
-        self._spread: tuple[tuple[str, ...], Tensor] | None = None
-        self._training: tuple[tuple[str, ...], list[Tensor]] | None = None
+        self._sent: dict[View, Packet] = {}
+        self._got: dict[View, Packet] = {}
+        self._crossed: dict[View, Crossed] = {}
+        self._mean: tuple[tuple[Asked, ...], Tensor] | None = None
+        self._spread: tuple[tuple[Asked, ...], Tensor] | None = None
+        self._training: tuple[tuple[Asked, ...], list[list[Packet]]] | None = None
 
-    def expect(self, messages: Sequence[str]) -> None:
-        """Have A's side encode all that will be asked for, in an order that tells nothing of it.
+    @property
+    def port(self) -> Port:
+        """What kind of packet crosses, and how much of it at most."""
+        return self.ends.port
 
-        Behind the wall alone: which condition a message belongs to, and when its packet will be
+    @property
+    def fixed(self) -> bool:
+        """Whether B gets k vectors of every view; otherwise packets tell how many."""
+        return self.ends.fixed
+
+    @property
+    def alphabet(self) -> int:
+        """Of how many ids one may stand in B's slot."""
+        most = self.receiver.embedding.num_embeddings
+        if self.port.vocabulary is None or getattr(self.codec, "receives", True):
+            return most
+        return min(most, self.port.vocabulary)
+
+    def expect(self, asked: Sequence[Asked]) -> None:
+        """Have A's side send all that will be asked for, in an order that tells nothing of it.
+
+        Behind the wall alone: which condition a view belongs to, and when its packet will be
         read, is then known to neither side. A codec in this process is asked as it always was.
-        Raises CodecError as `prefixes` does.
+        Raises CodecError as `packets` does.
         """
         if not isinstance(self.codec, RemoteCodec):
             return
         started = time.monotonic()
-        new = sorted({*messages} - {*self._sent})
+        new = sorted({*map(as_view, asked)} - {*self._sent}, key=_name)
         named_rng("A's order", len(new)).shuffle(new)
         for start in range(0, len(new), ENCODING_BATCH):
             batch = new[start : start + ENCODING_BATCH]
-            self._sent.update(zip(batch, self._latents(batch), strict=True))
+            self._sent.update(zip(batch, self._send(batch), strict=True))
         self.seconds += time.monotonic() - started
 
-    def prefixes(self, messages: Sequence[str]) -> list[Tensor]:
-        """Return each message's prefix [k, d_model], float32.
+    @torch.no_grad()
+    def packets(self, asked: Sequence[Asked]) -> list[Packet]:
+        """Return what B gets of each view: float32 vectors [n, d_model], or ids [n] of its tokens.
 
-        Raises CodecError when the codec gives anything but k finite vectors of the right width.
+        Raises CodecError when the channel gives anything else.
         """
-        new = [m for m in dict.fromkeys(messages) if m not in self._prefixes]
+        views = list(map(as_view, asked))
+        new = [view for view in dict.fromkeys(views) if view not in self._got]
         self.expect(new)
         started = time.monotonic()
         if isinstance(self.codec, RemoteCodec):
@@ -69,111 +113,159 @@ class Channel:
             named_rng("B's order", len(new)).shuffle(new)
         for start in range(0, len(new), ENCODING_BATCH):
             batch = new[start : start + ENCODING_BATCH]
-            self._prefixes.update(zip(batch, self._received(batch), strict=True))
+            got = self.ends.receive(self._packets(batch))
+            self._got.update(zip(batch, got, strict=True))
         self.seconds += time.monotonic() - started
-        return [self._prefixes[message] for message in messages]
+        return [self._got[view] for view in views]
+
+    def prefixes(self, asked: Sequence[Asked]) -> list[Tensor]:
+        """Return what B gets as vectors [n, d_model], float32; of ids their tokens' embeddings.
+
+        Raises CodecError as `packets` does.
+        """
+        return [self.vectors_of(packet) for packet in self.packets(asked)]
+
+    def vectors_of(self, packet: Packet) -> Tensor:
+        """Return a packet that B gets as vectors [n, d_model], float32."""
+        if packet.vectors is not None:
+            return packet.vectors
+        assert packet.ids is not None
+        if not len(packet):
+            return torch.zeros(0, self.receiver.d_model)
+        return self.receiver.embed(packet.ids.tolist()).float()
+
+    def crossed(self, asked: Sequence[Asked]) -> list[Crossed]:
+        """Return the size of what has crossed for each view, before any connector at B's.
+
+        Raises CodecError as `packets` does.
+        """
+        self.packets(asked)
+        return [self._crossed[as_view(one)] for one in asked]
 
     @torch.no_grad()
-    def encode_afresh(self, messages: Sequence[str]) -> Tensor:
-        """Return prefixes [batch, k, d_model] computed now, in evaluation mode."""
-        return self._decoded(self._latents(messages), len(messages))
+    def encode_afresh(self, asked: Sequence[Asked]) -> list[Packet]:
+        """Return what B gets of views that are sent now, in evaluation mode."""
+        return self.ends.receive(self._send(list(map(as_view, asked))))
 
     @torch.no_grad()
-    def decode_afresh(self, messages: Sequence[str]) -> Tensor:
-        """Return prefixes [batch, k, d_model] decoded now, from latents in an order nobody knows.
+    def decode_afresh(self, asked: Sequence[Asked]) -> list[Packet]:
+        """Return what B gets of packets that it receives now, in an order nobody knows.
 
         What is drawn for a run is known to whoever read lpca's code: B's side could follow it, and
-        look up a message by its place. Here it has nothing but the latents to go by.
+        look up a message by its place. Here it has nothing but the packets to go by.
         """
-        order = SystemRandom().sample(range(len(messages)), len(messages))
-        latents = self._packets(messages)
-        prefixes: dict[int, Tensor] = {}
+        order = SystemRandom().sample(range(len(asked)), len(asked))
+        sent = self._packets(list(map(as_view, asked)))
+        got: dict[int, Packet] = {}
         for start in range(0, len(order), ENCODING_BATCH):
             rows = order[start : start + ENCODING_BATCH]
-            prefixes.update(zip(rows, self._decoded(latents[rows], len(rows)), strict=True))
-        return torch.stack([prefixes[row] for row in range(len(messages))])
+            got.update(zip(rows, self.ends.receive([sent[row] for row in rows]), strict=True))
+        return [got[row] for row in range(len(asked))]
 
     @torch.no_grad()
-    def mean_prefix(self, messages: Sequence[str]) -> Tensor:
-        """Return the prefix [k, d_model] of the mean of the messages' latents, float32."""
-        if self._mean is None or self._mean[0] != tuple(messages):
-            batches, started = self._training_latents(messages), time.monotonic()
-            mean = torch.cat([batch.double() for batch in batches]).mean(0, keepdim=True)
-            prefix = self._decoded(mean.to(batches[0].dtype), 1)[0]
-            self._mean = tuple(messages), prefix
+    def mean_prefix(self, asked: Sequence[Asked]) -> Tensor:
+        """Return what B gets [n, d_model] of the mean of the views' packets, float32.
+
+        Raises CodecError where these are no vectors of one shape.
+        """
+        if self._mean is None or self._mean[0] != tuple(asked):
+            batches, started = self._training_packets(asked, "mean"), time.monotonic()
+            stacked = [torch.stack(_vectors(batch)) for batch in batches]
+            mean = torch.cat([batch.double() for batch in stacked]).mean(0)
+            [got] = self.ends.receive([Packet(vectors=mean.to(stacked[0].dtype))])
+            self._mean = tuple(asked), self.vectors_of(got)
             self.seconds += time.monotonic() - started
         return self._mean[1]
 
     @torch.no_grad()
-    def training_prefixes(self, messages: Sequence[str]) -> Tensor:
-        """Return the prefixes [messages, k, d_model] of training messages, float32.
+    def training_prefixes(self, asked: Sequence[Asked]) -> Tensor:
+        """Return the prefixes [views, n, d_model] of training messages, float32.
 
-        Of the same latents that `mean_prefix` takes the mean of, each encoded once.
+        Of the same packets that `mean_prefix` takes the mean of, each sent once. Raises CodecError
+        where these are no vectors of one shape.
         """
-        if self._spread is None or self._spread[0] != tuple(messages):
-            batches, started = self._training_latents(messages), time.monotonic()
-            prefixes = torch.cat([self._decoded(batch, len(batch)) for batch in batches])
-            self._spread = tuple(messages), prefixes
+        if self._spread is None or self._spread[0] != tuple(asked):
+            batches, started = self._training_packets(asked, "shaped"), time.monotonic()
+            got = [packet for batch in batches for packet in self.ends.receive(batch)]
+            self._spread = tuple(asked), torch.stack(_vectors(_alike(got, "shaped")))
             self.seconds += time.monotonic() - started
         return self._spread[1]
 
-    def _training_latents(self, messages: Sequence[str]) -> list[Tensor]:
-        """The latents of training messages, batch by batch."""
-        if self._training is None or self._training[0] != tuple(messages):
-            self.expect(messages)
+    def _training_packets(self, asked: Sequence[Asked], condition: str) -> list[list[Packet]]:
+        """The packets of training messages, batch by batch, of which a condition takes a mean."""
+        if self.port.kind != "vectors":
+            raise CodecError(_shapes(condition, f"{self.port.kind}"))
+        if self._training is None or self._training[0] != tuple(asked):
+            self.expect(asked)
             started = time.monotonic()
-            starts = range(0, len(messages), ENCODING_BATCH)
-            batches = [self._packets(messages[i : i + ENCODING_BATCH]) for i in starts]
-            self._training = tuple(messages), batches
+            starts, views = range(0, len(asked), ENCODING_BATCH), list(map(as_view, asked))
+            batches = [self._packets(views[i : i + ENCODING_BATCH]) for i in starts]
+            self._training = tuple(asked), batches
             self.seconds += time.monotonic() - started
-        return self._training[1]
+        batches = self._training[1]
+        _alike([packet for batch in batches for packet in batch], condition)
+        return batches
 
-    def fingerprint(self, messages: Sequence[str]) -> tuple[float, ...]:
-        """Return seeded projections of all the messages' prefixes: alike for like codecs only.
+    def fingerprint(self, asked: Sequence[Asked]) -> tuple[float, ...]:
+        """Return seeded projections of what B gets of all views: alike for like channels only.
 
         A projection of numbers chosen at random keeps their distance, on average. The order of the
-        messages means nothing.
+        views means nothing.
         """
-        distinct = sorted(set(messages))
+        distinct = sorted({*map(as_view, asked)}, key=_name)
         total = torch.zeros(PROJECTIONS, dtype=torch.float64)
+        width = self.k * (self.receiver.d_model + 1)
         for start in range(0, len(distinct), ENCODING_BATCH):
             prefixes = self.prefixes(distinct[start : start + ENCODING_BATCH])
-            flat = _by_vector(torch.stack(prefixes).double().cpu())
-            axes = _drawn("axes", flat.shape[1])
+            lengths = [len(prefix) for prefix in prefixes]
+            each = torch.split(_by_vector(torch.cat(prefixes).double().cpu()), lengths)
+            flat = torch.stack([pad(one.flatten(), (0, width - one.numel())) for one in each])
+            axes = _drawn("axes", width)
             total += (_drawn("messages", len(flat), start) * (flat @ axes)).sum(0)
         return tuple(round(value, 6) for value in total.tolist())
 
-    @torch.no_grad()
-    def _received(self, messages: Sequence[str]) -> Tensor:
-        return self._decoded(self._packets(messages), len(messages))
-
-    def _packets(self, messages: Sequence[str]) -> Tensor:
-        """The latents that A's side has sent; of a codec in this process, made now."""
+    def _packets(self, views: Sequence[View]) -> list[Packet]:
+        """What A's side has sent; of a codec in this process, what it sends now."""
         if not isinstance(self.codec, RemoteCodec):
-            return self._latents(messages)
-        sent = [self._sent[message] for message in messages]
-        if len({(one.shape, one.dtype) for one in sent}) > 1:
-            raise CodecError("encode gives latents of one shape and type for some messages only")
-        return torch.stack(sent)
+            return self._send(views)
+        return [self._sent[view] for view in views]
 
-    def _latents(self, messages: Sequence[str]) -> Tensor:
-        if isinstance(self.codec, nn.Module):
-            self.codec.eval()
-        return self.codec.encode(messages)
+    def _send(self, views: Sequence[View]) -> list[Packet]:
+        with torch.no_grad():
+            sent = self.ends.send(views)
+        for view, packet in zip(views, sent, strict=True):
+            self._crossed[view] = Crossed(len(packet), packet.bits(self.port, varies=False))
+        return sent
 
-    def _decoded(self, latents: Tensor, count: int) -> Tensor:
-        prefixes = self.codec.decode(latents)
-        wanted = (count, self.k, self.receiver.d_model)
-        if tuple(prefixes.shape) != wanted:
-            raise CodecError(
-                f"the codec's prefix has shape {tuple(prefixes.shape)}; allowed: {wanted} "
-                "(messages, k, the receiver's d_model)"
-            )
-        # as B gets them: a number may be finite in a wider type alone
-        prefixes = prefixes.detach().float()
-        if not bool(torch.isfinite(prefixes).all()):
-            raise CodecError("the codec's prefix holds NaN or infinity, read as float32")
-        return prefixes
+
+def as_view(asked: Asked) -> View:
+    """Return a view of a message alone, or the view that it is."""
+    return View((asked,)) if isinstance(asked, str) else asked
+
+
+def view_of(episode: Episode, messages: tuple[str, ...] | None = None) -> View:
+    """Return what A may read of an episode, with other messages in its own's place if given."""
+    return View(episode.messages if messages is None else messages, episode.public)
+
+
+def _name(view: View) -> tuple[tuple[str, ...], str]:
+    return view.messages, view.public
+
+
+def _vectors(packets: Sequence[Packet]) -> list[Tensor]:
+    return [packet.vectors for packet in packets if packet.vectors is not None]
+
+
+def _alike(packets: list[Packet], condition: str) -> list[Packet]:
+    """The packets, which are vectors of one shape and type, or CodecError."""
+    shapes = {(one.shape, one.dtype) for one in _vectors(packets)}
+    if len(shapes) > 1 or len(_vectors(packets)) < len(packets):
+        raise CodecError(_shapes(condition, "several shapes"))
+    return packets
+
+
+def _shapes(condition: str, found: str) -> str:
+    return f"condition {condition}: the packets are of {found}; allowed: vectors of one shape"
 
 
 def _drawn(what: str, rows: int, *names: int) -> Tensor:
@@ -188,21 +280,23 @@ def _by_vector(prefixes: Tensor) -> Tensor:
     What is a millionth of the longest is rounding, and has no direction.
     """
     lengths = prefixes.norm(dim=-1, keepdim=True)
+    if not len(lengths):
+        return torch.cat([prefixes, lengths], -1)
     least = (lengths.amax() * 1e-6).clamp(min=1e-30)
     lengths = lengths.clamp(min=least)
-    return torch.cat([prefixes / lengths, lengths.log()], -1).flatten(1)
+    return torch.cat([prefixes / lengths, lengths.log()], -1)
 
 
 def similarity(channel: Channel, episodes: EpisodeSet) -> Similarity:
     """Compare the prefixes of the first episodes with one another and with their donors'."""
     count = min(COMPARED, len(episodes))
     first = episodes.episodes[:count]
-    prefixes = channel.prefixes([e.message for e in first])
-    right = _directions(prefixes)
-    donor = _directions(channel.prefixes([episodes.donor(i).message for i in range(count)]))
+    prefixes = channel.prefixes(list(map(view_of, first)))
+    donors = channel.prefixes([view_of(episodes.donor(i)) for i in range(count)])
+    right, donor = (_directions(own, channel.k) for own in (prefixes, donors))
     within, across = right @ right.T, right @ donor.T
-    norms = torch.stack(prefixes).double().norm(dim=2)
-    pairs = count * (count - 1)
+    norms = torch.cat(prefixes).double().norm(dim=1)
+    pairs, unit = count * (count - 1), channel.receiver.mean_embedding_norm
     between = float(within.sum() - within.trace()) / pairs if pairs else None
     return Similarity(
         seeds=tuple(e.seed for e in first),
@@ -210,13 +304,14 @@ def similarity(channel: Channel, episodes: EpisodeSet) -> Similarity:
         donor=_rounded(across),
         between=None if between is None else round(between, DECIMALS),
         own_donor=round(float(across.diagonal().mean()), DECIMALS),
-        norm_ratio=round(float(norms.mean()) / channel.receiver.mean_embedding_norm, DECIMALS),
+        norm_ratio=round(float(norms.sum()) / max(1, len(norms)) / unit, DECIMALS),
     )
 
 
-def _directions(prefixes: list[Tensor]) -> Tensor:
-    """Unit vectors [n, k * d_model]; a prefix of zeros stays zero."""
-    return torch.nn.functional.normalize(torch.stack(prefixes).flatten(1).double().cpu(), dim=1)
+def _directions(prefixes: list[Tensor], k: int) -> Tensor:
+    """Unit vectors [prefixes, k * d_model], with zeros where one ends before k."""
+    whole = torch.stack([pad(prefix, (0, 0, 0, k - len(prefix))) for prefix in prefixes])
+    return normalize(whole.flatten(1).double().cpu(), dim=1)
 
 
 def _rounded(matrix: Tensor) -> tuple[tuple[float, ...], ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,8 @@ from lpca.base.arguments import parse_codec
 from lpca.base.code_identity import symbol_of
 from lpca.base.errors import RequestError
 from lpca.channel.child import Answer, Serve
-from lpca.codec.users_code import Factory, Made, imported, make
+from lpca.channel.packets import View, names, packed, unpacked
+from lpca.codec.users_code import Factory, Guarded, GuardedChannel, Made, imported, make
 
 if TYPE_CHECKING:
     from lpca.receivers.model import Receiver
@@ -85,17 +86,33 @@ def serve(start: Mapping[str, Any]) -> Serve:
             factory = imported(start["codec"], module, attribute, folders)
             made.append(make(start["codec"], factory, ToldReceiver(start["receiver"]), start["k"]))
             return _facts(factory, made[0]), {}
-        if asked != start["end"]:
+        if asked not in start["ends"]:
             raise RequestError(f"this side is not asked for {asked}")
         with torch.no_grad():
-            if asked == "encode":
-                found = made[0].codec.encode(header["messages"])
-            else:
-                latents = tensors["latents"].to(_device(header["device"]))
-                found = made[0].codec.decode(latents)
-        return {"device": found.device.type}, {"found": found}
+            found = _asked(asked, made[0].codec, header, tensors)
+        return {"device": next((one.device.type for one in found.values()), "cpu")}, found
 
     return answer
+
+
+def _asked(
+    what: str,
+    codec: Guarded | GuardedChannel,
+    header: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+) -> Mapping[str, Tensor]:
+    """What an end answers, as tensors by name."""
+    if isinstance(codec, Guarded):
+        if what == "encode":
+            return {"found": codec.encode(header["messages"])}
+        return {"found": codec.decode(tensors["latents"].to(_device(header["device"])))}
+    if what == "send":
+        sent = codec.send([View(tuple(messages), public) for messages, public in header["views"]])
+    else:
+        device = _device(header["device"])
+        given = {name: tensor.to(device) for name, tensor in tensors.items()}
+        sent = codec.receive(list(unpacked(given, names(header["count"])).values()))
+    return packed(dict(zip(names(len(sent)), sent, strict=True)))
 
 
 def _facts(factory: Factory, made: Made) -> dict[str, Any]:
@@ -108,6 +125,8 @@ def _facts(factory: Factory, made: Made) -> dict[str, Any]:
         "trained_on": None if made.trained_on is None else list(made.trained_on),
         "weights": made.weights_hash,
         "modules": sorted(modules),
+        "port": asdict(made.codec.port) if isinstance(made.codec, GuardedChannel) else None,
+        "receives": made.codec.receives if isinstance(made.codec, GuardedChannel) else True,
     }
 
 

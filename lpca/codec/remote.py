@@ -24,14 +24,17 @@ from lpca.base.code_identity import code_hash_anew
 from lpca.base.errors import LONGEST, RequestError
 from lpca.base.source_code import WHOLE, Symbol
 from lpca.channel.confine import ISOLATED, SEPARATE
+from lpca.channel.packets import Packet, PacketError, Port, View, names, packed, unpacked
 from lpca.channel.side import Side, SideError, Wall
 from lpca.channel.wire import HEADER
 from lpca.codec.base import CodecError, bits_of
 from lpca.codec.own_side import MAKING
+from lpca.codec.users_code import checked_port
 from lpca.receivers.model import Receiver
 from lpca.receivers.smollm2 import smollm2_place
 
-ENDS = {"A": "encode", "B": "decode"}
+ENDS = {"A": ("encode", "send"), "B": ("decode", "receive")}
+"""What each side may be asked: of a codec the first, of a channel with a port the second."""
 WIDEST = 65_536
 """The most numbers that one of A's vectors may have."""
 LARGEST_NUMBER = 8
@@ -48,7 +51,10 @@ HINTS = {
 
 
 class RemoteCodec:
-    """A codec whose two ends run in two processes; `Channel` asks it as any other.
+    """A codec, or a channel with a port, whose ends run in two processes of their own.
+
+    `port` is None of a codec, which is asked to `encode` and `decode`; a channel is asked to `send`
+    and, if it has a connector, to `receive`: without one there is no side B.
 
     Args:
         name: "package.module:factory".
@@ -80,26 +86,33 @@ class RemoteCodec:
             "receiver": _told(receiver),
         }
         try:
-            for side, end in ENDS.items():
+            facts: dict[str, Mapping[str, Any]] = {}
+            for side, ends in ENDS.items():
+                # of A's it is known whether there is anything to be done at B's
+                if side == "B" and facts["A"].get("receives") is False:
+                    break
                 folder = home / side
                 folder.mkdir()
-                what, start = f"codec {name}, side {side}", {**told, "end": end}
+                what, start = f"codec {name}, side {side}", {**told, "ends": ends}
                 serve = "lpca.codec.own_side:serve"
                 self._sides[side] = Side(what, serve, start, folder, wall, places)
-            facts = self._made()
+                said, _ = self._sides[side].ask({"ask": MAKING})
+                facts[side] = _read(said, RequestError)
+            how = {side.isolation for side in self._sides.values()}
+            self.isolation = ISOLATED if how == {ISOLATED} else SEPARATE
+            self.bits, self.trained_on, self.weights_hash = _checked(name, facts)
+            self.port = _port(name, facts["A"].get("port"), k)
         except BaseException:
             self.close()
             raise
-        how = {side.isolation for side in self._sides.values()}
-        self.isolation = ISOLATED if how == {ISOLATED} else SEPARATE
-        self.bits, self.trained_on, self.weights_hash = _checked(name, facts)
+        self.receives = "B" in self._sides
         self.code_hash = _code_hash(name, places, facts)
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         """Return the latents [messages, k, any] that A's side makes."""
         count = len(messages)
         largest = count * self.k * WIDEST * LARGEST_NUMBER + HEADER
-        found = self._ask("A", {"messages": list(messages)}, {}, largest)
+        found = self._found("A", "encode", {"messages": list(messages)}, {}, largest)
         shape = tuple(found.shape)
         if len(shape) != 3 or shape[:2] != (count, self.k):
             raise CodecError(
@@ -116,35 +129,86 @@ class RemoteCodec:
     def decode(self, latents: Tensor) -> Tensor:
         """Return the prefixes that B's side makes of latents."""
         largest = len(latents) * self.k * self.d_model * LARGEST_NUMBER + HEADER
-        return self._ask("B", {"device": self._device}, {"latents": latents}, largest)
+        return self._found("B", "decode", {"device": self._device}, {"latents": latents}, largest)
+
+    def send(self, views: Sequence[View]) -> list[Packet]:
+        """Return the packet that A's side makes of each view."""
+        asked = {"views": [[list(view.messages), view.public] for view in views]}
+        return self._packets("A", "send", asked, {}, len(views), WIDEST)
+
+    def receive(self, packets: Sequence[Packet]) -> list[Packet]:
+        """Return what B's side makes of each packet."""
+        given = packed(dict(zip(names(len(packets)), packets, strict=True)))
+        asked = {"count": len(packets), "device": self._device}
+        return self._packets("B", "receive", asked, given, len(packets), self.d_model)
+
+    def _packets(
+        self,
+        side: str,
+        end: str,
+        header: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        count: int,
+        width: int,
+    ) -> list[Packet]:
+        largest = count * self.k * width * LARGEST_NUMBER + HEADER
+        found = self._ask(side, end, header, tensors, largest)
+        try:
+            packets = list(unpacked(found, names(count)).values())
+        except PacketError as error:
+            raise SideError(f"codec {self.name}, side {side}: {end}: {error}") from None
+        for packet in packets:
+            if packet.vectors is not None and packet.vectors.shape[1] > WIDEST:
+                raise CodecError(
+                    f"codec {self.name}: {end} gives vectors of {packet.vectors.shape[1]} numbers; "
+                    f"allowed: at most {WIDEST}"
+                )
+        return packets
 
     def close(self) -> None:
         """End both processes, and show what they have printed."""
         self._close()
 
-    def _made(self) -> dict[str, Mapping[str, Any]]:
-        """Have both sides make the codec at the same time; return what they say of it."""
-        for side in self._sides.values():
-            side.send({"ask": MAKING})
-        return {
-            name: _read(side.answer(MAKING)[0], RequestError) for name, side in self._sides.items()
-        }
+    def _found(
+        self,
+        side: str,
+        end: str,
+        header: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        largest: int,
+    ) -> Tensor:
+        found = self._ask(side, end, header, tensors, largest)
+        if "found" not in found:
+            raise SideError(f"codec {self.name}, side {side}: {end}: no tensor is answered")
+        return found["found"]
 
     def _ask(
-        self, side: str, header: Mapping[str, Any], tensors: Mapping[str, Tensor], largest: int
-    ) -> Tensor:
-        ask = {**header, "ask": ENDS[side]}
-        said, found = self._sides[side].ask(ask, tensors, largest)
+        self,
+        side: str,
+        end: str,
+        header: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        largest: int,
+    ) -> dict[str, Tensor]:
+        said, found = self._sides[side].ask({**header, "ask": end}, tensors, largest)
         _read(said, CodecError)
-        if "found" not in found:
-            raise SideError(f"codec {self.name}, side {side}: {ENDS[side]}: no tensor is answered")
-        if found["found"].is_complex():
-            raise CodecError(f"codec {self.name}: {ENDS[side]} gives complex numbers")
+        if any(one.is_complex() for one in found.values()):
+            raise CodecError(f"codec {self.name}: {end} gives complex numbers")
         if side == "A":
             # no word of A's: B's side would read it
             device = said.get("device")
             self._device = device if device in self._devices else "cpu"
-        return found["found"]
+        return found
+
+
+def _port(name: str, told: Any, k: int) -> Port | None:
+    """The port that a side tells of, if it has one; RequestError where there cannot be such."""
+    if told is None:
+        return None
+    try:
+        return checked_port(name, Port(**{**told, "layers": tuple(told["layers"])}), k)
+    except (PacketError, KeyError, TypeError):
+        raise RequestError(f"codec {name}: what its sides say of it cannot be read") from None
 
 
 def _read(said: dict[str, Any], kind: type[CodecError | RequestError]) -> dict[str, Any]:
@@ -164,8 +228,9 @@ def _checked(
 
     Raises RequestError.
     """
-    a, b = facts["A"], facts["B"]
-    for what in ("weights", "bits", "trained_on"):
+    a = facts["A"]
+    b = facts.get("B", a)
+    for what in ("weights", "bits", "trained_on", "port"):
         if a.get(what) != b.get(what):
             raise RequestError(
                 f"codec {name}: its {what} are not the same on both sides, which make it from the "

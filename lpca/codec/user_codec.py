@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from lpca.base.hashing import hash_data
 from lpca.base.supervise import calling
 from lpca.channel.side import Wall
 from lpca.codec.base import Codec, bits_of
+from lpca.codec.ends import PacketSides
 from lpca.codec.remote import RemoteCodec
 from lpca.codec.users_code import Factory, factory_of, imported, is_codec, make
 from lpca.receivers.model import Receiver
@@ -49,7 +50,7 @@ class OwnCodec:
     `isolation` says how it is kept apart from the judge.
     """
 
-    codec: Codec
+    codec: Codec | PacketSides
     name: str
     receiver: str
     k: int
@@ -68,6 +69,7 @@ class OwnCodec:
 
     def to_dict(self) -> dict[str, Any]:
         """As evidence has it: what is not known of the codec is None."""
+        port = getattr(self.codec, "port", None)
         return {
             "origin": self.origin,
             "receiver": self.receiver,
@@ -82,6 +84,7 @@ class OwnCodec:
             "history": [],
             "trained_on": None if self.trained_on is None else len(self.trained_on),
             "isolation": self.isolation,
+            **({} if port is None else {"port": asdict(port)}),
         }
 
     def close(self) -> None:

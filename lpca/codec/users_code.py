@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lpca.base.errors import RequestError, RunError, located_error
 from lpca.base.registry import suggestion
 from lpca.base.supervise import calling, is_interrupt
+from lpca.channel.packets import Packet, Port, View, unpacked
 from lpca.codec.base import DEFAULT_SEED, CodecError, bits_of, seeded
 from lpca.receivers.hashing import hash_tensors
 
@@ -31,7 +32,7 @@ Factory = Callable[["Receiver", int], object]
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A codec as its factory has made it, and what it says of itself.
+    """A codec or channel as its factory has made it, and what it says of itself.
 
     Attributes:
         codec: guarded.
@@ -41,7 +42,7 @@ class Made:
         object: the codec itself.
     """
 
-    codec: Guarded
+    codec: Guarded | GuardedChannel
     bits: float | None
     trained_on: tuple[str, ...] | None
     weights_hash: str | None
@@ -59,7 +60,8 @@ def make(name: str, factory: Factory, receiver: Any, k: int) -> Made:
     if missing := lacking(made):
         raise RequestError(
             f"codec {name}: what it made is {kind_of(made)}, without {' and '.join(missing)}; "
-            "allowed: an object with encode(messages) and decode(latents)"
+            "allowed: an object with encode(messages) and decode(latents), or a channel with a "
+            "port and send(views)"
         )
     with users(f"codec {name}: what it declares", RequestError):
         try:
@@ -67,9 +69,28 @@ def make(name: str, factory: Factory, receiver: Any, k: int) -> Made:
         except CodecError as error:
             bits, trained_on, wrong = None, None, str(error)
         weights = _weights_hash(made)
+        port = getattr(made, "port", None) if callable(getattr(made, "send", None)) else None
     if wrong is not None:
         raise RequestError(f"codec {name}: {wrong}")
-    return Made(Guarded(name, made, k, bits), bits, trained_on, weights, made)
+    guarded: Guarded | GuardedChannel = Guarded(name, made, k, bits)
+    if port is not None:
+        guarded = GuardedChannel(name, made, checked_port(name, port, k), bits)
+    return Made(guarded, bits, trained_on, weights, made)
+
+
+def checked_port(name: str, port: Any, k: int) -> Port:
+    """Return the port of a channel, as a plain one; RequestError where there cannot be such."""
+    if not isinstance(port, Port):
+        raise RequestError(f"codec {name}: its port is {kind_of(port)}; allowed: lpca.channel.Port")
+    with users(f"codec {name}: its port", RequestError):
+        found = Port(port.kind, port.positions, port.vocabulary, tuple(port.layers))
+    if found.kind == "cache":
+        raise RequestError(f"codec {name}: its port is of cache; allowed: vectors, ids")
+    if found.positions > k:
+        raise RequestError(
+            f"codec {name}: its port has {found.positions} positions; allowed: at most k, {k}"
+        )
+    return found
 
 
 class Guarded:
@@ -104,6 +125,79 @@ class Guarded:
         if isinstance(sent, str):
             raise CodecError(f"codec {self.name}: {what} gives {sent}")
         return sent
+
+
+class GuardedChannel:
+    """A user's channel whose mistakes become one line that says where they were made."""
+
+    def __init__(self, name: str, channel: Any, port: Port, bits: float | None) -> None:
+        self.name, self.codec, self.port, self.bits = name, channel, port, bits
+        self.receives = callable(getattr(channel, "receive", None))
+
+    def send(self, views: Sequence[View]) -> list[Packet]:
+        """Return a packet of plain tensors for each view; CodecError for anything else."""
+        if isinstance(self.codec, nn.Module):
+            self.codec.eval()
+        found = self._ask("send", list(views))
+        if isinstance(found, str | Packet | Tensor) or not isinstance(found, Sequence):
+            raise CodecError(
+                f"codec {self.name}: send gives {kind_of(found)}; allowed: a list of Packets"
+            )
+        if len(found) != len(views):
+            raise CodecError(
+                f"codec {self.name}: send gives {len(found)} packets; allowed: {len(views)}, one "
+                "for each view"
+            )
+        return [self._plain("send", packet) for packet in found]
+
+    def receive(self, packets: Sequence[Packet]) -> list[Packet]:
+        """Return what the connector makes of each packet; CodecError for what is no packet."""
+        # a copy: what it does to what it is given is not done to what was sent
+        given = [self._plain("receive", packet) for packet in packets]
+        return [self._plain("receive", self._ask("receive", packet)) for packet in given]
+
+    def _ask(self, what: str, given: object) -> Any:
+        with users(f"codec {self.name}: {what}", CodecError):
+            return getattr(self.codec, what)(given)
+
+    def _plain(self, what: str, packet: object) -> Packet:
+        if not isinstance(packet, Packet):
+            raise CodecError(
+                f"codec {self.name}: {what} gives a packet {kind_of(packet)}; allowed: Packet"
+            )
+        with users(f"codec {self.name}: {what}", CodecError):
+            found = plain_packet(packet)
+        if isinstance(found, str):
+            raise CodecError(f"codec {self.name}: {what} gives {found}")
+        return found
+
+
+def plain_packet(packet: Packet) -> Packet | str:
+    """A packet of plain tensors, ids as int64; or what there is where there are no such numbers."""
+    found: dict[str, Tensor] = {}
+    for name, part in packet.tensors("packet").items():
+        own = _as_tensor(part)
+        own = plain(own) if isinstance(own, Tensor) else own
+        if isinstance(own, str):
+            return own
+        if name == "packet.ids" and not own.is_floating_point() and own.dtype != torch.bool:
+            own = own.long()
+        found[name] = own
+    return unpacked(found, ["packet"])["packet"]
+
+
+def _as_tensor(part: Any) -> Tensor | str:
+    """A tensor, or what it is of that is none."""
+    if isinstance(part, Tensor):
+        return part
+    import numpy as np
+
+    if not isinstance(part, np.ndarray):
+        return f"a part {kind_of(part)}; allowed: a tensor, an array of numpy's, lists of numbers"
+    try:
+        return torch.from_numpy(np.array(part))
+    except TypeError:
+        return f"numpy's {part.dtype}; allowed: numbers of a type that torch has"
 
 
 def plain(found: Tensor) -> Tensor | str:
@@ -176,7 +270,9 @@ def factory_of(what: Any, name: str) -> Factory:
 
 
 def lacking(what: object) -> list[str]:
-    """The methods that keep an object from being a codec."""
+    """What keeps an object from being a codec, or a channel."""
+    if callable(getattr(what, "send", None)):
+        return [] if getattr(what, "port", None) is not None else ["port"]
     return [name for name in ("encode", "decode") if not callable(getattr(what, name, None))]
 
 

@@ -11,6 +11,7 @@ from lpca.base.registry import suggestion
 from lpca.channel.elsewhere import ids_of
 from lpca.channel.packets import View
 from lpca.codec.base import DEFAULT_SEED
+from lpca.codec.channel import Asked, as_view, view_of
 from lpca.evaluation.conditions import CONDITIONS, Setting
 from lpca.gate.measure import MEAN_MESSAGES
 from lpca.gate.plan import declares, gate_conditions, gate_episodes, needs_codec, on_validation
@@ -79,10 +80,10 @@ def views_of(spec: Spec, task: Task, gates: Iterable[str], split: str = "test") 
         setting = Setting(cast("Receiver", None), None, episodes, training_messages=training)
         made = [CONDITIONS[condition]() for condition in gate_conditions(own, name)]
         # a message of no task, which a validity check puts into some episodes
-        needed = [ALIEN_MESSAGE, *(message for one in made for message in one.needs(setting))]
+        needed: list[Asked] = [ALIEN_MESSAGE, *(v for one in made for v in one.needs(setting))]
         # it does so with their own messages and their donors' too, whatever the conditions are
-        needed += [episode.message for episode in episodes.whole]
-        found |= dict.fromkeys(View((message,)) for message in needed)
+        needed += map(view_of, episodes.whole)
+        found |= dict.fromkeys(map(as_view, needed))
     return list(found)
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from lpca.codec.checkpoint import Identity, trained_episodes
 from lpca.codec.user_codec import OwnCodec
@@ -88,7 +89,7 @@ class Audit:
 
     @property
     def k(self) -> int:
-        """The number of latents."""
+        """The most positions that a packet has at B's."""
         return self.setting.coded().k
 
     @property
@@ -217,42 +218,55 @@ class Audit:
         return context.read(self.slots(condition, self.sample), afters).logits
 
     def gradient_norms(self, condition: str) -> list[Tensor]:
-        """Norms [k] of the gradient that each injected vector of the sample has from B's answer.
+        """Norms [n] of the gradient that each injected vector of the sample has from B's answer.
 
-        The answer is the log-probability of B's likeliest next token.
+        The answer is the log-probability of B's likeliest next token. Of ids, the gradient is that
+        of their embeddings; a slot with nothing in it has none.
 
         Raises:
             CheckFailed: no vectors are injected.
         """
         context, afters = self._opened
-        vectors = [slot.vectors for slot in self.slots(condition, self.sample)]
+        vectors = [self._vectors(slot) for slot in self.slots(condition, self.sample)]
         leaves = [
             vector.detach().clone().requires_grad_(True) for vector in vectors if vector is not None
         ]
-        if len(leaves) < len(vectors):
+        if len(leaves) < len(vectors) or not any(map(len, leaves)):
             raise CheckFailed(f"no vectors are injected under {condition}")
         with torch.enable_grad():
             slots = [Slot(vectors=leave) for leave in leaves]
             logits = context.continuation_logits(slots, afters, keep=1)
             score = logits[:, -1].log_softmax(-1).amax(1).sum()
-        return [gradient.norm(dim=1) for gradient in torch.autograd.grad(score, leaves)]
+        full = [leave for leave in leaves if len(leave)]
+        return [gradient.norm(dim=1) for gradient in torch.autograd.grad(score, full)]
+
+    def _vectors(self, slot: Slot) -> Tensor | None:
+        """What a packet's slot holds as vectors [n, d_model]; None where a text stands there."""
+        if slot.vectors is not None or self.setting.coded().fixed:
+            return slot.vectors
+        nothing = torch.zeros(0, self.receiver.d_model)
+        return self.receiver.embed(slot.ids) if slot.ids else nothing
 
     def directions(self, condition: str) -> Tensor:
         """The sample's first k vectors under a condition, at length 1: float32 [sample, k, width].
 
+        Where packets differ in length, zeros stand behind the shorter ones.
+
         Raises:
-            CheckFailed: fewer than k vectors are injected.
+            CheckFailed: fewer than k vectors are injected, where packets have k.
         """
-        rows = []
+        rows, fixed = [], self.setting.coded().fixed
         for slot in self.slots(condition, self.sample):
-            if len(slot) < self.k or slot.vectors is None:
+            own = self._vectors(slot)
+            if own is None or (fixed and len(slot) < self.k):
                 raise CheckFailed(f"fewer than {self.k} vectors are injected under {condition}")
-            vectors = slot.vectors[: self.k].detach().float().cpu()
-            rows.append(vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-12))
+            vectors = own[: self.k].detach().float().cpu()
+            unit = vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=1e-12)
+            rows.append(pad(unit, (0, 0, 0, self.k - len(unit))))
         return torch.stack(rows)
 
     def injected(self) -> list[str]:
-        """The evaluated conditions that inject k vectors."""
+        """The evaluated conditions that inject packets, or what stands in their place."""
         return LATENT.among(self.outcomes)
 
     def outcomes_of(self, condition: str) -> Iterator[tuple[str, Episode, Outcome]]:

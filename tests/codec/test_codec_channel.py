@@ -24,10 +24,11 @@ class Spelling:
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         self.asked += messages
-        return torch.tensor([[float(ord(m[i % len(m)])) for i in range(K)] for m in messages])
+        letters = [[float(ord(m[i % len(m)])) for i in range(K)] for m in messages]
+        return torch.tensor(letters)[..., None]
 
     def decode(self, latents: Tensor) -> Tensor:
-        return self.spoil(latents[..., None].expand(-1, -1, 32).clone())
+        return self.spoil(latents.expand(-1, -1, 32).clone())
 
 
 def test_prefixes_come_in_the_order_of_the_messages(llama: Receiver) -> None:
@@ -112,7 +113,7 @@ def test_a_codec_is_used_in_evaluation_mode_and_without_gradient(llama: Receiver
     assert prefix[:, 5].tolist() == [97, 98, 99]
     assert not prefix.requires_grad
     codec.train()
-    assert torch.equal(channel.encode_afresh(["abc"])[0], prefix)
+    assert torch.equal(channel.encode_afresh(["abc"])[0].vectors, prefix)
 
 
 def test_a_fingerprint_is_of_all_messages_in_any_order_and_of_a_change_in_one(
@@ -136,7 +137,7 @@ def test_a_long_vector_hides_no_other_from_the_fingerprint():
         for prefix in made.values():
             prefix[0] = 1e4
         channel = Channel(SimpleNamespace(d_model=64), None, 4)
-        channel.prefixes = lambda messages: [made[one] for one in messages]
+        channel.prefixes = lambda views: [made[one.message] for one in views]
         return channel.fingerprint(list(made))
 
     first, second = fingerprint(1), fingerprint(2)

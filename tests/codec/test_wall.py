@@ -14,9 +14,11 @@ from own_codec import CUT
 
 from lpca.base.errors import RequestError
 from lpca.channel.confine import ISOLATED
+from lpca.channel.packets import Packet
 from lpca.channel.side import SideError, Wall
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
+from lpca.codec.ends import ends_of
 from lpca.codec.user_codec import codec_named, obtain_own
 from lpca.gate.plan import files_of
 from lpca.gatespec.load import load_spec
@@ -86,7 +88,8 @@ def test_what_crosses_is_what_the_codec_makes_here(made, stub, tmp_path):
     channel, same = Channel(stub, own.codec, K), Channel(stub, here.codec, K)
     assert torch.equal(*(torch.stack(one.prefixes(MESSAGES)) for one in (channel, same)))
     assert torch.equal(*(one.mean_prefix(MESSAGES) for one in (channel, same)))
-    assert torch.equal(channel.encode_afresh(MESSAGES[:2]), same.encode_afresh(MESSAGES[:2]))
+    afresh = [[p.vectors for p in one.encode_afresh(MESSAGES[:2])] for one in (channel, same)]
+    assert torch.equal(*map(torch.stack, afresh))
     assert channel.fingerprint(MESSAGES) == same.fingerprint(MESSAGES)
     assert own.content_hash == here.content_hash
     assert (own.isolation, here.isolation) == (ISOLATED, "trusted")
@@ -339,9 +342,9 @@ DECODE = [
 
 @pytest.mark.parametrize("number", range(len(DECODE)))
 def test_what_goes_wrong_in_decode_is_one_line(obedient, stub, number):
-    latents = torch.full((4, 4, 3), -1.0 - number)
+    sent = [Packet(vectors=torch.full((4, 3), -1.0 - number))] * 4
     with pytest.raises((CodecError, SideError), match=DECODE[number][1]) as caught:
-        Channel(stub, obedient, K)._decoded(latents, 4)
+        ends_of(obedient, stub, K).receive(sent)
     assert "\n" not in str(caught.value)
     assert not obedient.decode(torch.zeros(4, 4, 3)).any(), "the side lives"
 

@@ -6,8 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
+
 from lpca.base.registry import Registry, shown_names
-from lpca.codec.channel import Channel
+from lpca.channel.packets import Packet
+from lpca.codec.channel import Asked, Channel
 from lpca.evaluation.block import BLOCK
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
@@ -39,6 +42,11 @@ class Setting:
     training_messages: tuple[str, ...] = ()
     exchanged: Mapping[str, SlotMaker] = field(default_factory=dict)
 
+    @property
+    def fixed(self) -> bool:
+        """Whether the channel's packets all have k vectors; not known of one that is not here."""
+        return self.channel is not None and self.channel.fixed
+
     def coded(self) -> Channel:
         """The channel; ValueError without one."""
         if self.channel is None:
@@ -56,9 +64,26 @@ class Condition(ABC):
     def encode(self, setting: Setting) -> None:  # noqa: B027 - most conditions encode nothing
         """Have the channel encode, and keep, all that the slots of these episodes will need."""
 
-    def needs(self, setting: Setting) -> Sequence[str]:
-        """Return the messages that `encode` has the channel encode."""
+    def needs(self, setting: Setting) -> Sequence[Asked]:
+        """Return the views that `encode` has the channel encode."""
         return ()
+
+
+def slot_of(packet: Packet) -> Slot:
+    """Return the slot that a packet stands in, as B gets it."""
+    if packet.ids is not None:
+        return Slot(ids=tuple(packet.ids.tolist()))
+    return Slot(vectors=packet.vectors)
+
+
+def slots_of(packets: Sequence[Packet]) -> list[Slot]:
+    """Return the slots of packets that are read together: an empty one takes the others' path."""
+    slots = list(map(slot_of, packets))
+    widths = {slot.vectors.shape[1] for slot in slots if slot.vectors is not None}
+    if not widths:
+        return slots
+    nothing = Slot(vectors=torch.zeros(0, widths.pop()))
+    return [slot if len(slot) else nothing for slot in slots]
 
 
 CONDITIONS: Registry[Callable[[], Condition]] = Registry("condition", __name__)
@@ -69,7 +94,7 @@ numbers: its name ends in N, a number from 1 to this, with which it is made; `us
 
 holds: what stands in the slot: "nothing", "text" (tokens, or their embeddings) or "latents".
 bytes: of the message's text no more stand there.
-tokens: of the message's tokens no more stand there: "k", as many as the prefix has vectors.
+tokens: of the message's tokens no more stand there: "k", as many as the packet has positions.
 codec: the latents follow from what the codec makes of a "message", as it is, or of its "norms" or
     the "mean" or "shape" of several.
 donor: the message is that of the episode's donor.
@@ -117,7 +142,7 @@ def encode_messages(conditions: Sequence[str], setting: Setting) -> None:
         ValueError, TaskError, CodecError: as for `build_slots`.
     """
     made = [CONDITIONS[condition]() for condition in conditions]
-    needed = [message for one in made for message in one.needs(setting)]
+    needed = [view for one in made for view in one.needs(setting)]
     if needed:
         setting.coded().expect(needed)
     for one in made:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from lpca.base.hashing import named_seed
-from lpca.evaluation.conditions import CONDITIONS, Condition, Setting
+from lpca.channel.packets import Packet, View
+from lpca.codec.channel import Asked, Channel, view_of
+from lpca.evaluation.conditions import CONDITIONS, Condition, Setting, slots_of
 from lpca.receivers.forward import Slot
 from lpca.tasks import Episode, EpisodeSet, TaskError, ToldEpisode
 
@@ -27,24 +30,23 @@ class Text(Condition):
 
 
 class MessageLatents(Condition):
-    """Each episode's slot holds what the codec makes of one message."""
+    """Each episode's slot holds what the channel makes of one message."""
 
     @abstractmethod
-    def messages(self, episodes: EpisodeSet) -> list[str]:
-        """Return the message of each episode's slot."""
+    def views(self, episodes: EpisodeSet) -> list[View]:
+        """Return what A may read for each episode's slot."""
 
     def slots(self, setting: Setting) -> list[Slot]:
-        """Return slots of prefixes."""
-        prefixes = setting.coded().prefixes(self.messages(setting.episodes))
-        return [Slot(vectors=prefix) for prefix in prefixes]
+        """Return slots of packets."""
+        return slots_of(setting.coded().packets(self.views(setting.episodes)))
 
-    def needs(self, setting: Setting) -> list[str]:
-        """Return the message of each episode's slot."""
-        return self.messages(setting.episodes)
+    def needs(self, setting: Setting) -> Sequence[View]:
+        """Return what A may read for each episode's slot."""
+        return self.views(setting.episodes)
 
     def encode(self, setting: Setting) -> None:
-        """Encode the messages."""
-        setting.coded().prefixes(self.messages(setting.episodes))
+        """Have it all sent and received."""
+        setting.coded().packets(self.needs(setting))
 
 
 @CONDITIONS.register("p0", holds="nothing")
@@ -98,53 +100,69 @@ class Embedded(Condition):
 
 @CONDITIONS.register("normal", holds="latents", codec="message")
 class Normal(MessageLatents):
-    """The codec's latents of the episode's own message: the claim."""
+    """The channel's packet of the episode's own message: the claim."""
 
-    def messages(self, episodes: EpisodeSet) -> list[str]:
-        """Return each episode's own message."""
-        return _own_messages(episodes)
+    def views(self, episodes: EpisodeSet) -> list[View]:
+        """Return each episode's own."""
+        return own_views(episodes)
 
 
 @CONDITIONS.register("null", holds="latents")
-class Null(Condition):
-    """k true zero vectors: whether mere presence helps."""
+class Null(Normal):
+    """True zero vectors, as many as the packet has: whether mere presence helps.
+
+    Ids have no zeros: in their place stands nothing.
+    """
 
     def slots(self, setting: Setting) -> list[Slot]:
-        """Return slots that share one tensor of zeros."""
+        """Return slots of zeros; those of one length share one tensor."""
         channel = setting.coded()
         zeros = torch.zeros(channel.k, channel.receiver.d_model)
-        return [Slot(vectors=zeros) for _ in setting.episodes]
+        if channel.fixed:
+            return [Slot(vectors=zeros) for _ in setting.episodes]
+        packets = channel.packets(self.views(setting.episodes))
+        whole = {n: zeros[:n] for n in range(channel.k + 1)}
+        nothing = Packet(vectors=zeros[:0])
+        return slots_of(
+            [
+                nothing if packet.ids is not None else Packet(vectors=whole[len(packet)])
+                for packet in packets
+            ]
+        )
+
+    def needs(self, setting: Setting) -> Sequence[View]:
+        """Return each episode's own, where its packet tells how many there are."""
+        return () if setting.fixed else super().needs(setting)
 
 
 @CONDITIONS.register("random", holds="latents", codec="norms")
 class Random(Normal):
-    """Noise with each latent's own norm: whether mere size helps."""
+    """Noise with each vector's own norm, or as many random ids: whether mere size helps."""
 
     def slots(self, setting: Setting) -> list[Slot]:
         """Return slots of noise, each seeded by its episode."""
-        prefixes = setting.coded().prefixes(self.messages(setting.episodes))
-        return [
-            Slot(vectors=_with_norms_of(prefix, named_seed("random", episode.seed, len(prefix))))
-            for prefix, episode in zip(prefixes, setting.episodes, strict=True)
-        ]
+        channel = setting.coded()
+        packets = channel.packets(self.views(setting.episodes))
+        pairs = zip(packets, setting.episodes, strict=True)
+        return slots_of([noise_for(packet, channel, episode.seed) for packet, episode in pairs])
 
 
 @CONDITIONS.register("shuffle", holds="latents", codec="message", donor=True)
 class Shuffle(MessageLatents):
-    """Another episode's latents, which name a wrong option: whether this message matters."""
+    """Another episode's packet, which names a wrong option: whether this message matters."""
 
-    def messages(self, episodes: EpisodeSet) -> list[str]:
+    def views(self, episodes: EpisodeSet) -> list[View]:
         """Return each episode's donor's message."""
-        return [episodes.donor(i).message for i in range(len(episodes))]
+        return donor_views(episodes)
 
 
 @CONDITIONS.register("empty", holds="latents", codec="message")
 class Empty(MessageLatents):
-    """The codec's latents of an empty message: whether a message that says nothing helps."""
+    """The channel's packet of an empty message: whether a message that says nothing helps."""
 
-    def messages(self, episodes: EpisodeSet) -> list[str]:
+    def views(self, episodes: EpisodeSet) -> list[View]:
         """Return an empty message for each episode."""
-        return [""] * len(episodes)
+        return [view_of(episode, ("",)) for episode in episodes]
 
 
 @CONDITIONS.register("static", holds="latents")
@@ -155,8 +173,7 @@ class Static(Condition):
         """Return slots of the trained prefix; ValueError where none was given."""
         if setting.static is None:
             raise ValueError("static needs a trained prefix, and none was given")
-        prefixes = setting.static.prefixes(_own_messages(setting.episodes))
-        return [Slot(vectors=prefix) for prefix in prefixes]
+        return slots_of(setting.static.packets(own_views(setting.episodes)))
 
 
 @CONDITIONS.register("mean", holds="latents", codec="mean")
@@ -168,7 +185,7 @@ class Mean(Condition):
         prefix = self._prefix(setting)
         return [Slot(vectors=prefix) for _ in setting.episodes]
 
-    def needs(self, setting: Setting) -> tuple[str, ...]:
+    def needs(self, setting: Setting) -> Sequence[Asked]:
         """Return the messages of training."""
         return setting.training_messages
 
@@ -184,9 +201,9 @@ class Mean(Condition):
 
 @CONDITIONS.register("same_answer", holds="latents", codec="message")
 class SameAnswer(MessageLatents):
-    """Latents of the same answer in other words: whether content counts, not identity."""
+    """A packet of the same answer in other words: whether content counts, not identity."""
 
-    def messages(self, episodes: EpisodeSet) -> list[str]:
+    def views(self, episodes: EpisodeSet) -> list[View]:
         """Return each episode's paraphrase; TaskError where one has none."""
         for episode in episodes:
             if not episode.paraphrase:
@@ -194,7 +211,7 @@ class SameAnswer(MessageLatents):
                     f"same_answer: episode {episode.seed} has no message with the same answer in "
                     "other words; allowed: a task whose episodes have a paraphrase"
                 )
-        return [episode.paraphrase for episode in episodes]
+        return paraphrase_views(episodes)
 
 
 def beginning(message: str, size: int) -> str:
@@ -212,8 +229,35 @@ def structured(episode: Episode) -> str:
     return episode.structured
 
 
-def _own_messages(episodes: EpisodeSet) -> list[str]:
-    return [episode.message for episode in episodes]
+def own_views(episodes: Iterable[Episode]) -> list[View]:
+    """Return what A may read of each episode."""
+    return list(map(view_of, episodes))
+
+
+def donor_views(episodes: EpisodeSet) -> list[View]:
+    """Return, for each episode, what A may read of it with its donor's message."""
+    return [view_of(one, episodes.donor(i).messages) for i, one in enumerate(episodes)]
+
+
+def paraphrase_views(episodes: Iterable[Episode]) -> list[View]:
+    """Return, for each episode, what A may read of it with its answer in other words."""
+    return [view_of(episode, (episode.paraphrase,)) for episode in episodes]
+
+
+def noise_for(packet: Packet, channel: Channel, seed: int) -> Packet:
+    """Return noise of a packet's own size: vectors of its norms, or ids drawn from all there are.
+
+    Args:
+        packet: as B gets it.
+        channel: that it came through.
+        seed: the episode's, which names the draw.
+    """
+    named = named_seed("random", seed, len(packet))
+    if packet.vectors is not None:
+        return Packet(vectors=_with_norms_of(packet.vectors, named))
+    most = channel.alphabet
+    generator = torch.Generator().manual_seed(named)
+    return Packet(ids=torch.randint(most, (len(packet),), generator=generator))
 
 
 def _with_norms_of(prefix: Tensor, seed: int) -> Tensor:

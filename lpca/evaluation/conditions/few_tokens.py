@@ -1,4 +1,4 @@
-"""Text at the prefix's own number of positions: at most k of the message's tokens.
+"""Text at the packet's own number of positions: at most k of the message's tokens.
 
 What a channel must beat to be worth its positions. A message of no more than k tokens is whole.
 """
@@ -12,27 +12,44 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from lpca.base.hashing import named_rng
+from lpca.channel.packets import View
 from lpca.evaluation.conditions import CONDITIONS, Condition, Setting
+from lpca.evaluation.conditions.builtin import own_views
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 
 
 class FewTokens(Condition):
-    """Each episode's slot holds at most k tokens of its message."""
+    """Each episode's slot holds as many tokens of its message as its packet has positions."""
 
     def slots(self, setting: Setting) -> list[Slot]:
-        """Return slots of token ids; ValueError without a codec, whose k it is."""
-        k, receiver = setting.coded().k, setting.receiver
-        found = []
-        for episode in setting.episodes:
+        """Return slots of token ids; ValueError without a channel, whose packets they stand for."""
+        receiver, found = setting.receiver, []
+        for episode, k in zip(setting.episodes, positions_of(setting), strict=True):
             ids = receiver.message_ids(episode.message)
             kept = ids if len(ids) <= k else self.kept(episode.message, ids, k, setting)
             found.append(Slot(ids=tuple(kept)))
         return found
 
+    def needs(self, setting: Setting) -> Sequence[View]:
+        """Return each episode's own, where its packet tells how many positions it has."""
+        return () if setting.fixed else own_views(setting.episodes)
+
+    def encode(self, setting: Setting) -> None:
+        """Have them sent and received."""
+        setting.coded().packets(self.needs(setting))
+
     @abstractmethod
     def kept(self, message: str, ids: Sequence[int], k: int, setting: Setting) -> Sequence[int]:
         """Return k token ids or fewer of a message that has more."""
+
+
+def positions_of(setting: Setting) -> list[int]:
+    """Return how many positions each episode's own packet has at B's."""
+    channel = setting.coded()
+    if channel.fixed:
+        return [channel.k] * len(setting.episodes)
+    return list(map(len, channel.packets(own_views(setting.episodes))))
 
 
 @CONDITIONS.register("first_k", holds="text", tokens="k")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from lpca.base.hashing import named_seed
+from lpca.codec.channel import Asked
 from lpca.evaluation.conditions import CONDITIONS, Condition, Setting
 from lpca.receivers.forward import Slot
 
@@ -21,7 +23,7 @@ class Shaped(Condition):
         shape = shape_of(setting)
         return [Slot(vectors=drawn(shape, episode.seed)) for episode in setting.episodes]
 
-    def needs(self, setting: Setting) -> tuple[str, ...]:
+    def needs(self, setting: Setting) -> Sequence[Asked]:
         """Return the messages of training."""
         return setting.training_messages
 

@@ -6,12 +6,14 @@ to tolerate, vectors are injected as they are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from lpca.gatespec.model import FEW_TOKENS, TEXTS, TRUNCATED
+from lpca.channel.packets import Packet, View
+from lpca.gatespec.model import FEW_TOKENS, MESSAGE_LATENTS, TEXTS, TRUNCATED
 from lpca.tasks import Episode, ToldEpisode
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
@@ -32,19 +34,50 @@ CHANCE = 1e-8
 @CHECKS.register("prompt_is_p0s")
 @check("B's prompt is p0's but for the slot", place=100, needs=("p0",), after=TRACED)
 def prompt_is_p0s(audit: Audit) -> str:
-    """Under every condition but text's, B's prompt is p0's with k vectors in the slot.
+    """Under every condition but text's, B's prompt is p0's with the packet in the slot.
 
     Reads the ids that the model was given in every episode. Catches a prompt builder that adds the
-    message under some conditions, a crippled p0, and vectors behind the k that are declared.
+    message under some conditions, a crippled p0, and vectors behind those that crossed.
     """
-    lengths = {"p0": 0}
+    lengths = {"p0": [0] * len(audit.episodes)}
     for condition in audit.injected():
-        lengths[condition] = audit.k
-    for condition, length in lengths.items():
-        for where, _, slot in _slots(audit, condition):
+        lengths[condition] = _lengths(audit, condition)
+    for condition, wanted in lengths.items():
+        for (where, _, slot), length in zip(_slots(audit, condition), wanted, strict=True):
             if len(slot) != length:
                 raise CheckFailed(f"{where}: {len(slot)} positions, not {length}")
     return f"{len(audit.episodes)} episodes under {', '.join(lengths)}: byte for byte"
+
+
+def _lengths(audit: Audit, condition: str) -> list[int]:
+    """How many positions each episode's slot is to have under a condition without text."""
+    channel, count = audit.setting.coded(), len(audit.episodes)
+    if channel.fixed or condition == "static":
+        return [audit.k] * count
+    training = audit.setting.training_messages
+    if condition == "mean":
+        return [len(channel.mean_prefix(training))] * count
+    if condition == "shaped":
+        return [channel.training_prefixes(training).shape[1]] * count
+    packets = _packets(audit, condition)
+    return [0 if condition == "null" and one.ids is not None else len(one) for one in packets]
+
+
+def _packets(audit: Audit, condition: str) -> list[Packet]:
+    """What B gets of the message that a condition is made of, in each episode."""
+    from lpca.codec.channel import view_of
+    from lpca.evaluation.conditions.builtin import donor_views, own_views, paraphrase_views
+
+    episodes = audit.setting.episodes
+    if condition == "shuffle":
+        views = donor_views(episodes)
+    elif condition == "same_answer":
+        views = paraphrase_views(episodes)
+    elif condition == "empty":
+        views = [view_of(episode, ("",)) for episode in episodes]
+    else:
+        views = own_views(episodes)
+    return audit.setting.coded().packets(views)
 
 
 @CHECKS.register("text_is_message")
@@ -85,11 +118,12 @@ def _hold_few_tokens(audit: Audit, condition: str) -> None:
     from lpca.evaluation.outcome import canonical_ids
 
     wanted = CONDITIONS[condition]().slots(audit.setting)
-    for (where, episode, slot), own in zip(_slots(audit, condition), wanted, strict=True):
+    rows = zip(_slots(audit, condition), wanted, _lengths(audit, condition), strict=True)
+    for (where, episode, slot), own, k in rows:
         whole = audit.slot_ids(episode.message)
-        if len(slot) > audit.k:
-            raise CheckFailed(f"{where}: {len(slot)} tokens stand in the slot; k is {audit.k}")
-        if condition == "first_k" and slot != whole[: audit.k]:
+        if len(slot) > k:
+            raise CheckFailed(f"{where}: {len(slot)} tokens stand in the slot; k is {k}")
+        if condition == "first_k" and slot != whole[:k]:
             raise CheckFailed(f"{where}: the slot does not hold the message's first tokens")
         if slot != canonical_ids(audit.receiver, own.ids):
             raise CheckFailed(f"{where}: the slot does not hold the tokens that are its choice")
@@ -156,9 +190,8 @@ def latents_injected(audit: Audit) -> str:
 
     Catches a prefix that is computed and never injected, and more vectors than k.
     """
-    messages = [episode.message for episode in audit.episodes]
-    _compare(audit, "normal", audit.setting.coded().prefixes(messages), "the codec's own")
-    return f"{len(messages)} prefixes: each is the codec's, of the episode's own message"
+    _compare(audit, "normal", _packets(audit, "normal"), "the codec's own")
+    return f"{len(audit.episodes)} prefixes: each is the codec's, of the episode's own message"
 
 
 @CHECKS.register("shuffle_is_donors")
@@ -168,38 +201,39 @@ def shuffle_is_donors(audit: Audit) -> str:
 
     Catches a shuffle that is normal, and one of an episode that contradicts nothing.
     """
-    episodes = audit.setting.episodes
-    messages = [episodes.donor(i).message for i in range(len(episodes))]
-    _compare(audit, "shuffle", audit.setting.coded().prefixes(messages), "those of its donor")
-    return f"{len(messages)} prefixes: each is the codec's, of the donor's message"
+    _compare(audit, "shuffle", _packets(audit, "shuffle"), "those of its donor")
+    return f"{len(audit.episodes)} prefixes: each is the codec's, of the donor's message"
 
 
 @CHECKS.register("null_is_zero")
 @check("null is exactly zero", place=160, needs=("null",), after=TRACED)
 def null_is_zero(audit: Audit) -> str:
-    """Under null B got k vectors of norm zero.
+    """Under null B got as many vectors of norm zero as the packet has; of ids, nothing.
 
     Catches a null that is decoded, and so a LayerNorm's bias, or a small constant.
     """
-    for record in audit.outcomes["null"]:
+    lengths = _lengths(audit, "null")
+    for record, length in zip(audit.outcomes["null"], lengths, strict=True):
         norms = record.given.norms
-        if len(norms) != audit.k or any(norm != 0.0 for norm in norms):
+        if len(norms) != length or any(norm != 0.0 for norm in norms):
             raise CheckFailed(f"episode {record.seed}: null's vectors have norms {list(norms)}")
-    return f"{len(audit.outcomes['null'])} x {audit.k} vectors, all exactly zero"
+    if len({*lengths}) == 1:
+        return f"{len(lengths)} x {lengths[0]} vectors, all exactly zero"
+    return f"{sum(lengths)} vectors in {len(lengths)} slots, all exactly zero"
 
 
 @CHECKS.register("random_has_norms")
 @check("random has each latent's own norm", place=170, needs=("random",), after=TRACED)
 def random_has_norms(audit: Audit) -> str:
-    """Under random every vector has the norm of the latent in its place.
+    """Under random every vector has the norm of the latent in its place; of ids there is none.
 
     Catches noise that is louder or quieter than what it stands for. Tolerance: rounding of the
     injected numbers, a thousandth in float32 and two hundredths in coarser types.
     """
     loose = 1e-3 if audit.is_exact else 2e-2
-    prefixes = audit.setting.coded().prefixes([episode.message for episode in audit.episodes])
-    for noise, prefix in zip(audit.outcomes["random"], prefixes, strict=True):
-        pairs = zip_longest(noise.given.norms, prefix.norm(dim=1).tolist(), fillvalue=-1.0)
+    for noise, packet in zip(audit.outcomes["random"], _packets(audit, "random"), strict=True):
+        norms = [] if packet.vectors is None else packet.vectors.norm(dim=1).tolist()
+        pairs = zip_longest(noise.given.norms, norms, fillvalue=-1.0)
         if any(abs(a - b) > loose * max(b, 1e-6) for a, b in pairs):
             raise CheckFailed(f"episode {noise.seed}: random's norms are not the latents' own")
     return f"{len(audit.outcomes['random'])} episodes: each vector has its latent's norm"
@@ -216,25 +250,53 @@ def random_is_noise(audit: Audit) -> str:
     # not scipy.stats: loading it takes longer than all of this check
     from scipy.special import chdtri
 
-    noise = audit.directions("random")
+    if any(slot.ids for slot in audit.slots("random", audit.sample)):
+        return _random_ids(audit)
+    noise, fixed = audit.directions("random"), audit.setting.coded().fixed
     count, width = noise.shape[0], noise.shape[2]
-    # a squared cosine with noise has mean 1/width; chi-squared/width bounds its tail
-    most = float(chdtri(count, CHANCE)) / count / width
     closest = 0.0
     for condition in audit.injected():
         if condition in ("random", "null"):
             continue
         latent = audit.directions(condition)
-        alike = float((noise @ latent.transpose(1, 2)).square().mean(0).max())
-        closest = max(closest, alike)
-        if alike > most:
-            raise CheckFailed(
-                f"random points where {condition} does: mean squared cosine {alike:.2g}, of noise "
-                f"below {most:.2g}"
-            )
+        alike = (noise @ latent.transpose(1, 2)).square().sum(0)
+        # how many of the sample have vectors at both places
+        both = (noise.norm(dim=-1) > 0).float().T @ (latent.norm(dim=-1) > 0).float()
+        for at, there in zip(alike.flatten().tolist(), both.flatten().tolist(), strict=True):
+            rows = count if fixed else int(there)
+            if not rows:
+                continue
+            # a squared cosine with noise has mean 1/width; chi-squared/width bounds its tail
+            most = float(chdtri(rows, CHANCE)) / rows / width
+            closest = max(closest, at / rows)
+            if at / rows > most:
+                raise CheckFailed(
+                    f"random points where {condition} does: mean squared cosine {at / rows:.2g}, "
+                    f"of noise below {most:.2g}"
+                )
         if _same_values(noise, latent):
             raise CheckFailed(f"random holds {condition}'s own values in another order")
     return f"{count} episodes: mean squared cosine with any latents at most {closest:.2g}"
+
+
+def _random_ids(audit: Audit) -> str:
+    """As `random_is_noise`, of ids: no more of them stand in a packet than luck brings there."""
+    from scipy.special import bdtrc
+
+    channel, shared, longest = audit.setting.coded(), 0, 0
+    rows = list(zip(audit.slots("random", audit.sample), audit.sample, strict=True))
+    for condition in audit.injected():
+        if condition not in MESSAGE_LATENTS:
+            continue
+        packets = _packets(audit, condition)
+        own = [(slot.ids, packets[row].ids) for slot, row in rows]
+        told = [(ids, set() if there is None else {*there.tolist()}) for ids, there in own]
+        shared = sum(token in there for ids, there in told for token in ids)
+        total, longest = sum(len(ids) for ids, _ in told), max(len(there) for _, there in told)
+        luck = min(1.0, longest / channel.alphabet)
+        if shared and luck < 1.0 and float(bdtrc(shared - 1, total, luck)) < CHANCE:
+            raise CheckFailed(f"random holds {shared} of {total} ids of {condition}'s packets")
+    return f"{len(rows)} episodes: ids that luck alone brings into packets"
 
 
 def _same_values(one: Tensor, other: Tensor) -> bool:
@@ -259,7 +321,7 @@ def shaped_is_shaped(audit: Audit) -> str:
 
     count = _training_messages(audit, "the shape")
     shape = shape_of(audit.setting)
-    noise = [drawn(shape, episode.seed) for episode in audit.episodes]
+    noise = [Packet(vectors=drawn(shape, episode.seed)) for episode in audit.episodes]
     _compare(audit, "shaped", noise, "noise of the shape of training latents")
     return f"{len(noise)} draws with mean and covariance of {count} training messages' prefixes"
 
@@ -276,8 +338,7 @@ def empty_is_empty(audit: Audit) -> str:
 
     Catches an empty message that is the episode's own.
     """
-    [prefix] = audit.setting.coded().prefixes([""])
-    _compare(audit, "empty", [prefix] * len(audit.episodes), "those of an empty message")
+    _compare(audit, "empty", _packets(audit, "empty"), "those of an empty message")
     return f"{len(audit.episodes)} episodes: the codec's prefix of an empty message"
 
 
@@ -320,7 +381,8 @@ def mean_is_mean(audit: Audit) -> str:
     """
     count = _training_messages(audit, "the mean")
     prefix = audit.setting.coded().mean_prefix(audit.setting.training_messages)
-    _compare(audit, "mean", [prefix] * len(audit.episodes), "the mean latent")
+    mean = Packet(vectors=prefix)
+    _compare(audit, "mean", [mean] * len(audit.episodes), "the mean latent")
     return f"{len(audit.episodes)} episodes: the mean latent of {count} messages"
 
 
@@ -350,10 +412,8 @@ def same_answer_agrees(audit: Audit) -> str:
             raise CheckFailed(f"{where}: the paraphrase is the message itself")
         if [o in message for o in episode.options] != [o in paraphrase for o in episode.options]:
             raise CheckFailed(f"{where}: the paraphrase does not name what the message does")
-    messages = [episode.paraphrase for episode in audit.episodes]
-    prefixes = audit.setting.coded().prefixes(messages)
-    _compare(audit, "same_answer", prefixes, "those of the paraphrase")
-    return f"{len(messages)} prefixes: each is the codec's, of the same answer in other words"
+    _compare(audit, "same_answer", _packets(audit, "same_answer"), "those of the paraphrase")
+    return f"{len(audit.episodes)} prefixes: each is the codec's, of the same answer in other words"
 
 
 @CHECKS.register("encoding_repeatable")
@@ -367,20 +427,20 @@ def encoding_repeatable(audit: Audit) -> str:
     Then latents are decoded in an order that nobody can know beforehand: whoever decodes by the
     place of a message instead of its latents gives another's.
     """
-    import torch
+    from lpca.codec.channel import view_of
 
     channel = audit.setting.coded()
-    messages = [audit.episodes[i].message for i in audit.sample]
-    first, second = channel.encode_afresh(messages), channel.encode_afresh(messages)
-    if not torch.equal(first, second):
+    views = [view_of(audit.episodes[i]) for i in audit.sample]
+    first, second = channel.encode_afresh(views), channel.encode_afresh(views)
+    if not all(map(_identical, first, second)):
         raise CheckFailed("encoding the same messages twice gives other latents: is dropout on?")
-    off, each = _apart(audit, channel, messages, first)
+    off, each = _apart(audit, channel, views, first)
     limit = 1e-4 if audit.is_exact else 2e-2
     if max(off, each / 10) > limit:
         raise CheckFailed(
             f"latents depend on what else is in the batch: relative difference {max(off, each):.2g}"
         )
-    many = list(dict.fromkeys(episode.message for episode in audit.episodes))
+    many = list(dict.fromkeys(map(view_of, audit.episodes)))
     many = SystemRandom().sample(many, min(REORDERED, len(many)))
     moved, most = _apart(audit, channel, many, channel.decode_afresh(many))
     if max(moved, most / 10) > limit:
@@ -388,26 +448,54 @@ def encoding_repeatable(audit: Audit) -> str:
             "the same latents in another order decode to others: relative difference "
             f"{max(moved, most):.2g}"
         )
-    return f"{len(messages)} messages twice: identical; in another batch: within {off:.1g}"
+    return f"{len(views)} messages twice: identical; in another batch: within {off:.1g}"
+
+
+def _identical(one: Packet, other: Packet) -> bool:
+    import torch
+
+    mine, theirs = one.tensors(""), other.tensors("")
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in mine)
 
 
 def _apart(
-    audit: Audit, channel: Channel, messages: Sequence[str], afresh: Tensor
+    audit: Audit, channel: Channel, views: Sequence[View], afresh: Sequence[Packet]
 ) -> tuple[float, float]:
-    """How far prefixes made afresh are from those that were injected: all, and the worst vector."""
+    """How far packets made afresh are from those that were injected: all, and the worst vector.
+
+    Without end where they are of another kind or length, or of other ids.
+    """
     import torch
 
-    used = torch.stack([prefix.to(afresh) for prefix in channel.prefixes(messages)])
-    apart = afresh - used
+    used = channel.packets(views)
+    pairs = list(zip(used, afresh, strict=True))
+    if any(len(one) != len(other) or one.kind != other.kind for one, other in pairs):
+        return math.inf, math.inf
+    if any(not _identical(one, other) for one, other in pairs if one.ids is not None):
+        return math.inf, math.inf
+    full = [(a.vectors, b.vectors) for a, b in pairs if a.vectors is not None and len(a)]
+    if not full:
+        return 0.0, 0.0
+    new = torch.cat([vectors for _, vectors in full if vectors is not None])
+    old = torch.cat([vectors.to(new) for vectors, _ in full])
+    apart = new - old
     # a vector much shorter than embeddings are may be what is left of larger ones
     least = 1e-3 * audit.receiver.mean_embedding_norm
-    each = apart.norm(dim=-1) / used.norm(dim=-1).clamp(min=least)
-    return float(apart.norm() / used.norm().clamp(min=1e-12)), float(each.max())
+    each = apart.norm(dim=-1) / old.norm(dim=-1).clamp(min=least)
+    return float(apart.norm() / old.norm().clamp(min=1e-12)), float(each.max())
 
 
-def _compare(audit: Audit, condition: str, prefixes: Sequence[Tensor], whose: str) -> None:
-    from lpca.evaluation.outcome import vectors_hash
+def _compare(audit: Audit, condition: str, packets: Sequence[Packet], whose: str) -> None:
+    from lpca.evaluation.outcome import canonical_ids, vectors_hash
 
-    for record, prefix in zip(audit.outcomes[condition], prefixes, strict=True):
-        if record.given.sha256 != vectors_hash(prefix.to(audit.receiver.embedding.weight)):
+    for record, packet in zip(audit.outcomes[condition], packets, strict=True):
+        given = record.given
+        if packet.vectors is not None and len(packet):
+            weight = audit.receiver.embedding.weight
+            same = given.sha256 == vectors_hash(packet.vectors.to(weight))
+        else:
+            ids = [] if packet.ids is None else packet.ids.tolist()
+            slot = given.ids[given.start : given.stop]
+            same = slot == canonical_ids(audit.receiver, ids)
+        if not same:
             raise CheckFailed(f"episode {record.seed}: {condition}'s vectors are not {whose}")

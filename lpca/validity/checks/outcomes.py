@@ -213,7 +213,13 @@ def prefix_used(audit: Audit) -> str:
     No tolerance: what is used moves logits by more than nothing.
     """
     logits = [audit.end_logits(condition) for condition in ("normal", "random")]
-    moved = float((logits[0] - logits[1]).abs().amax(1).min())
+    # where nothing crossed, or noise drew the same ids, there is nothing to tell apart
+    own, noise = (audit.slots(condition, audit.sample) for condition in ("normal", "random"))
+    pairs = enumerate(zip(own, noise, strict=True))
+    rows = [i for i, (a, b) in pairs if len(a) and (a.vectors is not None or a.ids != b.ids)]
+    if not rows:
+        raise CheckFailed("no vectors are injected under normal")
+    moved = float((logits[0] - logits[1])[rows].abs().amax(1).min())
     if moved == 0.0:
         raise CheckFailed("replacing the prefix by noise leaves B's logits as they were")
     weakest = min(float(norms.min()) for norms in audit.gradient_norms("normal"))
