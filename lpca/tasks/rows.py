@@ -348,19 +348,42 @@ def places_of(options: Sequence[str], text: str) -> list[tuple[int, int, int]]:
 
 
 def without_lists(options: Sequence[str], text: str) -> tuple[str, ...] | None:
-    """Return what is left around every list of all options in a text; None without one.
+    """Return what is left around every list of all options in a text; None without one."""
+    found = lists_in(options, text)
+    ends = [0, *(end for stretch in found for end in stretch), len(text)]
+    return tuple(text[a:b] for a, b in zip(ends[::2], ends[1::2], strict=True)) if found else None
+
+
+def lists_in(options: Sequence[str], text: str, begin: int = 0) -> list[tuple[int, int]]:
+    """Return where every list of all options stands in a text, in order: its start and its end.
 
     A list is the shortest stretch that holds every option, however it is written.
     """
-    places = places_of(options, text)
-    stretch = _shortest(places, len(options))
+    stretch = _shortest(places_of(options, text), len(options))
     if stretch is None:
-        return None
+        return []
     start, stop = stretch
-    found: list[str] = []
-    for part in (text[:start], text[stop:]):
-        found += without_lists(options, part) or (part,)
-    return tuple(found)
+    rest = lists_in(options, text[stop:], begin + stop)
+    return [*lists_in(options, text[:start], begin), (begin + start, begin + stop), *rest]
+
+
+def with_lists_rotated(options: Sequence[str], text: str, by: int) -> str:
+    """Return a text in whose lists of all options each stands so many places further on.
+
+    Only the options change places: what numbers them stays where it is.
+
+    Example:
+        >>> with_lists_rotated(["Oslo", "Rome", "Bern"], "Rome: a) Oslo, b) Rome or c) Bern?", 1)
+        'Rome: a) Bern, b) Oslo or c) Rome?'
+    """
+    pieces, last = list[str](), 0
+    for start, stop in lists_in(options, text):
+        places = [(start + a, start + b, one) for a, b, one in places_of(options, text[start:stop])]
+        order = list(dict.fromkeys(one for _, _, one in places))
+        for a, b, one in places:
+            pieces += [text[last:a], options[order[(order.index(one) - by) % len(order)]]]
+            last = b
+    return "".join([*pieces, text[last:]])
 
 
 def _shortest(places: Sequence[tuple[int, int, int]], count: int) -> tuple[int, int] | None:

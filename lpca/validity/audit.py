@@ -193,6 +193,18 @@ class Audit:
         records = self._ask(episodes, {condition: build_slots(condition, setting)})
         return [record.given for record in records[condition]]
 
+    def ask(
+        self, condition: str, episodes: Sequence[Episode], slots: Sequence[Slot]
+    ) -> list[Outcome]:
+        """Read episodes that may be others than the run's, each with its slot, in batches."""
+        found: list[Outcome] = []
+        # a tile fits the run's own prompts
+        untiled = replace(self, tile=FREE)
+        for start in range(0, len(episodes), RECOMPUTED):
+            part = slice(start, start + RECOMPUTED)
+            found += untiled._ask(episodes[part], {condition: slots[part]})[condition]
+        return found
+
     def _ask(
         self, episodes: Sequence[Episode], slots: Mapping[str, Sequence[Slot]]
     ) -> dict[str, tuple[Outcome, ...]]:

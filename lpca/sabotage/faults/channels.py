@@ -33,8 +33,7 @@ LABEL_STEPS, LABEL_BATCH, LABEL_RATE = 200, 32, 2e-2
 @sabotage(
     "field",
     "the prefix carries the right option's index only: the codec saw the label",
-    "shuffle_below_p0",
-    "FAIL",
+    "normal_names_no_place",
 )
 def label_in_prefix(run: FaultyRun) -> None:
     """One trained prefix for each place in the list, looked up by the message."""
