@@ -78,10 +78,10 @@ def normal_names_no_place(audit: Audit) -> str:
 def rotated(episode: Episode) -> Episode:
     """Return an episode whose lists of options begin elsewhere, as its seed draws."""
     by = named_rng("rotated", episode.seed).randrange(1, len(episode.options))
-    before, after = (
-        with_lists_rotated(episode.options, text, by) for text in (episode.before, episode.after)
+    before, *between, after = (
+        with_lists_rotated(episode.options, text, by) for text in episode.context
     )
-    return replace(episode, before=before, after=after)
+    return replace(episode, before=before, between=tuple(between), after=after)
 
 
 def collapses(before: Sequence[bool], after: Sequence[bool], guessed: float) -> bool:
@@ -103,7 +103,7 @@ def collapses(before: Sequence[bool], after: Sequence[bool], guessed: float) -> 
 
 
 def _lists_options(episode: Episode) -> bool:
-    return any(lists_in(episode.options, text) for text in (episode.before, episode.after))
+    return any(lists_in(episode.options, text) for text in episode.context)
 
 
 def _asked(audit: Audit, condition: str, episodes: Mapping[int, Episode]) -> list[bool]:
