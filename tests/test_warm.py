@@ -26,7 +26,8 @@ PROGRAMS = {
     "at the end": ["-c", "import atexit; atexit.register(print, 'last')"],
     "a thread": ["-c", "import threading as t; t.Timer(0.1, print, ['late']).start()"],
     "what it reads": ["-c", "print(input() + '!')"],
-    "both streams": ["-u", "-c", "import sys; print('out'); print('err', file=sys.stderr)"],
+    "no bytecode": ["-B", "-c", "import sys; print(sys.dont_write_bytecode)"],
+    "both streams": ["-u", "-B", "-c", "import sys; print('out'); print('err', file=sys.stderr)"],
     "a child of its own": [
         "-c",
         "import subprocess, sys; "
@@ -64,6 +65,13 @@ def test_it_has_torch_at_once_and_lpca_of_its_own_path(tmp_path: Path) -> None:
         command = [sys.executable, "-c", code]
         done = warm.run(command, cwd=elsewhere, env=env, capture_output=True, text=True)
         assert done.stdout.splitlines() == ["True", str(root / "lpca" / "__init__.py")]
+
+
+def test_options_of_the_streams_and_the_bytecode_are_no_reason_to_start() -> None:
+    code = "import sys; print('torch' in sys.modules, 'lpca.pytest_plugin' in sys.modules)"
+    for options in (["-B"], ["-u", "-B"]):
+        done = warm.run([sys.executable, *options, "-c", code], capture_output=True, text=True)
+        assert done.stdout == "True False\n", "what pytest rewrites it loads itself"
 
 
 def test_it_has_the_threads_that_are_asked_for() -> None:

@@ -16,6 +16,7 @@ import contextlib
 import functools
 import importlib
 import io
+import itertools
 import json
 import os
 import re
@@ -44,6 +45,8 @@ Two of OpenMP's are set by sklearn, in whichever process happened to load it bef
 are read where GPUs are joined; torch's launcher sets one for its processes.
 """
 THREADS = "OMP_NUM_THREADS"
+OPTIONS = {"-u", "-B"}
+"""What may stand before a program; where PYTHONDONTWRITEBYTECODE is set, a run's child has -B."""
 IMPORTED_BY_PYTEST = re.compile("pytest|allure|junit|__main__")
 """Modules of lpca that pytest imports itself, to rewrite their assertions."""
 _ELASTIC = "torch.distributed.elastic.multiprocessing.subprocess_handler.subprocess_handler"
@@ -152,7 +155,7 @@ def address() -> str:
 
 
 def _is_plain(how: Mapping[str, Any]) -> bool:
-    """Whether a command is Python's, with no option but `-u` and nothing done to its process."""
+    """Whether a command is Python's, with no option but `OPTIONS`, its process left alone."""
     command = how["args"]
     if sys.platform != "linux" or how["shell"] or not isinstance(command, (list, tuple)):
         return False
@@ -163,10 +166,9 @@ def _is_plain(how: Mapping[str, Any]) -> bool:
 
 
 def _has_no_option(arguments: Sequence[str]) -> bool:
-    """Whether what follows `python` is a program, with no option but `-u` before it."""
-    return bool(arguments) and (
-        arguments[0][:2] in ("-m", "-c", "-u") or not arguments[0].startswith("-")
-    )
+    """Whether what follows `python` is a program, with no options but `OPTIONS` before it."""
+    rest = [*itertools.dropwhile(OPTIONS.__contains__, arguments)]
+    return bool(rest) and (rest[0][:2] in ("-m", "-c") or not rest[0].startswith("-"))
 
 
 def _ask(request: Request, streams: list[int]) -> tuple[int, socket.socket] | None:
@@ -344,18 +346,23 @@ def _preload() -> None:
 @functools.cache
 def load() -> None:
     """Import what commands and gates import, but for lpca's plugin of pytest."""
-    import pkgutil
-
     for name in ("torch", "transformers", "scipy.stats", "scipy.optimize", "matplotlib.figure"):
         importlib.import_module(name)
     importlib.import_module("transformers.models.llama.modeling_llama")  # the stub's
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401 - loaded when named
 
-    import lpca
+    _load_package("lpca")
 
-    for module in pkgutil.walk_packages(lpca.__path__, "lpca."):
-        if not IMPORTED_BY_PYTEST.search(module.name):
-            importlib.import_module(module.name)
+
+def _load_package(name: str) -> None:
+    import pkgutil
+
+    for module in pkgutil.iter_modules(importlib.import_module(name).__path__, f"{name}."):
+        if IMPORTED_BY_PYTEST.search(module.name):  # nor may what it holds be looked for
+            continue
+        importlib.import_module(module.name)
+        if module.ispkg:
+            _load_package(module.name)
 
 
 def _read_request(connection: socket.socket) -> tuple[Request | None, list[int]]:
@@ -406,14 +413,15 @@ def become(request: Request) -> None:
     _share_threads(os.environ.get(THREADS), request.env.get(THREADS))
     os.environ.clear()
     os.environ.update(request.env)
-    unbuffered = request.arguments[0] == "-u"
-    kind, *rest = request.arguments[unbuffered:]
+    options = [*itertools.takewhile(OPTIONS.__contains__, request.arguments)]
+    kind, *rest = request.arguments[len(options) :]
+    sys.dont_write_bytecode |= "-B" in options
     if kind.startswith("-") and len(kind) > 2:  # -mpytest
         kind, rest = kind[:2], [kind[2:], *rest]
     beside = {"-m": request.cwd, "-c": ""}.get(kind, str(Path(kind).resolve().parent))
     added = [one for one in request.env.get("PYTHONPATH", "").split(os.pathsep) if one]
     sys.path[:] = [beside, *added, *kept]
-    _open_streams(unbuffered)
+    _open_streams("-u" in options)
     _forget_other_lpca()
     if ADDRESS in request.env:
         for name in STARTERS:
