@@ -28,7 +28,9 @@ LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """How often an adversary may choose to succeed, beside the rates that the gate itself expects."""
 UNKNOWN_GUESS, UNKNOWN_TEXT = 0.25, 0.8
 """What guessing and text come to where the spec does not say."""
-PREFIXES = ("normal", "shuffle", "static", "mean", "same_answer")
+SHUFFLES = tuple(f"shuffle{which}" for which in ("", *(f"_{number}" for number in range(1, 9))))
+"""Another episode's messages, of all senders or of one; in the first place that of all."""
+PREFIXES = ("normal", *SHUFFLES, "static", "mean", "same_answer")
 """Conditions that one prefix serves as well as another where no message is read."""
 TRAINED_APART = ("static", "mean")
 """Those among them that a codec's own prefix may well surpass."""
@@ -330,13 +332,13 @@ A codec may give an empty message something else than all others, and so be one 
 ADVERSARIES = (
     Adversary("an inert codec", True, _inert, IDLE),
     Adversary(
-        "a magic prompt", True, _magic_prompt, ("normal", "shuffle", "same_answer"), _UNTRAINED
+        "a magic prompt", True, _magic_prompt, ("normal", *SHUFFLES, "same_answer"), _UNTRAINED
     ),
     Adversary(
         "a magic prompt, paraphrases read",
         True,
         _same_answer,
-        ("normal", "shuffle"),
+        ("normal", *SHUFFLES),
         ("same_answer", *_UNTRAINED),
         "normal",
     ),

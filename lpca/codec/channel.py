@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import Any
@@ -243,6 +243,12 @@ def as_view(asked: Asked) -> View:
     return View((asked,)) if isinstance(asked, str) else asked
 
 
+def asked_of(episodes: Iterable[Episode]) -> tuple[Asked, ...]:
+    """Return what A may read for each slot of some episodes: the message where that is all."""
+    alone = (one for episode in episodes for one in episode.by_slot)
+    return tuple(view_of(one) if one.public or one.senders else one.message for one in alone)
+
+
 def view_of(episode: Episode, messages: tuple[str, ...] | None = None) -> View:
     """Return what A may read of an episode, with other messages in its own's place if given."""
     return View(episode.messages if messages is None else messages, episode.public)
@@ -291,8 +297,11 @@ def similarity(channel: Channel, episodes: EpisodeSet) -> Similarity:
     """Compare the prefixes of the first episodes with one another and with their donors'."""
     count = min(COMPARED, len(episodes))
     first = episodes.episodes[:count]
-    prefixes = channel.prefixes(list(map(view_of, first)))
-    donors = channel.prefixes([view_of(episodes.donor(i)) for i in range(count)])
+    # where there are several slots, the first of each is compared
+    alone, slots = episodes.by_slot, len(first[0].by_slot)
+    rows = range(0, count * slots, slots)
+    prefixes = channel.prefixes([view_of(alone.episodes[i]) for i in rows])
+    donors = channel.prefixes([view_of(alone.donor(i)) for i in rows])
     right, donor = (_directions(own, channel.k) for own in (prefixes, donors))
     within, across = right @ right.T, right @ donor.T
     norms = torch.cat(prefixes).double().norm(dim=1)

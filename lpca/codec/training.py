@@ -170,7 +170,12 @@ class Training:
         return loss, {name: float(value.detach()) for name, value in parts.items()}
 
     def _prefixes(self, senders: Sequence[Episode]) -> Tensor:
-        return self.codec.decode(self.codec.encode([e.message for e in senders]))
+        """Prefixes [episodes, k, d_model]; of several slots one behind the other."""
+        texts = [own.message for e in senders for own in e.by_slot]
+        prefixes = self.codec.decode(self.codec.encode(texts))
+        if len(texts) == len(senders):
+            return prefixes
+        return prefixes.reshape(len(senders), -1, prefixes.shape[-1])
 
 
 def _schedule(step: int, recipe: Recipe) -> float:

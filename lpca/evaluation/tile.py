@@ -45,7 +45,7 @@ def _tile(receiver: Receiver, whole: EpisodeSet, k: int, batch_size: int) -> Til
     parts = []
     for episode in whole.episodes:
         tree = OptionTree.of([receiver.option_ids(option) for option in episode.options])
-        slots = [len(receiver.slot_ids(messages)) for messages in episode.by_slot]
+        slots = [len(receiver.message_ids(own.message)) for own in episode.by_slot]
         texts = [
             len(receiver.prompt_start_ids(episode.before)),
             len(slots) * max(slots),

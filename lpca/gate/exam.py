@@ -31,7 +31,7 @@ from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
 from lpca.judge.rows import Reading, Row, table_of
 from lpca.judge.successes import named_option
 from lpca.stats.verdicts import Verdict
-from lpca.tasks import Episode, EpisodeSet, TaskError
+from lpca.tasks import MAX_SENDERS, Episode, EpisodeSet, TaskError
 from lpca.validity.ledger import GateLedger, LedgerEntry, claim_hashes, row_keys, share_of
 
 PROMPTS, KEY = "prompts.jsonl", "key.json"
@@ -49,7 +49,7 @@ That `shuffle` is compared with stays the rule: else the checker's magic prompt 
 """
 
 
-def _same_answer(episode: Episode, _: Episode) -> list[str]:
+def _same_answer(episode: Episode, _: Episode) -> Sequence[str]:
     if not episode.paraphrase:
         raise TaskError(
             f"same_answer: episode {episode.seed} has no message with the same answer in other "
@@ -58,17 +58,22 @@ def _same_answer(episode: Episode, _: Episode) -> list[str]:
     return [episode.paraphrase]
 
 
-SENT: Mapping[str, Callable[[Episode, Episode], list[str]]] = {
-    "p0": lambda episode, donor: [],
-    "p1": lambda episode, donor: [],
-    "normal": lambda episode, donor: [episode.message],
-    "shuffle": lambda episode, donor: [donor.message],
-    "empty": lambda episode, donor: [""],
-    "same_answer": _same_answer,
-}
-"""The conditions that can be asked in texts: what A is told of an episode and its donor.
+def _one_of_donors(sender: int) -> Callable[[Episode, Episode], Sequence[str]]:
+    return lambda episode, donor: episode.with_senders(donor, sender)
 
-Under p1 nobody is told anything: the message stands in what B reads.
+
+SENT: Mapping[str, Callable[[Episode, Episode], Sequence[str]]] = {
+    "p0": lambda episode, donor: (),
+    "p1": lambda episode, donor: (),
+    "normal": lambda episode, donor: episode.messages,
+    "shuffle": lambda episode, donor: donor.messages,
+    "empty": lambda episode, donor: ("",) * len(episode.messages),
+    "same_answer": _same_answer,
+    **{f"shuffle_{sender}": _one_of_donors(sender) for sender in range(1, MAX_SENDERS + 1)},
+}
+"""The conditions that can be asked in texts: what each sender is told of an episode and its donor.
+
+Under p1 nobody is told anything: the messages stand in what B reads.
 """
 
 
@@ -155,13 +160,15 @@ class Exam:
         """
         episode = self.episodes.episodes[question.index]
         told = SENT[question.condition](episode, self.episodes.donor(question.index))
-        prompt = self.spec.prompt
-        pasted = prompt.join_message + episode.message if question.condition == "p1" else ""
+        prompt, slots = self.spec.prompt, [""] * len(episode.by_slot)
+        if question.condition == "p1":
+            slots = [prompt.join_message + own.message for own in episode.by_slot]
         return {
             "id": question.id,
-            "sender": told,
+            "sender": [*told],
+            **({"public": episode.public} if episode.public else {}),
             **({"system": prompt.system} if prompt.system else {}),
-            "receiver": f"{episode.before}{pasted}{episode.after}",
+            "receiver": episode.written(slots),
             # who answers in words of its own is shown none
             "options": [] if episode.free else list(episode.options),
         }
@@ -305,7 +312,8 @@ def _refuse_unasked(spec: Spec, gate: Gate) -> None:
     """Raise RequestError where texts cannot ask what a gate reads."""
     unasked = [name for name in gate_conditions(spec, gate.name) if name not in SENT]
     if unasked:
-        allowed = ", ".join(name for name in SENT if name in CONDITIONS)
+        listed = {*CONDITIONS}
+        allowed = ", ".join(name for name in SENT if name in listed)
         raise RequestError(
             f"{gate.position}: gate {gate.name} reads {', '.join(unasked)}, which no text is; "
             f"allowed: {allowed}"

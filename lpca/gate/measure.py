@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lpca.base.hashing import hash_data
 from lpca.codec.base import DEFAULT_SEED
-from lpca.codec.channel import Channel
+from lpca.codec.channel import Channel, asked_of
 from lpca.codec.checkpoint import Identity, recipe_of
 from lpca.codec.store import Obtained, obtain_codec
 from lpca.codec.user_codec import OwnCodec
@@ -91,7 +91,7 @@ class Subject:
         """Return what the slots of these episodes are made from; `exchanged` as for `Setting`."""
         seed = self.trained.seed if self.trained else DEFAULT_SEED
         training = self.task.training_batch(0, MEAN_MESSAGES, seed) if self.channel else []
-        messages = tuple(episode.message for episode in training)
+        messages = asked_of(training)
         return Setting(
             self.receiver, self.channel, episodes, self.static, messages, exchanged or {}
         )
@@ -476,7 +476,7 @@ def look_at(spec: Spec, name: str, subject: Subject, episodes: EpisodeSet) -> Le
         k=channel.k,
         codec=(subject.codec.content_hash if subject.codec else None) or "",
         recipe=subject.recipe_hash,
-        packets=channel.fingerprint([episode.message for episode in episodes]),
+        packets=channel.fingerprint(asked_of(episodes)),
         gate=name,
         n=len(episodes),
         criteria=claim_hashes(spec, gate),

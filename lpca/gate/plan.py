@@ -12,6 +12,7 @@ from typing import NamedTuple
 import platformdirs
 
 from lpca.base.errors import RequestError
+from lpca.base.numbers import plural
 from lpca.checker.check import check_spec, has_errors
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import AT_K, Gate, Spec
@@ -63,6 +64,8 @@ def task_of(spec: Spec) -> Task:
     kind = TASKS[task.name]
     if not kind.tells_facts:
         _refuse_facts(spec)
+    if not kind.may_run_out:
+        _refuse_senders(spec, 1)
     if kind.may_run_out:
         _refuse_too_few(spec, made)
     return made
@@ -130,11 +133,26 @@ def _refuse_too_few(spec: Spec, task: Task) -> None:
     sizes = {(gate.answers, spec.episodes(gate)): gate for gate in reversed(spec.gates.values())}
     for (answers, n), gate in reversed(sizes.items()):
         try:
-            task.evaluation_set("test", answers, n, spec.task.seed)
+            drawn = task.evaluation_set("test", answers, n, spec.task.seed)
         except TaskError as error:
             place = gate.places.get("n") or spec.evaluation.places.get("n", gate.position)
             place = spec.task.places.get(error.setting or "", place)
             raise SpecError(place, f"gate {gate.name}: {error}") from error
+        _refuse_senders(spec, len(drawn.episodes[0].messages))
+
+
+def _refuse_senders(spec: Spec, senders: int) -> None:
+    """Raise SpecError where a gate shuffles the message of a sender that no episode has."""
+    for gate in spec.gates.values():
+        for name in gate.conditions:
+            number = name.removeprefix("shuffle_")
+            if number.isdigit() and int(number) > senders:
+                raise SpecError(
+                    gate.places.get("conditions", gate.position),
+                    f"gate {gate.name} runs {name}, and task {spec.task.name} has "
+                    f"{plural(senders, 'sender')}; allowed: episodes whose message is a list of "
+                    "as many texts",
+                )
 
 
 def gate_conditions(spec: Spec, name: str) -> list[str]:

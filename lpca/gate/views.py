@@ -11,8 +11,9 @@ from lpca.base.registry import suggestion
 from lpca.channel.elsewhere import ids_of
 from lpca.channel.packets import View
 from lpca.codec.base import DEFAULT_SEED
-from lpca.codec.channel import Asked, as_view, view_of
+from lpca.codec.channel import as_view, asked_of, view_of
 from lpca.evaluation.conditions import CONDITIONS, Setting
+from lpca.evaluation.conditions.builtin import donor_views
 from lpca.gate.measure import MEAN_MESSAGES
 from lpca.gate.plan import declares, gate_conditions, gate_episodes, needs_codec, on_validation
 from lpca.gatespec.model import Spec
@@ -71,19 +72,20 @@ def views_of(spec: Spec, task: Task, gates: Iterable[str], split: str = "test") 
     Raises:
         TaskError: their episodes cannot be had, or lack what a condition needs.
     """
-    training = tuple(e.message for e in task.training_batch(0, MEAN_MESSAGES, DEFAULT_SEED))
+    training = asked_of(task.training_batch(0, MEAN_MESSAGES, DEFAULT_SEED))
     found: dict[View, None] = {}
     for name in gates:
         own = on_validation(spec, name, task) if split == "validation" else spec
-        episodes = gate_episodes(own, own.gates[name], task)
+        episodes = gate_episodes(own, own.gates[name], task).by_slot
         # which messages are needed follows from episodes alone: nothing is read yet
         setting = Setting(cast("Receiver", None), None, episodes, training_messages=training)
         made = [CONDITIONS[condition]() for condition in gate_conditions(own, name)]
         # a message of no task, which a validity check puts into some episodes
-        needed: list[Asked] = [ALIEN_MESSAGE, *(v for one in made for v in one.needs(setting))]
+        needed = [view_of(e, (ALIEN_MESSAGE,) * len(e.messages)) for e in episodes]
+        needed += [as_view(asked) for one in made for asked in one.needs(setting)]
         # it does so with their own messages and their donors' too, whatever the conditions are
-        needed += map(view_of, episodes.whole)
-        found |= dict.fromkeys(map(as_view, needed))
+        needed += [*map(view_of, episodes.whole), *donor_views(episodes)]
+        found |= dict.fromkeys(needed)
     return list(found)
 
 

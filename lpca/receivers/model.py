@@ -208,10 +208,6 @@ class Receiver:
         """Return token ids of each of an episode's texts that stand between two slots."""
         return [self.texts.later(text) for text in episode.between]
 
-    def slot_ids(self, messages: Sequence[str]) -> list[int]:
-        """Return token ids of all the messages of one slot as text, each behind the join."""
-        return [token for message in messages for token in self.message_ids(message)]
-
     def segment_ids(self, text: str) -> list[int]:
         """Return token ids of a text alone; no token spans the border of two."""
         return self.texts.later(text)
@@ -410,7 +406,7 @@ def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> 
 
 
 def _length(receiver: Receiver, episode: Episode, k: int) -> int:
-    slots = [max(k, len(receiver.slot_ids(messages))) for messages in episode.by_slot]
+    slots = [max(k, len(receiver.message_ids(own.message))) for own in episode.by_slot]
     around = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)
     between = sum(map(len, receiver.between_ids(episode)))
     longest = max(len(receiver.option_ids(option)) for option in episode.options)
@@ -425,10 +421,7 @@ def refuse_changed_turns(receiver: Receiver, episodes: Iterable[Episode]) -> Non
     """
     if receiver.chat is not None:
         join = receiver.prompt.join_message
-        turns = (
-            e.written(["".join(join + text for text in own) for own in e.by_slot]).lstrip()
-            for e in episodes
-        )
+        turns = (e.written([join + own.message for own in e.by_slot]).lstrip() for e in episodes)
         refuse_changed(receiver.texts, receiver.prompt, receiver.chat, turns)
 
 

@@ -71,6 +71,13 @@ class Slot:
             return ((0, int(keys.shape[1])),)
         return ((0, len(self.ids) if self.vectors is None else int(self.vectors.shape[0])),)
 
+    def holding(self, vectors: Tensor) -> Slot:
+        """The same places with other vectors in all packets, one behind the other."""
+        ids = list(self.ids) if self.packets else []
+        for start, stop in self.packets:
+            ids[start:stop] = [HOLE] * (stop - start)
+        return Slot(tuple(ids), vectors, self.packets)
+
     @classmethod
     def of_several(cls, packets: Sequence[Slot], between: TokenRows) -> Slot:
         """Compose what stands in a prompt from its first slot to its last one.

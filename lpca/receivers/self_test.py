@@ -137,7 +137,7 @@ def _longest(receiver: Receiver, episodes: Sequence[Episode], k: int) -> int:
     """Tokens of the longest prompt: any message may stand in any slot, as another's does."""
     around, slot, slots = 0, k, 1
     for episode in episodes:
-        messages = [receiver.slot_ids(own) for own in episode.by_slot]
+        messages = [receiver.message_ids(own.message) for own in episode.by_slot]
         texts = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)
         between = sum(map(len, receiver.between_ids(episode)))
         options = [receiver.option_ids(option) for option in episode.options]

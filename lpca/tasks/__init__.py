@@ -7,6 +7,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -23,6 +24,7 @@ Settings = Mapping[str, int | float | str | bool]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MAX_TASK_SEED = 10**8 - 1
 MIN_OPTIONS, MAX_OPTIONS = 2, 16
+MAX_SENDERS = 8
 _SEEDS_PER_STRATUM = 5_000_000
 
 
@@ -131,25 +133,51 @@ class Episode:
         return self.senders or (self.message,)
 
     @property
-    def by_slot(self) -> tuple[tuple[str, ...], ...]:
-        """By slot, in the order of their places, the messages that its packet is made from."""
-        return self.in_slots(self.messages)
+    def by_slot(self) -> tuple[Episode, ...]:
+        """By slot, in the order of their places: as if it were the only one; mostly it is.
 
-    def in_slots(self, messages: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-        """The same, were these the senders' messages.
+        Such an episode knows of its message only, of B's texts those at the ends, and its seed is
+        its own. The sender's number is all of its `order`.
 
         Example:
             >>> both = Episode(1, "seen", "", "a\nb", "", "", ("x", "y"), 0, senders=("a", "b"))
-            >>> both.by_slot
-            (('a', 'b'),)
-            >>> replace(both, order=(1, 0), between=(" and",)).by_slot
-            (('b',), ('a',))
+            >>> both.by_slot == (both,)
+            True
+            >>> turned = replace(both, order=(1, 0), between=(" and",))
+            >>> [(one.message, one.order) for one in turned.by_slot]
+            [('b', (1,)), ('a', (0,))]
         """
-        return tuple((messages[one],) for one in self.order) if self.order else (messages,)
+        if not self.between:
+            return (self,)
+        return tuple(
+            replace(
+                self,
+                seed=self.seed + place * _BETWEEN_SLOTS,
+                message=self.senders[sender],
+                senders=(),
+                order=(sender,),
+                between=(),
+            )
+            for place, sender in enumerate(self.order)
+        )
 
     def telling(self, messages: tuple[str, ...]) -> Self:
         """The same episode, were these the senders' messages."""
         return replace(self, message=joined(messages), senders=messages if self.senders else ())
+
+    def with_senders(self, donor: Episode, sender: int) -> tuple[str, ...]:
+        """The messages with one sender's, by its number from 1 on, of another episode.
+
+        Raises:
+            TaskError: there is no such sender.
+        """
+        own = self.messages
+        if sender > len(own):
+            raise TaskError(
+                f"shuffle_{sender}: episode {self.seed} has {len(own)} senders; allowed: episodes "
+                "whose message is a list of as many texts"
+            )
+        return (*own[: sender - 1], donor.messages[sender - 1], *own[sender:])
 
     @property
     def context(self) -> tuple[str, ...]:
@@ -173,6 +201,8 @@ class Episode:
 
 
 _YOUNGER = ("public", "senders", "order", "between")
+_BETWEEN_SLOTS = 3 * 10**16
+"""Between the seeds of an episode's slots: larger than any seed, and of the same split."""
 
 
 def joined(messages: Sequence[str]) -> str:
@@ -219,6 +249,25 @@ class EpisodeSet:
         if (start, stop) == (0, len(self)):
             return self
         return EpisodeSet(self.episodes[start:stop], self.donors[start:stop], self.whole)
+
+    @cached_property
+    def by_slot(self) -> EpisodeSet:
+        """Each slot as if it were an episode's only one, those of an episode one after the other.
+
+        A slot's donor is the same sender of the episode's donor. Where every episode has one slot,
+        it is this set.
+        """
+        if not any(episode.between for episode in self.whole):
+            return self
+        alone = [episode.by_slot for episode in self.whole]
+        count, donors = len(alone[0]), list[int]()
+        for episode, donor in zip(self.episodes, self.donors, strict=True):
+            senders = [one.order for one in alone[donor]]
+            donors += [count * donor + senders.index(one.order) for one in episode.by_slot]
+        own = tuple(one for episode in self.episodes for one in episode.by_slot)
+        if self.of is None:
+            return EpisodeSet(own, tuple(donors))
+        return EpisodeSet(own, tuple(donors), self.of.by_slot)
 
     def donor(self, index: int) -> Episode:
         """The episode whose message episode `index` gets under `shuffle`."""

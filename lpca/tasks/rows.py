@@ -13,18 +13,17 @@ from typing import Any, NoReturn
 from lpca.base.files import touching
 from lpca.base.lookalikes import folded
 from lpca.base.registry import suggestion
-from lpca.tasks import MAX_OPTIONS, MIN_OPTIONS, TaskError, joined, message_key
+from lpca.tasks import MAX_OPTIONS, MAX_SENDERS, MIN_OPTIONS, TaskError, joined, message_key
 
 MARK = "{message}"
 _NUMBERED = re.compile(r"\{message:([0-9]{1,3})\}")
 """The mark of one sender's slot, where there are several."""
-MAX_SENDERS = 8
 MAX_BYTES, MAX_LINE, MAX_ROWS = 64 * 2**20, 256 * 2**10, 100_000
 MAX_ANSWER = 1000
 """Characters of an answer, an option or the name of a group."""
 FIELDS = ("message", "context", "answer")
 RECEIVED_FIELDS = ("sender_message", "receiver_context", "receiver_output")
-OPTIONAL = ("options", "group")
+OPTIONAL = ("options", "group", "public")
 _SHOWN, _LONGEST_PATH = 60, 200
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -167,7 +166,7 @@ def _row(number: int, line: bytes) -> Row:
 
 def _senders(held: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """The message, or what each of several senders tells."""
-    if not isinstance(held.get(name), list) or name in held:
+    if not isinstance(held.get(name), list):
         return (_text(held, name).strip(),)
     texts = held[name]
     if not 2 <= len(texts) <= MAX_SENDERS:

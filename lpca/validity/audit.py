@@ -137,6 +137,21 @@ class Audit:
     def _content(self) -> str:
         return content_of(self.outcomes)
 
+    @cached_property
+    def by_slot(self) -> Setting:
+        """The setting with each slot as the only one of an episode."""
+        return replace(self.setting, episodes=self.setting.episodes.by_slot)
+
+    @cached_property
+    def sample_alone(self) -> list[int]:
+        """The indices of the sample's slots among the episodes of `by_slot`."""
+        count = len(self.episodes[0].by_slot)
+        return [count * row + place for row in self.sample for place in range(count)]
+
+    def slots_alone(self, condition: str) -> list[Slot]:
+        """What stands in each slot of the sample under a condition, one after the other."""
+        return slots_at(condition, self.by_slot, self.sample_alone)
+
     def slots(self, condition: str, rows: Sequence[int]) -> list[Slot]:
         """The slots of some episodes under a condition."""
         return slots_at(condition, self.setting, rows)
@@ -176,17 +191,19 @@ class Audit:
         first = [self.receiver.option_ids(option)[0] for option in episode.options]
         return len({*first}) < len(first)
 
-    def given_with(self, condition: str, messages: Sequence[Sequence[str]]) -> list[ReceivedPrompt]:
+    def given_with(
+        self, condition: str, messages: Sequence[Sequence[tuple[str, ...]]]
+    ) -> list[ReceivedPrompt]:
         """What B gets in the sample's episodes if they had other messages, as evaluation does it.
 
-        One prompt for each message, those of each sequence one after the other, in one batch.
-        Each episode is the donor of the one before it.
+        One prompt for each, those of each sequence one after the other, in one batch. Each episode
+        is the donor of the one before it.
         """
         rows = [self.episodes[i] for i in self.sample]
         episodes = tuple(
-            replace(episode, message=message)
+            episode.telling(told)
             for others in messages
-            for episode, message in zip(rows, others, strict=True)
+            for episode, told in zip(rows, others, strict=True)
         )
         donors = tuple((i + 1) % len(episodes) for i in range(len(episodes)))
         setting = replace(self.setting, episodes=EpisodeSet(episodes, donors))
@@ -239,14 +256,15 @@ class Audit:
             CheckFailed: no vectors are injected.
         """
         context, afters = self._opened
-        vectors = [self._vectors(slot) for slot in self.slots(condition, self.sample)]
+        own = self.slots(condition, self.sample)
+        vectors = list(map(self._vectors, own))
         leaves = [
             vector.detach().clone().requires_grad_(True) for vector in vectors if vector is not None
         ]
         if len(leaves) < len(vectors) or not any(map(len, leaves)):
             raise CheckFailed(f"no vectors are injected under {condition}")
         with torch.enable_grad():
-            slots = [Slot(vectors=leave) for leave in leaves]
+            slots = [slot.holding(leave) for slot, leave in zip(own, leaves, strict=True)]
             logits = context.continuation_logits(slots, afters, keep=1)
             score = logits[:, -1].log_softmax(-1).amax(1).sum()
         full = [leave for leave in leaves if len(leave)]
@@ -257,7 +275,8 @@ class Audit:
         if slot.vectors is not None or self.setting.coded().fixed:
             return slot.vectors
         nothing = torch.zeros(0, self.receiver.d_model)
-        return self.receiver.embed(slot.ids) if slot.ids else nothing
+        ids = [token for start, stop in slot.spans for token in slot.ids[start:stop]]
+        return self.receiver.embed(ids) if ids else nothing
 
     def directions(self, condition: str) -> Tensor:
         """The sample's first k vectors under a condition, at length 1: float32 [sample, k, width].
@@ -268,7 +287,7 @@ class Audit:
             CheckFailed: fewer than k vectors are injected, where packets have k.
         """
         rows, fixed = [], self.setting.coded().fixed
-        for slot in self.slots(condition, self.sample):
+        for slot in self.slots_alone(condition):
             own = self._vectors(slot)
             if own is None or (fixed and len(slot) < self.k):
                 raise CheckFailed(f"fewer than {self.k} vectors are injected under {condition}")
@@ -286,19 +305,22 @@ class Audit:
         for episode, record in zip(self.episodes, self.outcomes[condition], strict=True):
             yield f"{condition}, episode {episode.seed}", episode, record
 
-    def prompt(self, episode: Episode) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return p0's prompt of an episode, before and after the slot, as B received it."""
+    def prompt(self, episode: Episode) -> tuple[tuple[int, ...], ...]:
+        """Return p0's prompt of an episode, before and behind each slot, as B received it."""
         receiver = self.receiver
-        before = canonical_ids(receiver, receiver.prompt_start_ids(episode.before))
-        return before, canonical_ids(receiver, receiver.prompt_end_ids(episode.after))
+        start = receiver.prompt_start_ids(episode.before)
+        end = receiver.prompt_end_ids(episode.after)
+        texts = [start, *receiver.between_ids(episode), end]
+        return tuple(canonical_ids(receiver, text) for text in texts)
 
     def own_ids(self, episode: Episode) -> list[int]:
         """The ids of an episode's texts around the slot, without what stands in every prompt."""
         receiver = self.receiver
         opening, closing = receiver.around
         before = receiver.prompt_start_ids(episode.before)[len(opening) :]
+        between = [token for text in receiver.between_ids(episode) for token in text]
         after = receiver.prompt_end_ids(episode.after)
-        return before + after[: len(after) - len(closing)]
+        return before + between + after[: len(after) - len(closing)]
 
     def slot_ids(self, text: str) -> tuple[int, ...]:
         """The ids of a text in the slot, as `ReceivedPrompt` has them."""

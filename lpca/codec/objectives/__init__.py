@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lpca.base.registry import Registry
-from lpca.receivers.forward import Context, Slot, left_padded, read_context
+from lpca.receivers.forward import Context, Slot, in_slots, left_padded, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 
@@ -26,6 +26,7 @@ batch, so that one alone will not do; `lpca.codec.recipe` reads both without tor
 class Batch:
     """Episodes and their prefixes [batch, k, d_model]; what is computed of them is computed once.
 
+    Where an episode has several slots, their prefixes stand one behind the other.
     Gradients reach the prefixes and, through them, the codec; never the receiver. `seed` is that
     of what an objective draws at random.
     """
@@ -69,7 +70,15 @@ class Batch:
 
     def injected(self, prefixes: Tensor) -> Tensor:
         """The same with a prefix [batch, k, d_model] in each slot."""
-        return self.logits([Slot(vectors=prefix) for prefix in prefixes])
+        pairs = zip(self.episodes, prefixes, strict=True)
+        return self.logits(
+            [
+                in_slots(
+                    self.receiver, e, [Slot(vectors=own) for own in prefix.chunk(len(e.by_slot))]
+                )
+                for e, prefix in pairs
+            ]
+        )
 
     @cached_property
     def normal(self) -> Tensor:

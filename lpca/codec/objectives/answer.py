@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lpca.codec.objectives import IGNORED, OBJECTIVES, Batch
-from lpca.receivers.forward import Slot, left_padded, read_context
+from lpca.receivers.forward import Slot, in_slots, left_padded, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 
@@ -107,8 +107,12 @@ def _divergences(batch: Batch) -> Tensor:
 @torch.no_grad()
 def _teacher(batch: Batch) -> Tensor:
     """Log-probabilities [batch, longest, vocabulary] with the message as text."""
-    messages = [batch.receiver.message_ids(e.message) for e in batch.episodes]
-    return batch.logits([Slot(tuple(ids)) for ids in messages]).log_softmax(-1)
+    receiver = batch.receiver
+    slots = [
+        in_slots(receiver, e, [Slot(tuple(receiver.message_ids(own.message))) for own in e.by_slot])
+        for e in batch.episodes
+    ]
+    return batch.logits(slots).log_softmax(-1)
 
 
 LEAD, REQUEST = "Message:", "\nThe same message again:"

@@ -12,9 +12,9 @@ from lpca.base.registry import Registry, shown_names
 from lpca.channel.packets import Packet
 from lpca.codec.channel import Asked, Channel
 from lpca.evaluation.block import BLOCK
-from lpca.receivers.forward import Slot
+from lpca.receivers.forward import Slot, in_slots
 from lpca.receivers.model import Receiver
-from lpca.tasks import EpisodeSet
+from lpca.tasks import EpisodeSet, TaskError
 
 SlotMaker = Callable[["Setting"], "Sequence[Slot]"]
 """Makes the slots of a setting's episodes, in their order."""
@@ -39,7 +39,7 @@ class Setting:
     channel: Channel | None
     episodes: EpisodeSet
     static: Channel | None = None
-    training_messages: tuple[str, ...] = ()
+    training_messages: tuple[Asked, ...] = ()
     exchanged: Mapping[str, SlotMaker] = field(default_factory=dict)
 
     @property
@@ -55,7 +55,7 @@ class Setting:
 
 
 class Condition(ABC):
-    """What stands in B's slot."""
+    """What stands in B's slot; where a prompt has several, in each of them, one after the other."""
 
     @abstractmethod
     def slots(self, setting: Setting) -> Sequence[Slot]:
@@ -115,7 +115,22 @@ def build_slots(condition: str, setting: Setting) -> Sequence[Slot]:
         raise ValueError(
             f"unknown condition {condition!r}; allowed: {', '.join(shown_names(CONDITIONS))}"
         )
-    return setting.exchanged.get(condition, CONDITIONS[condition]().slots)(setting)
+    if condition in setting.exchanged:
+        return setting.exchanged[condition](setting)
+    # a condition sees each slot as if it were the only one of its episode
+    alone = CONDITIONS[condition]().slots(replace(setting, episodes=setting.episodes.by_slot))
+    if len(alone) == len(setting.episodes):
+        return alone
+    if any(slot.cache for slot in alone):
+        raise TaskError(
+            f"{condition}: a packet is a cache, and prompts have several slots; allowed: one slot, "
+            "or packets of vectors or ids"
+        )
+    packets = iter(alone)
+    return [
+        in_slots(setting.receiver, episode, [next(packets) for _ in episode.by_slot])
+        for episode in setting.episodes
+    ]
 
 
 def slots_at(condition: str, setting: Setting, rows: Sequence[int]) -> list[Slot]:
@@ -141,6 +156,7 @@ def encode_messages(conditions: Sequence[str], setting: Setting) -> None:
     Raises:
         ValueError, TaskError, CodecError: as for `build_slots`.
     """
+    setting = replace(setting, episodes=setting.episodes.by_slot)
     made = [CONDITIONS[condition]() for condition in conditions]
     needed = [view for one in made for view in one.needs(setting)]
     if needed:

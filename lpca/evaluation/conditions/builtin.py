@@ -156,13 +156,25 @@ class Shuffle(MessageLatents):
         return donor_views(episodes)
 
 
+@CONDITIONS.register("shuffle_N", holds="latents", codec="message", donor=True, numbers=8)
+class ShuffleSender(MessageLatents):
+    """Another episode's packet of one sender's alone: whether that sender's message matters."""
+
+    def __init__(self, sender: int) -> None:
+        self.sender = sender
+
+    def views(self, episodes: EpisodeSet) -> list[View]:
+        """Return each episode's own, with its donor's message of this sender."""
+        return donor_views(episodes, self.sender)
+
+
 @CONDITIONS.register("empty", holds="latents", codec="message")
 class Empty(MessageLatents):
     """The channel's packet of an empty message: whether a message that says nothing helps."""
 
     def views(self, episodes: EpisodeSet) -> list[View]:
         """Return an empty message for each episode."""
-        return [view_of(episode, ("",)) for episode in episodes]
+        return empty_views(episodes)
 
 
 @CONDITIONS.register("static", holds="latents")
@@ -234,9 +246,33 @@ def own_views(episodes: Iterable[Episode]) -> list[View]:
     return list(map(view_of, episodes))
 
 
-def donor_views(episodes: EpisodeSet) -> list[View]:
-    """Return, for each episode, what A may read of it with its donor's message."""
-    return [view_of(one, episodes.donor(i).messages) for i, one in enumerate(episodes)]
+def donor_views(episodes: EpisodeSet, sender: int | None = None) -> list[View]:
+    """Return, for each episode, what A may read of it with its donor's messages.
+
+    Args:
+        episodes: each with one slot.
+        sender: whose message is the donor's, by number from 1 on; None: everyone's.
+
+    Raises:
+        TaskError: there is no such sender.
+    """
+    pairs = [(one, episodes.donor(i)) for i, one in enumerate(episodes)]
+    if sender is None:
+        return [view_of(one, donor.messages) for one, donor in pairs]
+    if not any(one.order for one, _ in pairs):
+        return [view_of(one, one.with_senders(donor, sender)) for one, donor in pairs]
+    # each slot has a sender of its own
+    if not any(one.order == (sender - 1,) for one, _ in pairs):
+        senders = len({one.order for one, _ in pairs})
+        raise TaskError(f"shuffle_{sender}: episodes have {senders} senders; allowed: as many")
+    return [
+        view_of(one, donor.messages if one.order == (sender - 1,) else None) for one, donor in pairs
+    ]
+
+
+def empty_views(episodes: Iterable[Episode]) -> list[View]:
+    """Return, for each episode, what A may read of it where nobody tells anything."""
+    return [view_of(episode, ("",) * len(episode.messages)) for episode in episodes]
 
 
 def paraphrase_views(episodes: Iterable[Episode]) -> list[View]:

@@ -13,10 +13,12 @@ from functools import lru_cache
 
 from lpca.base.hashing import named_rng
 from lpca.channel.packets import View
+from lpca.codec.channel import as_view
 from lpca.evaluation.conditions import CONDITIONS, Condition, Setting
 from lpca.evaluation.conditions.builtin import own_views
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
+from lpca.tasks import joined
 
 
 class FewTokens(Condition):
@@ -77,7 +79,8 @@ class Keywords(FewTokens):
 
     def kept(self, message: str, ids: Sequence[int], k: int, setting: Setting) -> Sequence[int]:
         """Return tokens of `keywords`, by how many training messages hold a word."""
-        held = document_frequencies(setting.training_messages)
+        texts = tuple(joined(as_view(one).messages) for one in setting.training_messages)
+        held = document_frequencies(texts)
         return keywords(setting.receiver, message, k, held)
 
 

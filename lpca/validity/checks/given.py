@@ -7,14 +7,14 @@ to tolerate, vectors are injected as they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lpca.channel.packets import Packet, View
-from lpca.gatespec.model import FEW_TOKENS, MESSAGE_LATENTS, TEXTS, TRUNCATED
-from lpca.tasks import Episode, ToldEpisode
+from lpca.gatespec.model import FEW_TOKENS, MESSAGE_LATENTS, OF_DONORS, TEXTS, TRUNCATED
+from lpca.tasks import Episode, ToldEpisode, joined
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lpca.evaluation.outcome import ReceivedPrompt
     from lpca.validity.audit import Audit
 
+T = TypeVar("T")
 ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
 REORDERED = 64
 """Of so many messages the latents are decoded in another order."""
@@ -39,7 +40,7 @@ def prompt_is_p0s(audit: Audit) -> str:
     Reads the ids that the model was given in every episode. Catches a prompt builder that adds the
     message under some conditions, a crippled p0, and vectors behind those that crossed.
     """
-    lengths = {"p0": [0] * len(audit.episodes)}
+    lengths = {"p0": [0] * len(audit.by_slot.episodes)}
     for condition in audit.injected():
         lengths[condition] = _lengths(audit, condition)
     for condition, wanted in lengths.items():
@@ -50,8 +51,8 @@ def prompt_is_p0s(audit: Audit) -> str:
 
 
 def _lengths(audit: Audit, condition: str) -> list[int]:
-    """How many positions each episode's slot is to have under a condition without text."""
-    channel, count = audit.setting.coded(), len(audit.episodes)
+    """How many positions each slot is to have under a condition without text."""
+    channel, count = audit.setting.coded(), len(audit.by_slot.episodes)
     if channel.fixed or condition == "static":
         return [audit.k] * count
     training = audit.setting.training_messages
@@ -64,17 +65,22 @@ def _lengths(audit: Audit, condition: str) -> list[int]:
 
 
 def _packets(audit: Audit, condition: str) -> list[Packet]:
-    """What B gets of the message that a condition is made of, in each episode."""
-    from lpca.codec.channel import view_of
-    from lpca.evaluation.conditions.builtin import donor_views, own_views, paraphrase_views
+    """What B gets of the message that a condition is made of, in each slot."""
+    from lpca.evaluation.conditions.builtin import (
+        donor_views,
+        empty_views,
+        own_views,
+        paraphrase_views,
+    )
 
-    episodes = audit.setting.episodes
-    if condition == "shuffle":
-        views = donor_views(episodes)
+    episodes = audit.by_slot.episodes
+    if condition in OF_DONORS:
+        number = condition.removeprefix("shuffle").removeprefix("_")
+        views = donor_views(episodes, int(number) if number else None)
     elif condition == "same_answer":
         views = paraphrase_views(episodes)
     elif condition == "empty":
-        views = [view_of(episode, ("",)) for episode in episodes]
+        views = empty_views(episodes)
     else:
         views = own_views(episodes)
     return audit.setting.coded().packets(views)
@@ -117,7 +123,7 @@ def _hold_few_tokens(audit: Audit, condition: str) -> None:
     from lpca.evaluation.conditions import CONDITIONS
     from lpca.evaluation.outcome import canonical_ids
 
-    wanted = CONDITIONS[condition]().slots(audit.setting)
+    wanted = CONDITIONS[condition]().slots(audit.by_slot)
     rows = zip(_slots(audit, condition), wanted, _lengths(audit, condition), strict=True)
     for (where, episode, slot), own, k in rows:
         whole = audit.slot_ids(episode.message)
@@ -155,9 +161,10 @@ def prompt_ignores_message(audit: Audit) -> str:
     is made of the message, in whatever disguise, where all conditions have it alike.
     """
     condition = audit.injected()[0] if audit.injected() else "p0"
-    own = [audit.episodes[i].message for i in audit.sample]
-    donors = [audit.setting.episodes.donor(i).message for i in audit.sample]
-    given = audit.given_with(condition, (own, [ALIEN_MESSAGE] * len(donors), donors))
+    own = [audit.episodes[i].messages for i in audit.sample]
+    donors = [audit.setting.episodes.donor(i).messages for i in audit.sample]
+    alien = [(ALIEN_MESSAGE,) * len(messages) for messages in own]
+    given = audit.given_with(condition, (own, alien, donors))
     around = list(map(_around, given))
     if around != around[: len(donors)] * 3:
         raise CheckFailed(f"{condition}: another message changes B's prompt around the slot")
@@ -165,22 +172,30 @@ def prompt_ignores_message(audit: Audit) -> str:
 
 
 def _slots(audit: Audit, condition: str) -> Iterator[tuple[str, Episode, tuple[int, ...]]]:
-    """The ids in each episode's slot; CheckFailed where the prompt around it is not p0's."""
+    """The ids in each slot of each episode; CheckFailed where the prompt around is not p0's."""
     for where, episode, record in audit.outcomes_of(condition):
         given = record.given
         if _around(given) != audit.prompt(episode):
             raise CheckFailed(f"{where}: B's prompt is not that of p0")
         if token := audit.receiver.texts.control_in(audit.own_ids(episode)):
             raise CheckFailed(f"{where}: the control token {token!r} stands in B's own text")
-        slot = given.ids[given.start : given.stop]
-        if len(slot) != given.stop - given.start:
+        if given.stop > len(given.ids):
             raise CheckFailed(f"{where}: the slot ends at {given.stop}, of {len(given.ids)} ids")
-        yield where, episode, slot
+        for alone, slot in zip(episode.by_slot, given.in_packets, strict=True):
+            yield where, alone, slot
 
 
-def _around(given: ReceivedPrompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The token ids before and after the slot."""
-    return given.ids[: given.start], given.ids[given.stop :]
+def _around(given: ReceivedPrompt) -> tuple[tuple[int, ...], ...]:
+    """The token ids before and after the slot; of several slots those between them too."""
+    starts = [*(start for start, _ in given.spans), len(given.ids)]
+    stops = [0, *(stop for _, stop in given.spans)]
+    return tuple(given.ids[stop:start] for stop, start in zip(stops, starts, strict=True))
+
+
+def _by_episode(audit: Audit, of_slots: Iterable[T]) -> list[list[T]]:
+    """What there is of each slot, episode by episode."""
+    found = iter(of_slots)
+    return [[next(found) for _ in episode.by_slot] for episode in audit.episodes]
 
 
 @CHECKS.register("latents_injected")
@@ -197,11 +212,13 @@ def latents_injected(audit: Audit) -> str:
 @CHECKS.register("shuffle_is_donors")
 @check("shuffle is what the codec makes of another's", place=140, needs=("shuffle",), after=TRACED)
 def shuffle_is_donors(audit: Audit) -> str:
-    """Under shuffle B got the codec's prefix of the donor's message.
+    """Under shuffle B got the codec's prefix of the donor's message; under shuffle_N of one sender.
 
-    Catches a shuffle that is normal, and one of an episode that contradicts nothing.
+    Catches a shuffle that is normal, one of an episode that contradicts nothing, and one sender's
+    packet in another's slot.
     """
-    _compare(audit, "shuffle", _packets(audit, "shuffle"), "those of its donor")
+    for condition in OF_DONORS.among(audit.outcomes):
+        _compare(audit, condition, _packets(audit, condition), "those of its donor")
     return f"{len(audit.episodes)} prefixes: each is the codec's, of the donor's message"
 
 
@@ -212,7 +229,7 @@ def null_is_zero(audit: Audit) -> str:
 
     Catches a null that is decoded, and so a LayerNorm's bias, or a small constant.
     """
-    lengths = _lengths(audit, "null")
+    lengths = list(map(sum, _by_episode(audit, _lengths(audit, "null"))))
     for record, length in zip(audit.outcomes["null"], lengths, strict=True):
         norms = record.given.norms
         if len(norms) != length or any(norm != 0.0 for norm in norms):
@@ -231,8 +248,10 @@ def random_has_norms(audit: Audit) -> str:
     injected numbers, a thousandth in float32 and two hundredths in coarser types.
     """
     loose = 1e-3 if audit.is_exact else 2e-2
-    for noise, packet in zip(audit.outcomes["random"], _packets(audit, "random"), strict=True):
-        norms = [] if packet.vectors is None else packet.vectors.norm(dim=1).tolist()
+    packets = _by_episode(audit, _packets(audit, "random"))
+    for noise, own in zip(audit.outcomes["random"], packets, strict=True):
+        vectors = [packet.vectors for packet in own if packet.vectors is not None]
+        norms = [norm for one in vectors for norm in one.norm(dim=1).tolist()]
         pairs = zip_longest(noise.given.norms, norms, fillvalue=-1.0)
         if any(abs(a - b) > loose * max(b, 1e-6) for a, b in pairs):
             raise CheckFailed(f"episode {noise.seed}: random's norms are not the latents' own")
@@ -250,7 +269,7 @@ def random_is_noise(audit: Audit) -> str:
     # not scipy.stats: loading it takes longer than all of this check
     from scipy.special import chdtri
 
-    if any(slot.ids for slot in audit.slots("random", audit.sample)):
+    if any(slot.ids for slot in audit.slots_alone("random")):
         return _random_ids(audit)
     noise, fixed = audit.directions("random"), audit.setting.coded().fixed
     count, width = noise.shape[0], noise.shape[2]
@@ -284,7 +303,7 @@ def _random_ids(audit: Audit) -> str:
     from scipy.special import bdtrc
 
     channel, shared, longest = audit.setting.coded(), 0, 0
-    rows = list(zip(audit.slots("random", audit.sample), audit.sample, strict=True))
+    rows = list(zip(audit.slots_alone("random"), audit.sample_alone, strict=True))
     for condition in audit.injected():
         if condition not in MESSAGE_LATENTS:
             continue
@@ -321,7 +340,8 @@ def shaped_is_shaped(audit: Audit) -> str:
 
     count = _training_messages(audit, "the shape")
     shape = shape_of(audit.setting)
-    noise = [Packet(vectors=drawn(shape, episode.seed)) for episode in audit.episodes]
+    seeds = [alone.seed for episode in audit.episodes for alone in episode.by_slot]
+    noise = [Packet(vectors=drawn(shape, seed)) for seed in seeds]
     _compare(audit, "shaped", noise, "noise of the shape of training latents")
     return f"{len(noise)} draws with mean and covariance of {count} training messages' prefixes"
 
@@ -382,14 +402,17 @@ def mean_is_mean(audit: Audit) -> str:
     count = _training_messages(audit, "the mean")
     prefix = audit.setting.coded().mean_prefix(audit.setting.training_messages)
     mean = Packet(vectors=prefix)
-    _compare(audit, "mean", [mean] * len(audit.episodes), "the mean latent")
+    _compare(audit, "mean", [mean] * len(audit.by_slot.episodes), "the mean latent")
     return f"{len(audit.episodes)} episodes: the mean latent of {count} messages"
 
 
 def _training_messages(audit: Audit, what: str) -> int:
     """How many messages something is taken over; CheckFailed where one of them is tested."""
+    from lpca.codec.channel import as_view
+
     messages = audit.setting.training_messages
-    if shared := {episode.message for episode in audit.episodes} & set(messages):
+    told = {joined(as_view(message).messages) for message in messages}
+    if shared := {one.message for one in audit.by_slot.episodes} & told:
         raise CheckFailed(f"{what} is taken over a test message: {min(shared)!r}")
     return len(messages)
 
@@ -430,7 +453,8 @@ def encoding_repeatable(audit: Audit) -> str:
     from lpca.codec.channel import view_of
 
     channel = audit.setting.coded()
-    views = [view_of(audit.episodes[i]) for i in audit.sample]
+    alone = audit.by_slot.episodes.episodes
+    views = [view_of(alone[i]) for i in audit.sample_alone]
     first, second = channel.encode_afresh(views), channel.encode_afresh(views)
     if not all(map(_identical, first, second)):
         raise CheckFailed("encoding the same messages twice gives other latents: is dropout on?")
@@ -440,7 +464,7 @@ def encoding_repeatable(audit: Audit) -> str:
         raise CheckFailed(
             f"latents depend on what else is in the batch: relative difference {max(off, each):.2g}"
         )
-    many = list(dict.fromkeys(map(view_of, audit.episodes)))
+    many = list(dict.fromkeys(map(view_of, alone)))
     many = SystemRandom().sample(many, min(REORDERED, len(many)))
     moved, most = _apart(audit, channel, many, channel.decode_afresh(many))
     if max(moved, most / 10) > limit:
@@ -486,16 +510,21 @@ def _apart(
 
 
 def _compare(audit: Audit, condition: str, packets: Sequence[Packet], whose: str) -> None:
+    import torch
+
     from lpca.evaluation.outcome import canonical_ids, vectors_hash
 
-    for record, packet in zip(audit.outcomes[condition], packets, strict=True):
+    for record, own in zip(audit.outcomes[condition], _by_episode(audit, packets), strict=True):
         given = record.given
-        if packet.vectors is not None and len(packet):
+        vectors = [one.vectors for one in own if one.vectors is not None]
+        if any(map(len, vectors)):
             weight = audit.receiver.embedding.weight
-            same = given.sha256 == vectors_hash(packet.vectors.to(weight))
+            same = given.sha256 == vectors_hash(torch.cat(vectors).to(weight))
+            # of two packets one of which is empty only their places tell
+            same &= len(own) == 1 or list(map(len, own)) == list(map(len, given.in_packets))
         else:
-            ids = [] if packet.ids is None else packet.ids.tolist()
-            slot = given.ids[given.start : given.stop]
-            same = slot == canonical_ids(audit.receiver, ids)
+            ids = [[] if one.ids is None else one.ids.tolist() for one in own]
+            wanted = tuple(canonical_ids(audit.receiver, packet) for packet in ids)
+            same = given.in_packets == wanted
         if not same:
             raise CheckFailed(f"episode {record.seed}: {condition}'s vectors are not {whose}")

@@ -271,15 +271,15 @@ def numbers_reported(audit: Audit) -> str:
         raise CheckFailed(lack)
     for condition, records in audit.outcomes.items():
         told = audit.numbers[condition]
-        slots = [record.given.ids[record.given.start : record.given.stop] for record in records]
-        positions = sum(map(len, slots)) / len(slots)
+        slots = [ids for record in records for ids in record.given.in_packets]
+        positions = sum(map(len, slots)) / len(records)
         _same(condition, "tokens", told.tokens, positions)
         successes = sum(one.success(audit.score) for record in records for one in record.readings)
         _same(condition, "successes", told.under(audit.score).successes, successes)
         if condition in TEXTS and not any(INJECTED in ids for ids in slots):
             texts = [audit.receiver.message_text(ids) for ids in slots]
             sizes = [len(text.encode()) for text in texts]
-            _same(condition, "bits", told.bits, 8 * sum(sizes) / len(sizes))
+            _same(condition, "bits", told.bits, 8 * sum(sizes) / len(records))
             if condition in TRUNCATED and max(sizes) > TRUNCATED[condition]:
                 raise CheckFailed(f"{condition}: {max(sizes)} bytes stood in a slot")
         elif condition != "p0":
