@@ -22,6 +22,7 @@ from lpca.evaluation.outcome import InputRecorder, Outcome, ReceivedPrompt, join
 from lpca.evaluation.sampled import Draws, Greedy, Sampling
 from lpca.judge.successes import named_option
 from lpca.receivers import ReceiverError
+from lpca.receivers.caches import rotation_of
 from lpca.receivers.forward import (
     FREE,
     OptionTree,
@@ -94,6 +95,10 @@ def make_job(
         for episode, slot in zip(episodes, slots, strict=True)
     ]
     vectors = [(str(i), s.vectors) for i, s in enumerate(slots) if s.vectors is not None]
+    for i, slot in enumerate(slots):
+        for layer, both in sorted(slot.cache.items()):
+            names = (f"{i}.{layer}.keys", f"{i}.{layer}.values")
+            vectors += zip(names, both, strict=True)
     key = hash_data(
         {
             "receiver": receiver.weights_hash,
@@ -176,6 +181,9 @@ def _run_batch(
     afters = [receiver.prompt_end_ids(e.after) for e in batch]
     options = [[receiver.option_ids(option) for option in e.options] for e in batch]
     made = []
+    if any(slot.cache for job in jobs for slot in job.slots):
+        # tried on the model itself, before its passes are recorded
+        rotation_of(receiver)
     with InputRecorder(receiver) as recorder:
         context = read_context(receiver, befores, tile)
         opened = len(recorder.calls)

@@ -16,13 +16,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
-from lpca.receivers.attention import Mask
+from lpca.receivers.attention import Mask, cache_argument
+from lpca.receivers.caches import Cache, held
 from lpca.receivers.forward import Spans
 from lpca.receivers.model import Receiver
 
 INJECTED = -1
-"""Stands for a vector that is no token's embedding."""
+"""Stands for a vector that is no token's embedding, and for keys and values."""
 NEAR_TIE = 1e-4
 """Below this gap (nats) between the right option and its best rival an outcome is a near-tie."""
 
@@ -32,11 +34,14 @@ class ReceivedPrompt:
     """One prompt as the model received it.
 
     Attributes:
-        ids: token ids, INJECTED where a vector came in that is no token's embedding.
+        ids: token ids, INJECTED where a vector came in that is no token's embedding, or keys and
+            values did.
         start: where the slot begins, a position in `ids`.
         stop: where it ends.
-        norms: of the vectors that came in as embeddings in the slot; empty for plain tokens.
-        sha256: of these vectors' bytes; empty for plain tokens.
+        norms: of the vectors that came in as embeddings in the slot, or of all keys and values
+            that came in at a position; empty for plain tokens.
+        sha256: of these vectors' bytes, or those keys' and values', see `cache_hash`; empty for
+            plain tokens.
         packets: where each of several packets begins and ends in `ids`. Then `start` is where the
             first begins, `stop` where the last one ends, and what stands between them are B's
             texts; `norms` and `sha256` are of the packets alone.
@@ -203,12 +208,14 @@ class Call:
     """The inputs of one forward pass, as the model saw them.
 
     `mask` is additive [batch, 1, columns, total], one for each kind of the model's layers, or None
-    where each position looks at all that came before it.
+    where each position looks at all that came before it. `cache` holds by layer the keys and values
+    [batch, heads, columns before, head_dim], of a pass that gets columns which none computed.
     """
 
     ids: Tensor | None
     embeddings: Tensor | None
     mask: Mask | None
+    cache: tuple[tuple[Tensor, Tensor], ...] = ()
 
     @property
     def given(self) -> Tensor:
@@ -252,7 +259,15 @@ class InputRecorder:
 
     def _keep(self, _module: torch.nn.Module, _args: Any, inputs: dict[str, Any]) -> None:
         names = ("input_ids", "inputs_embeds", "attention_mask")
-        self.calls.append(Call(*(inputs.get(name) for name in names)))
+        ids, embeddings, mask = map(inputs.get, names)
+        call = Call(ids, embeddings, mask)
+        cache = inputs.get(cache_argument(type(self.receiver.model).forward))
+        # of other passes nothing is kept that the model itself would let go
+        if len(self.calls) == 1 and isinstance(cache, DynamicCache):
+            layers = tuple(held(cache))
+            if any(keys.shape[2] > self.calls[0].columns for keys, _ in layers):
+                call = replace(call, cache=layers)
+        self.calls.append(call)
 
     def prompts(
         self, slots: Sequence[Spans | int], options: int = 0, befores: Sequence[int] = ()
@@ -272,29 +287,40 @@ class InputRecorder:
         if self.receiver.proof.plain:
             return self._whole(spans, befores)
         context, prompt = self.calls[:2]
-        past, rest = self._reached(context, prompt, prompt.columns - options - 1)
+        past, put, rest = self._reached(context, prompt, prompt.columns - options - 1)
         rows = []
         for i, own in enumerate(spans):
             before = _ids(self.receiver, context, i, past[i])
             after = _ids(self.receiver, prompt, i, rest[i])
-            rows.append(_received((*before, *after), len(before), own, prompt, i, rest[i]))
+            if count := int(put[i].sum()):
+                norms, sha = _cached(prompt, i, context.columns, put[i])
+                ids, start = (*before, *[INJECTED] * count, *after), len(before)
+                rows.append(ReceivedPrompt(ids, start, start + own[-1][1], norms, sha))
+            else:
+                rows.append(_received((*before, *after), len(before), own, prompt, i, rest[i]))
         return rows
 
-    def _reached(self, context: Call, prompt: Call, column: int) -> tuple[Tensor, Tensor]:
+    def _reached(self, context: Call, prompt: Call, column: int) -> tuple[Tensor, Tensor, Tensor]:
         """What a position of a pass looks at, bool: in the pass before it, and in its own.
 
+        Between the two, at columns that no pass computed: keys and values put into a slot.
+
         Where no layer of the model looks at all that came before, that is what it looks at by way
-        of what it looks at: nothing sees padding.
+        of what it looks at: nothing sees padding. By way of what was put into a slot it looks at
+        the text before the slot.
         """
         seen, past = prompt.seen(column, column)[:, 0], context.columns
+        put = seen.shape[1] - prompt.columns - past
         if self.receiver.own_masks.narrow(seen.shape[1]):
             earlier, own = context.seen(0, past - 1), prompt.seen(0, prompt.columns - 1)
-            unseen = own.new_zeros((len(own), past, prompt.columns))
-            looks = torch.cat([torch.cat([earlier, unseen], dim=2), own], dim=1)
+            unseen = own.new_zeros((len(own), past, put + prompt.columns))
+            of_slot = own.new_zeros((len(own), put, own.shape[2]))
+            of_slot[:, :, past - 1] = True
+            looks = torch.cat([torch.cat([earlier, unseen], dim=2), of_slot, own], dim=1)
             reached = torch.zeros_like(seen)
             while not torch.equal(reached, seen):
                 reached, seen = seen, seen | (looks & seen[:, :, None]).any(1)
-        return seen[:, :past], seen[:, past:]
+        return seen[:, :past], seen[:, past : past + put], seen[:, past + put :]
 
     def _whole(self, spans: Sequence[Spans], befores: Sequence[int]) -> list[ReceivedPrompt]:
         rows = []
@@ -310,6 +336,26 @@ class InputRecorder:
 def vectors_hash(vectors: Tensor) -> str:
     """SHA-256 of the bytes of vectors [k, d_model], in their own type."""
     return hashlib.sha256(_bytes(vectors.detach())).hexdigest()
+
+
+def cache_hash(cache: Cache) -> str:
+    """SHA-256 of which layers hold keys and values, and of their bytes, in their own types."""
+    digest = hashlib.sha256()
+    for layer, both in sorted(cache.items()):
+        for tensor in both:
+            digest.update(f"{layer} {tuple(tensor.shape)} ".encode())
+            digest.update(_bytes(tensor.detach()))
+    return digest.hexdigest()
+
+
+def cache_norms(cache: Cache) -> tuple[float, ...]:
+    """The L2 norm of all keys and values at each position, of all layers that hold some."""
+    squares = [
+        tensor.detach().double().square().sum((0, 2)) for both in cache.values() for tensor in both
+    ]
+    return tuple(
+        round(float(x), 6) for x in torch.stack([one.cpu() for one in squares]).sum(0).sqrt()
+    )
 
 
 def canonical_ids(receiver: Receiver, ids: Sequence[int]) -> tuple[int, ...]:
@@ -343,6 +389,23 @@ def _vectors(call: Call, row: int, visible: Tensor, spans: Spans) -> tuple[tuple
     vectors = torch.cat([behind[first:last] for first, last in spans])
     norms = tuple(round(float(x), 6) for x in vectors.float().norm(dim=1))
     return norms, vectors_hash(vectors)
+
+
+def _cached(call: Call, row: int, start: int, put: Tensor) -> tuple[tuple[float, ...], str]:
+    """Norms and hash of the keys and values that a row got at some of the columns from `start` on.
+
+    A layer that lacks these columns got none.
+    """
+    columns = start + len(put)
+    got = {
+        layer: (
+            keys[row, :, start:][:, put.to(keys.device)],
+            values[row, :, start:][:, put.to(keys.device)],
+        )
+        for layer, (keys, values) in enumerate(call.cache)
+        if keys.shape[2] == columns
+    }
+    return cache_norms(got), cache_hash(got)
 
 
 def _bytes(vectors: Tensor) -> bytes:

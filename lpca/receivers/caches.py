@@ -266,7 +266,7 @@ def append_caches(
     Args:
         receiver: the frozen model.
         cache: what was computed up to the slots; it grows, but for the layers that they leave out.
-        slots: of each row, n differing among them; all of the same layers.
+        slots: of each row, n differing among them; all of the same layers, or of none.
         starts: at which position each begins.
         least: how many columns there are at least.
 
@@ -277,12 +277,12 @@ def append_caches(
         PacketError, RequestError: as for `refuse_unfit`.
         ValueError: they are of several layers.
     """
-    if len({tuple(sorted(slot)) for slot in slots}) != 1:
+    if len({tuple(sorted(slot)) for slot in slots if slot}) > 1:
         raise ValueError("a batch holds caches of the same layers")
     for slot in slots:
         refuse_unfit(receiver, slot)
-    layers = sorted(slots[0])
-    lengths = [slot[layers[0]][0].shape[1] for slot in slots]
+    layers = sorted({layer for slot in slots for layer in slot})
+    lengths = [slot[layers[0]][0].shape[1] if slot else 0 for slot in slots]
     width = max(least, *lengths) if any(lengths) else 0
     real = torch.arange(width)[None] >= width - torch.tensor(lengths)[:, None]
     if not width:
@@ -291,18 +291,20 @@ def append_caches(
     turns = rotation.turns(starts)
     for layer in layers:
         own_keys, own_values = list(held(cache))[layer]
-        keys, values = (
-            torch.stack(
-                [
-                    nn.functional.pad(s[layer][i], (0, 0, width - s[layer][i].shape[1], 0))
-                    for s in slots
-                ]
-            ).to(own_keys.device)
-            for i in range(2)
-        )
-        rows = turned(keys, turns[rotation.kinds[layer]]).to(own_keys.dtype)
-        cache.update(receiver.own_rows(rows), receiver.own_rows(values.to(own_values)), layer)
+        heads, wide, deep = rotation.shapes[layer]
+        nothing = (torch.zeros(heads, 0, wide), torch.zeros(heads, 0, deep))
+        both = [slot.get(layer, nothing) for slot in slots]
+        keys, values = (_left_padded(rows, width, own_keys) for rows in zip(*both, strict=True))
+        placed_keys = turned(keys, turns[rotation.kinds[layer]]).to(own_keys.dtype)
+        own = receiver.own_rows
+        cache.update(own(placed_keys), own(values.to(own_values.dtype)), layer)
     return real.to(receiver.device)
+
+
+def _left_padded(rows: Sequence[Tensor], width: int, like: Tensor) -> Tensor:
+    """Rows [heads, n, numbers] of several n as one batch, zeros before them."""
+    wide = [nn.functional.pad(row, (0, 0, width - row.shape[1], 0)) for row in rows]
+    return torch.stack(wide).to(like.device)
 
 
 @contextmanager

@@ -99,7 +99,8 @@ class CachedContext(Context):
             model's inputs of these; and which columns are those of slots that are caches.
         """
         cache, visible = part_of_cache(self.cache), self.visible
-        if all(slot.cache for slot in slots):
+        # an empty slot has no columns, whatever kind the others are of
+        if any(slot.cache for slot in slots) and all(slot.cache or not len(slot) for slot in slots):
             if not all(afters):
                 raise RequestError(
                     f"receiver {self.receiver.name}: a cache is read by the text behind the slot, "

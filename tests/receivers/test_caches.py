@@ -13,9 +13,13 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from lpca.base.errors import RequestError
 from lpca.channel.packets import PacketError
-from lpca.receivers.caches import Cache, held, refuse_unfit, rotation_of
+from lpca.evaluation.block import make_job, run_block
+from lpca.evaluation.outcome import INJECTED, Outcome, cache_hash, cache_norms, canonical_ids
+from lpca.evaluation.slow_path import next_token_scores, option_score
+from lpca.receivers.caches import Cache, held, placed, refuse_unfit, rotation_of
 from lpca.receivers.forward import Slot, own_caches, read_batch, read_context
 from lpca.receivers.model import Receiver, freeze
+from lpca.tasks import Episode
 
 SHAPE = {
     **{"vocab_size": 260, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4},
@@ -213,6 +217,60 @@ def test_layers_that_are_left_out_carry_nothing(name: str) -> None:
         assert float((alone.at[0, 0] - together[0][i, 0]).abs().max()) < ALLOWED * 4
     whole = read(receiver, [Slot(cache=one) for one in own])
     assert float((whole[0] - together[0]).abs().max()) > 0.01
+
+
+def episodes() -> list[Episode]:
+    rows = enumerate(zip(BEFORES, MESSAGES, AFTERS, strict=True))
+    return [
+        Episode(i, "seen", "w", message, before, after, ("a rail", "a road", "Rio"), 0)
+        for i, (before, message, after) in rows
+    ]
+
+
+def outcomes_of(receiver: Receiver, slots: list[Slot]) -> tuple[Outcome, ...]:
+    job = make_job(receiver, "normal", episodes(), slots)
+    [(_, outcomes)] = run_block(receiver, [job], 4)
+    return outcomes
+
+
+@pytest.mark.parametrize("layers", [(0, 1, 2, 3), (1, 2)])
+@pytest.mark.parametrize("name", ["llama", "gemma3", "mistral", "partial"])
+def test_outcomes_are_those_of_the_slow_path_and_tell_what_was_received(
+    name: str, layers: tuple[int, ...]
+) -> None:
+    receiver = made(name)
+    caches = drawn((4, 0, 7), layers)
+    outcomes = outcomes_of(receiver, [Slot(cache=one) for one in caches])
+    for episode, put, outcome in zip(episodes(), caches, outcomes, strict=True):
+        before = canonical_ids(receiver, receiver.prompt_start_ids(episode.before))
+        after = canonical_ids(receiver, receiver.prompt_end_ids(episode.after))
+        given, n = outcome.given, len(Slot(cache=put))
+        assert given.ids == (*before, *[INJECTED] * n, *after)
+        assert (given.start, given.stop) == (len(before), len(before) + n)
+        assert given.norms == pytest.approx(cache_norms(put), abs=1e-4)
+        wanted = cache_hash(placed(receiver, put, len(before)))
+        assert given.sha256 == (wanted if n else "")
+        for option, score in zip(episode.options, outcome.scores, strict=True):
+            own = option_score(receiver, given, put, receiver.option_ids(option))
+            assert abs(own - score) < 2e-5
+        scores = next_token_scores(receiver, given, put, outcome.said_ids)
+        for one, token in zip(scores, outcome.said_ids, strict=False):
+            assert one.max() - one[token] < 2e-5
+
+
+def test_what_is_recorded_tells_zeros_from_no_columns_and_one_layer_from_another() -> None:
+    receiver = made("llama")
+    zeros = {layer: of(2, 3, 8) for layer in range(4)}
+    one, other = ({layer: of(2, 3, 8)} for layer in (1, 2))
+    caches: list[Cache] = [zeros, one, other, {}]
+    hashes, keys = set(), set()
+    for put in caches:
+        slots = [Slot(cache=put)] * 3
+        keys.add(make_job(receiver, "null", episodes(), slots).key)
+        first = outcomes_of(receiver, slots)[0]
+        hashes.add(first.given.sha256)
+        assert first.given.norms == ((0.0,) * 3 if put else ())
+    assert len(hashes) == len(keys) == 4
 
 
 def test_gradients_reach_the_keys_and_values_of_every_layer() -> None:

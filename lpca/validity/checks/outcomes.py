@@ -97,7 +97,7 @@ def _alone(audit: Audit, condition: str, index: int, slot: Slot, record: Outcome
 
     receiver, episode = audit.receiver, audit.episodes[index]
     where = f"{condition}, episode {episode.seed}, alone"
-    vectors = None if slot.vectors is None else slot.vectors.detach()
+    vectors = slot.cache or (None if slot.vectors is None else slot.vectors.detach())
     options = [receiver.option_ids(option) for option in episode.options]
     texts = [ids[:-1] for ids in (*options, *(one.said_ids for one in record.readings))]
     slow = SlowPath(receiver, record.given, vectors, texts)
