@@ -133,7 +133,7 @@ def run_block(
 
     Args:
         receiver: the frozen model.
-        jobs: conditions on the same episodes, and with the same tile.
+        jobs: conditions on the same episodes, with tiles that differ behind the slots alone.
         batch_size: episodes at a time, at most.
         read: how outcomes are made of a batch that was read, where not by `read_outcomes`.
 
@@ -191,7 +191,7 @@ def _run_batch(
             del recorder.calls[opened:]
             slots = [job.slots[i] for i in rows]
             started = time.monotonic()
-            reading = context.read(slots, afters, options)
+            reading = context.tiled(job.tile).read(slots, afters, options)
             nodes = reading.at.shape[1] - 1
             spans = [slot.spans for slot in slots]
             given = recorder.prompts(spans, nodes, [len(before) for before in befores])

@@ -16,7 +16,7 @@ from lpca.evaluation.block import Job, MakeJob, RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots, encode_messages
 from lpca.evaluation.normalised import RankedOutcome
 from lpca.evaluation.outcome import Outcome
-from lpca.evaluation.tile import tile_of
+from lpca.evaluation.tile import shaped_as, tile_of
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,9 @@ def evaluate(
     for start in range(0, n, BLOCK):
         block = replace(setting, episodes=setting.episodes.part(start, min(start + BLOCK, n)))
         jobs = [
-            make_job(block.receiver, c, block.episodes.episodes, build_slots(c, block)).tiled(tile)
+            make_job(block.receiver, c, block.episodes.episodes, build_slots(c, block)).tiled(
+                shaped_as(tile, c)
+            )
             for c in conditions
         ]
         found = {job.key: own for job in jobs if (own := load_block(place, job)) is not None}

@@ -23,7 +23,7 @@ from lpca.evaluation.block import RunBlock, make_job, run_block
 from lpca.evaluation.conditions import Setting, build_slots, slots_at
 from lpca.evaluation.outcome import NEAR_TIE, Outcome
 from lpca.evaluation.sampled import Sampling
-from lpca.evaluation.tile import tile_of
+from lpca.evaluation.tile import shaped_as, tile_of
 from lpca.gatespec.model import Score
 from lpca.receivers.forward import FREE
 from lpca.receivers.model import Receiver, layer_stack
@@ -138,7 +138,7 @@ class Rereadings:
                 make_job(setting.receiver, name, batch, [slots[name][i] for i in part])
                 for name in conditions
             ]
-            jobs = [job.tiled(tile) for job in jobs]
+            jobs = [job.tiled(shaped_as(tile, job.condition)) for job in jobs]
             if self.sampling is not None:
                 jobs = [job.sampled(self.sampling) for job in jobs]
             for job, read in self.run_block(setting.receiver, jobs, len(part)):

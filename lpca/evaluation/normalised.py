@@ -76,7 +76,9 @@ class Normalising:
     def run_block(self, receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
         """As `run`, with options ranked."""
         episodes = jobs[0].episodes
-        base = self._base(receiver, episodes, batch_size, jobs[0].tile)
+        # of one shape, whichever condition comes first
+        tile = replace(jobs[0].tile, behind=jobs[0].tile.narrow)
+        base = self._base(receiver, episodes, batch_size, tile)
         for job, outcomes in self.run(receiver, jobs, batch_size):
             yield (
                 job,

@@ -8,12 +8,14 @@ measured all the same (`lpca.evaluation.noise`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
 
 from lpca.evaluation.block import BLOCK
 from lpca.evaluation.conditions import Setting
+from lpca.gatespec.model import TEXTS
 from lpca.receivers.forward import FREE, OptionTree, Tile, rows_at_once
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet
@@ -40,6 +42,14 @@ def tile_of(setting: Setting, batch_size: int) -> Tile:
     return _tile(receiver, whole, k, batch_size)
 
 
+def shaped_as(tile: Tile, condition: str) -> Tile:
+    """What a condition's batches take up, of a run's: where no text stands in the slot, less.
+
+    It follows from the condition, not from a batch's texts, of which all might be short.
+    """
+    return tile if condition in TEXTS else replace(tile, behind=tile.narrow)
+
+
 @lru_cache(maxsize=1)
 def _tile(receiver: Receiver, whole: EpisodeSet, k: int, batch_size: int) -> Tile:
     parts = []
@@ -56,9 +66,11 @@ def _tile(receiver: Receiver, whole: EpisodeSet, k: int, batch_size: int) -> Til
         parts.append((*texts, tree.depth, len(slots)))
     before, messages, after, nodes, depth, count = map(max, zip(*parts, strict=True))
     # a slot may hold any other episode's message
-    behind = max(count * k, messages) + after
+    narrow = count * k + after
+    behind = max(narrow, messages + after)
     most = min(batch_size, rows_at_once(receiver, 1 + nodes, max(before, behind + nodes)))
     block = min(BLOCK, len(whole))
-    tile = Tile(-(-block // -(-block // most)), before, behind, nodes, depth + 1)
+    rows = -(-block // -(-block // most))
+    tile = Tile(rows, before, behind, narrow, nodes=nodes, said=depth + 1)
     average = sum(sum(part[:4]) for part in parts) / len(parts)
     return tile if before + tile.behind + nodes <= MOST * average else FREE

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,10 @@ class CachedContext(Context):
     visible: Tensor
     lengths: tuple[int, ...]
     tile: Tile = FREE
+
+    def tiled(self, tile: Tile) -> CachedContext:
+        """As in `Context`."""
+        return replace(self, tile=tile)
 
     @torch.no_grad()
     def read(

@@ -128,6 +128,7 @@ class Tile:
         rows: prompts.
         before: columns up to the slots.
         behind: columns of the slots and of what follows them.
+        narrow: the same where slots hold no more than a packet does; 0 where they may.
         nodes: columns of the options' trees.
         said: columns of what is said before it is generated token by token.
     """
@@ -135,6 +136,7 @@ class Tile:
     rows: int = 0
     before: int = 0
     behind: int = 0
+    narrow: int = 0
     nodes: int = 0
     said: int = 0
 
@@ -164,6 +166,10 @@ class Context(ABC):
     """A batch of prompts read up to their slots."""
 
     receiver: Receiver
+
+    def tiled(self, tile: Tile) -> Context:
+        """The same, read on in batches that take up a tile; here they take what they need."""
+        return self
 
     @abstractmethod
     def read(

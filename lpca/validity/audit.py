@@ -17,6 +17,7 @@ from lpca.evaluation.conditions import Setting, build_slots, slots_at
 from lpca.evaluation.noise import Rereadings, content_of, explained, sample_of
 from lpca.evaluation.outcome import Outcome, ReceivedPrompt, canonical_ids
 from lpca.evaluation.sampled import Sampling
+from lpca.evaluation.tile import shaped_as
 from lpca.evidence.model import ConditionNumbers
 from lpca.gatespec.model import LATENT, Score
 from lpca.judge.outcomes import OutcomeTable
@@ -226,7 +227,7 @@ class Audit:
         self, episodes: Sequence[Episode], slots: Mapping[str, Sequence[Slot]]
     ) -> dict[str, tuple[Outcome, ...]]:
         jobs = [
-            make_job(self.receiver, name, episodes, own).tiled(self.tile)
+            make_job(self.receiver, name, episodes, own).tiled(shaped_as(self.tile, name))
             for name, own in slots.items()
         ]
         if self.sampling is not None:

@@ -18,7 +18,7 @@ from lpca.evaluation.evaluate import evaluate
 from lpca.evaluation.noise import Rereadings
 from lpca.evaluation.outcome import NEAR_TIE, InputRecorder, Outcome
 from lpca.evaluation.sampled import Sampling
-from lpca.evaluation.tile import tile_of
+from lpca.evaluation.tile import shaped_as, tile_of
 from lpca.gatespec.model import Score
 from lpca.receivers.forward import FREE, Tile
 from lpca.receivers.load import load_receiver
@@ -58,7 +58,9 @@ def read(
     for part in parts:
         episodes = [setting.episodes.episodes[i] for i in part]
         jobs = [
-            make_job(setting.receiver, name, episodes, [own[i] for i in part]).tiled(tile)
+            make_job(setting.receiver, name, episodes, [own[i] for i in part]).tiled(
+                shaped_as(tile, name)
+            )
             for name, own in slots.items()
         ]
         if sampling is not None:
@@ -85,13 +87,19 @@ def test_what_else_is_in_a_batch_changes_no_bit(
     assert {key: outcome.given for key, outcome in one.items()} == given, "padding is no prompt"
     # nor does the kernel of a step matter
     assert steps == others
-    whole, more = tile.before + tile.behind, range(1, len(steps) - 2)
-    assert steps == {
-        (tile.rows, tile.before, tile.before),
-        (tile.rows, tile.behind + tile.nodes, whole + tile.nodes),
-        (tile.rows, tile.said, whole + tile.said),
-        *((tile.rows, 1, whole + tile.said + further) for further in more),
-    }
+    assert tile.narrow < tile.behind, "an empty slot is no text"
+    expected = {(tile.rows, tile.before, tile.before)}
+    for behind in (tile.narrow, tile.behind):
+        whole = tile.before + behind
+        expected |= {
+            (tile.rows, behind + tile.nodes, whole + tile.nodes),
+            (tile.rows, tile.said, whole + tile.said),
+        }
+        more = range(whole + tile.said + 1, whole + tile.said + 1 + len(steps))
+        steps -= {(tile.rows, 1, columns) for columns in more}
+    # where every row's words are in its tree, nothing is read on
+    narrow = (tile.rows, tile.said, tile.before + tile.narrow + tile.said)
+    assert steps | {narrow} == expected
 
 
 def with_long_one(setting: Setting) -> Setting:
