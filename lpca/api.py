@@ -26,6 +26,7 @@ from lpca.gate.plan import (
     evidence_folder,
     ks_of,
     needs_codec,
+    refuse_drawn_views,
     sound_spec,
 )
 from lpca.gate.recipe import RecipeVerdict, recipe_verdict, refuse_drawn
@@ -112,6 +113,7 @@ def run_gate(
     gate: str,
     *,
     codec: object = None,
+    packets: str | os.PathLike[str] | None = None,
     receiver: str | Receiver = RECEIVER,
     k: int | None = None,
     spec: str | os.PathLike[str] = "gate_specs.yaml",
@@ -133,6 +135,7 @@ def run_gate(
         codec: None for the one that `pytest gates/` takes; a checkpoint's folder;
             "package.module:factory", whose sides run in processes of their own; a
             factory(receiver, k); or a codec itself, which both run in this one ("trusted").
+        packets: a file of packets made elsewhere, in place of a codec; as `--packets`.
         receiver: as for `--receiver`, or one that `load_receiver` gave.
         k: number of latents; the gate's own, else 4, when None.
         spec: the spec file.
@@ -172,6 +175,10 @@ def run_gate(
     if split not in SPLITS_READ:
         raise RequestError(f"split {split!r}: {suggestion(str(split), SPLITS_READ)}")
     seeds = _checked_seeds(checked, gate, at, codec, train_seeds or ())
+    if packets is not None:
+        if codec is not None or seeds:
+            raise RequestError("packets: allowed without codec and train_seeds")
+        refuse_drawn_views(checked)
     home = Path(spec).resolve().parent
     checkpoint, own = _codec(codec, home)
     options = Options(
@@ -186,6 +193,7 @@ def run_gate(
         evidence=evidence_folder(home / EVIDENCE, split),
         ledger=home / LEDGER,
         codec=own,
+        packets=None if packets is None else Path(packets).absolute(),
         split=split,
         train_seeds=seeds,
         wall=Wall(),

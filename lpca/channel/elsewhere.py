@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +43,7 @@ def ids_of(view: View) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class MadeElsewhere:
+class PacketFile:
     """A file's packets by id, all of one kind.
 
     Attributes:
@@ -78,12 +78,14 @@ class MadeElsewhere:
             raise RequestError(f"{self.path}: packet {name} is missing; {AGAIN}")
         return self.packets[name]
 
-    def refuse_others(self, due: Iterable[View], every: Iterable[View]) -> None:
+    def refuse_others(
+        self, due: Iterable[View], every: Callable[[], Iterable[View]] = tuple
+    ) -> None:
         """Refuse a file that does not answer these views, or answers what was not asked.
 
         Args:
             due: the views whose packets are about to be used.
-            every: all views that may have been handed over with them.
+            every: gives all views that may have been handed over with them.
 
         Raises:
             RequestError: an id is missing or unknown, or a view's two packets differ.
@@ -99,25 +101,23 @@ class MadeElsewhere:
             )
         known = {*names}
         if self.packets.keys() - known:
-            known |= {name for view in every for name in ids_of(view)}
+            known |= {name for view in every() for name in ids_of(view)}
         if unknown := [name for name in self.packets if name not in known]:
             raise RequestError(
                 f"{self.path}: {len(unknown)} of {len(self.packets)} packets were not asked for, "
                 f"first {unknown[0]!r:.60}; {AGAIN}"
             )
         for view in due:
-            self._refuse_differing(view)
-
-    def _refuse_differing(self, view: View) -> None:
-        """Raise RequestError where a view stands under two ids and has two packets."""
-        names = ids_of(view)
-        packets = [self.packets[name] for name in names]
-        for name, other in zip(names[1:], packets[1:], strict=True):
-            if difference := differing(packets[0], other):
+            if difference := self.differing(view):
                 raise RequestError(
-                    f"{self.path}: {names[0]} and {name} are one view, and their packets differ: "
-                    f"{difference}; a packet must follow from its view alone"
+                    f"{self.path}: {' and '.join(ids_of(view))} are one view, and their packets "
+                    f"differ: {difference}; a packet must follow from its view alone"
                 )
+
+    def differing(self, view: View) -> str:
+        """Say how a view's two packets differ; empty where they do not, or there is one."""
+        first, *others = (self.packets[name] for name in ids_of(view))
+        return next(filter(None, (differing(first, other) for other in others)), "")
 
     def refuse_unfit(self, k: int, d_model: int, vocabulary: int) -> None:
         """Refuse packets that a receiver cannot be given.
@@ -135,7 +135,7 @@ class MadeElsewhere:
                 raise RequestError(f"{self.path}: packet {name!r:.60} {reason}")
 
 
-def read_packets(path: Path) -> MadeElsewhere:
+def read_packets(path: Path) -> PacketFile:
     """Read a file of packets; nothing in it is run.
 
     Args:
@@ -159,7 +159,7 @@ def read_packets(path: Path) -> MadeElsewhere:
     kinds = sorted({packet.kind for packet in packets.values()})
     if len(kinds) > 1:
         raise RequestError(f"{path}: its packets are {' and '.join(kinds)}; allowed: one of them")
-    return MadeElsewhere(path, packets, sha256)
+    return PacketFile(path, packets, sha256)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

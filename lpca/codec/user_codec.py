@@ -58,7 +58,7 @@ class OwnCodec:
     weights_hash: str | None
     code_hash: str | None
     isolation: str = TRUSTED
-    origin = "own"
+    origin: str = "own"
 
     @property
     def content_hash(self) -> str | None:

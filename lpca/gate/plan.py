@@ -226,6 +226,15 @@ def declares(gate: Gate, k: int | None) -> bool:
     return k is None or not gate.family or k in gate.family
 
 
+def refuse_drawn_views(spec: Spec) -> None:
+    """Raise RequestError where what A is to encode follows from what it has encoded."""
+    if spec.task.drawn:
+        raise RequestError(
+            f"{spec.task.places.get('seed', spec.file)}: seed is drawn, which needs the packets "
+            "first; allowed: a number"
+        )
+
+
 def shown_with(spec: Spec, gate: Gate, k: int | None, seed: int | None = None) -> list[GateKey]:
     """Return the gates shown beside one that runs at a k and seed, each with its own."""
     found = [

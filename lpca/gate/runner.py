@@ -18,6 +18,7 @@ from lpca.channel.side import Wall
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import recipe_of
+from lpca.codec.made_elsewhere import FilePackets, obtain_packets
 from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request
 from lpca.codec.training import Progress
@@ -34,11 +35,13 @@ from lpca.gate.plan import (
     gate_conditions,
     gate_episodes,
     label_of,
+    needs_codec,
     needs_control,
     on_validation,
     shown_with,
     task_of,
 )
+from lpca.gate.views import views_of
 from lpca.gatespec.model import CODEC_LATENTS, Spec
 from lpca.judge.decide import explored, judge, judge_required
 from lpca.judge.stored import read_stored
@@ -86,6 +89,7 @@ class Options:
         train_seed: that of the training; None for any that is shipped, else 0.
         train_seeds: those at which one recipe is trained and judged, where all of them must hold.
         codec: the user's own, in place of one of lpca's.
+        packets: a file of packets made elsewhere, in place of a codec.
         split: the episodes that are read; those of validation decide nothing.
         kept: where evidence of this run goes as well, which no other run replaces.
         recipe: how a codec of lpca's is made and trained.
@@ -104,6 +108,7 @@ class Options:
     train_seed: int | None = None
     train_seeds: tuple[int, ...] = ()
     codec: Source | None = None
+    packets: Path | None = None
     split: Literal["test", "validation"] = "test"
     kept: Path | None = None
     recipe: Recipe = field(default_factory=Recipe)
@@ -173,7 +178,7 @@ class Runner:
                     kept = self._stored(path) or self._measured(name, k, path, criteria, label)
             except CodecError as error:
                 # what a user's own codec does wrong is theirs to mend
-                self._failed[path] = RequestError(str(error)) if self.options.codec else error
+                self._failed[path] = self._users(error)
                 raise self._failed[path] from error
             except RunError as error:
                 self._failed[path] = error
@@ -206,6 +211,11 @@ class Runner:
             options = replace(self.options, receiver=self._receiver, train_seed=seed)
             self._by_seed[seed] = Runner(self.spec, options, self.origin, self.console, self.steps)
         return self._by_seed[seed]
+
+    def _users(self, error: CodecError) -> RunError:
+        """What is wrong with a codec as an error: with the user's own it is theirs to mend."""
+        own = self.options.codec is not None or self.options.packets is not None
+        return RequestError(str(error)) if own else error
 
     def _stored(self, path: Path) -> Evidence | None:
         """Evidence that another worker of this run has written."""
@@ -319,6 +329,7 @@ class Runner:
         if k is None:
             return subject
         codec = self._codec(k)
+        self._refuse_other_packets(name, codec)
         channel, seeds = Channel(receiver, codec.codec, k), self.options.train_seeds
         subject = replace(subject, channel=channel, codec=codec, seeds=seeds)
         if not needs_control(self.spec, name):
@@ -346,8 +357,20 @@ class Runner:
 
         return self._once("load", None, load)
 
+    def _refuse_other_packets(self, name: str, codec: Obtained | OwnCodec) -> None:
+        """Raise RequestError where packets of a file are not those of a gate's views."""
+        if not isinstance(codec.codec, FilePackets):
+            return
+        spec, task, split = self.spec, self._task, self.options.split
+        every = [other for other in spec.gates if needs_codec(spec, other)]
+        own = views_of(spec, task, [name], split)
+        codec.codec.file.refuse_others(own, lambda: views_of(spec, task, every, split))
+
     def _codec(self, k: int) -> Obtained | OwnCodec:
         options = self.options
+        if (packets := options.packets) is not None:
+            receiver = self._receiver
+            return self._once("codec", k, lambda: obtain_packets(packets, receiver, k))
         if options.codec is None:
             request = Request(
                 k, options.train_seed, options.checkpoint, options.retrain, options.recipe

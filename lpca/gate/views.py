@@ -13,12 +13,17 @@ from lpca.channel.packets import View
 from lpca.codec.base import DEFAULT_SEED
 from lpca.codec.channel import as_view, asked_of, view_of
 from lpca.evaluation.conditions import CONDITIONS, Setting
-from lpca.evaluation.conditions.builtin import donor_views
 from lpca.gate.measure import MEAN_MESSAGES
-from lpca.gate.plan import declares, gate_conditions, gate_episodes, needs_codec, on_validation
-from lpca.gatespec.model import Spec
+from lpca.gate.plan import (
+    declares,
+    gate_conditions,
+    gate_episodes,
+    needs_codec,
+    on_validation,
+    refuse_drawn_views,
+)
+from lpca.gatespec.model import CODEC_LATENTS, Spec
 from lpca.tasks import Task
-from lpca.validity.checks.given import ALIEN_MESSAGE
 
 if TYPE_CHECKING:
     from lpca.receivers.model import Receiver
@@ -36,11 +41,7 @@ def gates_of_views(spec: Spec, asked: Sequence[str] = (), k: int | None = None) 
         RequestError: one asked for is unknown, needs no codec or declares another k, or the spec
             has none; or its episodes are drawn when a codec is there.
     """
-    if spec.task.drawn:
-        raise RequestError(
-            f"{spec.task.places.get('seed', spec.file)}: seed is drawn, which needs the packets "
-            "first; allowed: a number"
-        )
+    refuse_drawn_views(spec)
     for name in asked:
         if name not in spec.gates:
             raise RequestError(f"--gate {name[:60]}: {suggestion(name, spec.gates)}")
@@ -79,12 +80,12 @@ def views_of(spec: Spec, task: Task, gates: Iterable[str], split: str = "test") 
         episodes = gate_episodes(own, own.gates[name], task).by_slot
         # which messages are needed follows from episodes alone: nothing is read yet
         setting = Setting(cast("Receiver", None), None, episodes, training_messages=training)
-        made = [CONDITIONS[condition]() for condition in gate_conditions(own, name)]
-        # a message of no task, which a validity check puts into some episodes
-        needed = [view_of(e, (ALIEN_MESSAGE,) * len(e.messages)) for e in episodes]
-        needed += [as_view(asked) for one in made for asked in one.needs(setting)]
-        # it does so with their own messages and their donors' too, whatever the conditions are
-        needed += [*map(view_of, episodes.whole), *donor_views(episodes)]
+        # the others are made of no message, or of no more than its words
+        named = [one for one in gate_conditions(own, name) if one in CODEC_LATENTS]
+        made = [CONDITIONS[condition]() for condition in named]
+        needed = [as_view(asked) for one in made for asked in one.needs(setting)]
+        # by these a channel is known, whatever the conditions are
+        needed += map(view_of, episodes.whole)
         found |= dict.fromkeys(needed)
     return list(found)
 

@@ -35,6 +35,7 @@ from lpca.gate.plan import (
     GateKey,
     evidence_folder,
     label_of,
+    refuse_drawn_views,
     sound_spec,
 )
 from lpca.gate.recipe import refuse_drawn
@@ -86,6 +87,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MODULE:FACTORY",
         help="a codec of your own: factory(receiver, k) returns it; see docs/own-codec.md",
     )
+    group.addoption(
+        "--packets",
+        metavar="FILE",
+        help="packets made elsewhere, for the lines of lpca views; see docs/packets.md",
+    )
     add_walled(group.addoption)
     group.addoption("--retrain", action="store_true", help="train the codec anew")
     group.addoption("--train-seed", type=int, metavar="SEED", help="seed of the codec's training")
@@ -121,6 +127,8 @@ def pytest_configure(config: pytest.Config) -> None:
         _check_options(config.option)
         if seeds is not None:
             refuse_drawn(spec)
+        if config.option.packets is not None:
+            refuse_drawn_views(spec)
     except UserError as error:
         # what the user asked for wrongly ends the run before it begins, with one line
         raise pytest.UsageError(str(error)) from None
@@ -279,6 +287,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
         ledger=config.rootpath / LEDGER,
         kept=config.stash[KEPT],
         codec=codec_named(option.codec, folders) if option.codec else None,
+        packets=Path(option.packets).absolute() if option.packets else None,
         split=option.split,
         wall=None if option.in_process else _wall(request.session),
     )
@@ -392,19 +401,28 @@ def _check_options(option: argparse.Namespace) -> None:
                 name = other.replace("_", "-")
                 raise RequestError(f"--train-seeds and --{name}: allowed: one of them")
     check_walled(option.codec, option.in_process, option.codec_seconds)
-    if option.codec is None:
-        return
-    parse_codec(option.codec)
+    if option.codec is not None:
+        parse_codec(option.codec)
+        _refuse_beside("--codec", option, "lpca does not train a codec of your own")
+    if option.packets is not None:
+        if not Path(option.packets).is_file():
+            raise RequestError(f"--packets {option.packets}: no such file")
+        _refuse_beside("--packets", option, "where packets are there, no codec is asked")
+        if option.k is not None and len(parse_ks(option.k)) > 1:
+            raise RequestError(f"--packets and --k {option.k}: allowed: one k, the most positions")
+
+
+def _refuse_beside(own: str, option: argparse.Namespace, why: str) -> None:
+    """Raise RequestError for an option that one which names the user's own channel excludes."""
     others = {
+        "--codec": own != "--codec" and option.codec is not None,
         "--checkpoint": option.checkpoint is not None,
         "--retrain": option.retrain,
         "--train-seed": option.train_seed is not None,
         "--train-seeds": option.train_seeds is not None,
     }
     if given := [name for name, is_given in others.items() if is_given]:
-        raise RequestError(
-            f"--codec and {given[0]}: allowed: one of them; lpca does not train a codec of your own"
-        )
+        raise RequestError(f"{own} and {given[0]}: allowed: one of them; {why}")
 
 
 def _evidence_folder(config: pytest.Config) -> Path:

@@ -124,6 +124,8 @@ def _subject(evidence: Evidence, width: int) -> list[str]:
 def _codec(codec: CodecFacts | None) -> str:
     if codec is None:
         return ""
+    if codec.origin == "packets":
+        return f", packets {codec.architecture} ({codec.isolation}, training unknown)"
     if codec.origin == "own":
         declared = codec.trained_on
         training = "unknown" if declared is None else f"on {declared} declared messages"

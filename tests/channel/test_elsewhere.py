@@ -30,7 +30,7 @@ def sound(n=3):
 def judged(path):
     made = read_packets(path)
     made.refuse_unfit(K, WIDTH, VOCABULARY)
-    made.refuse_others(VIEWS, VIEWS)
+    made.refuse_others(VIEWS)
     return made
 
 
@@ -60,9 +60,9 @@ def test_sound_packets_are_found_by_their_view(path):
 def test_packets_of_other_gates_views_are_no_fault(path):
     save_file(sound(), path)
     made = read_packets(path)
-    made.refuse_others(VIEWS[:5], VIEWS)
+    made.refuse_others(VIEWS[:5], lambda: VIEWS)
     with pytest.raises(RequestError, match="packets were not asked for"):
-        made.refuse_others(VIEWS[:5], VIEWS[:9])
+        made.refuse_others(VIEWS[:5], lambda: VIEWS[:9])
 
 
 def test_lengths_may_differ_and_be_nothing(path):

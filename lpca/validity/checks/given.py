@@ -12,6 +12,7 @@ from itertools import zip_longest
 from random import SystemRandom
 from typing import TYPE_CHECKING, TypeVar
 
+from lpca.channel.elsewhere import ids_of
 from lpca.channel.packets import Packet, View
 from lpca.gatespec.model import FEW_TOKENS, MESSAGE_LATENTS, OF_DONORS, TEXTS, TRUNCATED
 from lpca.tasks import Episode, ToldEpisode, joined
@@ -20,6 +21,7 @@ from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, che
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lpca.channel.elsewhere import PacketFile
     from lpca.codec.channel import Channel
     from lpca.evaluation.outcome import ReceivedPrompt
     from lpca.validity.audit import Audit
@@ -160,7 +162,9 @@ def prompt_ignores_message(audit: Audit) -> str:
     Evaluates a sample again, with a message of no task and with the donors'. Catches a prompt that
     is made of the message, in whatever disguise, where all conditions have it alike.
     """
-    condition = audit.injected()[0] if audit.injected() else "p0"
+    # packets made elsewhere are there for the messages that a gate's conditions need
+    injected = [] if _made_elsewhere(audit) else audit.injected()
+    condition = injected[0] if injected else "p0"
     own = [audit.episodes[i].messages for i in audit.sample]
     donors = [audit.setting.episodes.donor(i).messages for i in audit.sample]
     alien = [(ALIEN_MESSAGE,) * len(messages) for messages in own]
@@ -448,10 +452,17 @@ def encoding_repeatable(audit: Audit) -> str:
     be identical; in another batch a relative difference of 1e-4 is rounding in float32, of 2e-2
     in coarser types; of a single vector ten times as much, so that a huge one hides no other.
     Then latents are decoded in an order that nobody can know beforehand: whoever decodes by the
-    place of a message instead of its latents gives another's.
+    place of a message instead of its latents gives another's. Of packets made elsewhere, where some
+    messages stand under two ids, the two are compared so.
     """
     from lpca.codec.channel import view_of
 
+    if (file := _made_elsewhere(audit)) is not None:
+        views = list(dict.fromkeys(map(view_of, audit.by_slot.episodes)))
+        told = [file.differing(view) for view in views if len(ids_of(view)) > 1]
+        if found := list(filter(None, told)):
+            raise CheckFailed(f"two packets of one message differ: {found[0]}")
+        return f"made elsewhere: {len(told)} of {len(views)} messages under two ids, packets alike"
     channel = audit.setting.coded()
     alone = audit.by_slot.episodes.episodes
     views = [view_of(alone[i]) for i in audit.sample_alone]
@@ -473,6 +484,15 @@ def encoding_repeatable(audit: Audit) -> str:
             f"{max(moved, most):.2g}"
         )
     return f"{len(views)} messages twice: identical; in another batch: within {off:.1g}"
+
+
+def _made_elsewhere(audit: Audit) -> PacketFile | None:
+    """The file of a channel whose packets were made elsewhere; None of any other."""
+    from lpca.codec.made_elsewhere import FilePackets
+
+    channel = audit.setting.channel
+    codec = None if channel is None else channel.codec
+    return codec.file if isinstance(codec, FilePackets) else None
 
 
 def _identical(one: Packet, other: Packet) -> bool:
