@@ -106,8 +106,9 @@ def shown_error(error: BaseException, longest: int = LONGEST) -> str:
 def is_users_file(name: str) -> bool:
     """Whether a file in a traceback is neither lpca's, nor Python's, nor an installed package's."""
     others = (PACKAGE, Path(traceback.__file__).parent)
+    # what a dataclass generates has the name of what a text holds: neither is a file
     return not (
-        name.startswith("<frozen")
+        name.startswith(("<frozen", "<string>"))
         or "site-packages" in name
         or any(other in Path(name).parents for other in others)
     )

@@ -141,6 +141,11 @@ class Packet:
         object.__setattr__(self, "cache", layers)
         for name, tensor in self.tensors("packet").items():
             wanted = {"ids": 1, "vectors": 2}.get(name.rpartition(".")[2], 3)
+            if not hasattr(tensor, "ndim"):
+                raise PacketError(
+                    f"{name} is of type {type(tensor).__name__}; allowed: a tensor, an array of "
+                    "numpy's, lists of numbers"
+                )
             if tensor.ndim != wanted:
                 raise PacketError(f"{name} has shape {tuple(tensor.shape)}; allowed: {wanted}-D")
         for layer, (keys, values) in self.cache.items():

@@ -11,6 +11,7 @@ from torch import Tensor
 from lpca.base.hashing import named_seed
 from lpca.channel.packets import Packet, View
 from lpca.codec.channel import Asked, Channel, view_of
+from lpca.codec.ends import EMPTY
 from lpca.evaluation.conditions import CONDITIONS, Condition, Setting, slots_of
 from lpca.receivers.forward import Slot
 from lpca.tasks import Episode, EpisodeSet, TaskError, ToldEpisode
@@ -122,10 +123,9 @@ class Null(Normal):
             return [Slot(vectors=zeros) for _ in setting.episodes]
         packets = channel.packets(self.views(setting.episodes))
         whole = {n: zeros[:n] for n in range(channel.k + 1)}
-        nothing = Packet(vectors=zeros[:0])
         return slots_of(
             [
-                nothing if packet.ids is not None else Packet(vectors=whole[len(packet)])
+                EMPTY if packet.ids is not None else Packet(vectors=whole[len(packet)])
                 for packet in packets
             ]
         )
