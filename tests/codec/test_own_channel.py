@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
+import textwrap
 
 import pytest
 import torch
+from gate_project import BASE
+from own_codec import OPEN
 
 from lpca.base.errors import RequestError
 from lpca.channel import Packet, Port, View
@@ -352,3 +355,83 @@ def test_other_sides_words_are_no_packets(own, stub, monkeypatch):
     monkeypatch.setattr(remote._sides["A"], "ask", lambda *_: ({}, {"1.ids": torch.ones(1)}))
     with pytest.raises(SideError, match=r"side A: send: tensor '1.ids' belongs to no packet"):
         remote.send([View(("Hi",))])
+
+
+WIDE = OPEN.replace("normal, null, shuffle]", "normal, null, random, shuffle, empty, first_k]")
+HEAD = "from lpca.channel import Packet, Port\n\nclass Own:\n"
+GATES = {
+    # each message's own tokens, or their embeddings: as many as it has
+    "ids": (
+        """
+        def __init__(self, receiver, k):
+            self.receiver, self.port = receiver, Port("ids", k, vocabulary=1280)
+        def send(self, views):
+            ids = [self.receiver.message_ids(view.message)[:16] for view in views]
+            return [Packet(ids=one) for one in ids]
+        """,
+        {0},
+    ),
+    "vectors": (
+        """
+        def __init__(self, receiver, k):
+            self.receiver, self.port = receiver, Port("vectors", k)
+        def send(self, views):
+            ids = [self.receiver.message_ids(view.message)[:16] for view in views]
+            return [Packet(vectors=self.receiver.embed(one)) for one in ids]
+        """,
+        {0},
+    ),
+    # what it remembers of the packets before decides what B gets
+    "remembers": (
+        """
+        def __init__(self, receiver, k):
+            self.receiver, self.port = receiver, Port("ids", k, vocabulary=1280)
+            self.last = None
+        def send(self, views):
+            ids = [self.receiver.message_ids(view.message)[:16] for view in views]
+            return [Packet(ids=one) for one in ids]
+        def receive(self, packet):
+            vectors = self.receiver.embed(packet.ids.tolist())
+            self.last, last = vectors, self.last
+            return Packet(vectors=vectors if last is None else last)
+        """,
+        {7},
+    ),
+    "depends on its batch": (
+        """
+        def __init__(self, receiver, k):
+            self.receiver, self.port = receiver, Port("ids", k, vocabulary=1280)
+        def send(self, views):
+            ids = [self.receiver.message_ids(view.message)[:16] for view in views]
+            return [Packet(ids=one if len(ids) > 30 else one[1:]) for one in ids]
+        """,
+        {7},
+    ),
+    "pads": (
+        """
+        def __init__(self, receiver, k):
+            self.receiver, self.port = receiver, Port("ids", k, vocabulary=1280)
+        def send(self, views):
+            return [Packet(ids=[7]) for view in views]
+        def receive(self, packet):
+            import torch
+            return Packet(vectors=torch.zeros(16, 128))
+        """,
+        {4},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [(), ("--in-process",)], ids=["walled", "here"])
+@pytest.mark.parametrize("name", GATES)
+def test_whole_gates(project, name, how):
+    body, codes = GATES[name]
+    (project.path / "my_codec.py").write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    "))
+    project.write(BASE + WIDE)
+    result = project.run("-m", "open", "--k", "16", "--codec", "my_codec:Own", *how)
+    assert result.ret in codes
+    if 0 in codes:
+        evidence = project.evidence("open-k16")
+        assert evidence["codec"]["port"]["positions"] == 16
+        assert evidence["conditions"]["normal"]["tokens"] < 16
