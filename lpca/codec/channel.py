@@ -125,6 +125,16 @@ class Channel:
         """
         return [self.vectors_of(packet) for packet in self.packets(asked)]
 
+    def stacked(self, asked: Sequence[Asked]) -> Tensor:
+        """Return all prefixes as one tensor [views, n, d_model].
+
+        Raises CodecError as `packets` does, and where they differ in length.
+        """
+        prefixes = self.prefixes(asked)
+        if len({*map(len, prefixes)}) > 1:
+            raise CodecError("packets differ in length; allowed here: packets of one length")
+        return torch.stack(prefixes)
+
     def vectors_of(self, packet: Packet) -> Tensor:
         """Return a packet that B gets as vectors [n, d_model], float32."""
         if packet.vectors is not None:

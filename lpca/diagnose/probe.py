@@ -12,8 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from lpca.base.errors import RunError
 from lpca.base.hashing import named_rng, named_seed
 from lpca.codec.channel import Channel
@@ -52,7 +50,7 @@ def probe(
     except ImportError:
         raise ProbeError("scikit-learn is missing; pip install 'lpca[diagnose]'") from None
     rows = episodes.episodes
-    prefixes = torch.stack(channel.prefixes([e.message for e in rows]))
+    prefixes = channel.stacked([e.message for e in rows])
     latents = _varying(prefixes.flatten(1).double().cpu().numpy())
     counts = Counter(e.right for e in rows)
     by_class = 1 < len(counts) <= MOST_CLASSES and min(counts.values()) >= LEAST_PER_CLASS

@@ -209,7 +209,7 @@ class CodecFacts:
     `receiver`, `task`, `code` and `weights` are hashes, `trained_on` how many messages its author
     declares, `trained` where and how long lpca trained it, `prompt` the name of how texts stood in
     B's prompt then, `isolation` how a user's own was kept apart from the judge: "isolated",
-    "separate process" or "trusted".
+    "separate process" or "trusted", `port` what a user's channel declares of its packets.
     """
 
     origin: str
@@ -226,6 +226,7 @@ class CodecFacts:
     trained_on: Omitted[int | None] = None
     prompt: Omitted[str | None] = None
     isolation: Omitted[str | None] = None
+    port: Omitted[Mapping[str, Any] | None] = None
     history: Omitted[tuple[TrainingStep, ...]] = ()
 
 

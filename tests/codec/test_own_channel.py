@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 import torch
-from gate_project import BASE
+from gate_project import BASE, ROOT
 from own_codec import OPEN
 
 from lpca.base.errors import RequestError
@@ -348,6 +348,17 @@ class TestConditions:
         setting = Setting(stub, setting.channel, setting.episodes, None, ("abcdef", "cdefgh"))
         [mean, *_] = build_slots("mean", setting)
         assert mean.vectors[:, :3].tolist() == [[98.0, 99.0, 100.0], [101.0, 102.0, 103.0]]
+
+
+def test_the_documented_channel_sends_what_it_says(stub):
+    page = (ROOT / "docs" / "own-codec.md").read_text()
+    [code] = [text.partition("```")[0] for text in page.split("```python")[1:] if "Port(" in text]
+    assert len(code.strip().splitlines()) <= 20
+    named = {}
+    exec(code, named)
+    own = obtain_own(codec_given(named["Words"]), stub, K)
+    [told] = Channel(stub, own.codec, K).packets(["We go to Oslo now."])
+    assert stub.text(told.ids.tolist()).split() == ["We", "Oslo"]
 
 
 def test_other_sides_words_are_no_packets(own, stub, monkeypatch):
