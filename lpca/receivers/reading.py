@@ -79,7 +79,7 @@ class Slot:
         if self.vectors is None:
             return [Slot(self.ids[start:stop]) for start, stop in self.packets]
         lengths = [stop - start for start, stop in self.packets]
-        return [Slot(vectors=own) for own in self.vectors.split(lengths)]
+        return [Slot(vectors=own) for own in torch.split(self.vectors, lengths)]
 
     def holding(self, vectors: Tensor) -> Slot:
         """The same places with other vectors in all packets, one behind the other."""
