@@ -109,6 +109,11 @@ class Port:
             else:
                 check_numbers(tensor)
 
+    @property
+    def bits_of_length(self) -> float:
+        """How many bits the number of positions can tell, where it differs among packets."""
+        return math.log2(self.positions + 1)
+
 
 @dataclass(frozen=True, eq=False)
 class Packet:
@@ -196,7 +201,7 @@ class Packet:
             >>> Packet(vectors=torch.zeros(1, 384)).bits(Port("vectors", 1), varies=False)
             12288.0
         """
-        length = math.log2(port.positions + 1) if varies else 0.0
+        length = port.bits_of_length if varies else 0.0
         if self.ids is not None:
             return len(self) * math.log2(port.vocabulary or 1) + length
         return length + sum(

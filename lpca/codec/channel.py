@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from random import SystemRandom
 from typing import Any
 
@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.functional import normalize, pad
 
 from lpca.base.hashing import named_rng, named_seed
+from lpca.channel.capacity import Sizes
 from lpca.channel.packets import Packet, Port, View
-from lpca.codec.base import CodecError
+from lpca.codec.base import CodecError, bits_of
 from lpca.codec.ends import ends_of
 from lpca.codec.remote import RemoteCodec
 from lpca.evidence.model import Similarity
@@ -27,14 +28,6 @@ COMPARED = 24
 DECIMALS = 4
 PROJECTIONS = 32
 """How many numbers a codec's fingerprint has."""
-
-
-@dataclass(frozen=True)
-class Crossed:
-    """The size of what has crossed for one view: its positions, and the bits they can hold."""
-
-    positions: int
-    bits: float
 
 
 Asked = View | str
@@ -55,10 +48,10 @@ class Channel:
     def __init__(self, receiver: Receiver, codec: Any, k: int) -> None:
         self.receiver, self.codec, self.k = receiver, codec, k
         self.ends = ends_of(codec, receiver, k)
+        self.sizes = Sizes(self.port)
         self.seconds = 0.0
         self._sent: dict[View, Packet] = {}
         self._got: dict[View, Packet] = {}
-        self._crossed: dict[View, Crossed] = {}
         self._mean: tuple[tuple[Asked, ...], Tensor] | None = None
         self._spread: tuple[tuple[Asked, ...], Tensor] | None = None
         self._training: tuple[tuple[Asked, ...], list[list[Packet]]] | None = None
@@ -144,13 +137,16 @@ class Channel:
             return torch.zeros(0, self.receiver.d_model)
         return self.receiver.embed(packet.ids.tolist()).float()
 
-    def crossed(self, asked: Sequence[Asked]) -> list[Crossed]:
-        """Return the size of what has crossed for each view, before any connector at B's.
+    def capacity(self, asked: Sequence[Asked]) -> list[float]:
+        """Return how many bits each view's packet can hold, as it crossed, before any connector.
 
+        Those that the channel declares where they are fewer: `bits_as_declared` holds it to them.
         Raises CodecError as `packets` does.
         """
         self.packets(asked)
-        return [self._crossed[as_view(one)] for one in asked]
+        declared = bits_of(self.codec)
+        most = math.inf if declared is None else declared
+        return [min(self.sizes.bits(as_view(one)), most) for one in asked]
 
     @torch.no_grad()
     def encode_afresh(self, asked: Sequence[Asked]) -> list[Packet]:
@@ -244,7 +240,7 @@ class Channel:
         with torch.no_grad():
             sent = self.ends.send(views)
         for view, packet in zip(views, sent, strict=True):
-            self._crossed[view] = Crossed(len(packet), packet.bits(self.port, varies=False))
+            self.sizes.note(view, packet)
         return sent
 
 

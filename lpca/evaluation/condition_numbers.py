@@ -1,25 +1,27 @@
 """A condition's numbers, as evidence reports them: success with its interval, and its cost.
 
 Cost is per message. `tokens` are the positions that stood in B's slot. `bits` are 8 for each byte
-of the text there, without the space that joins it to the prompt; of latents what their codec says
-it needs (an attribute `bits`, as of one with a codebook), else the nominal capacity of the numbers
-injected, k x d_model x bits of their type: an upper bound, not what they carry. `seconds` is the
-time in which B read the slot and what follows it, scored and answered, a batch's in equal parts:
-neither what its prompt took before the slot, which all conditions share, nor encoding.
+of the text there, without the space that joins it to the prompt; of what a channel makes of a
+message the capacity of its packet as it crossed (`Channel.capacity`), of other packets what their
+form holds in B's slot: an upper bound, not what they carry. `seconds` is the time in which B read
+the slot and what follows it, scored and answered, a batch's in equal parts: neither what its prompt
+took before the slot, which all conditions share, nor encoding.
 """
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from lpca.codec.base import bits_of
-from lpca.evaluation.conditions import Setting
+from lpca.codec.channel import Asked, as_view
+from lpca.evaluation.conditions import CONDITIONS, Setting
 from lpca.evaluation.outcome import INJECTED, Outcome
-from lpca.evidence.model import ConditionNumbers, Successes
+from lpca.evidence.model import ConditionNumbers, PacketFacts, Successes
 from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS, Score
 from lpca.judge.successes import counted
 
@@ -56,23 +58,58 @@ def condition_numbers(
     return ConditionNumbers(
         **counted(condition, outcomes, confidence, score, clusters),
         near_ties=sum(outcome.near_tie for outcome in outcomes),
-        bits=math.fsum(_bits(condition, outcome, setting) for outcome in outcomes) / n,
+        bits=math.fsum(_bits(condition, outcomes, setting)) / n,
         tokens=sum(outcome.given.positions for outcome in outcomes) / n,
         seconds=math.fsum(outcome.seconds for outcome in outcomes) / n,
     )
 
 
-def _bits(condition: str, outcome: Outcome, setting: Setting) -> float:
+def packet_views(condition: str, setting: Setting) -> list[list[Asked]]:
+    """The views whose packets stand in each episode's slot, under one of `MESSAGE_LATENTS`."""
+    alone = replace(setting, episodes=setting.episodes.by_slot)
+    views = iter(CONDITIONS[condition]().needs(alone))
+    return [[next(views) for _ in episode.by_slot] for episode in setting.episodes]
+
+
+def packet_facts(setting: Setting) -> PacketFacts:
+    """Return what evidence says of the packets of the episodes' own messages, as they crossed."""
+    channel, receiver = setting.coded(), setting.receiver
+    views = [view for own in packet_views("normal", setting) for view in map(as_view, own)]
+    channel.packets(views)
+    sizes = channel.sizes
+    positions, bits = list(map(sizes.positions, views)), list(map(sizes.bits, views))
+    tokens = [sum(len(receiver.message_ids(one)) for one in view.messages) for view in views]
+    return PacketFacts(
+        kind=sizes.port.kind,
+        messages=len(sizes),
+        distinct=sizes.distinct,
+        positions=(min(positions), max(positions)),
+        capacity=(min(bits), max(bits)),
+        uncompressed=sum(map(operator.ge, positions, tokens)) / len(views),
+    )
+
+
+def _bits(condition: str, outcomes: Sequence[Outcome], setting: Setting) -> list[float]:
+    if condition in MESSAGE_LATENTS:
+        return [
+            math.fsum(setting.coded().capacity(own)) for own in packet_views(condition, setting)
+        ]
+    return [slot_bits(condition, outcome, setting) for outcome in outcomes]
+
+
+def slot_bits(condition: str, outcome: Outcome, setting: Setting) -> float:
+    """Return how many bits what stood in B's slot can hold, in the form in which it stood there."""
     if condition == "p0":
         return 0.0
     receiver, given = setting.receiver, outcome.given
     packets = given.in_packets
     # vectors that are no tokens' are no text, wherever they stand
-    if condition in TEXTS and not any(INJECTED in packet for packet in packets):
+    is_injected = any(INJECTED in packet for packet in packets)
+    if condition in TEXTS and not is_injected:
         return 8.0 * sum(len(receiver.message_text(packet).encode()) for packet in packets)
-    told = bits_of(setting.coded().codec) if condition in MESSAGE_LATENTS else None
-    capacity = given.positions * receiver.d_model * torch.finfo(receiver.dtype).bits
-    return float(capacity) if told is None else told * len(packets)
+    if not is_injected and setting.coded().port.kind == "ids":
+        return given.positions * math.log2(setting.coded().alphabet)
+    return float(given.positions * receiver.d_model * torch.finfo(receiver.dtype).bits)
 
 
 def missing_numbers(numbers: Mapping[str, ConditionNumbers], conditions: Sequence[str]) -> str:

@@ -248,6 +248,24 @@ class Similarity:
     norm_ratio: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class PacketFacts:
+    """What crossed from A's side, measured before any connector or decoding.
+
+    Of the test's messages `positions` and `capacity` (bits) are the least and the most, and
+    `uncompressed` is the share whose packet has as many positions as the message has tokens, or
+    more. `distinct` packets, to the bit, crossed for `messages` different ones, those of controls
+    among them. Capacity is what a packet's form can hold, whatever it does hold.
+    """
+
+    kind: str
+    messages: int
+    distinct: int
+    positions: tuple[int, int]
+    capacity: tuple[float, float]
+    uncompressed: float
+
+
 @dataclass(frozen=True)
 class Hashes:
     """SHA-256 of what the verdict follows from."""
@@ -426,6 +444,7 @@ class Evidence:
     codec: CodecFacts | None
     static: CodecFacts | None = None
     similarity: Similarity | None = None
+    packets: Omitted[PacketFacts | None] = None
     task: Mapping[str, Any]
     prompt: Omitted[Mapping[str, Any] | None] = None
     hashes: Hashes

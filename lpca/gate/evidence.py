@@ -15,6 +15,7 @@ from lpca.base import __version__
 from lpca.base.hashing import hash_data
 from lpca.base.packed import Packed
 from lpca.codec.channel import similarity
+from lpca.evaluation.condition_numbers import packet_facts
 from lpca.evaluation.normalised import RankedOutcome
 from lpca.evaluation.outcome import Outcome, as_text
 from lpca.evidence.json_form import from_data
@@ -93,6 +94,7 @@ def compose(
         if subject.control
         else None,
         similarity=similarity(subject.channel, measurement.episodes) if subject.channel else None,
+        packets=packet_facts(subject.setting(measurement.episodes)) if subject.channel else None,
         task={
             "name": spec.task.name,
             "seed": spec.task.seed,

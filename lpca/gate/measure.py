@@ -26,7 +26,7 @@ from lpca.evaluation.outcome import Outcome
 from lpca.evaluation.sampled import Sampling
 from lpca.evaluation.tile import tile_of
 from lpca.evidence.model import CheckResult, ConditionNumbers
-from lpca.gate.plan import gate_conditions, gate_episodes, required_conditions
+from lpca.gate.plan import gate_conditions, gate_episodes, max_bits, required_conditions
 from lpca.gatespec.model import Evaluation, Score, Spec
 from lpca.judge.decide import judge_required
 from lpca.judge.grouping import clusters_of
@@ -321,6 +321,7 @@ def measured(
         noise=noise,
         reread=work.rereadings.read(setting, evaluated.outcomes),
         tile=tile_of(setting, batch_size),
+        max_bits=max_bits(spec, name),
     )
     results = run_checks(audit, checks, reads_ledger=False)
     seconds = {

@@ -157,19 +157,30 @@ def _refuse_senders(spec: Spec, senders: int) -> None:
 
 def gate_conditions(spec: Spec, name: str) -> list[str]:
     """Return the conditions of a gate and of those it requires, in a fixed order."""
+    reached = _with_required(spec, name)
+    return list(dict.fromkeys(c for other in reached for c in spec.gates[other].conditions))
+
+
+def _with_required(spec: Spec, name: str) -> list[str]:
     waiting, reached = [name], dict[str, None]()
     while waiting:
         other = waiting.pop()
         if other not in reached:
             reached[other] = None
             waiting += reversed(spec.gates[other].requires)
-    return list(dict.fromkeys(c for other in reached for c in spec.gates[other].conditions))
+    return list(reached)
 
 
 def required_conditions(spec: Spec, name: str) -> list[str]:
     """Return those conditions that the gates which a gate requires need, in the same order."""
     own = {c for other in spec.gates[name].requires for c in gate_conditions(spec, other)}
     return [condition for condition in gate_conditions(spec, name) if condition in own]
+
+
+def max_bits(spec: Spec, name: str) -> float | None:
+    """Return the least `max_bits` of a gate and those it requires; None where none sets any."""
+    limits = [spec.gates[other].max_bits for other in _with_required(spec, name)]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def gate_episodes(spec: Spec, gate: Gate, task: Task) -> EpisodeSet:

@@ -52,6 +52,7 @@ K = Integer(1, MAX_K)
 RATE = Number(0.0, 1.0)
 LEVEL = Number(0.0, 1.0, nearest=1e-9)
 """A confidence: nearer to 0 or 1 than that it is lost in rounding."""
+BITS = Number(0.0, 1e12)
 TEMPERATURE = Number(0.0, 10.0, nearest=1e-3)
 KS = ListOf(
     K, "a k", fewest=1, too_few="k is a list; allowed: a list of at least one k", distinct=True
@@ -372,6 +373,13 @@ GATE = Table(
             (),
             "[Capability](capability.md)",
             "the list of reported conditions",
+        ),
+        Key(
+            "max_bits",
+            BITS,
+            "the most bits that a message's packet may hold, by its form or as its codec declares; "
+            "else the gate is INVALID",
+            see="[own codec](own-codec.md)",
         ),
     )
 )

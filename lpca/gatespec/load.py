@@ -10,6 +10,7 @@ from typing import Any
 from lpca.gatespec.document import Scalar, Section, SpecError, parse_document, read_text
 from lpca.gatespec.keys import SPEC
 from lpca.gatespec.model import (
+    MESSAGE_LATENTS,
     PLAIN,
     Cluster,
     Criterion,
@@ -143,6 +144,12 @@ def _gate(name: str, gates: Values, given: Values) -> Gate:
             given.places["sequential"],
             f"gate {name} stops early and takes any of several k, whose p-values need a fixed n; "
             "allowed: sequential, or k: {any: ...}",
+        )
+    if held["max_bits"] is not None and not {*MESSAGE_LATENTS} & {*held["conditions"]}:
+        raise SpecError(
+            given.places["max_bits"],
+            f"gate {name} has max_bits and runs no condition in which a message's packet crosses; "
+            f"allowed: without max_bits, or one of {', '.join(MESSAGE_LATENTS)} beside it",
         )
     rates = _stated(expect)
     return Gate(

@@ -146,7 +146,7 @@ class Gate:
     evaluation. `looks` are the numbers of episodes after which the data are read. `family` holds
     every k that is tried; with `any_k` one of them suffices. `controls` says how a control
     condition is made, where declared. `reported` are the conditions that are run for their numbers
-    alone.
+    alone, `max_bits` the most that a message's packet may hold.
     """
 
     name: str
@@ -169,6 +169,7 @@ class Gate:
     any_k: bool = False
     controls: dict[str, str] = field(default_factory=dict)
     reported: tuple[str, ...] = ()
+    max_bits: float | None = None
     places: Places = field(default_factory=dict, compare=False, repr=False)
 
     @property

@@ -106,8 +106,8 @@ class Seconds:
 class Bits:
     """How much a prefix may hold.
 
-    A codec with a finite set of codes has a `finite` rate; another one's is `nominal`: k *
-    d_model * bits of a number, an upper bound that says nothing of what is carried.
+    A codec with a finite set of codes has a `finite` rate; another one's is `nominal`: its packets'
+    capacity, an upper bound that says nothing of what is carried.
     """
 
     bits: float
@@ -268,6 +268,8 @@ def _effect(mean: float, interval: Interval) -> Effect:
 def _bits(evidence: Evidence, codec: CodecFacts) -> Bits | None:
     if codec.bits is not None:
         return Bits(codec.bits, "finite")
+    if evidence.packets is not None and (bits := evidence.conditions["normal"].bits) is not None:
+        return Bits(bits, "nominal")
     per_vector = evidence.receiver.bits_per_vector
     if per_vector is None or evidence.k is None:
         return None

@@ -14,6 +14,7 @@ from lpca.gatespec.model import Position
 from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
 from lpca.report.layout import Level, annotation
 from lpca.report.markdown import conditions_table, criteria_table, plain, validity_line
+from lpca.report.sentences import packets
 from lpca.stats.verdicts import Verdict
 
 LEVELS: Mapping[Verdict, Level] = {
@@ -130,6 +131,7 @@ def _section(gate: GateVerdict) -> list[str]:
         return lines
     setting = f"Receiver {plain(evidence.receiver.name)}, answers {plain(evidence.answers)}"
     lines += [f"{plain(evidence.title)}. {setting}; {validity_line(evidence)}.", ""]
+    lines += [f"{plain(packets(evidence))}.", ""] if evidence.packets else []
     lines += [*(f"- {plain(reason)}" for reason in evidence.reasons), ""]
     lines += [*conditions_table(evidence), ""]
     for required in evidence.required:

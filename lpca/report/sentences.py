@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lpca.base.numbers import percent, points
-from lpca.evidence.model import CriterionResult
+from lpca.evidence.model import CriterionResult, Evidence, PacketFacts
 from lpca.gatespec.claims import in_words
 from lpca.gatespec.model import MESSAGE_LATENTS, TRUNCATED
 from lpca.judge.decide import Needed, turned_by_rounding, undecided
@@ -26,13 +26,14 @@ NOUNS = {
     "random": "noise of the same size",
     "shaped": "noise shaped like the codec's prefixes",
     "shuffle": "another message",
-    **{f"shuffle_{sender}": f"another message of sender {sender}" for sender in range(1, 9)},
     "empty": "an empty message",
     "static": "a prefix that never sees a message",
     "mean": "the mean prefix",
     "same_answer": "the same answer in other words",
 }
 """What B receives under a condition."""
+UNCOMPRESSED = "n is at least the message's tokens: nothing is compressed"
+NEARLY_ALL = 0.95
 _CLOSINGS = {
     Verdict.PASS: "every claim of this gate holds on these episodes, and nothing beyond them is "
     "shown.",
@@ -56,6 +57,29 @@ def standing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
         return told
     held = sum(result.verdict is Verdict.PASS for result in warning)
     return f"{told}; {held} of {len(warning)} that only warn {'holds' if held == 1 else 'hold'}"
+
+
+def packets(evidence: Evidence) -> str:
+    """What crossed in the test's messages, and what follows; empty where evidence does not say."""
+    held, codec = evidence.packets, evidence.codec
+    if held is None:
+        return ""
+    positions, bits = (
+        " to ".join(dict.fromkeys(f"{end:,.0f}" for end in ends))
+        for ends in (held.positions, held.capacity)
+    )
+    told = f"packets: {held.kind}, {positions} positions, capacity {bits} bits"
+    if codec is not None and codec.bits is not None:
+        told += (
+            f"; {codec.bits:,.4g} bits declared, {held.distinct} different packets for "
+            f"{held.messages} messages"
+        )
+    return f"{told}; {UNCOMPRESSED}" if is_uncompressed(held) else told
+
+
+def is_uncompressed(held: PacketFacts) -> bool:
+    """Whether packets have as many positions as their messages have tokens, or nearly all do."""
+    return held.uncompressed >= NEARLY_ALL
 
 
 def _standing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:

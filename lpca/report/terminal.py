@@ -11,7 +11,7 @@ from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CodecFacts, CriterionResult, Evidence, Successes
 from lpca.gatespec.claims import unit_of
 from lpca.report.layout import WIDTH, table, wrapped
-from lpca.report.sentences import closing, grouped, sentence, standing
+from lpca.report.sentences import closing, grouped, packets, sentence, standing
 from lpca.stats.verdicts import Verdict
 
 _VERDICTS = re.compile(f"({'|'.join(Verdict)}|FAILED)")
@@ -118,6 +118,7 @@ def _subject(evidence: Evidence, width: int) -> list[str]:
         told.append(f"{looks.used} episodes; {asked}")
     if shared := grouped(evidence.criteria):
         told.append(shared)
+    told.append(packets(evidence))
     return [line for text in told for line in wrapped(text, width)]
 
 

@@ -131,11 +131,12 @@ def spoil_codec(run: FaultyRun, change: Callable[[Tensor], Tensor]) -> None:
 
 
 class Wrapped(nn.Module):
-    """A codec whose prefix is changed on its way."""
+    """A codec whose prefix is changed on its way; it may declare `bits`."""
 
     def __init__(self, codec: Codec, change: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.codec, self.change = codec, change
+        self.bits: float | None = None
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         """As the codec does."""

@@ -61,6 +61,7 @@ class Audit:
         reread: by condition the outcomes, by index, that were read again to measure it; None where
             that is still to be done.
         tile: what the run's batches take up.
+        max_bits: the most that a message's packet may hold; None where the spec sets nothing.
     """
 
     setting: Setting
@@ -82,6 +83,7 @@ class Audit:
     noise: Mapping[str, float] = field(default_factory=dict)
     reread: Mapping[str, Mapping[int, Outcome]] | None = None
     tile: Tile = FREE
+    max_bits: float | None = None
 
     @property
     def receiver(self) -> Receiver:

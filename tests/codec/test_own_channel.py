@@ -16,7 +16,7 @@ from lpca.channel import Packet, Port, View
 from lpca.channel.confine import ISOLATED
 from lpca.channel.side import SideError, Wall
 from lpca.codec.base import CodecError
-from lpca.codec.channel import Channel, Crossed
+from lpca.codec.channel import Channel, as_view
 from lpca.codec.user_codec import codec_given, codec_named, obtain_own
 from lpca.evaluation.conditions import Setting, build_slots, encode_messages
 from lpca.receivers.load import load_receiver
@@ -129,11 +129,11 @@ def test_what_crosses_is_what_the_channel_makes_here(own, stub, name, lengths, b
     assert all(map(same, found, wanted))
     assert all(map(same, found, channels[0].packets(MESSAGES)))
     assert len(walled.codec._sides) == sides
-    crossed = channels[0].crossed(MESSAGES)
-    assert crossed == channels[1].crossed(MESSAGES)
-    assert [one.positions for one in crossed] == lengths
-    assert max(one.bits for one in crossed) == pytest.approx(bits)
-    assert crossed[0] == Crossed(0, 0.0)
+    capacity, length = channels[0].capacity(MESSAGES), channels[0].port.bits_of_length
+    assert capacity == channels[1].capacity(MESSAGES)
+    assert list(map(channels[0].sizes.positions, map(as_view, MESSAGES))) == lengths
+    assert max(capacity) == pytest.approx(bits + length)
+    assert capacity[0] == length
     assert channels[0].fingerprint(MESSAGES) == channels[1].fingerprint(MESSAGES)
     assert channels[0].fingerprint(MESSAGES) != channels[0].fingerprint(MESSAGES[:-1])
     assert (walled.isolation, here.isolation) == (ISOLATED, "trusted")

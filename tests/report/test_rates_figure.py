@@ -92,6 +92,20 @@ def test_nothing_sent_is_a_line_and_no_point() -> None:
     assert {float(y) for y in line.get_ydata()} == {RATES["p0"] / N}
 
 
+@pytest.mark.parametrize(("declared", "kind"), [(None, "nominal"), (12288.0, "coded")])
+def test_measured_packets_are_coded_only_where_bits_are_declared(
+    declared: float | None, kind: str
+) -> None:
+    """A sentence embedding holds other bits than what it decodes to, and is no codebook's."""
+    measured = run(1, 80, 12288.0)
+    measured["codec"]["bits"] = declared
+    measured["packets"] = {
+        **{"kind": "vectors", "messages": 9, "distinct": 9, "uncompressed": 0.0},
+        **{"positions": [1, 1], "capacity": [12288.0, 12288.0]},
+    }
+    assert series(rates_figure([measured]), kind) == [(12288.0, 80 / N)]
+
+
 def test_kinds_differ_without_colour() -> None:
     shapes = [(look.marker, look.filled, str(look.dashes)) for look in MESSAGE_KINDS.values()]
     assert len(set(shapes)) == len(MESSAGE_KINDS)

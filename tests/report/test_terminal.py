@@ -168,6 +168,23 @@ def test_a_pass_is_one_line_each_and_says_what_follows(spec):
     assert "near-ties" in "\n".join(gate_lines(evidence_of(spec(), ties=1), "PASS"))
 
 
+PACKETS = {"kind": "vectors", "messages": 90, "distinct": 70, "positions": [4, 4]}
+
+
+def test_what_crossed_is_told_with_its_capacity_and_what_it_says(spec):
+    held = evidence_of(spec())
+    assert "packets:" not in text_of(held)
+    held["packets"] = {**PACKETS, "capacity": [16384.0, 16384.0], "uncompressed": 0.94}
+    assert "packets: vectors, 4 positions, capacity 16,384 bits validity" in text_of(held)
+    held["packets"] = {**PACKETS, "capacity": [4096.0, 16384.0], "uncompressed": 0.95}
+    held["packets"]["positions"], held["codec"]["bits"] = [1, 4], 12.0
+    assert (
+        "packets: vectors, 1 to 4 positions, capacity 4,096 to 16,384 bits; 12 bits declared, 70 "
+        "different packets for 90 messages; n is at least the message's tokens: nothing is "
+        "compressed" in text_of(held)
+    )
+
+
 def test_an_undecided_criterion_is_no_failure(spec):
     text = text_of(evidence_of(spec(), UNDECIDED))
     assert "main k=4: INCONCLUSIVE: 1 of 5 criteria not decided" in text

@@ -10,7 +10,7 @@ from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CodecFacts, CriterionResult, Evidence
 from lpca.report.attempts.kept import Attempt, RecordFacts
 from lpca.report.markdown import code, conditions_table, criteria_table, plain, table, validity_line
-from lpca.report.sentences import grouped
+from lpca.report.sentences import grouped, packets
 from lpca.stats.verdicts import Verdict
 
 _RESULTS = {True: "passed", False: "**FAILED**", None: "did not apply"}
@@ -125,6 +125,8 @@ def _configuration(evidence: Evidence) -> Iterator[list[str]]:
     yield ["episodes", episodes]
     if shared := grouped(evidence.criteria):
         yield ["groups", shared]
+    if crossed := packets(evidence).removeprefix("packets: "):
+        yield ["packets", crossed]
     yield ["command", code(shlex.join(evidence.command))]
     yield ["versions", _listed(evidence.versions)]
     yield ["machine", _listed(evidence.machine)]

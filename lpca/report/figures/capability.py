@@ -42,7 +42,7 @@ MESSAGE_KINDS: Mapping[str, MessageKind] = {
     "cut": MessageKind("text cut to N bytes (p2)", style.BLUE, "v", False, (0, (1, 1.5))),
     "text": MessageKind("the whole text (p1)", style.BLUE, "s", True, "-"),
     "facts": MessageKind("structured text (p5)", style.SKY, "D", True, "-"),
-    "nominal": MessageKind("latents, at nominal capacity", style.INK, "o", True, "-"),
+    "nominal": MessageKind("latents, at their packets' capacity", style.INK, "o", True, "-"),
     "coded": MessageKind("latents from a codebook", style.VERMILLION, "^", False, "none"),
     "donor": MessageKind("another's latents (shuffle)", style.MUTED, "x", True, "none"),
 }
@@ -99,7 +99,7 @@ def rates_figure(evidences: Sequence[Evidence]) -> Figure:
     """Draw success against bits a message, on a logarithmic axis, from one gate's evidence.
 
     A text condition that several runs share is drawn once, as they have the same episodes. Bits of
-    latents are what their codec says it needs, else the nominal capacity of their numbers.
+    latents are what their codec declares, else their packets' capacity.
 
     Args:
         evidences: in any order; INVALID ones are counted and not drawn.
@@ -133,8 +133,14 @@ def _set_title(axes: Axes, first: Evidence, more: str) -> None:
 
 
 def finite_bits(evidence: Evidence) -> float | None:
-    """Bits a message by the codec's own word; None where `normal` has the nominal capacity."""
+    """Bits a message that a codec declares, held to them; None where its packets' capacity counts.
+
+    Evidence of before packets were measured has the declared bits, or the nominal capacity.
+    """
     bits, per_vector = evidence.conditions["normal"].bits, evidence.receiver.bits_per_vector
+    if evidence.packets is not None:
+        declares = evidence.codec is not None and evidence.codec.bits is not None
+        return bits if declares else None
     if bits is None or per_vector is None or evidence.k is None:
         return None
     return None if bits == evidence.k * per_vector else float(bits)
@@ -314,8 +320,8 @@ def _axes_of_bits(axes: Axes, evidences: Sequence[Evidence]) -> None:
     axes.set_xticks(decades, [f"{bits:,}" for bits in decades])
     axes.set_xlim(low, high)
     axes.set_xlabel(
-        "bits a message: 8 × bytes of text; k × log2 of a codebook; else k × d_model × bits of "
-        "a number,\nan upper bound on what continuous latents hold, not what they carry"
+        "bits a message: 8 × bytes of text; k × log2 of a codebook; else the capacity of the "
+        "packet that crossed,\nan upper bound on what it holds, not what it carries"
     )
     first = evidences[0]
     _success_axis(axes, 1.08, f"success rate ({first.score}), {level(first.confidence)} interval")

@@ -99,6 +99,20 @@ class ByPlace(Wrapped):
         return self.last[: len(latents)]
 
 
+@sabotage("field", "0 bits are declared of latents that tell the message", "bits_as_declared")
+def no_bits_declared(run: FaultyRun) -> None:
+    """A codec that is said to send one packet for all, and sends the sound codec's."""
+    declared = Wrapped(run.codec.codec, lambda prefix: prefix)
+    declared.bits = 0.0
+    run.channel_codec = declared
+
+
+@sabotage("building", "a packet holds more than the gate allows", "packets_within_limit")
+def packets_too_large(run: FaultyRun) -> None:
+    """By one bit."""
+    run.change_gate(max_bits=run.k * run.receiver.d_model * 32 - 1)
+
+
 @sabotage("field", "more than k vectors carry the message", "prompt_is_p0s latents_injected")
 def extra_positions(run: FaultyRun) -> None:
     """The message's own embeddings stand behind the latents."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from lpca.gatespec.model import TEXTS, TRUNCATED
+from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS, TRUNCATED
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
 if TYPE_CHECKING:
@@ -259,8 +259,8 @@ def numbers_reported(audit: Audit) -> str:
     """Success, interval, bits, tokens and seconds are there, and the first four are right.
 
     Reads what evidence reports of each condition, and counts once more: positions in the slot,
-    bytes of its text, and which episodes succeeded. Catches a cost that is left out or understated.
-    Tolerance: rounding of a mean, 1e-9 of it.
+    bytes of its text, bits of its packets, and which episodes succeeded. Catches a cost that is
+    left out or understated. Tolerance: rounding of a mean, 1e-9 of it.
     """
     from lpca.evaluation.condition_numbers import missing_numbers
     from lpca.evaluation.outcome import INJECTED
@@ -283,15 +283,18 @@ def numbers_reported(audit: Audit) -> str:
             if condition in TRUNCATED and max(sizes) > TRUNCATED[condition]:
                 raise CheckFailed(f"{condition}: {max(sizes)} bytes stood in a slot")
         elif condition != "p0":
-            _same(condition, "bits", told.bits, _bits_of_vectors(audit, condition, positions))
+            _same(condition, "bits", told.bits, _bits_of_packets(audit, condition))
     return f"{len(audit.outcomes)} conditions: success, interval, bits, tokens and seconds"
 
 
-def _bits_of_vectors(audit: Audit, condition: str, positions: float) -> float:
-    told = getattr(audit.setting.coded().codec, "bits", None)
-    if told is not None and condition in ("normal", "shuffle", "same_answer", "empty"):
-        return float(told)
-    return positions * audit.receiver.d_model * audit.receiver.dtype.itemsize * 8
+def _bits_of_packets(audit: Audit, condition: str) -> float:
+    from lpca.evaluation.condition_numbers import packet_views, slot_bits
+
+    if condition in MESSAGE_LATENTS:
+        views = [view for own in packet_views(condition, audit.setting) for view in own]
+        return math.fsum(audit.setting.coded().capacity(views)) / len(audit.episodes)
+    own = [slot_bits(condition, record, audit.setting) for record in audit.outcomes[condition]]
+    return math.fsum(own) / len(own)
 
 
 def _same(condition: str, what: str, told: float | None, counted: float) -> None:

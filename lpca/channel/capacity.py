@@ -1,0 +1,84 @@
+"""How much has crossed: each message's packet measured as A's side sent it, before any connector.
+
+Capacity is what a packet's form can hold, whatever it does hold; it is never information.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lpca.channel.packets import Packet, Port
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class _Size:
+    positions: int
+    bits: float
+    digest: bytes
+
+
+class Sizes:
+    """How large what has crossed was, by message, and how many different packets there were.
+
+    A message may be named by its text or by the view that A had of it.
+
+    Args:
+        port: what the packets go through.
+    """
+
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self._sizes: dict[Hashable, _Size] = {}
+
+    def __len__(self) -> int:
+        """How many messages' packets have crossed."""
+        return len(self._sizes)
+
+    def note(self, message: Hashable, packet: Packet) -> None:
+        """Measure a message's packet; the first counts, as it is the one that is kept."""
+        if message not in self._sizes:
+            # whether n varies is known only when all have crossed
+            self._sizes[message] = _Size(
+                len(packet), packet.bits(self.port, varies=False), _digest(packet)
+            )
+
+    @property
+    def varies(self) -> bool:
+        """Whether the number of positions differs among packets, and so tells something."""
+        return len({size.positions for size in self._sizes.values()}) > 1
+
+    @property
+    def distinct(self) -> int:
+        """How many different packets have crossed, to the bit."""
+        return len({size.digest for size in self._sizes.values()})
+
+    def positions(self, message: Hashable) -> int:
+        """How many positions a message's packet has; LookupError where none has crossed."""
+        return self._sizes[message].positions
+
+    def bits(self, message: Hashable) -> float:
+        """Capacity of a message's packet, in bits; LookupError where none has crossed."""
+        return self._sizes[message].bits + (self.port.bits_of_length if self.varies else 0.0)
+
+
+def _digest(packet: Packet) -> bytes:
+    """Of a packet's numbers as they crossed, with their types and shapes."""
+    found = hashlib.sha256()
+    for name, tensor in packet.tensors("").items():
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        found.update(_bytes(tensor))
+    return found.digest()
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    import torch
+
+    # not numpy's type of it: bfloat16 has none
+    flat = tensor.detach().cpu().contiguous().flatten()
+    return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
