@@ -71,6 +71,16 @@ class Slot:
             return ((0, int(keys.shape[1])),)
         return ((0, len(self.ids) if self.vectors is None else int(self.vectors.shape[0])),)
 
+    @property
+    def parts(self) -> list[Slot]:
+        """What stands in each slot, as `of_several` was given it."""
+        if not self.packets:
+            return [self]
+        if self.vectors is None:
+            return [Slot(self.ids[start:stop]) for start, stop in self.packets]
+        lengths = [stop - start for start, stop in self.packets]
+        return [Slot(vectors=own) for own in torch.split(self.vectors, lengths)]
+
     def holding(self, vectors: Tensor) -> Slot:
         """The same places with other vectors in all packets, one behind the other."""
         ids = list(self.ids) if self.packets else []

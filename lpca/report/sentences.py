@@ -26,6 +26,7 @@ NOUNS = {
     "random": "noise of the same size",
     "shaped": "noise shaped like the codec's prefixes",
     "shuffle": "another message",
+    **{f"shuffle_{sender}": f"another message of sender {sender}" for sender in range(1, 9)},
     "empty": "an empty message",
     "static": "a prefix that never sees a message",
     "mean": "the mean prefix",

@@ -107,7 +107,11 @@ def _lists_options(episode: Episode) -> bool:
 
 
 def _asked(audit: Audit, condition: str, episodes: Mapping[int, Episode]) -> list[bool]:
-    slots = audit.slots(condition, list(episodes))
+    from lpca.receivers.forward import in_slots
+
+    own = zip(episodes.values(), audit.slots(condition, list(episodes)), strict=True)
+    # a list may stand between two slots
+    slots = [in_slots(audit.receiver, episode, slot.parts) for episode, slot in own]
     return [_right(audit, one) for one in audit.ask(condition, list(episodes.values()), slots)]
 
 
