@@ -18,6 +18,7 @@ from lpca.channel.packets import Packet, Port, View
 from lpca.codec.base import CodecError, bits_of
 from lpca.codec.ends import ends_of
 from lpca.codec.remote import RemoteCodec
+from lpca.codec.shelf import Shelf
 from lpca.evidence.model import Similarity
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet
@@ -50,8 +51,7 @@ class Channel:
         self.ends = ends_of(codec, receiver, k)
         self.sizes = Sizes(self.port)
         self.seconds = 0.0
-        self._sent: dict[View, Packet] = {}
-        self._got: dict[View, Packet] = {}
+        self._sent, self._got = Shelf(), Shelf()
         self._mean: tuple[tuple[Asked, ...], Tensor] | None = None
         self._spread: tuple[tuple[Asked, ...], Tensor] | None = None
         self._training: tuple[tuple[Asked, ...], list[list[Packet]]] | None = None
@@ -84,21 +84,29 @@ class Channel:
         if not isinstance(self.codec, RemoteCodec):
             return
         started = time.monotonic()
-        new = sorted({*map(as_view, asked)} - {*self._sent}, key=_name)
+        new = sorted({view for view in map(as_view, asked) if view not in self._sent}, key=_name)
         named_rng("A's order", len(new)).shuffle(new)
         for start in range(0, len(new), ENCODING_BATCH):
             batch = new[start : start + ENCODING_BATCH]
-            self._sent.update(zip(batch, self._send(batch), strict=True))
+            self._sent.keep(batch, self._send(batch))
         self.seconds += time.monotonic() - started
 
-    @torch.no_grad()
-    def packets(self, asked: Sequence[Asked]) -> list[Packet]:
+    def packets(self, asked: Sequence[Asked]) -> Sequence[Packet]:
         """Return what B gets of each view: float32 vectors [n, d_model], or ids [n] of its tokens.
 
-        Raises CodecError when the channel gives anything else.
+        Each is read from where it is kept when it is looked at: all of them may not fit in memory.
+        Raises CodecError as `prepare` does.
         """
-        views = list(map(as_view, asked))
-        new = [view for view in dict.fromkeys(views) if view not in self._got]
+        self.prepare(asked)
+        return self._got.packets(list(map(as_view, asked)))
+
+    @torch.no_grad()
+    def prepare(self, asked: Iterable[Asked]) -> None:
+        """Have everything sent and received that `packets` will be asked for.
+
+        Raises CodecError when the channel gives what cannot stand in B's prompt.
+        """
+        new = [view for view in dict.fromkeys(map(as_view, asked)) if view not in self._got]
         self.expect(new)
         started = time.monotonic()
         if isinstance(self.codec, RemoteCodec):
@@ -106,10 +114,8 @@ class Channel:
             named_rng("B's order", len(new)).shuffle(new)
         for start in range(0, len(new), ENCODING_BATCH):
             batch = new[start : start + ENCODING_BATCH]
-            got = self.ends.receive(self._packets(batch))
-            self._got.update(zip(batch, got, strict=True))
+            self._got.keep(batch, self.ends.receive(self._packets(batch)))
         self.seconds += time.monotonic() - started
-        return [self._got[view] for view in views]
 
     def prefixes(self, asked: Sequence[Asked]) -> list[Tensor]:
         """Return what B gets as vectors [n, d_model], float32; of ids their tokens' embeddings.
@@ -143,7 +149,7 @@ class Channel:
         Those that the channel declares where they are fewer: `bits_as_declared` holds it to them.
         Raises CodecError as `packets` does.
         """
-        self.packets(asked)
+        self.prepare(asked)
         declared = bits_of(self.codec)
         most = math.inf if declared is None else declared
         return [min(self.sizes.bits(as_view(one)), most) for one in asked]
@@ -234,7 +240,7 @@ class Channel:
         """What A's side has sent; of a codec in this process, what it sends now."""
         if not isinstance(self.codec, RemoteCodec):
             return self._send(views)
-        return [self._sent[view] for view in views]
+        return list(self._sent.packets(views))
 
     def _send(self, views: Sequence[View]) -> list[Packet]:
         with torch.no_grad():

@@ -17,6 +17,7 @@ from lpca.channel.confine import ISOLATED
 from lpca.channel.side import SideError, Wall
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel, as_view
+from lpca.codec.shelf import Shelf
 from lpca.codec.user_codec import codec_given, codec_named, obtain_own
 from lpca.evaluation.conditions import Setting, build_slots, encode_messages
 from lpca.receivers.load import load_receiver
@@ -348,6 +349,29 @@ class TestConditions:
         setting = Setting(stub, setting.channel, setting.episodes, None, ("abcdef", "cdefgh"))
         [mean, *_] = build_slots("mean", setting)
         assert mean.vectors[:, :3].tolist() == [[98.0, 99.0, 100.0], [101.0, 102.0, 103.0]]
+
+
+def test_what_is_kept_is_what_was_made_whatever_is_done_with_it(stub, own):
+    channel = Channel(stub, own("Numbers", False).codec, K)
+    packets = channel.packets(MESSAGES)
+    wanted = packets[2].vectors.clone()
+    packets[2].vectors.zero_()
+    assert torch.equal(packets[2].vectors, wanted)
+    assert len(packets[1:3]) == 2
+    assert torch.equal(packets[1:3][1].vectors, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64, torch.float8_e4m3fn, torch.int8])
+@pytest.mark.parametrize("shape", [(0, 3), (2, 3)])
+def test_a_shelf_gives_back_what_it_keeps(dtype, shape):
+    shelf, views = Shelf(), [View(("one",)), View(("one",), "public")]
+    tensors = [torch.full(shape, value).to(dtype) for value in (1.5, -3)]
+    shelf.keep(views, [Packet(vectors=one) for one in tensors])
+    for view, tensor in zip(views, tensors, strict=True):
+        found = shelf[view].vectors
+        assert (found.dtype, found.shape) == (dtype, shape)
+        assert torch.equal(found.double(), tensor.double())
+    assert View(("two",)) not in shelf
 
 
 def test_the_documented_channel_sends_what_it_says(stub):

@@ -47,7 +47,7 @@ class MessageLatents(Condition):
 
     def encode(self, setting: Setting) -> None:
         """Have it all sent and received."""
-        setting.coded().packets(self.needs(setting))
+        setting.coded().prepare(self.needs(setting))
 
 
 @CONDITIONS.register("p0", holds="nothing")

@@ -39,7 +39,7 @@ class FewTokens(Condition):
 
     def encode(self, setting: Setting) -> None:
         """Have them sent and received."""
-        setting.coded().packets(self.needs(setting))
+        setting.coded().prepare(self.needs(setting))
 
     @abstractmethod
     def kept(self, message: str, ids: Sequence[int], k: int, setting: Setting) -> Sequence[int]:

@@ -66,7 +66,7 @@ def _lengths(audit: Audit, condition: str) -> list[int]:
     return [0 if condition == "null" and one.ids is not None else len(one) for one in packets]
 
 
-def _packets(audit: Audit, condition: str) -> list[Packet]:
+def _packets(audit: Audit, condition: str) -> Sequence[Packet]:
     """What B gets of the message that a condition is made of, in each slot."""
     from lpca.evaluation.conditions.builtin import (
         donor_views,
@@ -196,10 +196,11 @@ def _around(given: ReceivedPrompt) -> tuple[tuple[int, ...], ...]:
     return tuple(given.ids[stop:start] for stop, start in zip(stops, starts, strict=True))
 
 
-def _by_episode(audit: Audit, of_slots: Iterable[T]) -> list[list[T]]:
+def _by_episode(audit: Audit, of_slots: Iterable[T]) -> Iterator[list[T]]:
     """What there is of each slot, episode by episode."""
     found = iter(of_slots)
-    return [[next(found) for _ in episode.by_slot] for episode in audit.episodes]
+    for episode in audit.episodes:
+        yield [next(found) for _ in episode.by_slot]
 
 
 @CHECKS.register("latents_injected")
