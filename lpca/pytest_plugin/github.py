@@ -14,7 +14,7 @@ from lpca.gatespec.model import Position
 from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
 from lpca.report.layout import Level, annotation
 from lpca.report.markdown import conditions_table, criteria_table, plain, validity_line
-from lpca.report.sentences import packets
+from lpca.report.sentences import above_luck, packets
 from lpca.stats.verdicts import Verdict
 
 LEVELS: Mapping[Verdict, Level] = {
@@ -134,6 +134,8 @@ def _section(gate: GateVerdict) -> list[str]:
     lines += [f"{plain(packets(evidence))}.", ""] if evidence.packets else []
     lines += [*(f"- {plain(reason)}" for reason in evidence.reasons), ""]
     lines += [*conditions_table(evidence), ""]
+    if told := above_luck(evidence):
+        lines += [told, ""]
     for required in evidence.required:
         lines += [f"Required {plain(required.name)}: {required.verdict}", ""]
         lines += [*criteria_table(required.criteria), ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lpca.base.numbers import percent, points
@@ -48,6 +49,40 @@ _CLOSINGS = {
     Verdict.EXPLORED: "this decides nothing: validation episodes are there to choose on; what is "
     "chosen is judged on test episodes, without --split.",
 }
+
+
+FAR, BEYOND = 0.1, 1e-4
+"""How far above luck p0 must be to be told, and how unlikely luck must be to come so far."""
+
+
+def above_luck(evidence: Evidence) -> str:
+    """What a reader should know where B answers without any message; empty where it guesses.
+
+    Luck is what one guess for all episodes comes to: any option, or the answer that is right most
+    often. No fault by itself, for texts may tell much (SQuAD's give 41 %); a gate that has a band
+    for p0 decides.
+    """
+    # not scipy.stats: loading it takes longer than all of a report
+    from scipy.special import bdtrc
+
+    held = evidence.conditions.get("p0")
+    options = [len(one.outcomes["p0"].scores) for one in evidence.episodes if "p0" in one.outcomes]
+    if held is None or evidence.score == "graded" or not options or not all(options):
+        return ""
+    rights = Counter(
+        e.options[e.right].casefold()
+        for e in evidence.episodes
+        if e.options and e.answer is not None
+    )
+    most = max(rights.values(), default=0) / len(options)
+    luck = max(sum(1 / count for count in options) / len(options), most)
+    successes, rate = held.under(evidence.score).successes, held.rate(evidence.score)
+    if rate < luck + FAR or float(bdtrc(successes - 1, held.n, luck)) > BEYOND:
+        return ""
+    return (
+        f"p0 is {percent(rate)} where luck is {percent(luck)}: without any message B's own text "
+        "tells much of the answer, and a channel can add only the rest"
+    )
 
 
 def standing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:

@@ -11,7 +11,7 @@ from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CodecFacts, CriterionResult, Evidence, Successes
 from lpca.gatespec.claims import unit_of
 from lpca.report.layout import WIDTH, table, wrapped
-from lpca.report.sentences import closing, grouped, packets, sentence, standing
+from lpca.report.sentences import above_luck, closing, grouped, packets, sentence, standing
 from lpca.stats.verdicts import Verdict
 
 _VERDICTS = re.compile(f"({'|'.join(Verdict)}|FAILED)")
@@ -60,6 +60,7 @@ def gate_lines(
         lines += _reasons(evidence, width)
     unread = "Measured, and not to be read as a result:" if invalid else ""
     lines += ["", *wrapped(unread, width), *_conditions(evidence, width, verbose)]
+    lines += wrapped(above_luck(evidence), width)
     for required in evidence.required:
         stands = standing(required.verdict, required.criteria)
         lines += ["", *wrapped(f"required {required.name}: {required.verdict}: {stands}", width)]

@@ -51,7 +51,7 @@ def test_the_default_spec_is_read_whole():
     assert spec.task.settings == {"options": 4}
     criterion = spec.gates["gate1"].criteria[2]
     assert criterion.claim == Difference("normal", "p0", ">", 0.10)
-    assert (criterion.position.line, criterion.position.column) == (46, 16)
+    assert (criterion.position.line, criterion.position.column) == (47, 16)
     assert spec.gates["gate1"].criteria[0].expect_discordant == 0.0
 
 

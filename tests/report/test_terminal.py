@@ -9,18 +9,20 @@ import pytest
 from whole_evidence import typed
 
 from lpca.evidence.json_form import to_data
+from lpca.evidence.model import EpisodeOutcome, KeptEpisode
 from lpca.gatespec.claims import parse_claim
 from lpca.gatespec.load import load_spec
 from lpca.judge.decide import judge
 from lpca.judge.outcomes import OutcomeTable
 from lpca.pytest_plugin.verdicts import GateVerdict, family_verdict
 from lpca.report.layout import fitting, wrapped
-from lpca.report.sentences import meaning
+from lpca.report.sentences import above_luck, meaning
 from lpca.report.terminal import coloured
 from lpca.report.terminal import gate_lines as typed_lines
 from lpca.stats.proportions import wilson
 from lpca.stats.verdicts import Verdict
 
+OPTIONS = ("Oslo", "Rome", "Bern", "Lima")
 SPEC = """
 version: 1
 task: {name: trip, seed: 1}
@@ -117,6 +119,38 @@ def text_of(evidence, **options):
     """A summary as running text."""
     verdict = options.pop("verdict", evidence["verdict"])
     return " ".join(" ".join(gate_lines(evidence, verdict, **options)).split())
+
+
+def kept(n, rights):
+    outcome = EpisodeOutcome(likelihood=False, greedy=False, scores=(0.0,) * 4)
+    return tuple(
+        KeptEpisode(
+            seed=i,
+            answers="seen",
+            options=OPTIONS,
+            answer=rights(i),
+            donor=0,
+            outcomes={"p0": outcome},
+        )
+        for i in range(n)
+    )
+
+
+@pytest.mark.parametrize(
+    ("p0", "rights", "said"),
+    [
+        (64, lambda i: i % 4, "p0 is 64 % where luck is 25 %: without any message B's own text"),
+        (34, lambda i: i % 4, ""),
+        (64, lambda i: int(i % 10 > 5), ""),
+    ],
+)
+def test_p0_far_above_luck_is_said(spec, p0, rights, said):
+    evidence = typed(evidence_of(spec(), {**SOUND, "p0": p0}))
+    evidence = replace(evidence, episodes=kept(100, rights))
+    lines = " ".join(" ".join(typed_lines(evidence, Verdict.PASS)).split())
+    assert ("where luck is" in lines) == bool(said)
+    assert said in lines
+    assert above_luck(replace(evidence, episodes=())) == ""
 
 
 SITUATIONS = {
