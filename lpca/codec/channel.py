@@ -134,6 +134,11 @@ class Channel:
             raise CodecError("packets differ in length; allowed here: packets of one length")
         return torch.stack(prefixes)
 
+    def stacked_by_episode(self, episodes: Sequence[Episode]) -> Tensor:
+        """The same of some episodes' own; prefixes of several slots one behind the other."""
+        prefixes = self.stacked(asked_of(episodes))
+        return prefixes.reshape(len(episodes), -1, prefixes.shape[-1])
+
     def vectors_of(self, packet: Packet) -> Tensor:
         """Return a packet that B gets as vectors [n, d_model], float32."""
         if packet.vectors is not None:
