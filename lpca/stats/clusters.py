@@ -391,10 +391,16 @@ def _likeliest(counts: Codes, reached: Array, sizes: Array, fit: Array) -> Array
     over the draw that is copied.
     """
     total = (sizes[:, None] > np.arange(reached.shape[2])).sum(axis=0)
-    counts, reached = (x if len(x) > 1 else np.repeat(x, len(fit), 0) for x in (counts, reached))
+    parts = [slice(first, first + AT_ONCE) for first in range(0, len(fit), AT_ONCE)]
+    # counts of one table serve every fit
     found = [
-        _likeliest_of_few(*(x[first : first + AT_ONCE] for x in (counts, reached, fit)), total)
-        for first in range(0, len(fit), AT_ONCE)
+        _likeliest_of_few(
+            counts[part] if len(counts) > 1 else counts,
+            reached[part] if len(reached) > 1 else reached,
+            fit[part],
+            total,
+        )
+        for part in parts
     ]
     return np.concatenate(found)
 
