@@ -16,7 +16,7 @@ from lpca.codec.users_code import GuardedChannel
 from lpca.evaluation.block import Computed, Job
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.conditions.shaped import shape_of
-from lpca.receivers.forward import Slot
+from lpca.receivers.forward import Slot, in_slots
 from lpca.receivers.model import Receiver
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun
@@ -30,6 +30,7 @@ from lpca.sabotage.spoilt import (
     spoil_codec,
     spoil_episodes,
 )
+from lpca.tasks import Episode, joined
 
 LABEL_STEPS, LABEL_BATCH, LABEL_RATE = 200, 32, 2e-2
 
@@ -101,6 +102,24 @@ class ByPlace(Wrapped):
     def decode(self, latents: Tensor) -> Tensor:
         """What is remembered, whatever the latents."""
         return self.last[: len(latents)]
+
+
+@sabotage("building", "one sender's packet stands in another's slot", "latents_injected")
+def packets_in_each_others_slots(run: FaultyRun) -> None:
+    """Of two senders, each with a slot, both packets are the codec's, and none is in its place."""
+
+    def two_senders(episode: Episode, _: int) -> Episode:
+        told = episode.message, "We leave before dawn."
+        both = replace(episode, message=joined(told), senders=told)
+        return replace(both, order=(0, 1), between=(" Also:",))
+
+    def turned(setting: Setting) -> list[Slot]:
+        slots = build_slots("normal", replace(setting, exchanged={}))
+        pairs = zip(setting.episodes, slots, strict=True)
+        return [in_slots(run.receiver, episode, slot.parts[::-1]) for episode, slot in pairs]
+
+    spoil_episodes(run, two_senders)
+    run.condition("normal", turned)
 
 
 @sabotage("field", "0 bits are declared of latents that tell the message", "bits_as_declared")
