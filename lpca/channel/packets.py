@@ -228,9 +228,14 @@ def check_numbers(tensor: Tensor) -> None:
     Raises:
         PacketError: it holds such.
     """
-    if "bool" in str(tensor.dtype):
+    try:
+        finite = None if "bool" in str(tensor.dtype) else bool(tensor.double().isfinite().all())
+    except RuntimeError:
+        # a type that nothing can be computed with, such as one of four bits
+        finite = None
+    if finite is None:
         raise PacketError(f"values of type {tensor.dtype}; allowed: numbers")
-    if tensor.is_floating_point() and not bool(tensor.double().isfinite().all()):
+    if not finite:
         raise PacketError("NaN or infinity; allowed: finite numbers")
 
 

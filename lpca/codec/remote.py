@@ -88,8 +88,8 @@ class RemoteCodec:
         try:
             facts: dict[str, Mapping[str, Any]] = {}
             for side, ends in ENDS.items():
-                # of A's it is known whether there is anything to be done at B's
-                if side == "B" and facts["A"].get("receives") is False:
+                # a channel without a connector has nothing to be done at B's
+                if side == "B" and facts["A"].get("port") and not facts["A"].get("receives"):
                     break
                 folder = home / side
                 folder.mkdir()

@@ -248,6 +248,11 @@ def test_a_port_that_cannot_be_is_refused(stub, port, told):
             [Packet(vectors=torch.full((1, 128), 1e300, dtype=torch.float64))],
             "NaN or infinity",
         ),
+        (
+            Port("vectors", 3),
+            [Packet(vectors=torch.zeros(1, 64, dtype=torch.uint8).view(torch.float4_e2m1fn_x2))],
+            "values of type torch.float4.*; allowed: numbers",
+        ),
         (Port("vectors", 3), [], "send gives 0 packets; allowed: 1, one for each view"),
         (Port("vectors", 3), torch.zeros(1, 1, 128), "of type Tensor; allowed: a list of Packets"),
         (Port("vectors", 3), [torch.zeros(1, 128)], "a packet of type Tensor; allowed: Packet"),
