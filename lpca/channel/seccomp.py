@@ -62,11 +62,13 @@ CALLS: Calls = {
     "setpriority": (141, 140, (Only(0, (0,)), Only(1, (0,)))),
     "ioprio_get": (252, 31, (Only(0, (1,)), Only(1, (0,)))),
     "ioprio_set": (251, 30, (Only(0, (1,)), Only(1, (0,)))),
-    "sched_setparam": (142, 118, _OWN),
-    "sched_setscheduler": (144, 119, _OWN),
-    "sched_setattr": (314, 274, _OWN),
-    # its own cores too: any process may read them
+    # its own cores, policy and rights too: any process may read them
     "sched_setaffinity": (203, 122, ()),
+    "sched_setparam": (142, 118, ()),
+    "sched_setscheduler": (144, 119, ()),
+    "sched_setattr": (314, 274, ()),
+    "sched_getattr": (315, 275, ()),
+    "capget": (125, 90, ()),
     # what the kernel tells of others, or does in a process's place
     "syslog": (103, 116, ()),
     "bpf": (321, 280, ()),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from lpca.base.lookalikes import folded
-from lpca.tasks import Episode, ToldEpisode, split_of
+from lpca.tasks import Episode, split_of
 from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
 from lpca.validity.checks.form import is_beyond_luck
 from lpca.validity.checks.giveaways import runs_of, spaced_words
@@ -22,11 +20,6 @@ RUN = 3
 NEAR = 0.8
 """The share of their runs from which two messages are one with a word changed (Jaccard index)."""
 
-_DASHES = "-_–—·•*"
-_JOINTS = re.compile(rf"(?<=[^\W\d_])[{_DASHES}]+(?=[^\W\d_])")
-"""What stands between two words in place of a blank."""
-LEAST_HELD = 6
-"""Runs of a message from which on it is known where another message holds all of them."""
 _MARKS = ".,;:!?\"'()[]"
 """What stands beside a word and is not of it."""
 
@@ -145,13 +138,9 @@ def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
     changed: where the word is not the answer, what it says is known.
     """
     known = {_as_read(message): message for message in messages}
-    squeezed = {read.replace(" ", ""): message for read, message in known.items()}
     near = _Runs(known)
     found = [
-        (
-            episode,
-            squeezed.get(_as_read(episode.message).replace(" ", "")) or near.like(episode),
-        )
+        (episode, known.get(_as_read(episode.message)) or near.like(episode))
         for episode in audit.episodes
     ]
     if met := [(episode, message) for episode, message in found if message is not None]:
@@ -164,16 +153,10 @@ def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
 
 
 def _as_read(message: str) -> str:
-    """Its words as a reader sees them, without accents or the marks around and between them.
-
-    Any other sign may mean something.
-    """
-    plain = unicodedata.normalize("NFKD", folded(message))
-    plain = "".join(one for one in plain if not unicodedata.combining(one))
-    words = _JOINTS.sub(" ", plain).split()
+    """Its words as a reader sees them, without the marks around them; any other sign may mean."""
+    words = folded(message).split()
     bare = [word.strip(_MARKS) for word in words]
-    pairs = zip(words, bare, strict=True)
-    return " ".join(b if b.isalpha() else w for w, b in pairs if w.strip(_MARKS + _DASHES))
+    return " ".join(b if b.isalpha() else w for w, b in zip(words, bare, strict=True))
 
 
 class _Runs:
@@ -187,22 +170,15 @@ class _Runs:
                 self.holders[run].append(message)
 
     def like(self, episode: Episode) -> str | None:
-        """The first training message that is nearly an episode's, and tells the same.
-
-        That is the same answer, or all facts where they are known: of tasks that recombine facts,
-        another fact is another message.
-        """
-        own = _as_read(episode.message)
-        facts = [value for _, value in episode.facts] if isinstance(episode, ToldEpisode) else []
-        told = [f" {_as_read(value)} " for value in facts or [episode.right]]
-        if not all(value in f" {own} " for value in told):
+        """The first training message that is nearly an episode's, and names the same answer."""
+        own, answer = _as_read(episode.message), f" {_as_read(episode.right)} "
+        if answer not in f" {own} ":
             return None
         runs = _runs(own)
         shared = Counter(holder for run in sorted(runs) for holder in self.holders.get(run, ()))
         for message, count in shared.most_common():
             is_near = count >= NEAR * (len(runs) + len(self.runs[message]) - count)
-            is_near = is_near or count == len(runs) >= LEAST_HELD
-            if is_near and all(value in f" {message} " for value in told):
+            if is_near and answer in f" {message} ":
                 return message
         return None
 
