@@ -47,11 +47,12 @@ def lpca_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One cache for all gates that tests run, which workers share.
 
     Its files are named by all that they follow from: a codec is trained once, an outcome computed
-    once. A test of training or of the cache itself has one of its own.
+    once. A test of training or of the cache itself has one of its own. Runs of one tree, such as
+    those of `.ci/run`, share what lies in the folder LPCA_TESTS_SHARED.
     """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    return shared / "lpca-cache"
+    return Path(os.environ.get("LPCA_TESTS_SHARED") or shared) / "lpca-cache"
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,9 @@ circled) is folded by Unicode's own normal form NFKC.
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from functools import lru_cache
 
 _ALIKE = {
     "a": "аɑα",
@@ -59,6 +61,18 @@ _CAPITALS = {
 }
 """The same of capitals: the small form of some looks like another letter (Ν as N, ν as v), so that
 of other scripts the case is to be compared without folding, too."""
+_LISU = "ꓐbꓑpꓓdꓔtꓖgꓗkꓙjꓚcꓜzꓝfꓟmꓠnꓡlꓢsꓣrꓦvꓧhꓪwꓫxꓬyꓮaꓰeꓲiꓳoꓴu"
+"""Letters of Lisu, each before the Latin one that it is drawn as."""
+_BAR = str.maketrans({"Ӏ": "I", "ӏ": "I", "|": "I"})
+_WITHIN = {"I": "l", "1": "l", "0": "o"}
+"""What is read as another letter where it stands between small letters."""
+_BETWEEN = re.compile("(?<=[a-z])[I10](?=[a-z])")
+_DRESSED = re.compile(
+    r"(?:(?:NEGATIVE |CROSSED NEGATIVE )?(?:CIRCLED|SQUARED)|PARENTHESIZED|TAG) LATIN "
+    r"(?:SMALL|CAPITAL) LETTER ([A-Z])|REGIONAL INDICATOR SYMBOL LETTER ([A-Z])|"
+    r"LATIN LETTER SMALL CAPITAL ([A-Z])"
+)
+"""Names of characters that are one Latin letter, which not all normal forms say."""
 _TO_LATIN = str.maketrans(
     {
         other: letter
@@ -66,8 +80,9 @@ _TO_LATIN = str.maketrans(
         for letter, others in table.items()
         for other in others
     }
+    | dict(zip(_LISU[::2], _LISU[1::2], strict=True))
 )
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0")
+_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 """What is drawn as nothing and is no format character of Unicode's (Default_Ignorable)."""
 
 
@@ -82,16 +97,32 @@ def folded(text: str) -> str:
         >>> folded("Оs\u200blo") == folded("OSLO")  # the first letter is Cyrillic
         True
     """
+    if not text.isascii():
+        text = "".join(map(_undressed, text))
     plain = unicodedata.normalize("NFKC", text)
-    if not plain.isascii():
+    if not (plain.isascii() and plain.isprintable()):
         plain = "".join(character for character in plain if not _is_hidden(character))
-        plain = plain.translate(_TO_LATIN)
+    plain = plain.translate(_BAR).translate(_TO_LATIN)
+    plain = _BETWEEN.sub(lambda found: _WITHIN[found[0]], plain)
     return plain.casefold().translate(_TO_LATIN)
 
 
+@lru_cache(maxsize=4096)
+def _undressed(character: str) -> str:
+    """The Latin letter that a character is by its name, or the character itself."""
+    if character.isascii():
+        return character
+    found = _DRESSED.fullmatch(unicodedata.name(character, ""))
+    return next(filter(None, found.groups())) if found else character
+
+
 def _is_hidden(character: str) -> bool:
+    """Whether a character is drawn as nothing, or over the one before it."""
+    category = unicodedata.category(character)
     return (
-        unicodedata.category(character) == "Cf"
+        category in ("Cf", "Me")
+        or (category == "Cc" and not character.isspace())
+        or "\u0334" <= character <= "\u0338"
         or character in _INVISIBLE
         or "\ufe00" <= character <= "\ufe0f"
         or "\U000e0100" <= character <= "\U000e01ef"

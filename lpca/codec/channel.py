@@ -20,6 +20,7 @@ from lpca.codec.ends import ends_of
 from lpca.codec.remote import RemoteCodec
 from lpca.codec.shelf import Shelf
 from lpca.evidence.model import Similarity
+from lpca.receivers.caches import flat, rotation_of
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet
 
@@ -67,6 +68,15 @@ class Channel:
         return self.ends.fixed
 
     @property
+    def width(self) -> int:
+        """How many numbers B gets at each position: of ids, those of their embeddings."""
+        if self.port.kind != "cache":
+            return self.receiver.d_model
+        shapes = rotation_of(self.receiver).shapes
+        own = [shapes[layer] for layer in self.port.layers or range(len(shapes))]
+        return sum(heads * (keys + values) for heads, keys, values in own)
+
+    @property
     def alphabet(self) -> int:
         """Of how many ids one may stand in B's slot."""
         most = self.receiver.embedding.num_embeddings
@@ -92,7 +102,7 @@ class Channel:
         self.seconds += time.monotonic() - started
 
     def packets(self, asked: Sequence[Asked]) -> Sequence[Packet]:
-        """Return what B gets of each view: float32 vectors [n, d_model], or ids [n] of its tokens.
+        """Return what B gets of each view: float32 vectors [n, d_model], token ids [n], or a cache.
 
         Each is read from where it is kept when it is looked at: all of them may not fit in memory.
         Raises CodecError as `prepare` does.
@@ -134,13 +144,23 @@ class Channel:
             raise CodecError("packets differ in length; allowed here: packets of one length")
         return torch.stack(prefixes)
 
+    def stacked_by_episode(self, episodes: Sequence[Episode]) -> Tensor:
+        """The same of some episodes' own; prefixes of several slots one behind the other."""
+        prefixes = self.stacked(asked_of(episodes))
+        return prefixes.reshape(len(episodes), -1, prefixes.shape[-1])
+
     def vectors_of(self, packet: Packet) -> Tensor:
-        """Return a packet that B gets as vectors [n, d_model], float32."""
+        """Return a packet that B gets as vectors [n, width], float32.
+
+        Of a cache, all keys and values at a position are one vector.
+        """
         if packet.vectors is not None:
             return packet.vectors
+        if packet.cache:
+            return flat(packet.cache)
         assert packet.ids is not None
         if not len(packet):
-            return torch.zeros(0, self.receiver.d_model)
+            return torch.zeros(0, self.width)
         return self.receiver.embed(packet.ids.tolist()).float()
 
     def capacity(self, asked: Sequence[Asked]) -> list[float]:
@@ -226,7 +246,7 @@ class Channel:
         """
         distinct = sorted({*map(as_view, asked)}, key=_name)
         total = torch.zeros(PROJECTIONS, dtype=torch.float64)
-        width = self.k * (self.receiver.d_model + 1)
+        width = self.k * (self.width + 1)
         for start in range(0, len(distinct), ENCODING_BATCH):
             prefixes = self.prefixes(distinct[start : start + ENCODING_BATCH])
             lengths = [len(prefix) for prefix in prefixes]

@@ -14,6 +14,7 @@ from torch import nn
 
 from lpca.channel.packets import Packet, PacketError, Port, View, check_ids, check_numbers
 from lpca.codec.base import Codec, CodecError
+from lpca.receivers.caches import refuse_layers, refuse_unfit
 from lpca.receivers.model import Receiver
 from lpca.tasks import joined
 
@@ -33,7 +34,7 @@ class Ends(Protocol):
         """Return what A sends for each view; raises CodecError where that is no packet."""
 
     def receive(self, packets: Sequence[Packet]) -> list[Packet]:
-        """Return what B gets of each packet: float32 vectors [n, d_model], or its token ids.
+        """Return what B gets of each packet: float32 vectors [n, d_model], token ids, or a cache.
 
         Raises CodecError where that cannot stand in B's prompt.
         """
@@ -104,6 +105,8 @@ class PacketEnds:
         self.sides, self.receiver, self.k = sides, receiver, k
         self.port = sides.port
         self._kind: str | None = None
+        if self.port.kind == "cache":
+            refuse_layers(receiver, self.port.layers, f"codec {sides.name}: its port")
 
     def send(self, views: Sequence[View]) -> list[Packet]:
         """Ask A's side; what does not go through the port is refused."""
@@ -133,7 +136,7 @@ class PacketEnds:
             check_ids(packet.ids, self.receiver.embedding.num_embeddings)
             return self._of_one_kind(packet)
         if packet.vectors is None:
-            raise PacketError("a packet of cache; allowed: vectors, ids")
+            return self._of_one_kind(self._cache(packet))
         vectors, width = packet.vectors, self.receiver.d_model
         if vectors.shape[1] != width:
             more = "" if self.sides.receives else ", or a `receive` that makes such"
@@ -151,10 +154,29 @@ class PacketEnds:
             )
         return self._of_one_kind(Packet(vectors=vectors))
 
+    def _cache(self, packet: Packet) -> Packet:
+        """Keys and values of the layers that the port tells, as stored: relative to the slot."""
+        if self.port.kind != "cache":
+            raise PacketError("a packet of cache; allowed: vectors, ids, as its port is of those")
+        layers = self.port.layers or tuple(range(self.receiver.layers))
+        refuse_unfit(self.receiver, packet.cache, layers)
+        cache = {n: (keys.float(), values.float()) for n, (keys, values) in packet.cache.items()}
+        for both in cache.values():
+            for numbers in both:
+                check_numbers(numbers)
+        if not any(bool(numbers[:, -1].any()) for both in cache.values() for numbers in both):
+            raise PacketError(
+                "zeros at its last position; allowed: fewer positions, for nothing is padded"
+            )
+        return Packet(cache=cache)
+
     def _of_one_kind(self, packet: Packet) -> Packet:
         self._kind = self._kind or packet.kind
         if packet.kind != self._kind:
-            raise PacketError("ids for some packets and vectors for others; allowed: one of them")
+            one, other = sorted((self._kind, packet.kind))
+            raise PacketError(
+                f"{one} for some packets and {other} for others; allowed: one of them"
+            )
         return packet
 
 

@@ -140,7 +140,9 @@ class RemoteCodec:
         """Return what B's side makes of each packet."""
         given = packed(dict(zip(names(len(packets)), packets, strict=True)))
         asked = {"count": len(packets), "device": self._device}
-        return self._packets("B", "receive", asked, given, len(packets), self.d_model)
+        is_cache = self.port is not None and self.port.kind == "cache"
+        width = WIDEST if is_cache else self.d_model
+        return self._packets("B", "receive", asked, given, len(packets), width)
 
     def _packets(
         self,

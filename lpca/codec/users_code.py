@@ -84,8 +84,6 @@ def checked_port(name: str, port: Any, k: int) -> Port:
         raise RequestError(f"codec {name}: its port is {kind_of(port)}; allowed: lpca.channel.Port")
     with users(f"codec {name}: its port", RequestError):
         found = Port(port.kind, port.positions, port.vocabulary, tuple(port.layers))
-    if found.kind == "cache":
-        raise RequestError(f"codec {name}: its port is of cache; allowed: vectors, ids")
     if found.positions > k:
         raise RequestError(
             f"codec {name}: its port has {found.positions} positions; allowed: at most k, {k}"

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from lpca.base.hashing import named_rng
-from lpca.codec.objectives import Batch
+from lpca.codec.objectives import Batch, slots_with
 from lpca.diagnose.episodes import Outcomes, Report, numbers, silent
-from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet
 
@@ -36,7 +35,7 @@ def cram(
     They start as the embeddings of k random tokens, drawn from the episode's seed.
     """
     receiver, rows = outcomes.receiver, episodes.episodes
-    starts = [start(receiver, episode, k) for episode in rows]
+    starts = [start(receiver, episode, k * len(episode.by_slot)) for episode in rows]
     found: list[Tensor] = []
     report(0, len(rows))
     for at in range(0, len(rows), outcomes.batch_size):
@@ -44,7 +43,7 @@ def cram(
         found += optimised(receiver, rows[part], torch.stack(starts[part]), steps)
         report(len(found), len(rows))
     wanted = {"start": starts, "oracle": found}
-    slots = {name: [Slot(vectors=vector) for vector in vectors] for name, vectors in wanted.items()}
+    slots = {name: slots_with(receiver, rows, vectors) for name, vectors in wanted.items()}
     records = outcomes.measure(rows, slots)
     named = {name: numbers(own, confidence) for name, own in records.items()}
     return {"n": len(rows), "k": k, "steps": steps, "learning_rate": LEARNING_RATE, **named}

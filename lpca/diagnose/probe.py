@@ -50,7 +50,7 @@ def probe(
     except ImportError:
         raise ProbeError("scikit-learn is missing; pip install 'lpca[diagnose]'") from None
     rows = episodes.episodes
-    prefixes = channel.stacked([e.message for e in rows])
+    prefixes = channel.stacked_by_episode(rows)
     latents = _varying(prefixes.flatten(1).double().cpu().numpy())
     counts = Counter(e.right for e in rows)
     by_class = 1 < len(counts) <= MOST_CLASSES and min(counts.values()) >= LEAST_PER_CLASS

@@ -102,7 +102,7 @@ def confirm_scale(
 def scaled(slots: Sequence[Slot], scale: float) -> list[Slot]:
     """Return slots of vectors times a factor; times 0 they are what null is."""
     # plus 0: a negative number times 0 is -0, which is another content
-    return [Slot(vectors=scale * slot.vectors + 0.0) for slot in slots if slot.vectors is not None]
+    return [slot.holding(scale * own + 0.0) for slot in slots if (own := slot.vectors) is not None]
 
 
 def perturbed(slots: Sequence[Slot], episodes: Sequence[Episode], size: float) -> list[Slot]:
@@ -114,7 +114,7 @@ def perturbed(slots: Sequence[Slot], episodes: Sequence[Episode], size: float) -
         seed = named_seed("perturbation", episode.seed, len(prefix))
         noise = torch.randn(prefix.shape, generator=torch.Generator().manual_seed(seed))
         length = size * float(prefix.norm()) / float(noise.norm())
-        changed.append(Slot(vectors=prefix + length * noise.to(prefix.device)))
+        changed.append(slot.holding(prefix + length * noise.to(prefix.device)))
     return changed
 
 

@@ -102,7 +102,7 @@ def nearest_tokens(channel: Channel, episodes: EpisodeSet) -> list[dict[str, Any
     """
     receiver = channel.receiver
     first = episodes.episodes[:SHOWN]
-    prefixes = channel.stacked([e.message for e in first])
+    prefixes = channel.stacked_by_episode(first)
     directions = normalize(prefixes.float().to(receiver.device), dim=-1)
     cosines = [directions @ normalize(rows, dim=1).T for rows in receiver.embedded_tokens()]
     shown = []
@@ -128,7 +128,7 @@ def _nearest(cosines: Tensor) -> list[tuple[int, float]]:
 
 def norm_ratios(channel: Channel, episodes: EpisodeSet) -> dict[str, Any]:
     """Return latents' norms divided by the mean norm of the embedding table's rows."""
-    prefixes = channel.stacked([e.message for e in episodes]).double().cpu()
+    prefixes = channel.stacked_by_episode(episodes.episodes).double().cpu()
     ratios = prefixes.norm(dim=2) / channel.receiver.mean_embedding_norm
     return {
         "mean": round(float(ratios.mean()), 4),

@@ -233,6 +233,37 @@ def refuse_unfit(receiver: Receiver, cache: Cache, layers: Sequence[int] = ()) -
             )
 
 
+def refuse_layers(receiver: Receiver, layers: Sequence[int], what: str) -> None:
+    """Refuse layers that a receiver does not have, and a receiver whose slots hold no caches.
+
+    Args:
+        receiver: the frozen model.
+        layers: rising; none stand for all.
+        what: names it in the message: "its port".
+
+    Raises:
+        RequestError: there is such a layer, or as for `rotation_of`.
+    """
+    count = len(rotation_of(receiver).shapes)
+    if layers and layers[-1] >= count:
+        raise RequestError(
+            f"{what} has layer {layers[-1]}; allowed: 0 to {count - 1}, the receiver's"
+        )
+
+
+def flat(cache: Cache, unit: bool = False) -> Tensor:
+    """All keys and values at each position one behind another: float32 [n, numbers].
+
+    Args:
+        cache: keys and values by layer.
+        unit: whether those of each layer and head have length 1 (zeros stay zeros).
+    """
+    parts = [one.detach().float() for _, both in sorted(cache.items()) for one in both]
+    if unit:
+        parts = [nn.functional.normalize(one, dim=-1) for one in parts]
+    return torch.cat([one.transpose(0, 1).flatten(1) for one in parts], dim=1)
+
+
 def _listed(layers: Sequence[int]) -> str:
     return ", ".join(map(str, layers))[:80] or "none"
 

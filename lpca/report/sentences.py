@@ -22,6 +22,7 @@ NOUNS = {
     "keywords_k": "a choice of the message's rarest words",
     "p5": "the facts as structured text",
     "embed": "the injected text",
+    "alone": "the text's keys and values, computed without the prompt",
     "normal": "the codec's prefix",
     "null": "a prefix of zeros",
     "random": "noise of the same size",

@@ -16,6 +16,7 @@ from lpca.base.errors import RequestError
 from lpca.checker.check import check_spec
 from lpca.codec.base import Codec
 from lpca.codec.channel import Channel
+from lpca.codec.ends import PacketSides
 from lpca.codec.recipe import Recipe
 from lpca.codec.store import Obtained, Request, obtain_codec
 from lpca.codec.training import Progress
@@ -92,7 +93,7 @@ class FaultyRun:
     cache: Path
     ledger: Path
     codec_cache: Path
-    channel_codec: Codec | None = None
+    channel_codec: Codec | PacketSides | None = None
     static_codec: Codec | None = None
     checkpoint: Request | None = None
     steps: Steps = STEPS

@@ -40,6 +40,8 @@ RHO = (0.0, *np.geomspace(0.002, 0.5, 14).tolist(), 0.6, 0.7, 0.8, 0.9, 0.97, 1.
 """The correlations within groups among which that of an urn is looked for."""
 COPIED = (0.01, 0.03, 0.06, 0.1, 0.15, 0.22, 0.3, 0.4, 0.51, 0.62, 0.75, 0.88)
 """Those among which that of copies is; the ends are the urn's."""
+AT_ONCE = 64
+"""Tables whose likelihoods are computed together: more would not fit a processor's cache."""
 STEPS = 60
 """Halvings of the interval that holds a multiplier: to the last bit of a double."""
 
@@ -388,26 +390,40 @@ def _likeliest(counts: Codes, reached: Array, sizes: Array, fit: Array) -> Array
     So that of a table is a sum over c of how many groups reach it. Under `copy` it is a mixture
     over the draw that is copied.
     """
+    total = (sizes[:, None] > np.arange(reached.shape[2])).sum(axis=0)
+    parts = [slice(first, first + AT_ONCE) for first in range(0, len(fit), AT_ONCE)]
+    # counts of one table serve every fit
+    found = [
+        _likeliest_of_few(
+            counts[part] if len(counts) > 1 else counts,
+            reached[part] if len(reached) > 1 else reached,
+            fit[part],
+            total,
+        )
+        for part in parts
+    ]
+    return np.concatenate(found)
+
+
+def _likeliest_of_few(counts: Codes, reached: Array, fit: Array, total: Codes) -> Array:
+    """As `_likeliest`, all correlations at once; `total` is how many groups hold more than c."""
     p = np.maximum(fit, 1e-12)
     before = np.arange(reached.shape[2])
-    total = (sizes[:, None] > before).sum(axis=0)
-    found: dict[float, Array] = {}
-    for rho in RHO:
-        shares = np.log(p[:, :, None] * (1.0 - rho) + before * rho)
-        urn = total @ np.log(1.0 - rho + before * rho)
-        found[rho] = (reached * shares).sum(axis=(1, 2)) - urn
-    for rho in COPIED:
-        copied = math.sqrt(rho)
-        rates = (1.0 - copied) * p[:, :, None] + copied * np.eye(p.shape[1])
-        logs = counts @ np.log(rates) + np.log(p)[:, None, :]
-        peak = logs.max(axis=2, keepdims=True)
-        group = peak[..., 0] + np.log(np.exp(logs - peak).sum(axis=2))
-        found[rho] = group.sum(axis=1)
-    shared = np.array(sorted(found))
-    likelihoods = np.stack([found[rho] for rho in sorted(found)], axis=1)
+    urn, copied = np.array(RHO), np.sqrt(COPIED)[:, None, None, None]
+    rho = urn[:, None, None, None]
+    shares = np.log(p[:, :, None] * (1.0 - rho) + before * rho)
+    places = np.log(1.0 - rho[:, 0, 0] + before * rho[:, 0, 0]) @ total
+    of_urns = (reached * shares).sum(axis=(2, 3)) - places[:, None]
+    rates = (1.0 - copied) * p[:, :, None] + copied * np.eye(p.shape[1])
+    logs = counts @ np.log(rates) + np.log(p)[:, None, :]
+    peak = logs.max(axis=3, keepdims=True)
+    of_copies = (peak[..., 0] + np.log(np.exp(logs - peak).sum(axis=3))).sum(axis=2)
+    shared = np.concatenate([urn, COPIED])
+    order = np.argsort(shared)
+    likelihoods = np.concatenate([of_urns, of_copies])[order]
     # of equally likely ones, where a table says nothing of it, the largest; 1e-9 is rounding
-    likeliest = likelihoods >= likelihoods.max(axis=1, keepdims=True) - 1e-9
-    largest: Array = shared[len(shared) - 1 - likeliest[:, ::-1].argmax(axis=1)]
+    likeliest = likelihoods >= likelihoods.max(axis=0) - 1e-9
+    largest: Array = shared[order][len(shared) - 1 - likeliest[::-1].argmax(axis=0)]
     return largest
 
 

@@ -21,6 +21,7 @@ from lpca.evaluation.tile import shaped_as
 from lpca.evidence.model import ConditionNumbers
 from lpca.gatespec.model import LATENT, Score
 from lpca.judge.outcomes import OutcomeTable
+from lpca.receivers.caches import flat
 from lpca.receivers.forward import FREE, Context, Slot, Tile, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet, Split, Task
@@ -260,6 +261,8 @@ class Audit:
         """
         context, afters = self._opened
         own = self.slots(condition, self.sample)
+        if any(slot.cache for slot in own):
+            return self._cache_gradient_norms(own)
         vectors = list(map(self._vectors, own))
         leaves = [
             vector.detach().clone().requires_grad_(True) for vector in vectors if vector is not None
@@ -273,11 +276,39 @@ class Audit:
         full = [leave for leave in leaves if len(leave)]
         return [gradient.norm(dim=1) for gradient in torch.autograd.grad(score, full)]
 
+    def _cache_gradient_norms(self, slots: Sequence[Slot]) -> list[Tensor]:
+        """As `gradient_norms`, of caches: by position over all layers, then by layer."""
+        context, afters = self._opened
+        rows: list[dict[int, tuple[Tensor, Tensor]]] = []
+        for slot in slots:
+            own = {}
+            for layer, (keys, values) in slot.cache.items():
+                leaves = keys.detach().clone(), values.detach().clone()
+                own[layer] = leaves[0].requires_grad_(True), leaves[1].requires_grad_(True)
+            rows.append(own)
+        with torch.enable_grad():
+            given = [Slot(cache=row) for row in rows]
+            logits = context.continuation_logits(given, afters, keep=1)
+            score = logits[:, -1].log_softmax(-1).amax(1).sum()
+        found = []
+        for row in (row for row, slot in zip(rows, slots, strict=True) if len(slot)):
+            parts = [one for both in row.values() for one in both]
+            gradients = torch.autograd.grad(score, parts, retain_graph=True)
+            squares = torch.stack([one.square().sum((0, 2)) for one in gradients])
+            layers = squares.reshape(len(row), 2, -1).sum(1)
+            found.append(torch.cat([layers.sum(0), layers.sum(1)]).sqrt())
+        return found
+
     def _vectors(self, slot: Slot) -> Tensor | None:
-        """What a packet's slot holds as vectors [n, d_model]; None where a text stands there."""
+        """What a packet's slot holds as vectors [n, width]; None where a text stands there.
+
+        Keys and values at a position are one vector, in which all layers and heads count alike.
+        """
+        if slot.cache:
+            return flat(slot.cache, unit=True)
         if slot.vectors is not None or self.setting.coded().fixed:
             return slot.vectors
-        nothing = torch.zeros(0, self.receiver.d_model)
+        nothing = torch.zeros(0, self.setting.coded().width)
         ids = [token for start, stop in slot.spans for token in slot.ids[start:stop]]
         return self.receiver.embed(ids) if ids else nothing
 

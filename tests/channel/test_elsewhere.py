@@ -129,7 +129,7 @@ def test_rounding_is_no_difference_and_one_small_vector_is_none_hidden_by_a_huge
     vectors = torch.randn(4, 32, generator=torch.Generator().manual_seed(0))
     assert differing(Packet(vectors=vectors), Packet(vectors=vectors * (1 + 1e-5))) == ""
     huge = vectors.clone()
-    huge[0] *= 1e4
+    huge[0] *= 1e5
     other = huge.clone()
     other[3] = -other[3]
     assert "more than rounding" in differing(Packet(vectors=huge), Packet(vectors=other))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,35 @@ def test_episodes_that_are_drawn_by_the_codec_cannot_come_first(spec, capsys):
     spec.write_text(SPEC.format(seed="drawn"))
     assert main(["views", "--out", "views.jsonl"]) == 4
     assert "seed is drawn, which needs the packets first" in capsys.readouterr().err
+
+
+def two_senders(count):
+    towns = ("Oslo", "Rome")
+    return [
+        {
+            "message": [f"Trip {i} is booked.", f"Trip {i} is to {towns[i % 2]}."],
+            "context": f"Trip {i}: Oslo, Rome.{{message:2}} and{{message:1}}\nTo",
+            "answer": towns[i % 2],
+            "options": [*towns],
+            "public": f"Trip {i}",
+        }
+        for i in range(count)
+    ]
+
+
+def test_a_sender_reads_what_is_public_and_no_other_sender(spec):
+    rows = two_senders(300)
+    Path("own.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    task = "{name: episodes, file: own.jsonl, seed: 5}"
+    # gates about other conditions may have claims that two options do not decide
+    text = SPEC.format(seed=5).partition("  whole:")[0].replace("seen\n", "all\n")
+    spec.write_text(re.sub(r"task: .*", f"task: {task}", text).replace("0.25", "0.5"))
+    lines = lines_of("--gate", "plain")
+    public = {text: row["public"] for row in rows for text in row["message"]}
+    assert {len(line["messages"]) for line in lines} == {1}
+    views = {(line["messages"][0], line["public"]) for line in lines}
+    own = {view for view in views if public[view[0]] == view[1]}
+    others = views - own
+    assert len(own) == 2 * 60, "each sender's of each episode"
+    assert len(others) == 2 * 60, "and the donor's, beside what is public of the episode itself"
+    assert {seen for _, seen in others} == {seen for _, seen in own}

@@ -228,7 +228,6 @@ def obtained(stub, *parts):
         (None, "what it made is of type Plain, without port; allowed: .* a channel with a port"),
         ("vectors", "its port is of type str; allowed: lpca.channel.Port"),
         (Port("vectors", K + 1), "its port has 6 positions; allowed: at most k, 5"),
-        (Port("cache", 2), "its port is of cache; allowed: vectors, ids"),
     ],
 )
 def test_a_port_that_cannot_be_is_refused(stub, port, told):

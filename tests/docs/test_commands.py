@@ -6,6 +6,7 @@ What is run in another form is listed in `RULES`, with the reason.
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 import shlex
@@ -145,6 +146,7 @@ class Project:
     def __init__(self, path: Path, cache: Path) -> None:
         self.path = path
         shutil.copytree(ROOT, path, ignore=LEFT_OUT)
+        compileall.compile_dir(path / "lpca", quiet=1)  # else every command would, where -B holds
         self.write("gate_specs.yaml", SPEC)
         self.write("outcomes.csv", "\n".join(outcomes()))
         shutil.copytree(path / "lpca" / "receivers" / "stub", path / "my-model")

@@ -13,10 +13,18 @@ import torch
 
 from lpca.base.hashing import named_seed
 from lpca.channel.packets import Packet, Port, View
+from lpca.codec.architectures.token_pooler import TokenPooler
 from lpca.codec.channel import Channel
+from lpca.codec.objectives import Batch, slots_with
+from lpca.codec.recipe import Recipe, Stage
+from lpca.codec.training import Training
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
+from lpca.gate.exam import Exam
+from lpca.gate.plan import task_of
+from lpca.gate.views import views_of
+from lpca.gatespec.load import SpecError, load_spec
 from lpca.receivers.forward import Slot
 from lpca.receivers.model import Receiver
 from lpca.tasks import EpisodeSet, Task, TaskError
@@ -244,6 +252,100 @@ def test_a_channel_of_what_is_public_sends_the_same_whoever_tells_it(setting: Se
         *(build_slots(name, own) for name in ("normal", "shuffle", "shuffle_2")), strict=True
     ):
         assert all(torch.equal(normal.vectors, other.vectors) for other in others)
+
+
+def test_training_reaches_the_prefix_in_every_slot(setting: Setting) -> None:
+    receiver, episodes = setting.receiver, setting.episodes.episodes[:2]
+    torch.manual_seed(0)
+    prefixes = torch.randn(2, 2 * K, receiver.d_model, requires_grad=True)
+    batch = Batch(receiver, episodes, prefixes)
+    batch.nll(batch.normal).sum().backward()
+    assert prefixes.grad is not None
+    assert bool(prefixes.grad.norm(dim=-1).gt(0).all())
+    # and the first k vectors stand in the first slot
+    for slot, own in zip(slots_with(receiver, episodes, prefixes), prefixes, strict=True):
+        (start, stop), _ = slot.packets
+        assert (start, stop) == (0, K)
+        assert torch.equal(slot.parts[0].vectors, own[:K])
+
+
+def test_a_codec_is_trained_on_each_senders_message(
+    task_and_setting: tuple[Task, Setting],
+) -> None:
+    task, setting = task_and_setting
+    recipe = Recipe(stages=(Stage(1),), batch_size=4)
+
+    def make() -> TokenPooler:
+        return TokenPooler(setting.receiver, K)
+
+    training = Training(setting.receiver, task, make, 0, recipe)
+    before = [own.detach().clone() for own in training.codec.parameters()]
+    progress = training.advance()
+    assert progress.gap is not None
+    changed = zip(before, training.codec.parameters(), strict=True)
+    assert any(not torch.equal(old, new) for old, new in changed)
+
+
+def test_views_of_several_senders_are_each_senders_with_what_is_public(
+    task_and_setting: tuple[Task, Setting], tmp_path: Path
+) -> None:
+    task, setting = task_and_setting
+    spec = load_spec(write_spec(tmp_path))
+    views = views_of(spec, task, ["told"])
+    assert {len(view.messages) for view in views} == {1}
+    sender = Sender(setting.receiver.d_model)
+    own = replace(setting, channel=Channel(setting.receiver, sender, K))
+    for condition in ("normal", "shuffle", "shuffle_2"):
+        build_slots(condition, own)
+    assert {*sender.seen} <= {*views}
+
+
+SPEC = f"""
+version: 1
+task: {{name: episodes, file: own.jsonl, seed: 1}}
+evaluation: {{n: {N}, score: greedy, confidence: 0.95, equivalence_confidence: 0.90}}
+gates:
+  told:
+    title: The answer depends on both messages
+    conditions: [p0, p1, normal, shuffle, shuffle_2, empty]
+    criteria:
+      - {{id: above_shuffle, claim: normal - shuffle > 0, why: the messages matter}}
+      - {{id: above_second, claim: normal - shuffle_2 > 0, why: the second matters}}
+"""
+
+
+def write_spec(folder: Path, text: str = SPEC) -> Path:
+    drawn(folder, rows())
+    (folder / "spec.yaml").write_text(text, encoding="utf-8")
+    return folder / "spec.yaml"
+
+
+def test_an_exam_tells_each_sender_its_own_and_both_what_is_public(tmp_path: Path) -> None:
+    exam = Exam.of(load_spec(write_spec(tmp_path)), "told", "secret")
+    told = {(one.index, one.condition): exam.prompt(one) for one in exam.questions}
+    for index, episode in enumerate(exam.episodes):
+        donor, own = exam.episodes.donor(index).messages, episode.messages
+        senders = {
+            "p0": [],
+            "p1": [],
+            "normal": [*own],
+            "shuffle": [*donor],
+            "shuffle_2": [own[0], donor[1]],
+            "empty": ["", ""],
+        }
+        for condition, wanted in senders.items():
+            assert told[index, condition]["sender"] == wanted
+            assert told[index, condition]["public"] == episode.public
+        assert told[index, "p0"]["receiver"] == episode.written(["", ""])
+        assert told[index, "p1"]["receiver"] == episode.written([f" {own[1]}", f" {own[0]}"])
+
+
+def test_a_gate_that_shuffles_a_sender_who_is_not_there_is_refused_at_its_place(
+    tmp_path: Path,
+) -> None:
+    path = write_spec(tmp_path, SPEC.replace("shuffle_2", "shuffle_3"))
+    with pytest.raises(SpecError, match=r"runs shuffle_3, and task episodes has 2 senders"):
+        task_of(load_spec(path))
 
 
 def test_a_sender_that_is_not_there_cannot_be_shuffled(setting: Setting) -> None:

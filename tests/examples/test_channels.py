@@ -42,6 +42,40 @@ def test_a_channel_carries_the_message(project, name):
     assert right["shuffle"] < right["p0"] < right["normal"]
 
 
+CACHES = """
+  caches:
+    title: A cache is what is told of it
+    answers: seen
+    requires: [base]
+    conditions: [p0, p1, embed, alone, normal, null, random, shuffle, empty]
+    expect:
+      {p0: 0.25, p1: 0.95, embed: 0.95, alone: 0.9, normal: 0.9, null: 0.25, random: 0.25,
+       shuffle: 0.1, empty: 0.25}
+    criteria:
+      - {id: above_p0, claim: normal - p0 > 0.05}
+      - {id: above_null, claim: normal - null > 0}
+      - {id: above_shuffle, claim: normal - shuffle > 0}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Cache", "Half"])
+def test_a_cache_goes_through_a_whole_gate(project, name):
+    project.write(BASE + CACHES)
+    name = f"examples.channels.cache:{name}"
+    project.run("-m", "caches", "--k", "40", "--codec", name)
+    evidence = project.evidence("caches-k40")
+    assert [one["id"] for one in evidence["checks"] if one["passed"] is False] == []
+    right = {
+        name: numbers["likelihood"]["successes"] for name, numbers in evidence["conditions"].items()
+    }
+    assert right["embed"] == right["p1"]
+    assert right["null"] <= right["p0"] + 6
+    assert right["empty"] == right["p0"]
+    if name.endswith("Cache"):
+        assert right["normal"] == right["alone"] > right["shuffle"]
+
+
 def modules(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

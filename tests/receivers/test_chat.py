@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lpca.base.errors import RequestError
 from lpca.gatespec.model import PLAIN, Prompt
+from lpca.receivers.forward import Slot, in_slots
 from lpca.receivers.model import Receiver, refuse_changed_turns
 from lpca.tasks import Episode
 
@@ -185,3 +186,19 @@ def test_a_template_without_the_system_text_is_refused(bare: Receiver) -> None:
 
 def test_a_receiver_without_a_template_is_refused(bare: Receiver) -> None:
     assert "it has no chat template" in refusal(bare)
+
+
+def test_several_slots_stand_in_one_turn(chatty: Receiver) -> None:
+    receiver = chatty.prompted(CHAT)
+    senders = ("Go to Oslo.", "I am Bo.")
+    both = replace(EPISODE, message="", senders=senders, order=(1, 0), between=(" says:",))
+    refuse_changed_turns(receiver, [both])
+    slots = [Slot(ids=tuple(receiver.message_ids(own.message))) for own in both.by_slot]
+    slot = in_slots(receiver, both, slots)
+    ids = [*receiver.prompt_start_ids(both.before), *slot.ids, *receiver.prompt_end_ids(both.after)]
+    turn = f"{both.before} I am Bo. says: Go to Oslo.{both.after}"
+    assert both.written([f" {own.message}" for own in both.by_slot]) == turn
+    rendered = chatty.tokenizer.apply_chat_template(
+        [{"role": "user", "content": turn}], tokenize=False, add_generation_prompt=True
+    )
+    assert receiver.text(ids) == rendered

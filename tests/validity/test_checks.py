@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +37,7 @@ from lpca.receivers.load import load_receiver
 from lpca.receivers.model import Receiver
 from lpca.sabotage.spoilt import Wrapped, slots_of
 from lpca.tasks import Episode, EpisodeSet
+from lpca.tasks.kinds.relay import Relay
 from lpca.tasks.kinds.trip import Trip
 from lpca.validity.audit import SAMPLE, Audit
 from lpca.validity.catalogue import CHECKS, CheckFailed, run_checks
@@ -556,6 +558,13 @@ class TestOwnCodec:
             pytest.param(lambda text: text.replace("o", "\u043e"), id="Cyrillic letters"),
             pytest.param(lambda text: text.replace("e", "e\u200b"), id="invisible characters"),
             pytest.param(lambda text: f"Well, {text}", id="a word before it"),
+            pytest.param(
+                lambda text: f"A note to all of you here. {text} Yes!", id="more around it"
+            ),
+            pytest.param(lambda text: text.replace(" ", "-"), id="joined by dashes"),
+            pytest.param(lambda text: text.replace(" ", " * "), id="signs between the words"),
+            pytest.param(lambda text: " ".join(text.replace(" ", "")), id="letters spaced"),
+            pytest.param(lambda text: text.replace("o", "o\u0323"), id="marks on letters"),
         ],
     )
     def test_a_declared_test_message_in_disguise(
@@ -592,3 +601,11 @@ class TestOwnCodec:
         run.episodes = Trip().evaluation_set("test", "unseen", N, 1)
         name = run.episodes.episodes[5].right
         assert self.splits(run, [declared.format(name)]).passed is passed
+
+
+def test_messages_of_other_facts_are_no_training_messages_of_a_task_that_recombines_them() -> None:
+    trained = {e.message for step in range(120) for e in Relay().training_batch(step, 32, 0)}
+    episodes = Relay().evaluation_set("test", "seen", 400, 20260122).episodes
+    own = SimpleNamespace(trained_on=trained)
+    audit: Any = SimpleNamespace(episodes=episodes, split="test", own=own)
+    assert "share no message" in CHECKS["splits_disjoint"](audit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -70,15 +70,7 @@ class Batch:
 
     def injected(self, prefixes: Tensor) -> Tensor:
         """The same with a prefix [batch, k, d_model] in each slot."""
-        pairs = zip(self.episodes, prefixes, strict=True)
-        return self.logits(
-            [
-                in_slots(
-                    self.receiver, e, [Slot(vectors=own) for own in prefix.chunk(len(e.by_slot))]
-                )
-                for e, prefix in pairs
-            ]
-        )
+        return self.logits(slots_with(self.receiver, self.episodes, prefixes))
 
     @cached_property
     def normal(self) -> Tensor:
@@ -95,3 +87,18 @@ class Batch:
     def nll(self, logits: Tensor) -> Tensor:
         """-log p of each right answer [batch], in nats per token."""
         return self.token_nll(logits).sum(1) / (self.targets != IGNORED).sum(1)
+
+
+def slots_with(
+    receiver: Receiver, episodes: Sequence[Episode], prefixes: Iterable[Tensor]
+) -> list[Slot]:
+    """Return the slots of episodes that hold these vectors [k, d_model].
+
+    Where an episode has several slots, its vectors are divided evenly among them.
+    """
+    return [
+        in_slots(
+            receiver, episode, [Slot(vectors=own) for own in prefix.chunk(len(episode.by_slot))]
+        )
+        for episode, prefix in zip(episodes, prefixes, strict=True)
+    ]

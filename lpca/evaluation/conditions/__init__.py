@@ -47,6 +47,11 @@ class Setting:
         """Whether the channel's packets all have k vectors; not known of one that is not here."""
         return self.channel is not None and self.channel.fixed
 
+    @property
+    def of_caches(self) -> bool:
+        """Whether packets are keys and values."""
+        return self.channel is not None and self.channel.port.kind == "cache"
+
     def coded(self) -> Channel:
         """The channel; ValueError without one."""
         if self.channel is None:
@@ -73,7 +78,7 @@ def slot_of(packet: Packet) -> Slot:
     """Return the slot that a packet stands in, as B gets it."""
     if packet.ids is not None:
         return Slot(ids=tuple(packet.ids.tolist()))
-    return Slot(vectors=packet.vectors)
+    return Slot(vectors=packet.vectors, cache=packet.cache)
 
 
 def slots_of(packets: Sequence[Packet]) -> list[Slot]:

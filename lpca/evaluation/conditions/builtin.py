@@ -10,11 +10,15 @@ from torch import Tensor
 
 from lpca.base.hashing import named_seed
 from lpca.channel.packets import Packet, View
+from lpca.codec.base import CodecError
 from lpca.codec.channel import Asked, Channel, view_of
 from lpca.codec.ends import EMPTY
 from lpca.evaluation.conditions import CONDITIONS, Condition, Setting, slots_of
-from lpca.receivers.forward import Slot
+from lpca.receivers.forward import Slot, own_caches
 from lpca.tasks import Episode, EpisodeSet, TaskError, ToldEpisode
+
+AT_ONCE = 32
+"""Of so many messages keys and values are computed at once."""
 
 
 class Text(Condition):
@@ -91,12 +95,39 @@ class Facts(Text):
 
 @CONDITIONS.register("embed", holds="text")
 class Embedded(Condition):
-    """The message's own token embeddings, injected: must equal `p1`."""
+    """The message's own token embeddings, injected: must equal `p1`.
+
+    Of a channel of caches, the keys and values of all layers that B computes of the message in its
+    place; of the port's layers alone they would be less than the text.
+    """
 
     def slots(self, setting: Setting) -> list[Slot]:
-        """Return slots of embeddings."""
+        """Return slots of embeddings, or of caches."""
+        if setting.of_caches:
+            starts = [setting.receiver.prompt_start_ids(one.before) for one in setting.episodes]
+            return [Slot(cache=cache) for cache in _own_caches(setting, starts)]
         texts = Message().slots(setting)
         return [Slot(vectors=setting.receiver.embed(text.ids)) for text in texts]
+
+
+@CONDITIONS.register("alone", holds="text")
+class Alone(Condition):
+    """The message's keys and values, computed without B's prompt: what caches do untrained.
+
+    Of the layers that the channel's port tells. What `embed` has more is what B's prompt adds.
+    """
+
+    def slots(self, setting: Setting) -> list[Slot]:
+        """Return slots of caches; CodecError for a channel of anything else."""
+        channel = setting.coded()
+        if not setting.of_caches:
+            raise CodecError(
+                f"condition alone: the channel's packets are of {channel.port.kind}; allowed: a "
+                "channel whose port is of cache"
+            )
+        layers = channel.port.layers or range(channel.receiver.layers)
+        found = _own_caches(setting, [[]] * len(setting.episodes))
+        return [Slot(cache={layer: one[layer] for layer in layers}) for one in found]
 
 
 @CONDITIONS.register("normal", holds="latents", codec="message")
@@ -110,7 +141,7 @@ class Normal(MessageLatents):
 
 @CONDITIONS.register("null", holds="latents")
 class Null(Normal):
-    """True zero vectors, as many as the packet has: whether mere presence helps.
+    """True zero vectors, or keys and values, as many as the packet has: does presence help?
 
     Ids have no zeros: in their place stands nothing.
     """
@@ -125,7 +156,9 @@ class Null(Normal):
         whole = {n: zeros[:n] for n in range(channel.k + 1)}
         return slots_of(
             [
-                EMPTY if packet.ids is not None else Packet(vectors=whole[len(packet)])
+                EMPTY
+                if packet.ids is not None
+                else _zeros(packet) or Packet(vectors=whole[len(packet)])
                 for packet in packets
             ]
         )
@@ -137,7 +170,10 @@ class Null(Normal):
 
 @CONDITIONS.register("random", holds="latents", codec="norms")
 class Random(Normal):
-    """Noise with each vector's own norm, or as many random ids: whether mere size helps."""
+    """Noise with each vector's own norm, or as many random ids: whether mere size helps.
+
+    Of a cache with the norms that keys and values have in each layer, head and position.
+    """
 
     def slots(self, setting: Setting) -> list[Slot]:
         """Return slots of noise, each seeded by its episode."""
@@ -182,7 +218,15 @@ class Static(Condition):
     """One prefix, trained as long, that never sees a message: whether training alone helps."""
 
     def slots(self, setting: Setting) -> list[Slot]:
-        """Return slots of the trained prefix; ValueError where none was given."""
+        """Return slots of the trained prefix; ValueError where none was given.
+
+        Raises CodecError for a channel of caches, beside which vectors are no control.
+        """
+        if setting.of_caches:
+            raise CodecError(
+                "condition static: no cache is trained in a packet's place; allowed: for a channel "
+                "whose port is of cache a spec without static"
+            )
         if setting.static is None:
             raise ValueError("static needs a trained prefix, and none was given")
         return slots_of(setting.static.packets(own_views(setting.episodes)))
@@ -224,6 +268,28 @@ class SameAnswer(MessageLatents):
                     "other words; allowed: a task whose episodes have a paraphrase"
                 )
         return paraphrase_views(episodes)
+
+
+def _zeros(packet: Packet) -> Packet | None:
+    """Zeros in the place of keys and values; None where there are none."""
+    zeros = {
+        layer: (torch.zeros_like(keys), torch.zeros_like(values))
+        for layer, (keys, values) in packet.cache.items()
+    }
+    return Packet(cache=zeros) if zeros else None
+
+
+def _own_caches(
+    setting: Setting, starts: Sequence[Sequence[int]]
+) -> list[dict[int, tuple[Tensor, Tensor]]]:
+    """The keys and values that B computes of each episode's message behind a beginning."""
+    receiver = setting.receiver
+    texts = [receiver.message_ids(episode.message) for episode in setting.episodes]
+    found = []
+    for at in range(0, len(texts), AT_ONCE):
+        own = slice(at, at + AT_ONCE)
+        found += own_caches(receiver, starts[own], texts[own])
+    return found
 
 
 def beginning(message: str, size: int) -> str:
@@ -291,6 +357,18 @@ def noise_for(packet: Packet, channel: Channel, seed: int) -> Packet:
     named = named_seed("random", seed, len(packet))
     if packet.vectors is not None:
         return Packet(vectors=_with_norms_of(packet.vectors, named))
+    if packet.cache:
+        return Packet(
+            cache={
+                layer: (
+                    _with_norms_of(keys, named_seed("random", seed, len(packet), layer, "keys")),
+                    _with_norms_of(
+                        values, named_seed("random", seed, len(packet), layer, "values")
+                    ),
+                )
+                for layer, (keys, values) in packet.cache.items()
+            }
+        )
     most = channel.alphabet
     generator = torch.Generator().manual_seed(named)
     return Packet(ids=torch.randint(most, (len(packet),), generator=generator))
@@ -299,5 +377,5 @@ def noise_for(packet: Packet, channel: Channel, seed: int) -> Packet:
 def _with_norms_of(prefix: Tensor, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(prefix.shape, generator=generator)
-    scale = prefix.cpu().norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True)
+    scale = prefix.cpu().norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True)
     return torch.as_tensor(noise * scale)

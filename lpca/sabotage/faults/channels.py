@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
+from lpca.channel.packets import Packet, Port, View
 from lpca.codec.objectives.answer import answer_loss
+from lpca.codec.users_code import GuardedChannel
 from lpca.evaluation.block import Computed, Job
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.conditions.shaped import shape_of
-from lpca.receivers.forward import Slot
+from lpca.receivers.forward import Slot, in_slots
 from lpca.receivers.model import Receiver
 from lpca.sabotage.catalogue import sabotage
 from lpca.sabotage.faulty_run import FaultyRun
@@ -26,6 +30,7 @@ from lpca.sabotage.spoilt import (
     spoil_codec,
     spoil_episodes,
 )
+from lpca.tasks import Episode, joined
 
 LABEL_STEPS, LABEL_BATCH, LABEL_RATE = 200, 32, 2e-2
 
@@ -99,6 +104,24 @@ class ByPlace(Wrapped):
         return self.last[: len(latents)]
 
 
+@sabotage("building", "one sender's packet stands in another's slot", "latents_injected")
+def packets_in_each_others_slots(run: FaultyRun) -> None:
+    """Of two senders, each with a slot, both packets are the codec's, and none is in its place."""
+
+    def two_senders(episode: Episode, _: int) -> Episode:
+        told = episode.message, "We leave before dawn."
+        both = replace(episode, message=joined(told), senders=told)
+        return replace(both, order=(0, 1), between=(" Also:",))
+
+    def turned(setting: Setting) -> list[Slot]:
+        slots = build_slots("normal", replace(setting, exchanged={}))
+        pairs = zip(setting.episodes, slots, strict=True)
+        return [in_slots(run.receiver, episode, slot.parts[::-1]) for episode, slot in pairs]
+
+    spoil_episodes(run, two_senders)
+    run.condition("normal", turned)
+
+
 @sabotage("field", "0 bits are declared of latents that tell the message", "bits_as_declared")
 def no_bits_declared(run: FaultyRun) -> None:
     """A codec that is said to send one packet for all, and sends the sound codec's."""
@@ -111,6 +134,54 @@ def no_bits_declared(run: FaultyRun) -> None:
 def packets_too_large(run: FaultyRun) -> None:
     """By one bit."""
     run.change_gate(max_bits=run.k * run.receiver.d_model * 32 - 1)
+
+
+@sabotage("building", "a connector gives what it made of the packet before", "encoding_repeatable")
+def connector_remembers(run: FaultyRun) -> None:
+    """Which message B gets then depends on which one came before it."""
+    codec = run.codec.codec
+
+    class Remembers:
+        port = Port("vectors", run.k)
+        last: Packet | None = None
+
+        def send(self, views: Sequence[View]) -> list[Packet]:
+            latents = codec.encode([view.message for view in views])
+            return [Packet(vectors=row) for row in latents]
+
+        def receive(self, packet: Packet) -> Packet:
+            assert packet.vectors is not None
+            made = Packet(vectors=codec.decode(packet.vectors[None])[0])
+            self.last, before = made, self.last
+            return made if before is None else before
+
+    run.channel_codec = guarded(Remembers())
+
+
+@sabotage("building", "a packet is padded with zeros in B's slot", "prompt_is_p0s latents_injected")
+def packet_padded(run: FaultyRun) -> None:
+    """B reads a vector of zeros as something: it is no absence."""
+    receiver = run.receiver
+
+    class Beginnings:
+        port = Port("vectors", run.k)
+
+        def send(self, views: Sequence[View]) -> list[Packet]:
+            ids = [receiver.message_ids(view.message)[: run.k - 1] for view in views]
+            return [Packet(vectors=receiver.embed(own)) for own in ids]
+
+    run.channel_codec = guarded(Beginnings())
+
+    def padded(setting: Setting) -> list[Slot]:
+        vectors = sound_vectors("normal", setting)
+        return [Slot(vectors=pad(own, (0, 0, 0, run.k - len(own)))) for own in vectors]
+
+    run.condition("normal", padded)
+
+
+def guarded(channel: Any) -> GuardedChannel:
+    """Return a channel with a port as a run asks it, in this process."""
+    return GuardedChannel(type(channel).__name__, channel, channel.port, None)
 
 
 @sabotage("field", "more than k vectors carry the message", "prompt_is_p0s latents_injected")

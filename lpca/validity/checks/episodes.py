@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from lpca.base.lookalikes import folded
-from lpca.tasks import Episode, split_of
+from lpca.tasks import Episode, ToldEpisode, split_of
 from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
 from lpca.validity.checks.form import is_beyond_luck
 from lpca.validity.checks.giveaways import runs_of, spaced_words
@@ -20,6 +22,11 @@ RUN = 3
 NEAR = 0.8
 """The share of their runs from which two messages are one with a word changed (Jaccard index)."""
 
+_DASHES = "-_–—·•*"
+_JOINTS = re.compile(rf"(?<=[^\W\d_])[{_DASHES}]+(?=[^\W\d_])")
+"""What stands between two words in place of a blank."""
+LEAST_HELD = 6
+"""Runs of a message from which on it is known where another message holds all of them."""
 _MARKS = ".,;:!?\"'()[]"
 """What stands beside a word and is not of it."""
 
@@ -138,9 +145,13 @@ def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
     changed: where the word is not the answer, what it says is known.
     """
     known = {_as_read(message): message for message in messages}
+    squeezed = {read.replace(" ", ""): message for read, message in known.items()}
     near = _Runs(known)
     found = [
-        (episode, known.get(_as_read(episode.message)) or near.like(episode))
+        (
+            episode,
+            squeezed.get(_as_read(episode.message).replace(" ", "")) or near.like(episode),
+        )
         for episode in audit.episodes
     ]
     if met := [(episode, message) for episode, message in found if message is not None]:
@@ -153,10 +164,16 @@ def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
 
 
 def _as_read(message: str) -> str:
-    """Its words as a reader sees them, without the marks around them; any other sign may mean."""
-    words = folded(message).split()
+    """Its words as a reader sees them, without accents or the marks around and between them.
+
+    Any other sign may mean something.
+    """
+    plain = unicodedata.normalize("NFKD", folded(message))
+    plain = "".join(one for one in plain if not unicodedata.combining(one))
+    words = _JOINTS.sub(" ", plain).split()
     bare = [word.strip(_MARKS) for word in words]
-    return " ".join(b if b.isalpha() else w for w, b in zip(words, bare, strict=True))
+    pairs = zip(words, bare, strict=True)
+    return " ".join(b if b.isalpha() else w for w, b in pairs if w.strip(_MARKS + _DASHES))
 
 
 class _Runs:
@@ -170,15 +187,22 @@ class _Runs:
                 self.holders[run].append(message)
 
     def like(self, episode: Episode) -> str | None:
-        """The first training message that is nearly an episode's, and names the same answer."""
-        own, answer = _as_read(episode.message), f" {_as_read(episode.right)} "
-        if answer not in f" {own} ":
+        """The first training message that is nearly an episode's, and tells the same.
+
+        That is the same answer, or all facts where they are known: of tasks that recombine facts,
+        another fact is another message.
+        """
+        own = _as_read(episode.message)
+        facts = [value for _, value in episode.facts] if isinstance(episode, ToldEpisode) else []
+        told = [f" {_as_read(value)} " for value in facts or [episode.right]]
+        if not all(value in f" {own} " for value in told):
             return None
         runs = _runs(own)
         shared = Counter(holder for run in sorted(runs) for holder in self.holders.get(run, ()))
         for message, count in shared.most_common():
             is_near = count >= NEAR * (len(runs) + len(self.runs[message]) - count)
-            if is_near and answer in f" {message} ":
+            is_near = is_near or count == len(runs) >= LEAST_HELD
+            if is_near and all(value in f" {message} " for value in told):
                 return message
         return None
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
+_NO_TOKENS = ("embed", "alone")
+"""Conditions whose slot holds a text that comes in as something else than its tokens."""
 REORDERED = 64
 """Of so many messages the latents are decoded in another order."""
 CHANCE = 1e-8
@@ -103,9 +105,9 @@ def text_is_message(audit: Audit) -> str:
     control token's name is read as that token, which ends B's prompt.
     What p2 gives is not cut again here: characters are added until the next one would not fit.
     """
-    evaluated = [name for name in TEXTS.among(audit.outcomes) if name != "embed"]
+    evaluated = [name for name in TEXTS.among(audit.outcomes) if name not in _NO_TOKENS]
     if not evaluated:
-        raise CannotTell(f"not evaluated: {', '.join(name for name in TEXTS if name != 'embed')}")
+        raise CannotTell(f"not evaluated: {', '.join(n for n in TEXTS if n not in _NO_TOKENS)}")
     for condition in evaluated:
         if condition in FEW_TOKENS:
             _hold_few_tokens(audit, condition)
@@ -255,7 +257,8 @@ def random_has_norms(audit: Audit) -> str:
     loose = 1e-3 if audit.is_exact else 2e-2
     packets = _by_episode(audit, _packets(audit, "random"))
     for noise, own in zip(audit.outcomes["random"], packets, strict=True):
-        vectors = [packet.vectors for packet in own if packet.vectors is not None]
+        channel = audit.setting.coded()
+        vectors = [channel.vectors_of(packet) for packet in own if packet.ids is None]
         norms = [norm for one in vectors for norm in one.norm(dim=1).tolist()]
         pairs = zip_longest(noise.given.norms, norms, fillvalue=-1.0)
         if any(abs(a - b) > loose * max(b, 1e-6) for a, b in pairs):
@@ -518,10 +521,11 @@ def _apart(
         return math.inf, math.inf
     if any(not _identical(one, other) for one, other in pairs if one.ids is not None):
         return math.inf, math.inf
-    full = [(a.vectors, b.vectors) for a, b in pairs if a.vectors is not None and len(a)]
+    of = channel.vectors_of
+    full = [(of(a), of(b)) for a, b in pairs if a.ids is None and len(a)]
     if not full:
         return 0.0, 0.0
-    new = torch.cat([vectors for _, vectors in full if vectors is not None])
+    new = torch.cat([vectors for _, vectors in full])
     old = torch.cat([vectors.to(new) for vectors, _ in full])
     apart = new - old
     # a vector much shorter than embeddings are may be what is left of larger ones
@@ -533,7 +537,8 @@ def _apart(
 def _compare(audit: Audit, condition: str, packets: Sequence[Packet], whose: str) -> None:
     import torch
 
-    from lpca.evaluation.outcome import canonical_ids, vectors_hash
+    from lpca.evaluation.outcome import cache_hash, canonical_ids, vectors_hash
+    from lpca.receivers.caches import placed
 
     for record, own in zip(audit.outcomes[condition], _by_episode(audit, packets), strict=True):
         given = record.given
@@ -543,6 +548,9 @@ def _compare(audit: Audit, condition: str, packets: Sequence[Packet], whose: str
             same = given.sha256 == vectors_hash(torch.cat(vectors).to(weight))
             # of two packets one of which is empty only their places tell
             same &= len(own) == 1 or list(map(len, own)) == list(map(len, given.in_packets))
+        elif own[0].cache and len(own[0]):
+            put = placed(audit.receiver, own[0].cache, given.start)
+            same = given.sha256 == cache_hash(put)
         else:
             ids = [[] if one.ids is None else one.ids.tolist() for one in own]
             wanted = tuple(canonical_ids(audit.receiver, packet) for packet in ids)

@@ -67,9 +67,7 @@ def packets_within_limit(audit: Audit) -> str:
     if audit.max_bits is None:
         raise CannotTell("the gate sets no max_bits")
     channel, most = audit.setting.coded(), 0.0
-    for condition in MESSAGE_LATENTS:
-        if condition not in audit.outcomes:
-            continue
+    for condition in MESSAGE_LATENTS.among(audit.outcomes):
         views = packet_views(condition, audit.setting)
         for episode, own in zip(audit.episodes, views, strict=True):
             bits = max(channel.capacity(own))
