@@ -18,6 +18,7 @@ from lpca.codec.channel import Channel
 from lpca.codec.objectives import Batch, slots_with
 from lpca.codec.recipe import Recipe, Stage
 from lpca.codec.training import Training
+from lpca.codec.user_codec import OwnCodec
 from lpca.evaluation.condition_numbers import condition_numbers
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.evaluation.evaluate import evaluate
@@ -180,6 +181,19 @@ def test_every_check_of_what_b_was_given_holds_of_a_sound_run(audit: Audit) -> N
 def test_what_is_injected_as_embeddings_is_what_is_read_as_text(audit: Audit) -> None:
     for text, injected in zip(audit.outcomes["p1"], audit.outcomes["embed"], strict=True):
         assert injected.scores == pytest.approx(text.scores, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sender", "passes"), [(0, True), (1, False)], ids=["without the answer", "with the answer"]
+)
+def test_a_message_of_one_sender_may_have_been_trained_on(
+    audit: Audit, sender: int, passes: bool
+) -> None:
+    told = audit.episodes[0].messages[sender]
+    sides = Sender(audit.receiver.d_model)
+    own = OwnCodec(sides, "sender:make", audit.receiver.name, K, (told,), None, None)
+    [result] = run_checks(replace(audit, own=own), ["splits_disjoint"])
+    assert bool(result.passed) == passes, result.detail
 
 
 def turned(setting: Setting) -> list[Slot]:

@@ -148,10 +148,7 @@ def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
     squeezed = {read.replace(" ", ""): message for read, message in known.items()}
     near = _Runs(known)
     found = [
-        (
-            episode,
-            squeezed.get(_as_read(episode.message).replace(" ", "")) or near.like(episode),
-        )
+        (episode, next(filter(None, map(squeezed.get, _told(episode))), None) or near.like(episode))
         for episode in audit.episodes
     ]
     if met := [(episode, message) for episode, message in found if message is not None]:
@@ -161,6 +158,16 @@ def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
             f"{len(met)} test messages are training messages, first that of episode "
             f"{episode.seed}, which {alike} {episode.message!r:.200}"
         )
+
+
+def _told(episode: Episode) -> list[str]:
+    """An episode's message without blanks; of several senders also each that names the answer.
+
+    What a sender says of no episode in particular, training may well have met.
+    """
+    senders, answer = map(_as_read, episode.senders), f" {_as_read(episode.right)} "
+    told = [_as_read(episode.message), *(one for one in senders if answer in f" {one} ")]
+    return [one.replace(" ", "") for one in told]
 
 
 def _as_read(message: str) -> str:
