@@ -174,6 +174,17 @@ class Channel:
         most = math.inf if declared is None else declared
         return [min(self.sizes.bits(as_view(one)), most) for one in asked]
 
+    def sent(self, asked: Sequence[Asked]) -> list[Packet]:
+        """Return what A's side has sent for each view, before any connector at B's."""
+        views = list(map(as_view, asked))
+        self.packets(views)
+        return self._packets(views)
+
+    @torch.no_grad()
+    def received(self, packets: Sequence[Packet]) -> list[Packet]:
+        """Return what B gets of packets that nobody may have sent; CodecError as `packets`."""
+        return self.ends.receive(packets)
+
     @torch.no_grad()
     def encode_afresh(self, asked: Sequence[Asked]) -> list[Packet]:
         """Return what B gets of views that are sent now, in evaluation mode."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -182,6 +182,32 @@ def packet_padded(run: FaultyRun) -> None:
 def guarded(channel: Any) -> GuardedChannel:
     """Return a channel with a port as a run asks it, in this process."""
     return GuardedChannel(type(channel).__name__, channel, channel.port, None)
+
+
+@sabotage("field", "the number of positions tells the answer", "lengths_say_nothing")
+def length_tells_answer(run: FaultyRun) -> None:
+    """A packet of ones: B's side looks up in a table what so many of them stand for."""
+    kept = tuple(name for name in run.gate.conditions if name != "mean")
+    criteria = tuple(one for one in run.gate.criteria if "mean" not in one.claim.conditions)
+    run.change_gate(conditions=kept, criteria=criteria)
+    codec = run.codec.codec
+    known = {episode.right: episode.message for episode in run.test_episodes()}
+    table = list(known.values())
+
+    class Lengths:
+        port = Port("vectors", len(table))
+
+        def send(self, views: Sequence[View]) -> list[Packet]:
+            return [Packet(vectors=torch.ones(self.place(view.message), 1)) for view in views]
+
+        def place(self, message: str) -> int:
+            # one of what the table does not know
+            return next((i for i, answer in enumerate(known, 1) if answer in message), 1)
+
+        def receive(self, packet: Packet) -> Packet:
+            return Packet(vectors=codec.decode(codec.encode([table[len(packet) - 1]]))[0])
+
+    run.channel_codec = guarded(Lengths())
 
 
 @sabotage("field", "more than k vectors carry the message", "prompt_is_p0s latents_injected")

@@ -1,0 +1,162 @@
+"""Whether lengths explain what is gained: channels of content and of length, and a B for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from zlib import crc32
+
+import pytest
+import torch
+
+from lpca.channel.packets import Packet, Port, View
+from lpca.codec.base import CodecError
+from lpca.codec.channel import Channel
+from lpca.evaluation.block import Computed, Job, make_job
+from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.outcome import Outcome, ReceivedPrompt
+from lpca.receivers.forward import Slot
+from lpca.receivers.model import Receiver
+from lpca.tasks import Episode
+from lpca.tasks.kinds.trip import Trip
+from lpca.validity.audit import Audit
+from lpca.validity.catalogue import CannotTell, CheckFailed
+from lpca.validity.checks.lengths import explain, lengths_say_nothing, resized
+
+N, MOST = 80, 8
+EPISODES = Trip(4).evaluation_set("test", "seen", N, 7)
+RIGHT = {episode.message: episode.right for episode in EPISODES}
+
+
+def number(option: str) -> int:
+    return 1 + crc32(option.encode()) % MOST
+
+
+class Sends:
+    """Vectors whose first number names the answer, or whose number does; none asks B's side."""
+
+    name, receives = "sends", False
+
+    def __init__(self, by_length: bool, width: int, refuses: bool = False) -> None:
+        self.port = Port("vectors", MOST)
+        self.by_length, self.width, self.refuses = by_length, width, refuses
+        self.receives = refuses
+
+    def send(self, views: Sequence[View]) -> list[Packet]:
+        return [self.packet(view.message) for view in views]
+
+    def packet(self, message: str) -> Packet:
+        told = number(RIGHT[message])
+        n = told if self.by_length else 1 + len(message) % 5
+        return Packet(vectors=torch.full((n, self.width), 1.0 if self.by_length else float(told)))
+
+    def receive(self, packets: Sequence[Packet]) -> list[Packet]:
+        if len(packets) == 1:
+            raise CodecError("it wants more of a packet")
+        return list(packets)
+
+
+def read_by(by_length: bool) -> Callable[[Receiver, Sequence[Job], int], Computed]:
+    """A B that takes the option which it finds in the slot, or the first."""
+
+    def chosen(slot: Slot, episode: Episode) -> int:
+        if not len(slot) or slot.vectors is None:
+            return 0
+        told = len(slot) if by_length else int(slot.vectors[0, 0])
+        named = [number(option) == told for option in episode.options]
+        return named.index(True) if any(named) else 0
+
+    def run(receiver: Receiver, jobs: Sequence[Job], batch_size: int) -> Computed:
+        for job in jobs:
+            places = map(chosen, job.slots, job.episodes)
+            yield (
+                job,
+                tuple(
+                    Outcome(
+                        episode.seed,
+                        episode.answer,
+                        tuple(0.0 if i == place else -1.0 for i in range(len(episode.options))),
+                        *((), "", place, ReceivedPrompt((), 0, 0)),
+                    )
+                    for episode, place in zip(job.episodes, places, strict=True)
+                ),
+            )
+
+    return run
+
+
+def audit(receiver: Receiver, codec: object, by_length: bool) -> Audit:
+    setting, run = Setting(receiver, Channel(receiver, codec, MOST), EPISODES), read_by(by_length)
+    outcomes = {}
+    for condition in ("p0", "normal", "shuffle"):
+        slots = build_slots(condition, setting)
+        job = make_job(receiver, condition, EPISODES.episodes, slots)
+        [(_, outcomes[condition])] = run(receiver, [job], N)
+    return Audit(setting, Trip(4), outcomes, "", run_block=run)
+
+
+def test_a_channel_that_tells_the_answer_by_its_length_is_found(llama: Receiver) -> None:
+    with pytest.raises(CheckFailed, match="told by the number of positions"):
+        lengths_say_nothing(audit(llama, Sends(True, llama.d_model), True))
+
+
+def test_a_channel_of_content_whose_length_differs_is_sound(llama: Receiver) -> None:
+    told = lengths_say_nothing(audit(llama, Sends(False, llama.d_model), False))
+    assert f"{N} episodes: right with another's content at the same n " in told
+
+
+def test_where_every_packet_is_as_long_nothing_is_asked(llama: Receiver) -> None:
+    class Same(Sends):
+        def packet(self, message: str) -> Packet:
+            return Packet(vectors=torch.ones(3, self.width))
+
+    with pytest.raises(CannotTell, match="every packet has 3 positions"):
+        lengths_say_nothing(audit(llama, Same(True, llama.d_model), True))
+
+
+def test_where_the_other_side_takes_no_other_packet_nothing_can_be_told(llama: Receiver) -> None:
+    with pytest.raises(CannotTell, match="of 0 episodes a message"):
+        lengths_say_nothing(audit(llama, Sends(True, llama.d_model, refuses=True), True))
+
+
+def outcomes(right: int, n: int = 60) -> list[bool]:
+    return [i < right for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("found", "normal", "shuffle", "explains"),
+    [
+        (55, 55, 2, True),
+        (2, 55, 2, False),
+        (22, 55, 2, False),  # a fifth of the gain
+        (35, 55, 2, False),  # half of it
+        (50, 55, 50, False),  # a prompt that helps whatever it holds
+        (15, 15, 2, False),  # nothing is gained
+    ],
+)
+def test_lengths_explain_where_they_keep_the_gain_and_shuffle_does_not(
+    found: int, normal: int, shuffle: int, explains: bool
+) -> None:
+    p0 = [i % 4 == 0 for i in range(60)]
+    assert explain(outcomes(found), outcomes(normal), outcomes(shuffle), p0) is explains
+
+
+@pytest.mark.parametrize(
+    ("held", "n", "wanted"),
+    [
+        (4, 4, [0, 1, 2, 3]),
+        (4, 2, [0, 3]),
+        (2, 3, [0, 0, 1]),
+        (3, 1, [0]),
+        (3, 0, []),
+        (1, 3, [0] * 3),
+    ],
+)
+def test_content_is_brought_to_a_length(held: int, n: int, wanted: list[int]) -> None:
+    line = torch.arange(held)
+    assert resized(Packet(ids=line), n).ids.tolist() == wanted
+    vectors = resized(Packet(vectors=line[:, None].float()), n).vectors
+    assert vectors.shape == (n, 1)
+    layer = line[None, :, None].float()
+    cached = resized(Packet(cache={2: (layer, layer + 1)}), n).cache[2]
+    assert [one.shape for one in cached] == [(1, n, 1)] * 2
+    assert vectors.flatten().tolist() == wanted == cached[0].flatten().tolist()
