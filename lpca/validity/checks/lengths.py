@@ -151,6 +151,9 @@ def _replaced(
     from lpca.receivers.forward import in_slots
 
     channel, episode = audit.setting.coded(), audit.episodes[row]
+    if not all(lengths[row]):
+        # an empty packet has no content to replace
+        return None
     donors = [
         other
         for other, one in enumerate(audit.episodes)
