@@ -580,6 +580,9 @@ class TestOwnCodec:
         run.episodes = replace(run.episodes, episodes=(first, *run.episodes.episodes[1:]))
         assert self.splits(run, ["x!=1 w<x w!=2 w!=y"]).passed is True
         assert self.splits(run, ["X!=1  w!=x w!=2 w<y"]).passed is False
+        first = replace(first, message="a*b - c is the sum")
+        run.episodes = replace(run.episodes, episodes=(first, *run.episodes.episodes[1:]))
+        assert self.splits(run, ["a-b - c is the sum", "a*b * c is the sum"]).passed is True
 
     def test_the_same_wording_with_another_answer_is_another_message(self, run: Run) -> None:
         e = max(run.episodes, key=lambda one: len(one.message.split()))

@@ -278,6 +278,12 @@ def static_undertrained(run: FaultyRun) -> None:
     run.control = replace(run.control, identity=replace(run.control.identity, recipe=recipe))
 
 
+@sabotage("building", "zeros are put into the trained static prefix's file", "static_is_static")
+def static_of_zeros(run: FaultyRun) -> None:
+    """With its hash renewed: null under another name."""
+    run.static_codec = Wrapped(run.control.codec, lambda prefix: prefix * 0)
+
+
 @sabotage("building", "the mean latent is of the test message alone", "mean_is_mean")
 def mean_of_one(run: FaultyRun) -> None:
     """The mean of one is the one."""

@@ -22,9 +22,8 @@ RUN = 3
 NEAR = 0.8
 """The share of their runs from which two messages are one with a word changed (Jaccard index)."""
 
-_DASHES = "-_–—·•*"
-_JOINTS = re.compile(rf"(?<=[^\W\d_])[{_DASHES}]+(?=[^\W\d_])")
-"""What stands between two words in place of a blank."""
+_JOINTS = re.compile(r"(?<=[^\W\d_]{2})\s*[-_–—·•*]+\s*(?=[^\W\d_]{2})")
+"""What stands between two words in place of a blank; between single letters it may be a sign."""
 LEAST_HELD = 6
 """Runs of a message from which on it is known where another message holds all of them."""
 _MARKS = ".,;:!?\"'()[]"
@@ -180,7 +179,7 @@ def _as_read(message: str) -> str:
     words = _JOINTS.sub(" ", plain).split()
     bare = [word.strip(_MARKS) for word in words]
     pairs = zip(words, bare, strict=True)
-    return " ".join(b if b.isalpha() else w for w, b in pairs if w.strip(_MARKS + _DASHES))
+    return " ".join(b if b.isalpha() else w for w, b in pairs if w.strip(_MARKS))
 
 
 class _Runs:

@@ -375,12 +375,14 @@ def empty_is_empty(audit: Audit) -> str:
 def static_is_static(audit: Audit) -> str:
     """Under static all episodes got one prefix, trained as long as the codec was.
 
-    Reads the injected vectors' hashes and both training runs. Catches a control that sees the
-    message, and one that was hardly trained.
+    Reads the injected vectors' hashes and norms and both training runs. Catches a control that
+    sees the message, one that was hardly trained, and zeros put into its file.
     """
     hashes = {record.given.sha256 for record in audit.outcomes["static"]}
     if len(hashes) > 1:
         raise CheckFailed(f"static injected {len(hashes)} different prefixes: it sees the message")
+    if any(norm == 0.0 for record in audit.outcomes["static"] for norm in record.given.norms):
+        raise CheckFailed("a vector of static is zero, which no training leaves: that is null")
     own, control = audit.trained, audit.static_trained
     if own is not None and control is not None:
         for name in ("receiver", "k", "budget"):
