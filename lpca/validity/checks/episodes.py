@@ -22,7 +22,10 @@ RUN = 3
 NEAR = 0.8
 """The share of their runs from which two messages are one with a word changed (Jaccard index)."""
 
-_JOINTS = re.compile(r"(?<=[^\W\d_]{2})\s*[-_–—·•*]+\s*(?=[^\W\d_]{2})")
+_LETTER, _DASH = r"[^\W\d_]", r"\s*[-_–—·•*]+\s*"
+_JOINTS = re.compile(
+    f"(?<={_LETTER}{{2}}){_DASH}(?={_LETTER})|(?<={_LETTER}){_DASH}(?={_LETTER}{{2}})"
+)
 """What stands between two words in place of a blank; between single letters it may be a sign."""
 LEAST_HELD = 6
 """Runs of a message from which on it is known where another message holds all of them."""
