@@ -109,7 +109,8 @@ def slot_bits(condition: str, outcome: Outcome, setting: Setting) -> float:
         return 8.0 * sum(len(receiver.message_text(packet).encode()) for packet in packets)
     if not is_injected and setting.coded().port.kind == "ids":
         return given.positions * math.log2(setting.coded().alphabet)
-    return float(given.positions * receiver.d_model * torch.finfo(receiver.dtype).bits)
+    width = setting.coded().width if setting.of_caches else receiver.d_model
+    return float(given.positions * width * torch.finfo(receiver.dtype).bits)
 
 
 def missing_numbers(numbers: Mapping[str, ConditionNumbers], conditions: Sequence[str]) -> str:
