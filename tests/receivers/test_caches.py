@@ -273,6 +273,22 @@ def test_what_is_recorded_tells_zeros_from_no_columns_and_one_layer_from_another
     assert len(hashes) == len(keys) == 4
 
 
+def test_keys_that_were_turned_before_are_turned_twice_and_told_from_those_that_were_not() -> None:
+    receiver = made("llama")
+    befores, _, _ = rows(receiver)
+    own = own_caches(receiver, befores, messages(receiver))
+    absolute = [placed(receiver, one, len(b)) for one, b in zip(own, befores, strict=True)]
+    sound, off = (
+        outcomes_of(receiver, [Slot(cache=c) for c in given]) for given in (own, absolute)
+    )
+    for one, other in zip(sound, off, strict=True):
+        assert one.given.ids == other.given.ids
+        assert one.given.sha256 != other.given.sha256
+        # a turn keeps lengths: only the hash tells
+        assert one.given.norms == pytest.approx(other.given.norms, abs=1e-4)
+        assert max(abs(a - b) for a, b in zip(one.scores, other.scores, strict=True)) > 1e-3
+
+
 def test_gradients_reach_the_keys_and_values_of_every_layer() -> None:
     receiver = made("gemma3")
     befores, afters, _ = rows(receiver)
