@@ -46,6 +46,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     )
     print(
         "Answer each with a packet: a file of safetensors with tensors ID.vectors [n, d_model], "
-        "or ID.ids [n]; then: pytest gates/ --packets FILE"
+        "ID.ids [n], or ID.cache.LAYER.keys and .values; then: pytest gates/ --packets FILE"
     )
     return ExitCode.PASS

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from lpca.base.errors import RequestError
 from lpca.channel.elsewhere import ids_of
 from lpca.channel.packets import View
+from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.made_elsewhere import obtain_packets
 from lpca.receivers.load import load_receiver
@@ -59,6 +60,21 @@ def test_ids_are_tokens_of_the_receivers(stub, written):
     assert [one.ids.tolist() for one in channel.packets(VIEWS)] == [[], [9], [9, 10]]
     size, length = math.log2(stub.embedding.num_embeddings), math.log2(K + 1)
     assert channel.capacity(VIEWS) == pytest.approx([length, size + length, 2 * size + length])
+
+
+def test_keys_and_values_are_those_of_the_layers_that_are_there(stub, written):
+    heads, dim = stub.model.config.num_key_value_heads, stub.model.config.head_dim
+    keys, values = torch.randn(2, heads, 2, dim)
+    part = {"cache.0.keys": keys, "cache.0.values": values}
+    own = obtain_packets(written(lambda number: part), stub, K)
+    assert (own.codec.port.kind, own.codec.port.layers) == ("cache", (0,))
+    [got, *_] = Channel(stub, own.codec, K).packets(VIEWS)
+    assert torch.equal(got.cache[0][0], keys)
+    assert torch.equal(got.cache[0][1], values)
+    narrow = {name: one[..., : dim // 2] for name, one in part.items()}
+    other = obtain_packets(written(lambda number: narrow, "narrow"), stub, K)
+    with pytest.raises(CodecError, match="codec narrow: send gives "):
+        Channel(stub, other.codec, K).packets(VIEWS)
 
 
 def test_a_file_is_known_by_its_content(stub, written, tmp_path):

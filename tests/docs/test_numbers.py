@@ -61,6 +61,7 @@ EPISODES = {
     "docs/lab/smollm2.md": (400, 240),
     "docs/gate1.md": (400,),
     "docs/lab/third-party.md": (400,),
+    "docs/lab/channels.md": (400,),
     "docs/lab/relay.md": (400,),
 }
 """How many episodes the rates of a page are of, whose counts it does not show."""
