@@ -362,6 +362,25 @@ def test_a_gate_that_shuffles_a_sender_who_is_not_there_is_refused_at_its_place(
         task_of(load_spec(path))
 
 
+class Caches(Sender):
+    """Keys and values of the first layer, of two positions."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.port = Port("cache", K, layers=(0,))
+
+    def send(self, views: Sequence[View]) -> list[Packet]:
+        ones = torch.ones(2, 2, self.width // 4)
+        return [Packet(cache={0: (ones, ones)}) for _ in views]
+
+
+def test_caches_in_several_slots_are_refused(setting: Setting) -> None:
+    receiver = setting.receiver
+    own = replace(setting, channel=Channel(receiver, Caches(receiver.d_model), K))
+    with pytest.raises(TaskError, match="a packet is a cache, and prompts have several slots"):
+        build_slots("normal", own)
+
+
 def test_a_sender_that_is_not_there_cannot_be_shuffled(setting: Setting) -> None:
     with pytest.raises(TaskError, match="shuffle_3: "):
         build_slots("shuffle_3", setting)
