@@ -40,6 +40,7 @@ gates:
     expect: {{p0: 0.25, p1: 0.95, normal: 0.95, null: 0.25, shuffle: 0.02}}
     criteria:
       - {{id: above_p0, claim: normal - p0 > 0.10}}
+      - {{id: above_null, claim: normal - null > 0}}
       - {{id: above_shuffle, claim: normal - shuffle > 0}}
 """
 CODECS = """

@@ -1,0 +1,83 @@
+"""Sides of a channel that do more than send packets and receive them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lpca.channel.side import Wall
+from lpca.codec.remote import RemoteCodec
+from lpca.sabotage.catalogue import sabotage
+from lpca.sabotage.faulty_run import FaultyRun
+
+TELLING = """
+import json, os
+from contextlib import suppress
+from pathlib import Path
+import torch
+
+PLACES = (Path(__file__).parent, Path("/tmp"), Path("/dev/shm"), Path(), Path("../A"), Path("../B"))
+
+class Codec:
+    def __init__(self, receiver, k):
+        self.receiver, self.k = receiver, k
+
+    def encode(self, messages):
+        for place in PLACES:
+            with suppress(OSError):
+                (place / "lpca-told.json").write_text(json.dumps(messages))
+        return torch.zeros(len(messages), self.k, 1)
+
+    def decode(self, latents):
+        prefixes = torch.full((len(latents), self.k, self.receiver.d_model), 0.01)
+        for place in PLACES:
+            with suppress(OSError):
+                told = json.loads((place / "lpca-told.json").read_text())
+                for row, message in zip(prefixes, told):
+                    ids = self.receiver.message_ids(message)[-self.k:]
+                    row[:len(ids)] = self.receiver.embed(ids)
+        return prefixes
+"""
+REMEMBERING = """
+import torch
+
+class Codec:
+    def __init__(self, receiver, k):
+        self.k, self.d_model, self.before = k, receiver.d_model, 0.0
+
+    def encode(self, messages):
+        letters = [[ord(one) for one in message[:3]] for message in messages]
+        return torch.tensor(letters).float().reshape(-1, 1, 3).repeat(1, self.k, 1)
+
+    def decode(self, latents):
+        prefixes = torch.zeros(len(latents), self.k, self.d_model)
+        prefixes[..., :3] = latents / 100 + self.before
+        self.before = float(latents.mean()) / 100
+        return prefixes
+"""
+
+
+@sabotage(
+    "building",
+    "B's side reads the messages in files that A's side leaves, and A sends zeros",
+    "normal_above_p0 normal_above_shuffle",
+    "FAIL",
+)
+def sides_share_files(run: FaultyRun) -> None:
+    """Behind the wall B's side finds no file: its prefixes are one for all messages."""
+    _walled(run, TELLING)
+
+
+@sabotage("building", "B's side adds what it has decoded before", "encoding_repeatable")
+def side_remembers(run: FaultyRun) -> None:
+    """What B is given then depends on what was asked before, and in which order."""
+    _walled(run, REMEMBERING)
+
+
+def _walled(run: FaultyRun, text: str) -> None:
+    """Put a codec of a module's text, behind the wall, in the channel's place."""
+    folder = run.undone.enter_context(TemporaryDirectory())
+    Path(folder, "faulty_sides.py").write_text(text, encoding="utf-8")
+    codec = RemoteCodec("faulty_sides:Codec", [Path(folder)], run.receiver, run.k, Wall())
+    run.undone.callback(codec.close)
+    run.channel_codec = codec
