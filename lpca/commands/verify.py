@@ -133,7 +133,7 @@ def _verdict(case: Case) -> str:
 
 
 def _ledger(case: Case) -> str:
-    from lpca.validity.ledger import family_of, looks_of, unpaid
+    from lpca.validity.ledger import family_of, looks_of, readings_of, unpaid
     from lpca.validity.ledger_file import LedgerError, LedgerFile
 
     evidence, facts = case.evidence, case.evidence.ledger
@@ -154,12 +154,11 @@ def _ledger(case: Case) -> str:
             f"{case.ledger} lacks lines that the evidence names: they were taken away"
         )
     look, hashes = looks.get(facts.look), evidence.hashes
-    known = None if look is None else (look.gate, look.k, look.codec, look.spec)
-    if known != (evidence.gate, evidence.k, hashes.codec or "", hashes.spec):
+    named = (evidence.gate, hashes.codec or "", hashes.spec)
+    if look is None or look.k != evidence.k or named not in readings_of(ledger)[facts.look]:
         raise DoesNotHoldError(
             "the look that the evidence names is of another gate, k, codec or spec"
         )
-    assert look is not None, "its gate would be unknown"
     if look.receiver != hashes.receiver:
         raise DoesNotHoldError("the receiver's hash is not that of the look")
     whole = evidence.looks.used == evidence.looks.declared

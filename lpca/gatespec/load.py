@@ -145,7 +145,7 @@ def _gate(name: str, gates: Values, given: Values) -> Gate:
             f"gate {name} stops early and takes any of several k, whose p-values need a fixed n; "
             "allowed: sequential, or k: {any: ...}",
         )
-    if held["max_bits"] is not None and not {*MESSAGE_LATENTS} & {*held["conditions"]}:
+    if held["max_bits"] is not None and not MESSAGE_LATENTS.among(held["conditions"]):
         raise SpecError(
             given.places["max_bits"],
             f"gate {name} has max_bits and runs no condition in which a message's packet crosses; "

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -90,6 +90,11 @@ class LedgerEntry:
         held |= {name: tuple(map(str, held[name])) for name in ("rows", "criteria")}
         held["seeds"] = tuple(map(int, held.get("seeds", ())))
         return cls(**held | {"packets": tuple(map(float, held["packets"]))})
+
+    @property
+    def named(self) -> tuple[str, str, str]:
+        """What it was called: its gate, and the hashes of the codec's and the spec's content."""
+        return self.gate, self.codec, self.spec
 
     @property
     def announcement(self) -> tuple[object, ...]:
@@ -327,11 +332,18 @@ class GateLedger:
         return Family([one for one in self.family.entries if one.same_codec(self.now)])
 
     def keep(self, verdict: str, run: str) -> None:
-        """Enter the look and what came of it; an altered ledger is left as it is."""
+        """Enter the look and what came of it; an altered ledger is left as it is.
+
+        Where another look has paid for this one, the line says as what it was read now: the same
+        packets may be those of changed code, of a gate that was renamed, of a spec that was edited.
+        """
         if self.altered:
             return
-        if last_verdicts(self.file.lines).get(self.line) != verdict:
-            self.file.add(VERDICT, {"look": self.line, "verdict": verdict, "run": run})
+        now = self.now.named
+        known = now in readings_of(self.file)[self.line]
+        if not known or last_verdicts(self.file.lines).get(self.line) != verdict:
+            what = {"look": self.line, "verdict": verdict, "run": run, "named": list(now)}
+            self.file.add(VERDICT, what)
         self.file.write_new()
 
     def facts(self) -> LedgerFacts | None:
@@ -362,6 +374,20 @@ def looks_of(ledger: LedgerFile) -> dict[str, LedgerEntry]:
                 found[line.hash] = LedgerEntry.of(line.data)
             except (TypeError, ValueError, KeyError) as error:
                 raise LedgerError(f"{ledger.folder}: line {number} is no look: {error}") from error
+    return found
+
+
+def readings_of(ledger: LedgerFile) -> Mapping[str, set[tuple[str, str, str]]]:
+    """By the hash of a look's line as what it was read, first and later (`LedgerEntry.named`).
+
+    Raises LedgerError as `looks_of`.
+    """
+    found = defaultdict(set, {line: {entry.named} for line, entry in looks_of(ledger).items()})
+    for line in ledger.lines:
+        named = line.data.get("named")
+        if line.kind == VERDICT and isinstance(named, list) and len(named) == 3:
+            gate, codec, spec = map(str, named)
+            found[str(line.data.get("look"))].add((gate, codec, spec))
     return found
 
 

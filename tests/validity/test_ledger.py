@@ -28,6 +28,7 @@ from lpca.validity.ledger import (
     draw_seed,
     families,
     looks_of,
+    readings_of,
     row_keys,
     unpaid,
 )
@@ -98,6 +99,8 @@ class TestFile:
         assert [(line.kind, line.data["run"]) for line in lines] == [
             ("look", "first"),
             ("verdict", "first"),
+            # under another name
+            ("verdict", "third"),
         ]
 
     @pytest.mark.parametrize("place", [0, 1, 2])
@@ -171,6 +174,16 @@ class TestFile:
 
         with mock.patch.object(ledger_file, "read_json", late):
             assert len(LedgerFile.read(folder).lines) == 2
+
+    def test_what_another_look_has_paid_for_is_known_by_its_own_names(self, folder: Path) -> None:
+        taken(folder, NOW, verdict="PASS")
+        again = replace(NOW, codec="f" * 64, gate="renamed", spec="e" * 64)
+        for _ in range(2):
+            found = taken(folder, again, verdict="PASS")
+        file = LedgerFile.read(folder)
+        assert len(looks_of(file)) == 1
+        assert [line.kind for line in file.lines] == ["look", "verdict", "verdict"]
+        assert readings_of(file)[found.line] == {NOW.named, again.named}
 
     def test_a_look_that_is_not_judged_was_not_taken(self, folder: Path) -> None:
         with pytest.raises(KeyboardInterrupt), GateLedger.opened(folder, NOW, 3):
