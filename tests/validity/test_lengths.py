@@ -113,8 +113,8 @@ def test_where_every_packet_is_as_long_nothing_is_asked(llama: Receiver) -> None
         lengths_say_nothing(audit(llama, Same(True, llama.d_model), True))
 
 
-def test_where_the_other_side_takes_no_other_packet_nothing_can_be_told(llama: Receiver) -> None:
-    with pytest.raises(CannotTell, match="of 0 episodes a message"):
+def test_an_other_side_that_takes_no_other_packet_hides_what_n_tells(llama: Receiver) -> None:
+    with pytest.raises(CheckFailed, match=f"in {N} of {N} episodes.* it wants more of a packet"):
         lengths_say_nothing(audit(llama, Sends(True, llama.d_model, refuses=True), True))
 
 

@@ -44,7 +44,8 @@ def lengths_say_nothing(audit: Audit) -> str:
     the paired gain) and is right more often than under shuffle, whose n is the donor's too (exact
     McNemar), each at `ALPHA`: a prompt that helps whatever it holds is no matter of lengths, and
     that a long name makes a long packet tells a little and explains nothing. Where content itself
-    tells n, it tells what n does, and counts as what it is.
+    tells n, it tells what n does, and counts as what it is. It fails too where B's side refuses
+    most of these packets: whoever hides the answer in n would have to.
 
     Simulated 20,000 times on 128 independent episodes, p0 .25, normal .90, shuffle .05: of channels
     whose other content misleads, or whose lengths give a fifth of the gain, none was accused; of
@@ -60,10 +61,19 @@ def lengths_say_nothing(audit: Audit) -> str:
         raise CannotTell(f"every packet has {flat[0]} positions: n tells nothing")
     rows: list[int] = []
     slots: list[Slot] = []
+    refused: list[str] = []
     for row in audit.sample_for("lengths", REPLACED):
-        if (slot := _replaced(audit, asked, lengths, row)) is not None:
+        slot = _replaced(audit, asked, lengths, row)
+        if isinstance(slot, str):
+            refused.append(slot)
+        elif slot is not None:
             rows.append(row)
             slots.append(slot)
+    if len(refused) >= max(FEWEST, len(rows)):
+        raise CheckFailed(
+            f"B's side refuses another's content at the message's n in {len(refused)} of "
+            f"{len(refused) + len(rows)} episodes, so that nothing shows what n tells: {refused[0]}"
+        )
     if len(rows) < FEWEST:
         raise CannotTell(
             f"of {len(rows)} episodes a message with another answer gives a packet of the same n; "
@@ -144,8 +154,11 @@ def _length(audit: Audit, view: Asked) -> int:
 
 def _replaced(
     audit: Audit, asked: Sequence[Sequence[Asked]], lengths: Sequence[Sequence[int]], row: int
-) -> Slot | None:
-    """What stands in an episode's slots at its packets' n; None where there is nothing to take."""
+) -> Slot | str | None:
+    """What stands in an episode's slots at its packets' n; None where there is nothing to take.
+
+    Where B's side refuses it, the reason.
+    """
     from lpca.codec.base import CodecError
     from lpca.evaluation.conditions import slots_of
     from lpca.receivers.forward import in_slots
@@ -174,9 +187,8 @@ def _replaced(
     ]
     try:
         got = channel.received(packets)
-    except CodecError:
-        # a connector may ask for more than a number of positions
-        return None
+    except CodecError as error:
+        return str(error)
     return in_slots(audit.receiver, episode, slots_of(got))
 
 
