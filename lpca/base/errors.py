@@ -98,6 +98,8 @@ def shown_error(error: BaseException, longest: int = LONGEST) -> str:
         return f"{type(error).__name__} (its text cannot be had: {type(other).__name__})"
     # as much of it as could be shown, were it all words
     head = " ".join(text[: 4 * longest].split())
+    # a terminal would obey some of the others
+    head = "".join(letter if letter.isprintable() else "?" for letter in head)
     if len(text) > 4 * longest or len(head) > longest:
         head = f"{head[:longest]} ... ({len(text)} letters)"
     return f"{type(error).__name__}: {head}".removesuffix(": ")

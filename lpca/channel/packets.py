@@ -78,6 +78,11 @@ class Port:
             raise PacketError("a port of ids, and only such, says how many there are: vocabulary")
         if self.vocabulary is not None and not _whole(self.vocabulary, 2, 2**31):
             raise PacketError(f"a port's vocabulary is {self.vocabulary!r:.40}; allowed: from 2 on")
+        if not isinstance(self.layers, tuple | list):
+            raise PacketError(
+                f"a port's layers are {self.layers!r:.40}; allowed: a tuple of numbers"
+            )
+        object.__setattr__(self, "layers", tuple(self.layers))
         if self.layers and self.kind != "cache":
             raise PacketError(f"a port of {self.kind} has no layers; allowed: with kind cache")
         sound = all(_whole(layer, 0, MOST_LAYERS - 1) for layer in self.layers)
@@ -102,6 +107,11 @@ class Port:
             raise PacketError(
                 f"a cache of layer {min(undeclared)}; allowed: {', '.join(map(str, self.layers))}, "
                 "its port's layers"
+            )
+        if len(lengths := {int(keys.shape[1]) for keys, _ in packet.cache.values()}) > 1:
+            raise PacketError(
+                f"layers of {min(lengths)} and of {max(lengths)} positions; allowed: one number in "
+                "all layers"
             )
         for tensor in packet.tensors("").values():
             if self.kind == "ids":
@@ -138,6 +148,11 @@ class Packet:
     def __post_init__(self) -> None:
         if sum((self.ids is not None, self.vectors is not None, bool(self.cache))) != 1:
             raise PacketError("a packet is one of ids, vectors and cache")
+        for layer, both in self.cache.items():
+            if not _whole(layer, 0, MOST_LAYERS - 1):
+                raise PacketError(f"layer {layer!r:.40}; allowed: 0 to {MOST_LAYERS - 1}")
+            if not isinstance(both, tuple | list) or len(both) != 2:
+                raise PacketError(f"layer {layer} has no two parts; allowed: (keys, values)")
         layers = {
             layer: tuple(_array(one, 3) for one in both) for layer, both in self.cache.items()
         }
@@ -174,6 +189,17 @@ class Packet:
         [only] = self.tensors("").values()
         return int(only.shape[0])
 
+    @property
+    def form(self) -> tuple[tuple[str, str, tuple[int, ...]], ...]:
+        """All of its shape but how many positions it has: its parts, their types and widths.
+
+        Packets of one channel have one form, or it would tell something that no bits count.
+        """
+        return tuple(
+            (name.removeprefix("."), str(one.dtype).removeprefix("torch."), _widths(one))
+            for name, one in self.tensors("").items()
+        )
+
     def tensors(self, name: str) -> dict[str, Tensor]:
         """Its tensors by the names that they have in a file, for a packet of this name."""
         found: dict[str, Tensor] = {}
@@ -207,6 +233,12 @@ class Packet:
         return length + sum(
             float(one.numel() * one.element_size() * 8) for one in self.tensors("").values()
         )
+
+
+def _widths(tensor: Tensor) -> tuple[int, ...]:
+    """A part's shape without its positions: [n], [n, d] or [heads, n, head_dim]."""
+    shape = tuple(map(int, tensor.shape))
+    return shape[1:] if len(shape) < 3 else (shape[0], shape[2])
 
 
 def check_ids(ids: Tensor, vocabulary: int) -> None:

@@ -182,8 +182,17 @@ class Channel:
 
     @torch.no_grad()
     def received(self, packets: Sequence[Packet]) -> list[Packet]:
-        """Return what B gets of packets that nobody may have sent; CodecError as `packets`."""
-        return self.ends.receive(packets)
+        """Return what B gets of packets that nobody may have sent; CodecError as `packets`.
+
+        They are received now, as many at a time as in a run, in an order nobody knows: what is
+        drawn for a run is known to whoever read lpca's code, and B's side could follow it.
+        """
+        order = SystemRandom().sample(range(len(packets)), len(packets))
+        got: dict[int, Packet] = {}
+        for start in range(0, len(order), ENCODING_BATCH):
+            rows = order[start : start + ENCODING_BATCH]
+            got.update(zip(rows, self.ends.receive([packets[row] for row in rows]), strict=True))
+        return [got[row] for row in range(len(packets))]
 
     @torch.no_grad()
     def encode_afresh(self, asked: Sequence[Asked]) -> list[Packet]:
@@ -192,18 +201,12 @@ class Channel:
 
     @torch.no_grad()
     def decode_afresh(self, asked: Sequence[Asked]) -> list[Packet]:
-        """Return what B gets of packets that it receives now, in an order nobody knows.
+        """Return what B gets of packets that were sent, as of `received`.
 
-        What is drawn for a run is known to whoever read lpca's code: B's side could follow it, and
-        look up a message by its place. Here it has nothing but the packets to go by.
+        B's side could look up a message by its place in a run. Here it has nothing but the packets
+        to go by.
         """
-        order = SystemRandom().sample(range(len(asked)), len(asked))
-        sent = self._packets(list(map(as_view, asked)))
-        got: dict[int, Packet] = {}
-        for start in range(0, len(order), ENCODING_BATCH):
-            rows = order[start : start + ENCODING_BATCH]
-            got.update(zip(rows, self.ends.receive([sent[row] for row in rows]), strict=True))
-        return [got[row] for row in range(len(asked))]
+        return self.received(self._packets(list(map(as_view, asked))))
 
     @torch.no_grad()
     def mean_prefix(self, asked: Sequence[Asked]) -> Tensor:

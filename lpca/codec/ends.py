@@ -18,6 +18,10 @@ from lpca.receivers.caches import refuse_layers, refuse_unfit
 from lpca.receivers.model import Receiver
 from lpca.tasks import joined
 
+Part = tuple[str, str, tuple[int, ...]]
+Form = tuple[Part, ...]
+"""As `Packet.form`."""
+
 
 class Ends(Protocol):
     """Both ends of a channel.
@@ -105,6 +109,7 @@ class PacketEnds:
         self.sides, self.receiver, self.k = sides, receiver, k
         self.port = sides.port
         self._kind: str | None = None
+        self._form: Form | None = None
         if self.port.kind == "cache":
             refuse_layers(receiver, self.port.layers, f"codec {sides.name}: its port")
 
@@ -114,6 +119,7 @@ class PacketEnds:
         for packet in packets:
             try:
                 self.port.check(packet)
+                self._refuse_other_form(packet)
             except PacketError as error:
                 raise CodecError(f"codec {self.sides.name}: send gives {error}") from None
         return packets
@@ -128,6 +134,28 @@ class PacketEnds:
         except PacketError as error:
             raise CodecError(f"codec {self.sides.name}: {end} gives {error}") from None
         return [next(ready) if len(packet) else EMPTY for packet in packets]
+
+    def _refuse_other_form(self, packet: Packet) -> None:
+        """Refuse what differs from earlier packets in more than its positions: no bits count that.
+
+        An empty packet is never shown to B's side, whatever its form.
+        """
+        if not len(packet):
+            return
+        self._form = self._form or packet.form
+        if packet.form != self._form:
+            mine, other = self._form, packet.form
+            differ = next(
+                (pair for pair in zip(mine, other, strict=False) if pair[0] != pair[1]), None
+            )
+            told = (
+                " and ".join(map(_shown, differ))
+                if differ
+                else f"{len(mine)} and {len(other)} parts"
+            )
+            raise PacketError(
+                f"packets of several forms ({told}); allowed: one, in which positions alone differ"
+            )
 
     def _as_b_gets_it(self, packet: Packet) -> Packet:
         if len(packet) > self.k:
@@ -178,6 +206,11 @@ class PacketEnds:
                 f"{one} for some packets and {other} for others; allowed: one of them"
             )
         return packet
+
+
+def _shown(part: Part) -> str:
+    name, kind, widths = part
+    return f"{name} of {kind}{f' {list(widths)}' if widths else ''}"
 
 
 EMPTY = Packet(ids=torch.zeros(0, dtype=torch.int64))

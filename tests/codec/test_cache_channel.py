@@ -65,7 +65,11 @@ def of(n, heads=HEADS, width=WIDTH):
         ((0,), {0: of(K + 1)}, "a packet of 5 positions; allowed: at most 4"),
         ((0,), {0: (torch.full((2, 1, 8), torch.nan), of(1)[1])}, "NaN or infinity"),
         ((0,), {0: (torch.zeros(2, 2, 8), torch.zeros(2, 2, 8))}, "zeros at its last position"),
-        ((0, 1), {0: of(1), 1: of(2)}, "layers of several lengths"),
+        (
+            (0, 1),
+            {0: of(1), 1: of(2)},
+            "layers of 1 and of 2 positions; allowed: one number in all layers",
+        ),
     ],
 )
 def test_what_is_none_of_the_receivers_or_the_ports_is_refused_in_one_line(

@@ -265,6 +265,44 @@ def test_what_does_not_go_through_the_port_is_refused(stub, port, packets, told)
         Channel(stub, own.codec, K).packets(["Hi"])
 
 
+@pytest.mark.parametrize(
+    ("port", "send", "told"),
+    [
+        # the type, the width, the layer or the heads of it would tell what no bits count
+        (
+            Port("vectors", 3),
+            lambda i: Packet(vectors=torch.ones(2, 4, dtype=(torch.uint8, torch.int8)[i])),
+            r"forms \(vectors of uint8 \[4\] and vectors of int8 \[4\]\)",
+        ),
+        (Port("vectors", 3), lambda i: Packet(vectors=torch.ones(1, i)), r"float32 \[1\]"),
+        (
+            Port("cache", 3),
+            lambda i: Packet(cache={i: (torch.ones(1, 1, 0), torch.ones(1, 1, 0))}),
+            r"cache.0.keys of float32 \[1, 0\] and cache.1.keys",
+        ),
+        (
+            Port("cache", 3),
+            lambda i: Packet(cache={0: (torch.ones(1 + i, 1, 2), torch.ones(1 + i, 1, 2))}),
+            r"keys of float32 \[1, 2\] and cache.0.keys of float32 \[2, 2\]",
+        ),
+        (
+            Port("cache", 3),
+            lambda i: Packet(
+                cache={n: (torch.ones(1, 1 + n, 2), torch.ones(1, 1 + n, 2)) for n in range(2)}
+            ),
+            "layers of 1 and of 2 positions; allowed: one number",
+        ),
+    ],
+)
+def test_packets_of_several_forms_are_refused(stub, port, send, told):
+    def both(views):
+        return [send(i) for i, _ in enumerate(views)]
+
+    own = obtained(stub, port, both, lambda packet: packet)
+    with pytest.raises(CodecError, match=told):
+        Channel(stub, own.codec, K).packets(["Hi", "Ho"])
+
+
 def test_more_positions_at_bs_than_k_are_refused(stub):
     wide = Packet(vectors=torch.ones(K + 1, stub.d_model))
     own = obtained(stub, Port("ids", 1, 9), lambda v: [Packet(ids=[1])] * len(v), lambda p: wide)

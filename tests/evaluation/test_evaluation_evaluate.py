@@ -29,7 +29,7 @@ from lpca.tasks import EpisodeSet
 from lpca.tasks.kinds.trip import Trip
 
 K, N = 3, 10
-CONDITIONS = tuple(c for c in gatespec.CONDITIONS if c not in (*gatespec.TRUNCATED, "p5"))
+CONDITIONS = tuple(c for c in gatespec.CONDITIONS if c not in (*gatespec.TRUNCATED, "p5", "alone"))
 """Those that differ on the task `trip`, whose messages are short and have no facts."""
 
 

@@ -195,7 +195,7 @@ def test_written_anew_it_is_the_same(whole: Any, identity: str) -> None:
     [
         ("levels_of", "return ", "return not "),
         ("parse_claim", "first.constant > 0.0", "first.constant < 0.0"),
-        ("Channel", "self.codec.eval()", "self.codec.train()"),
+        ("LatentEnds", "self.codec.eval()", "self.codec.train()"),
     ],
 )
 def test_the_faults_that_once_left_old_readings_as_they_were(

@@ -139,7 +139,7 @@ class TestConditions:
     def test_every_condition_of_text_is_known_as_one(self) -> None:
         few = {"first_k", "random_k", "keywords_k"}
         cut = {c for c in CONDITIONS if c.startswith("p2_")}
-        assert set(TEXTS) == {"p1", "embed", "p5", *few, *cut}
+        assert set(TEXTS) == {"p1", "embed", "alone", "p5", *few, *cut}
 
 
 class TestChecks:

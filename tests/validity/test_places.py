@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lpca.receivers.forward import Slot
 from lpca.tasks import Episode
 from lpca.tasks.kinds.relay import Relay
 from lpca.tasks.kinds.trip import Trip
@@ -75,12 +76,16 @@ class Asked:
     def sample_for(self, purpose: str, size: int, among: Sequence[int]) -> list[int]:
         return list(among)[:size]
 
-    def slots(self, condition: str, rows: Sequence[int]) -> list[int]:
-        return list(rows)
+    @property
+    def receiver(self) -> Any:
+        return SimpleNamespace(between_ids=lambda episode: ())
 
-    def ask(self, condition: str, episodes: Sequence[Episode], slots: Sequence[int]) -> list[Any]:
+    def slots(self, condition: str, rows: Sequence[int]) -> list[Slot]:
+        return [Slot(ids=(row,)) for row in rows]
+
+    def ask(self, condition: str, episodes: Sequence[Episode], slots: Sequence[Slot]) -> list[Any]:
         pairs = zip(episodes, slots, strict=True)
-        return [self._outcome(condition, one, self.episodes[row]) for one, row in pairs]
+        return [self._outcome(condition, one, self.episodes[slot.ids[0]]) for one, slot in pairs]
 
     def _outcome(self, name: str, now: Episode, then: Episode) -> Any:
         right = self.reads(name, now, then)
