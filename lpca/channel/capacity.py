@@ -6,7 +6,7 @@ Capacity is what a packet's form can hold, whatever it does hold; it is never in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,10 +53,12 @@ class Sizes:
         """Whether the number of positions differs among packets, and so tells something."""
         return len({size.positions for size in self._sizes.values()}) > 1
 
-    @property
-    def distinct(self) -> int:
-        """How many different packets have crossed, to the bit."""
-        return len({size.digest for size in self._sizes.values()})
+    def distinct(self, messages: Iterable[Hashable]) -> int:
+        """How many different packets some messages have, to the bit; LookupError as `positions`.
+
+        Of which, the caller says: what else has crossed depends on what a run found in its cache.
+        """
+        return len({self._sizes[message].digest for message in messages})
 
     def positions(self, message: Hashable) -> int:
         """How many positions a message's packet has; LookupError where none has crossed."""

@@ -81,8 +81,8 @@ def packet_facts(setting: Setting) -> PacketFacts:
     tokens = [sum(len(receiver.message_ids(one)) for one in view.messages) for view in views]
     return PacketFacts(
         kind=sizes.port.kind,
-        messages=len(sizes),
-        distinct=sizes.distinct,
+        messages=len({*views}),
+        distinct=sizes.distinct(views),
         positions=(min(positions), max(positions)),
         capacity=(min(bits), max(bits)),
         uncompressed=sum(map(operator.ge, positions, tokens)) / len(views),

@@ -254,8 +254,8 @@ class PacketFacts:
 
     Of the test's messages `positions` and `capacity` (bits) are the least and the most, and
     `uncompressed` is the share whose packet has as many positions as the message has tokens, or
-    more. `distinct` packets, to the bit, crossed for `messages` different ones, those of controls
-    among them. Capacity is what a packet's form can hold, whatever it does hold.
+    more. `distinct` packets, to the bit, crossed for the `messages` different ones among them.
+    Capacity is what a packet's form can hold, whatever it does hold.
     """
 
     kind: str

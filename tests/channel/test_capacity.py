@@ -52,12 +52,14 @@ def test_packets_differ_by_a_bit_a_type_a_shape_and_a_layer() -> None:
         layer=Packet(cache={1: (cache, cache)}),
         bfloat=Packet(vectors=one.bfloat16()),
     )
-    assert (len(found), found.distinct) == (9, 8)
+    names = ["same", "again", "bit", "type", "shape", "none", "cache", "layer", "bfloat"]
+    assert (len(found), found.distinct(names)) == (9, 8)
+    assert found.distinct(names[:2]) == 1
 
 
 def test_of_a_message_that_crosses_twice_the_first_packet_counts() -> None:
     found = crossed(Port("vectors", 4), a=Packet(vectors=torch.zeros(1, 2)))
     found.note("a", Packet(vectors=torch.ones(3, 2)))
-    assert (found.positions("a"), found.distinct) == (1, 1)
+    assert (found.positions("a"), found.distinct(["a"])) == (1, 1)
     with pytest.raises(LookupError):
         found.bits("b")

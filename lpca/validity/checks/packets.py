@@ -22,26 +22,30 @@ if TYPE_CHECKING:
 def bits_as_declared(audit: Audit) -> str:
     """Of b declared bits there are 2**b packets at most, and no more different ones cross.
 
-    Counts the packets of all messages that crossed in this run, those of controls and up to 256 of
-    training among them, to the bit. Catches real numbers sent under few declared bits, a codec
-    that declares 0 and sends its message, and what a straight-through sum adds to a code, which is
-    no code. No tolerance. That many packets would be enough is not shown: 400 different ones fit
-    into 9 bits, whatever they are, and into no more than were seen.
+    Counts the packets of the test's messages and of up to 256 of training, to the bit. Catches real
+    numbers sent under few declared bits, a codec that declares 0 and sends its message, and what a
+    straight-through sum adds to a code, which is no code. No tolerance. That many packets would be
+    enough is not shown: 400 different ones fit into 9 bits, whatever they are, and into no more
+    than were seen.
     """
     from lpca.codec.base import bits_of
+    from lpca.codec.channel import as_view
     from lpca.evaluation.condition_numbers import packet_views
 
     channel = audit.setting.coded()
     declared = bits_of(channel.codec)
     if declared is None:
         raise CannotTell("the codec declares no bits: its packets' capacity counts")
-    for own in packet_views("normal", audit.setting):
-        channel.packets(own)
-    channel.packets(audit.setting.training_messages)
-    sizes = channel.sizes
-    told = f"{sizes.distinct} different packets crossed for {len(sizes)} messages"
+    asked = [
+        *(one for own in packet_views("normal", audit.setting) for one in own),
+        *audit.setting.training_messages,
+    ]
+    channel.packets(asked)
+    views = set(map(as_view, asked))
+    distinct = channel.sizes.distinct(views)
+    told = f"{distinct} different packets crossed for {len(views)} messages"
     # fewer than one bit more would be another packet: rounding of the logarithm
-    if math.log2(sizes.distinct) > declared + 1e-9:
+    if math.log2(distinct) > declared + 1e-9:
         raise CheckFailed(
             f"{told}, and the declared {declared:g} bits allow {math.floor(2.0**declared)}"
         )
