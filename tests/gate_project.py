@@ -77,3 +77,18 @@ class Project:
 
     def evidence(self, name="main-k4"):
         return json.loads((self.path / ".lpca" / "evidence" / f"{name}.json").read_text())
+
+
+def two_senders(count):
+    """Rows whose answer only the second of two senders tells."""
+    towns = ("Oslo", "Rome")
+    return [
+        {
+            "message": [f"Trip {i} is booked.", f"Trip {i} is to {towns[i % 2]}."],
+            "context": f"Trip {i}: Oslo, Rome.{{message:2}} and{{message:1}}\nTo",
+            "answer": towns[i % 2],
+            "options": [*towns],
+            "public": f"Trip {i}",
+        }
+        for i in range(count)
+    ]

@@ -232,3 +232,21 @@ def _slope_of_many(sample: ValueCounts, mean: float, multiplier: float) -> float
     away = sample.seen[0] - mean
     weight = 1.0 + multiplier * away
     return float((sample.seen[1] * away / weight).sum()) if weight.min() > 0.0 else -math.inf
+
+
+def fewer_p(before: Sequence[bool], after: Sequence[bool]) -> float:
+    """Return the p-value of fewer successes after than before, of the same episodes.
+
+    The exact McNemar test, one-sided: of those that differ, each is as likely lost as found
+    (McNemar 1947).
+
+    Example:
+        >>> fewer_p([True, True, True, False], [False, False, False, False])
+        0.125
+    """
+    # not scipy.stats: loading it takes longer than the checks that ask
+    from scipy.special import bdtr
+
+    lost = sum(b and not a for b, a in zip(before, after, strict=True))
+    found = sum(a and not b for b, a in zip(before, after, strict=True))
+    return float(bdtr(found, lost + found, 0.5))

@@ -6,10 +6,10 @@ import os
 import re
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from processes import marked
 
 from lpca.channel.confine import ISOLATED, SEPARATE
 from lpca.channel.side import KEPT_LINES, Side, SideError, Wall
@@ -165,16 +165,6 @@ def test_no_process_stays_behind(started, tmp_path, end):
         assert len(marked(mark)) == 2
     side.close()
     assert marked(mark) == []
-
-
-def marked(mark):
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found += [place] * (mark.encode() in place.read_bytes())
-        except OSError:
-            continue
-    return found
 
 
 @pytest.mark.skipif(not LINUX, reason="Landlock is Linux's")

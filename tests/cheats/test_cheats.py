@@ -8,7 +8,6 @@ import re
 import shutil
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ import warm
 from cheats import ENDS, JUDGED, PASSES, module
 from gate_project import BASE, HEAD, QUICK, ROOT
 from own_codec import OPEN
-from processes import lives
+from processes import lives, marked
 
 from lpca.base.errors import RequestError
 from lpca.channel.confine import ISOLATED
@@ -122,16 +121,6 @@ def test_an_end_is_no_verdict(judged, name):
     assert not list(project.glob(".lpca/evidence/open*.json"))
 
 
-def left(mark):
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            found += [place] * (mark.encode() in place.read_bytes())
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.parametrize("name", cases(JUDGED))
 def test_it_is_judged_as_what_it_sends(judged, laid_out, name):
     codes, mark = JUDGED[name][1], f"lpca-cheat-{os.getpid()}-{time.monotonic()}"
@@ -139,7 +128,7 @@ def test_it_is_judged_as_what_it_sends(judged, laid_out, name):
     text = run.stdout + run.stderr
     assert run.returncode in codes, text
     assert len(text) < 60_000
-    assert not left(mark), "no process stays"
+    assert not marked(mark), "no process stays"
     for path in (laid_out / "project").rglob("*"):
         if path.is_file() and path.suffix != ".pyc":
             assert (project / path.relative_to(laid_out / "project")).read_bytes() == (

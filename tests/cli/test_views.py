@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from gate_project import two_senders
 
 from lpca.commands.cli import main
 from lpca.gate.plan import gate_episodes, sound_spec, task_of
@@ -140,20 +141,6 @@ def test_episodes_that_are_drawn_by_the_codec_cannot_come_first(spec, capsys):
     spec.write_text(SPEC.format(seed="drawn"))
     assert main(["views", "--out", "views.jsonl"]) == 4
     assert "seed is drawn, which needs the packets first" in capsys.readouterr().err
-
-
-def two_senders(count):
-    towns = ("Oslo", "Rome")
-    return [
-        {
-            "message": [f"Trip {i} is booked.", f"Trip {i} is to {towns[i % 2]}."],
-            "context": f"Trip {i}: Oslo, Rome.{{message:2}} and{{message:1}}\nTo",
-            "answer": towns[i % 2],
-            "options": [*towns],
-            "public": f"Trip {i}",
-        }
-        for i in range(count)
-    ]
 
 
 def test_a_sender_reads_what_is_public_and_no_other_sender(spec):

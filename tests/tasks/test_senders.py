@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gate_project import two_senders
 
 from lpca.base.hashing import hash_data
 from lpca.tasks import Episode, EpisodeSet, TaskError
@@ -79,20 +80,6 @@ def test_a_row_that_is_not_as_it_must_be_is_named(tmp_path: Path, row: Any, says
         read(tmp_path, SLOTS, row)
     assert f"{tmp_path / 'own.jsonl'}:2: " in str(caught.value)
     assert says in str(caught.value)
-
-
-def two_senders(count: int) -> list[dict[str, Any]]:
-    towns = ("Oslo", "Rome")
-    return [
-        {
-            "message": [f"Trip {i} is booked.", f"Trip {i} is to {towns[i % 2]}."],
-            "context": f"Trip {i}: Oslo, Rome.{{message:2}} and{{message:1}}\nTo",
-            "answer": towns[i % 2],
-            "options": [*towns],
-            "public": f"Trip {i}",
-        }
-        for i in range(count)
-    ]
 
 
 @pytest.fixture(scope="module")

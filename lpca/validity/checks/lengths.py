@@ -97,14 +97,9 @@ def explain(
         shuffle: right with another's packet, as it is.
         p0: right without any.
     """
-    # not scipy.stats: loading it takes longer than all of this check
-    from scipy.special import bdtr
+    from lpca.stats.gain import fewer_p, gain_counts, gain_test
 
-    from lpca.stats.gain import gain_counts, gain_test
-
-    better = sum(a and not b for a, b in zip(found, shuffle, strict=True))
-    worse = sum(b and not a for a, b in zip(found, shuffle, strict=True))
-    if better <= worse or float(bdtr(worse, better + worse, 0.5)) > ALPHA:
+    if fewer_p(found, shuffle) > ALPHA:
         return False
     return gain_test(gain_counts(found, normal, p0, SHARE)) <= ALPHA
 

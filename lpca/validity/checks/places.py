@@ -92,12 +92,9 @@ def collapses(before: Sequence[bool], after: Sequence[bool], guessed: float) -> 
         after: the same with its options rotated.
         guessed: p0's success rate.
     """
-    # not scipy.stats: loading it takes longer than all of this check
-    from scipy.special import bdtr
+    from lpca.stats.gain import fewer_p
 
-    lost = sum(b and not a for b, a in zip(before, after, strict=True))
-    found = sum(a and not b for b, a in zip(before, after, strict=True))
-    if lost <= found or float(bdtr(found, lost + found, 0.5)) > ALPHA:
+    if fewer_p(before, after) > ALPHA:
         return False
     return _share(after) - guessed < KEPT * (_share(before) - guessed)
 
