@@ -371,7 +371,7 @@ GATE = Table(
             "conditions run for their numbers alone (success, bits, tokens, time), which no "
             "criterion reads",
             (),
-            "[Capability](capability.md)",
+            "[Capability](lab/capability.md)",
             "the list of reported conditions",
         ),
         Key(

@@ -131,7 +131,7 @@ SECOND = gate_project.MAIN.replace("  main:", "  gate2:")
 SPEC = gate_project.HEAD + (gate_project.BASE + gate_project.MAIN + OPEN + SECOND).replace(
     "  base:", "  gate0:"
 ).replace("  main:", "  gate1:").replace("[base]", "[gate0]")
-LONG = {"README.md": 100, "docs/capability.md": 60, "docs/past-one-machine.md": 55}
+LONG = {"README.md": 100, "docs/lab/capability.md": 60, "docs/past-one-machine.md": 55}
 """Pages that take most seconds, about: they begin first."""
 LEFT_OUT = shutil.ignore_patterns(
     *(".git", ".venv", ".lpca", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info"),

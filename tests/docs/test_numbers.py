@@ -56,10 +56,10 @@ COUNTED = re.compile(r"(\d+)/(\d+) = ([\d.]+) %(?: \[([\d.]+), ([\d.]+)\])?")
 RATE = re.compile(r"(?<![−+\d.])([\d.]+) % \[([\d.]+), ([\d.]+)\]")
 EPISODES = {
     "docs/lab/families.md": (400, 250, 1000),
-    "docs/capability.md": (400,),
+    "docs/lab/capability.md": (400,),
     "docs/lab/diagnose.md": (100, 400, 40),
     "docs/lab/smollm2.md": (400, 240),
-    "docs/gate1.md": (400,),
+    "docs/lab/gate1.md": (400,),
     "docs/lab/third-party.md": (400,),
     "docs/lab/channels.md": (400,),
     "docs/lab/relay.md": (400,),
@@ -123,7 +123,7 @@ def stated():
     yield "README.md", f"{minutes:.1f} minutes"
     yield "README.md", f"right city in {rates['shuffle']} of episodes"
     yield "README.md", f"guessing (`p0`) gives {rates['p0']}"
-    yield "docs/gate1.md", f"({passed[0]} and {passed[1]} apply)"
+    yield "docs/lab/gate1.md", f"({passed[0]} and {passed[1]} apply)"
     for name in (
         "null_equals_p0",
         "random_not_above_p0",
@@ -132,8 +132,8 @@ def stated():
     ):
         one = next(one for one in gate1["criteria"] if one["id"] == name)
         low, high = (f"{100 * bound:+.1f}" for bound in one["interval"])
-        yield "docs/gate1.md", f"{100 * one['estimate']:+.1f}"
-        yield "docs/gate1.md", f"[{low}, {high}]"
+        yield "docs/lab/gate1.md", f"{100 * one['estimate']:+.1f}"
+        yield "docs/lab/gate1.md", f"[{low}, {high}]"
     (gate2,) = grid("gate2")["codecs"]
     normal = gate2["conditions"]["normal"]
     yield "docs/lab/smollm2.md", f"`normal` {normal['successes']}/{normal['n']}"
@@ -371,7 +371,7 @@ def test_numbers_that_follow_from_a_formula():
         "docs/statistics.md": f"{fewest[0]} for ±0.05, {fewest[1]} for ±0.02",
         "docs/validity.md": f"a sample of 24 finds one in {100 * (1 - 0.9**24):.0f} % of runs",
         "docs/checker-rules.md": f"in up to {100 * (1 - 0.975**7):.0f} % of runs",
-        "docs/capability.md": f"is {math.log2(150 * 560 * 150):.1f} bits",
+        "docs/lab/capability.md": f"is {math.log2(150 * 560 * 150):.1f} bits",
     }
     for page, words in told.items():
         assert words in " ".join(EVERY[page].split()), page
