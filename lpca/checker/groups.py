@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lpca.base.registry import declared
+from lpca.base.tables import HUB, Limits, Record, TableError, records, value_at
 from lpca.checker.rule import with_required
 from lpca.gatespec.model import Criterion, Gate, Spec, cluster_of, levels_of
 from lpca.stats.batch import BatchTest
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lpca.stats.batch import Array
     from lpca.stats.clusters import Codes
 
+MOST_ROWS = 100_000
 LARGEST_FILE = 50_000_000
 """Bytes of a file of episodes whose groups are counted: a second's reading or so."""
 SPEAKING, LONGEST = 40, 5_000
@@ -46,8 +47,10 @@ def groups_of(spec: Spec) -> int | None:
     if told is not None:
         return int(told)
     file = spec.task.settings.get("file")
-    if spec.task.name != "episodes" or not isinstance(file, str):
+    if spec.task.name != "episodes" or not isinstance(file, str) or file.startswith(HUB):
         return None
+    settings = spec.task.settings
+    paths = tuple(str(settings.get(f"map.{name}", "")) for name in ("group", "message"))
     path = Path(spec.file).parent / file
     try:
         found = path.stat()
@@ -55,18 +58,26 @@ def groups_of(spec: Spec) -> int | None:
         return None
     if not path.is_file() or found.st_size > LARGEST_FILE:
         return None
-    return _groups_in(path, found.st_size, found.st_mtime_ns)
+    return _groups_in(path, paths, found.st_size, found.st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
-def _groups_in(path: Path, _size: int, _changed: int) -> int | None:
+def _groups_in(path: Path, paths: tuple[str, str], _size: int, _changed: int) -> int | None:
     """The groups that rows of a file name, a row's message where it names none."""
+    group, message = paths if any(paths) else ("group", "message")
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        rows = [json.loads(line) for line in lines if line.strip()]
-        return len({str(row.get("group") or row["message"]) for row in rows}) or None
-    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
+        rows = records(path, Limits(LARGEST_FILE, LARGEST_FILE, MOST_ROWS))
+        held = [one.held for one in rows if isinstance(one, Record)]
+        return len({_group_of(row, group) or str(value_at(row, message)) for row in held}) or None
+    except (TableError, LookupError):
         return None  # what is wrong with the file is said where it is read
+
+
+def _group_of(held: Mapping[str, Any], path: str) -> str:
+    try:
+        return str(value_at(held, path) or "") if path else ""
+    except LookupError:
+        return ""
 
 
 @dataclass(frozen=True)

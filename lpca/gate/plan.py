@@ -13,6 +13,7 @@ import platformdirs
 
 from lpca.base.errors import RequestError
 from lpca.base.numbers import plural
+from lpca.base.tables import source_at
 from lpca.checker.check import check_spec, has_errors
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.gatespec.model import AT_K, Gate, Spec
@@ -82,10 +83,20 @@ def files_of(spec: Spec) -> list[Path]:
     """
     path = Path(spec.file).absolute()
     file = spec.task.settings.get("file")
-    found = [path, *([path.parent / file] if isinstance(file, str) else [])]
+    found = [path, *(_kept(file, path.parent) if isinstance(file, str) else [])]
     for folder in dict.fromkeys([*path.parents, *path.resolve().parents]):
         found += _repository(folder)
     return [*found, Path(platformdirs.user_cache_dir("lpca"))]
+
+
+def _kept(written: str, folder: Path) -> list[Path]:
+    """Where a task's rows lie: their file, or a data set's folder and the cache of its library."""
+    source = source_at(written, folder)
+    if isinstance(source, Path):
+        return [source]
+    cache = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser()
+    local = [Path(source.name)] if Path(source.name).is_absolute() else []
+    return [*local, cache / "datasets"]
 
 
 def _repository(folder: Path) -> list[Path]:

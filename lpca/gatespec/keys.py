@@ -84,11 +84,27 @@ TASK = Table(
             "another",
         ),
         Others(
+            "`map`",
+            "map",
+            Table(
+                others=(
+                    Others(
+                        "a field of a row",
+                        None,
+                        TEXT,
+                        "the column that it is read from, dotted into what is nested",
+                    ),
+                ),
+                what="map {key}",
+            ),
+            "for `episodes`: which column of the file is which field",
+        ),
+        Others(
             "any other key",
             None,
             Setting(),
             "a setting handed to the task: `options` is how many B chooses among; `file`, for "
-            "`episodes`, is a path from the spec's folder",
+            "`episodes`, is a path from the spec's folder, or `hf:NAME`",
         ),
     ),
     what="the task's {key}",

@@ -70,10 +70,8 @@ def _spec(document: Section, file: str, sha256: str) -> Spec:
         TaskSpec(
             **{**task.fixed, "seed": 0 if drawn else task["seed"]},
             drawn=drawn,
+            settings=_settings(task),
             # seeds are read as ranges: nothing else that a task is handed is a tuple
-            settings={
-                key: held for key, held in task.others.items() if not isinstance(held, tuple)
-            },
             other_seeds={key: held for key, held in task.others.items() if isinstance(held, tuple)},
             places=task.places,
         ),
@@ -82,6 +80,17 @@ def _spec(document: Section, file: str, sha256: str) -> Spec:
         sha256,
         _prompt(root["prompt"]),
     )
+
+
+def _settings(task: Values) -> dict[str, Any]:
+    """What a task is handed; of a mapping each key, behind its own and a point."""
+    found: dict[str, Any] = {}
+    for key, held in task.others.items():
+        if isinstance(held, Values):
+            found |= {f"{key}.{name}": inner for name, inner in held.others.items()}
+        elif not isinstance(held, tuple):
+            found[key] = held
+    return found
 
 
 def _evaluation(given: Values) -> Evaluation:

@@ -193,7 +193,7 @@ def _add_others(schema: Schema, others: Others) -> None:
     elif others.pattern is None:
         schema["additionalProperties"] = kind
     else:
-        schema["patternProperties"] = {f"^{others.pattern}$": kind}
+        schema.setdefault("patternProperties", {})[f"^{others.pattern}$"] = kind
     if others.most is None:
         return
     span = {"minProperties": others.fewest, "maxProperties": others.most}

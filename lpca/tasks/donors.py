@@ -10,7 +10,8 @@ from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
 from lpca.tasks import TaskError, message_key
-from lpca.tasks.rows import Row, clash, stands_in
+from lpca.tasks.fields import Row, clash
+from lpca.tasks.rows import stands_in
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -188,11 +189,11 @@ def contradicts(answer: str, row: Row) -> bool:
     """
     if row.options:
         return answer in row.options and answer != row.answer
-    return not clash(answer, row.answer) and not stands_in(answer, "".join(row.context))
+    return _other_answer(answer, row) and not stands_in(answer, "".join(row.context))
 
 
 def _other_answer(answer: str, row: Row) -> bool:
-    return not clash(answer, row.answer)
+    return not any(clash(answer, right) for right in (row.answer, *row.also))
 
 
 def distractors(

@@ -129,4 +129,4 @@ def test_a_file_that_is_not_sound_ends_the_run_in_one_line(own):
     write(own, "trips.jsonl", ["", '{"message": "m"}'])
     result = own.run("-m", "base")
     assert result.ret == ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["ERROR: *_specs.yaml:3:30: *trips.jsonl:2: the field context*"])
+    result.stderr.fnmatch_lines(["ERROR: *_specs.yaml:3:30: *trips.jsonl:2:1: the field context*"])

@@ -12,8 +12,9 @@ from gate_project import two_senders
 
 from lpca.base.hashing import hash_data
 from lpca.tasks import Episode, EpisodeSet, TaskError
+from lpca.tasks.fields import Row
 from lpca.tasks.kinds.episodes import Episodes
-from lpca.tasks.rows import Row, read_rows
+from lpca.tasks.rows import read_rows
 
 SLOTS = {
     "message": ["Bo is off.", "It is to Oslo."],
@@ -78,7 +79,7 @@ def test_public_text_stands_in_the_context_as_a_reader_sees_it(tmp_path: Path) -
 def test_a_row_that_is_not_as_it_must_be_is_named(tmp_path: Path, row: Any, says: str) -> None:
     with pytest.raises(TaskError) as caught:
         read(tmp_path, SLOTS, row)
-    assert f"{tmp_path / 'own.jsonl'}:2: " in str(caught.value)
+    assert f"{tmp_path / 'own.jsonl'}:2:" in str(caught.value)
     assert says in str(caught.value)
 
 

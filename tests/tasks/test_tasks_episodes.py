@@ -25,8 +25,9 @@ from lpca.tasks import (
     split_by_hash,
     split_of,
 )
+from lpca.tasks.fields import Row
 from lpca.tasks.kinds.episodes import Episodes
-from lpca.tasks.rows import Row, without_lists
+from lpca.tasks.rows import without_lists
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "own_episodes"

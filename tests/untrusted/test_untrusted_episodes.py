@@ -16,7 +16,8 @@ from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.tasks import SPLITS, TaskError, split_by_hash
 from lpca.tasks.kinds.episodes import Episodes
-from lpca.tasks.rows import FIELDS, OPTIONAL, RECEIVED_FIELDS, Row, read_rows
+from lpca.tasks.fields import FIELDS, OPTIONAL, RECEIVED_FIELDS, Row
+from lpca.tasks.rows import FIRST, read_rows
 
 LONGEST_MESSAGE = 700
 ROW = {"message": "It is in Oslo.", "context": "Where?{message}\nAnswer:", "answer": "Oslo"}
@@ -41,8 +42,11 @@ def complaint(path: Path) -> str | None:
         assert read_rows(path)
     except TaskError as error:
         said = str(error)
-        assert re.match(rf"{re.escape(str(path))}:(\d+:)? ", said), said
-        clear(said)
+        lines = said.split("\n")
+        assert len(lines) <= 1 + FIRST
+        for line in lines:
+            assert re.match(rf"{re.escape(str(path))}:(\d+:\d+:)? ", line), line
+            clear(line)
         return said
     return None
 

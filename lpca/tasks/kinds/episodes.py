@@ -1,4 +1,4 @@
-"""The task `episodes`: a user's own, from a JSONL file."""
+"""The task `episodes`: a user's own, from a table."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from lpca.base.hashing import hash_data, named_rng
+from lpca.base.tables import Source, TableError, shown_source, source_at
 from lpca.gatespec.model import Answers
 from lpca.tasks import (
     SPLITS,
@@ -29,7 +30,11 @@ from lpca.tasks import (
     whole_options,
 )
 from lpca.tasks.donors import contradicts, distractors, drawn
-from lpca.tasks.rows import Row, places_of, read_rows, shown_path, without_lists
+from lpca.tasks.fields import CONTEXT, Columns, Row
+from lpca.tasks.rows import places_of, read_rows, without_lists
+
+MAP = "map."
+"""How the keys of a spec's `map:` are called among the settings."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Episodes(Task):
     where it was. Seen answers are those of rows of the training split.
     """
 
-    file: Path
+    file: Source
     rows: tuple[Row, ...]
     options: int = 4
     name = "episodes"
@@ -61,19 +66,32 @@ class Episodes(Task):
 
     @classmethod
     def from_settings(cls, settings: Settings, folder: Path) -> Self:
-        """Build from a spec's `task:` entries; `file` is a path from `folder`.
+        """Build from a spec's `task:` entries; `file` is a path from `folder`, or a data set.
 
         Raises TaskError on a setting or a row that is not as it must be.
         """
-        settings = checked_settings(cls.name, settings, ("file", "options"))
+        paths = {
+            key.removeprefix(MAP): str(held)
+            for key, held in settings.items()
+            if key.startswith(MAP)
+        }
+        rest = {key: held for key, held in settings.items() if not key.startswith(MAP)}
+        settings = checked_settings(cls.name, rest, ("file", "options", "context", "map"))
         file, options = settings.get("file"), settings.get("options", 4)
         if not isinstance(file, str):
             found = "missing" if file is None else file
             raise TaskError(
-                f"task episodes: file is {found}; allowed: the path of a JSONL file", "file"
+                f"task episodes: file is {found}; allowed: the path of a JSONL file, of CSV or "
+                "Parquet, or hf:NAME",
+                "file",
             )
         whole_options(cls.name, options)
-        return cls(folder / file, tuple(read_rows(folder / file)), options)
+        columns = Columns(paths, str(settings.get("context", CONTEXT)))
+        try:
+            source = source_at(file, folder)
+        except TableError as error:
+            raise TaskError(f"task episodes: {error}", "file") from None
+        return cls(source, tuple(read_rows(source, columns)), options)
 
     def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
         """Return n rows of a split, drawn and ordered by the seed.
@@ -164,7 +182,7 @@ class Episodes(Task):
 
     def _part(self, split: Split, answers: Answers) -> str:
         which = "" if answers == "all" else f" with {answers} answers"
-        return f"{shown_path(self.file)}: the {split} split{which}"
+        return f"{shown_source(self.file)}: the {split} split{which}"
 
     def _too_few(self, split: Split, answers: Answers, count: int, n: int) -> str:
         groups = len({row.group for row in self._splits[split]})
