@@ -15,8 +15,8 @@ from lpca.commands.cli import main
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
 from lpca.tasks import SPLITS, TaskError, split_by_hash
-from lpca.tasks.kinds.episodes import Episodes
 from lpca.tasks.fields import FIELDS, OPTIONAL, RECEIVED_FIELDS, Row
+from lpca.tasks.kinds.episodes import Episodes
 from lpca.tasks.rows import FIRST, read_rows
 
 LONGEST_MESSAGE = 700
