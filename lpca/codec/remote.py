@@ -106,7 +106,9 @@ class RemoteCodec:
             self.close()
             raise
         self.receives = "B" in self._sides
-        self.code_hash = _code_hash(name, places, facts)
+        told = facts["A"].get("modules")
+        modules = [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
+        self.code_hash = source_hash(name, places, modules)
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         """Return the latents [messages, k, any] that A's side makes."""
@@ -256,13 +258,15 @@ class _Declared:
         self.bits = bits
 
 
-def _code_hash(
-    name: str, folders: Sequence[Path], facts: Mapping[str, Mapping[str, Any]]
-) -> str | None:
-    """As `own_code`, read from the files: nothing is imported."""
-    told = facts["A"].get("modules")
-    told = [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
-    own = {parse_codec(name)[0], *told}
+def source_hash(name: str, folders: Sequence[Path], more: Sequence[str] = ()) -> str | None:
+    """As `own_code`, read from the files: nothing is imported.
+
+    Args:
+        name: "package.module:factory".
+        folders: from where it is importable beside Python's own.
+        more: modules that count too.
+    """
+    own = {parse_codec(name)[0], *more}
     modules = [Symbol(one, WHOLE) for one in sorted(own) if one.partition(".")[0] != PACKAGE.name]
     with _importable(folders), suppress(LookupError, ValueError, OSError, SyntaxError):
         return code_hash_anew(*modules) if modules else None

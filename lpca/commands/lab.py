@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lpca.base.arguments import add_loading
-from lpca.base.errors import ExitCode, worst
+from lpca.base.errors import ExitCode, RequestError, worst
 from lpca.commands.cli import require_between
+
+if TYPE_CHECKING:
+    from lpca.gatespec.model import Spec
+    from lpca.lab.grid import Grid
 
 OUT, LOCAL = ".lpca/lab", "local"
 MOST_EPISODES = 10_000
@@ -18,7 +23,8 @@ HOW = ("device", "attn", "device_map")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     parser.add_argument("grid", help="the grid, a YAML file")
-    parser.add_argument("--receiver", help="in place of the grid's")
+    parser.add_argument("--run", help="of a grid with runs only this one")
+    parser.add_argument("--receiver", help="in place of the grid's, or of the named run's")
     add_loading(parser.add_argument, *HOW)
     parser.add_argument("--batch-size", type=int, default=32, help="episodes at a time (32)")
     parser.add_argument(
@@ -36,12 +42,26 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     Else INVALID or NOT_MEASURED, whatever the verdicts are: a grid is no gate.
     """
     from lpca.gate.plan import sound_spec
-    from lpca.lab.grid import gate_of, read_grid
+    from lpca.lab.grid import gate_of, read_grid, read_grids
 
     require_between("--batch-size", arguments.batch_size, MOST_EPISODES)
-    grid = read_grid(arguments.grid)
-    spec = sound_spec(grid.spec)
-    gate_of(grid, spec)
+    if arguments.run:
+        grids = [read_grid(arguments.grid, arguments.run)]
+    else:
+        grids = read_grids(arguments.grid)
+    if arguments.receiver and len(grids) > 1:
+        raise RequestError("--receiver: allowed for one run of the grid; name it with --run")
+    specs = [sound_spec(grid.spec) for grid in grids]
+    for grid, spec in zip(grids, specs, strict=True):
+        gate_of(grid, spec)
+    out = arguments.out or Path(OUT) / Path(arguments.grid).stem
+    return worst(
+        _one(arguments, grid, spec, out / grid.run) for grid, spec in zip(grids, specs, strict=True)
+    )
+
+
+def _one(arguments: argparse.Namespace, grid: Grid, spec: Spec, out: Path) -> ExitCode:
+    """Measure one grid, as far as it is not measured yet."""
     # these load torch, for seconds: a wrong grid is refused before
     from lpca.lab.engines import Job, engine_of
     from lpca.lab.results import without_shown_with
@@ -49,7 +69,6 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.report.console import StderrConsole
     from lpca.stats.verdicts import Verdict
 
-    out = arguments.out or Path(OUT) / grid.name
     with StderrConsole() as console:
         job = Job(
             engine=arguments.engine,

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lpca.base.arguments import DTYPES, MAX_K, MAX_SEED, RECEIVER
+from lpca.base.arguments import DTYPES, MAX_K, MAX_SEED, RECEIVER, parse_codec
+from lpca.base.errors import RequestError
 from lpca.base.registry import suggestion
 from lpca.codec.recipe import Recipe, recipe_of
 from lpca.gate.plan import declares, gate_conditions
 from lpca.gatespec import document
 from lpca.gatespec.document import Section, SpecError
 from lpca.gatespec.keys import VERSION
-from lpca.gatespec.kinds import TEXT, Choice, Integer, Kind
+from lpca.gatespec.kinds import TEXT, Choice, Identifier, Integer, Kind
 from lpca.gatespec.model import Gate, Position, Spec
 from lpca.lab.summary import NEEDED
 
-KEYS = ("version", "gate", "spec", "receiver", "dtype", "k", "seeds", "defaults", "rows")
+ONE_RUN = ("gate", "receiver")
+KEYS = ("version", "runs", *ONE_RUN, "spec", "dtype", "k", "seeds", "defaults", "rows")
+RUN_KEYS = ("name", *ONE_RUN, "rows")
 SPEC = "gate_specs.yaml"
 EXPECTED = "a mapping with version, gate, k, seeds, defaults and rows"
 MAX_ROWS = 100
@@ -30,15 +33,28 @@ EITHER = ((_WHOLE, _STAGED), (_STAGED, _WHOLE))
 
 @dataclass(frozen=True)
 class Row:
-    """One recipe of the grid, by its name."""
+    """One line of the grid, by its name: a recipe, or a codec or channel of the user's own.
+
+    Attributes:
+        name: as the table has it.
+        recipe: how lpca trains its codecs.
+        channel: "package.module:factory" in place of a recipe; empty where lpca trains.
+        ks: its own k; empty for the grid's.
+    """
 
     name: str
     recipe: Recipe
+    channel: str = ""
+    ks: tuple[int, ...] = ()
+
+    def content(self) -> dict[str, Any]:
+        """What it is, for people and files."""
+        return {"channel": self.channel} if self.channel else self.recipe.content()
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One codec of the grid: a row's recipe at a k, trained with a seed."""
+    """One codec of the grid: a row's recipe at a k, trained with a seed; or a user's own at a k."""
 
     row: Row
     k: int
@@ -54,7 +70,8 @@ class Cell:
 class Grid:
     """A whole grid file; `spec` stands relative to the grid's own folder.
 
-    `places` says by key where its value stands.
+    `places` says by key where its value stands. A file with `runs` is a grid for each of them,
+    which `run` names.
     """
 
     file: str
@@ -66,23 +83,48 @@ class Grid:
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
     places: dict[str, Position]
+    run: str = ""
 
     @property
     def name(self) -> str:
-        """The file's name without its ending."""
-        return Path(self.file).stem
+        """The file's name without its ending, and its run's."""
+        return "-".join(filter(None, [Path(self.file).stem, self.run]))
 
     def cells(self) -> list[Cell]:
         """Every codec, each row once before any a second time."""
-        return [Cell(row, k, seed) for seed in self.seeds for k in self.ks for row in self.rows]
+        return sorted(self.in_order(), key=lambda cell: self.seeds.index(cell.seed))
 
     def in_order(self) -> list[Cell]:
-        """Every codec, row by row."""
-        return [Cell(row, k, seed) for k in self.ks for row in self.rows for seed in self.seeds]
+        """Every codec, by k and row by row."""
+        every = dict.fromkeys([*self.ks, *(k for row in self.rows for k in row.ks)])
+        return [
+            Cell(row, k, seed)
+            for k in every
+            for row in self.rows
+            if k in (row.ks or self.ks)
+            # a user's own is not trained here: it is the same whatever the seed
+            for seed in (self.seeds[:1] if row.channel else self.seeds)
+        ]
 
 
-def read_grid(path: str | os.PathLike[str]) -> Grid:
-    """Read a grid file.
+def read_grid(path: str | os.PathLike[str], run: str = "") -> Grid:
+    """Read a grid file that has one run, or of several the one of a name.
+
+    Raises:
+        SpecError: as for `read_grids`.
+        RequestError: there is no run of this name, or several and none is named.
+    """
+    grids = {grid.run: grid for grid in read_grids(path)}
+    if not run and len(grids) == 1:
+        return next(iter(grids.values()))
+    if run not in grids:
+        allowed = suggestion(run, list(filter(None, grids))) if any(grids) else "allowed: none"
+        raise RequestError(f"{os.fspath(path)}: run {run[:40]!r}; {allowed}")
+    return grids[run]
+
+
+def read_grids(path: str | os.PathLike[str]) -> list[Grid]:
+    """Read a grid file: one grid for each of its `runs`, or the one that it is.
 
     Raises:
         SpecError: anything in the file, or the file itself, that is not as it must be; the first
@@ -100,17 +142,72 @@ def read_grid(path: str | os.PathLike[str]) -> Grid:
     # what is wrong there is told at its own line, not at that of a row that takes it
     recipe_of(shared)
     names: dict[str, Position] = {}
-    return Grid(
-        file=os.fspath(path),
-        gate=TEXT.read(root.required("gate", "the grid"), "gate"),
-        spec=Path(path).parent / _read(root, "spec", TEXT, SPEC),
-        receiver=_read(root, "receiver", TEXT, RECEIVER),
-        dtype=_read(root, "dtype", Choice(DTYPES), DTYPES[0]),
-        ks=_distinct(root, "k", Integer(1, MAX_K), "k"),
-        seeds=_distinct(root, "seeds", Integer(0, MAX_SEED), "a seed"),
-        rows=tuple(_row(node, shared, names) for node in rows),
-        places={**root.places, "rows": root.entries["rows"].value.position},
-    )
+    found = tuple(_row(node, shared, names) for node in rows)
+    several = _runs(root)
+    return [
+        Grid(
+            file=os.fspath(path),
+            gate=TEXT.read(section.required("gate", what), "gate"),
+            spec=Path(path).parent / _read(root, "spec", TEXT, SPEC),
+            receiver=_read(section, "receiver", TEXT, RECEIVER),
+            dtype=_read(root, "dtype", Choice(DTYPES), DTYPES[0]),
+            ks=_distinct(root, "k", Integer(1, MAX_K), "k"),
+            seeds=_distinct(root, "seeds", Integer(0, MAX_SEED), "a seed"),
+            rows=found if section is root else _named_rows(section, found),
+            places={
+                **root.places,
+                "rows": root.entries["rows"].value.position,
+                **section.places,
+            },
+            run=name,
+        )
+        for name, section in (several or {"": root}).items()
+        for what in ["a run" if name else "the grid"]
+    ]
+
+
+def _runs(root: Section) -> dict[str, Section]:
+    """Each run by its name; none where the file is one grid."""
+    node = root.get("runs")
+    if node is None:
+        return {}
+    items = document.as_items(node, "runs")
+    if not items:
+        raise SpecError(node.position, "runs is an empty list; at least one run is due")
+    for key in ONE_RUN:
+        if key in root.entries:
+            raise SpecError(
+                root.entries[key].value.position,
+                f"{key} stands beside runs; allowed: in each run",
+            )
+    found: dict[str, Section] = {}
+    for item in items:
+        section = document.as_section(item, "a run")
+        section.check_keys("a run", RUN_KEYS)
+        at = section.required("name", "a run")
+        name = Identifier().read(at, "the run's name")
+        if name in found:
+            raise SpecError(at.position, f"the run {name} stands twice; once is allowed")
+        found[name] = section
+    return found
+
+
+def _named_rows(section: Section, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The rows that a run names, in the grid's order; all of them where it names none."""
+    if (node := section.get("rows")) is None:
+        return rows
+    names = [row.name for row in rows]
+    wanted = [
+        " ".join(TEXT.read(item, "a row's name").split())
+        for item in document.as_items(node, "rows")
+    ]
+    if strange := [name for name in wanted if name not in names]:
+        raise SpecError(
+            node.position, f"the row {strange[0][:60]!r}; {suggestion(strange[0], names)}"
+        )
+    if not wanted:
+        raise SpecError(node.position, "rows is an empty list; at least one row is due")
+    return tuple(row for row in rows if row.name in wanted)
 
 
 def _row(node: document.Node, defaults: Section, names: dict[str, Position]) -> Row:
@@ -126,12 +223,32 @@ def _row(node: document.Node, defaults: Section, names: dict[str, Position]) -> 
         )
     names[name] = at.position
     own = {key: entry for key, entry in section.entries.items() if key != "name"}
+    if "channel" in own:
+        return _own_row(name, section)
     kept = {
         key: entry
         for key, entry in defaults.entries.items()
         if not any(key in ours and own.keys() & theirs for ours, theirs in EITHER)
     }
     return Row(name, recipe_of(Section({**kept, **own}, section.position)))
+
+
+def _own_row(name: str, section: Section) -> Row:
+    """A row of a codec or channel of the user's own."""
+    for key, entry in section.entries.items():
+        if key not in ("name", "channel", "k"):
+            raise SpecError(
+                entry.key.position,
+                f"{key} stands beside channel, which lpca does not train; allowed: name and k",
+            )
+    node = section.required("channel", "a row")
+    text = TEXT.read(node, "channel")
+    try:
+        parse_codec(text)
+    except RequestError:
+        document.refuse(node, "channel", "package.module:factory")
+    ks = _distinct(section, "k", Integer(1, MAX_K), "k") if section.get("k") else ()
+    return Row(name, Recipe(), text, ks)
 
 
 def _read(root: Section, key: str, kind: Kind, default: str) -> Any:
@@ -178,11 +295,12 @@ def gate_of(grid: Grid, spec: Spec) -> Gate:
             f"gate {gate.name} stops early (sequential), so its codecs would be compared on "
             "different episodes; allowed: a gate of a fixed n",
         )
-    for k in grid.ks:
-        if not declares(gate, k):
+    for cell in grid.cells():
+        if not declares(gate, cell.k):
             listed = ", ".join(map(str, gate.family))
             raise SpecError(
-                grid.places["k"], f"gate {gate.name} does not declare k={k}; allowed: {listed}"
+                grid.places["k"],
+                f"gate {gate.name} does not declare k={cell.k}; allowed: {listed}",
             )
     _refuse_too_many(grid, spec)
     return gate
@@ -190,7 +308,7 @@ def gate_of(grid: Grid, spec: Spec) -> Gate:
 
 def _refuse_too_many(grid: Grid, spec: Spec) -> None:
     # every k counts: all of them are chosen among on the same episodes
-    count = len(grid.rows) * len(grid.seeds) * len(grid.ks)
+    count = len(grid.cells())
     allowed = spec.evaluation.checkpoints
     if count <= allowed:
         return

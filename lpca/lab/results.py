@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,10 +11,13 @@ from lpca.base import __version__
 from lpca.base.code_identity import code_hash
 from lpca.base.files import StorageError, read_json, remove, write_json
 from lpca.base.hashing import hash_data, is_altered, with_hash
+from lpca.channel.side import Wall
 from lpca.codec.architectures import CODECS
 from lpca.codec.checkpoint import identify
 from lpca.codec.objectives import OBJECTIVES
 from lpca.codec.recipe import Recipe
+from lpca.codec.remote import source_hash
+from lpca.codec.user_codec import codec_named
 from lpca.evaluation.conditions import CONDITIONS
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
@@ -40,9 +43,16 @@ class GridKeys:
 
 
 def keys_of(
-    grid: Grid, spec: Spec, task: Task, receiver: Receiver, cells: list[Cell] | None = None
+    grid: Grid,
+    spec: Spec,
+    task: Task,
+    receiver: Receiver,
+    cells: list[Cell] | None = None,
+    folders: Sequence[Path] = (),
 ) -> GridKeys:
     """Hash everything that the evidence of each codec follows from.
+
+    Of a user's own that is its code, as far as it is read: neither its data nor its packages.
 
     Args:
         grid: whose codecs they are.
@@ -50,6 +60,7 @@ def keys_of(
         task: the spec's.
         receiver: loaded, on the kind of device and in the precision that codecs are measured in.
         cells: only these codecs; all unless given.
+        folders: from where users' own codecs are importable, beside Python's own.
     """
     setting = {
         "gate": grid.gate,
@@ -61,8 +72,12 @@ def keys_of(
     }
     keys = {}
     for cell in grid.cells() if cells is None else cells:
-        identity = identify(receiver, task, cell.k, cell.seed, cell.row.recipe)
-        keys[cell.label] = hash_data([identity.hash(), setting])
+        if cell.row.channel:
+            own = source_hash(cell.row.channel, folders)
+            keys[cell.label] = hash_data([cell.row.channel, own, cell.k, setting])
+        else:
+            identity = identify(receiver, task, cell.k, cell.seed, cell.row.recipe)
+            keys[cell.label] = hash_data([identity.hash(), setting])
     return GridKeys(keys, receiver.facts)
 
 
@@ -185,6 +200,7 @@ class Bench:
     batch_size: int
     command: tuple[str, ...]
     console: Console
+    folders: tuple[Path, ...] = ()
 
     def measure(self, gate: str, cell: Cell, key: str, folder: Path) -> str | None:
         """Put a codec's evidence, as run `key`, into `folder`; return why it broke, else None.
@@ -192,6 +208,7 @@ class Bench:
         Raises:
             StorageError: nothing can be kept.
         """
+        channel = cell.row.channel
         options = Options(
             receiver=self.receiver,
             device=self.receiver.device.type,
@@ -202,6 +219,8 @@ class Bench:
             evidence=folder,
             ledger=self.ledger,
             recipe=cell.row.recipe,
+            codec=codec_named(channel, self.folders) if channel else None,
+            wall=Wall() if channel else None,
         )
         runner = Runner(self.spec, options, Origin(key, self.command), self.console)
         try:
@@ -212,4 +231,6 @@ class Bench:
         except Exception as error:
             # whatever one recipe does wrong, the others are still to be measured
             return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+        finally:
+            runner.close()
         return None

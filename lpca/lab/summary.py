@@ -43,12 +43,17 @@ FEWEST_LOSSES = 3
 
 @dataclass(frozen=True)
 class Rate:
-    """Successes of one condition, or the sum of its marks, with the interval, as rates."""
+    """Successes of one condition, or the sum of its marks, with the interval, as rates.
+
+    `bits` and `tokens` are means a message of what stood in B's slot, as evidence has them.
+    """
 
     successes: float
     n: int
     low: float
     high: float
+    bits: float | None = None
+    tokens: float | None = None
 
     @property
     def rate(self) -> float:
@@ -217,7 +222,8 @@ def summary_of(evidence: Evidence) -> CodecSummary:
     for name, numbers in evidence.conditions.items():
         counted = numbers.under(score)
         interval = counted.interval
-        rates[name] = Rate(counted.successes, numbers.n, interval.low, interval.high)
+        cost = numbers.bits, numbers.tokens
+        rates[name] = Rate(counted.successes, numbers.n, interval.low, interval.high, *cost)
         answers = [episode.outcomes[name].readings for episode in evidence.episodes]
         success[name] = [sum(one.success(score) for one in own) / len(own) for own in answers]
         # in nats, summed over the right answer's tokens

@@ -116,7 +116,7 @@ def table_of(results: Results) -> Table:
         "confidence": spec.evaluation.confidence,
         "announced": spec.evaluation.checkpoints,
         "receiver": dict(results.keys.receiver),
-        "recipes": {row.name: row.recipe.content() for row in grid.rows},
+        "recipes": {row.name: row.content() for row in grid.rows},
     }
     entries = []
     for cell in grid.in_order():

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import json
+import subprocess
+import sys
 
 import pytest
-from gate_project import BASE, ROOT, Project
+from gate_project import BASE, HEAD, ROOT, Project
 from own_codec import OPEN
+
+from lpca.api import run_gate
+from lpca.commands.cli import main
+from lpca.receivers.load import load_receiver
 
 CHANNELS = {
     "low_rank:LowRank": 8,
@@ -15,7 +23,23 @@ CHANNELS = {
     "two_models:TwoModels": 12,
 }
 """By name the most positions of a packet."""
+FAMILIES = {
+    "truncation:Truncation": 16,
+    "selective_context:SelectiveContext": 12,
+    "llmlingua:Lingua": 24,
+    "kvcomm:KVComm": 40,
+    "kvcomm:All": 40,
+    "hidden_states:States": 40,
+    "hidden_states:Last": 1,
+    "latent_mas:Hop": 64,
+    "latent_mas:Chain": 64,
+}
+"""What the field builds; not all of it carries the message."""
+TAKE_LONGER = {"llmlingua:Lingua", "latent_mas:Hop", "latent_mas:Chain"}
+CARRY = {"truncation:Truncation", "selective_context:SelectiveContext", "latent_mas:Hop"}
 FOLDER = ROOT / "examples" / "channels"
+LENGTHS = {"low_rank": 60, "content_words": 60, "keywords": 60, "two_models": 60, "cache": 60}
+"""The most lines of those that show how a channel is written; a family may have 120."""
 
 
 @pytest.fixture
@@ -76,6 +100,60 @@ def test_a_cache_goes_through_a_whole_gate(project, name):
         assert right["normal"] == right["alone"] > right["shuffle"]
 
 
+@pytest.fixture(scope="module")
+def stub():
+    return load_receiver("stub", device="cpu")
+
+
+def marked(name):
+    return pytest.param(name, marks=pytest.mark.slow) if name in TAKE_LONGER else name
+
+
+@pytest.mark.parametrize("name", map(marked, FAMILIES))
+def test_a_family_runs_through_a_gate_with_its_controls(name, stub, tmp_path, monkeypatch):
+    if name.startswith("llmlingua"):
+        pytest.importorskip("llmlingua", reason="pip install llmlingua tiktoken nltk")
+    monkeypatch.setenv("LPCA_CACHE", str(tmp_path / "cache"))
+    spec = tmp_path / "gate_specs.yaml"
+    spec.write_text(HEAD.replace("n: 60", "n: 32") + BASE + OPEN)
+    module, _, made = name.partition(":")
+    family = getattr(importlib.import_module(f"examples.channels.{module}"), made)
+    run = run_gate("open", codec=family, receiver=stub, k=FAMILIES[name], spec=spec)
+    assert [one.id for one in run.checks.values() if one.passed is False] == []
+    right = {name: numbers["likelihood"]["successes"] for name, numbers in run.conditions.items()}
+    assert abs(right["null"] - right["p0"]) <= 4
+    assert right["shuffle"] <= right["normal"] <= right["p1"] + 2
+    if name in CARRY:
+        assert right["shuffle"] < right["p0"] < right["normal"]
+
+
+CHAIN = """
+  told:
+    title: The answer depends on the message
+    answers: seen
+    conditions: [p0, p1, normal, shuffle]
+    expect: {p0: 0.25, p1: 0.95, normal: 0.9, shuffle: 0.05}
+    criteria:
+      - {id: above_p0, claim: normal - p0 > 0.10}
+      - {id: above_shuffle, claim: normal - shuffle > 0}
+"""
+
+
+def test_a_chain_of_two_agents_answers_an_exam(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.yaml").write_text(
+        HEAD.replace("score: likelihood", "score: greedy").replace("n: 60", "n: 20") + CHAIN
+    )
+    asked = ["--spec", "texts.yaml", "--gate", "told", "--out", "exam"]
+    assert main(["exam", *asked]) == 0
+    command = [sys.executable, "-m", "examples.channels.latent_mas", "stub"]
+    with (tmp_path / "exam" / "prompts.jsonl").open() as prompts:
+        found = subprocess.run(command, stdin=prompts, capture_output=True, check=True, cwd=ROOT)
+    (tmp_path / "answers.jsonl").write_bytes(found.stdout)
+    assert main(["exam", "score", "exam", "answers.jsonl"]) == 0, "the chain carries the message"
+    assert len(list(map(json.loads, found.stdout.splitlines()))) == 80
+
+
 def modules(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -87,8 +165,8 @@ def modules(tree):
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_a_channel_is_short_and_uses_the_public_api_alone(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= LENGTHS.get(path.stem, 120)
     found = list(modules(ast.parse(text)))
-    assert {name for name in found if name.startswith("lpca")} <= {"lpca.channel"}
+    assert {name for name in found if name.startswith("lpca")} <= {"lpca", "lpca.channel"}
     if path.stem == "low_rank":
         assert not {name for name in found if name.partition(".")[0] in ("torch", "transformers")}

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
 from lab_project import GRID, SPEC
 
-from lpca.base.errors import ExitCode
+from lpca.base.errors import ExitCode, RequestError
 from lpca.commands.cli import main
 from lpca.gatespec.document import SpecError
 from lpca.gatespec.load import load_spec
-from lpca.lab.grid import gate_of, read_grid
+from lpca.lab.grid import gate_of, read_grid, read_grids
 
 
 @pytest.fixture
@@ -183,3 +184,60 @@ def test_a_wrong_grid_is_refused_without_loading_torch(folder):
         [sys.executable, "-c", code], cwd=folder, check=True, capture_output=True, text=True
     )
     assert done.stdout == "4 False\n"
+
+
+CHANNELS = """
+version: 1
+{runs}
+k: 4
+seeds: [0, 1]
+rows:
+  - {{name: trained}}
+  - {{name: own, channel: "examples.channels.keywords:Keywords", k: [2, 8]}}
+"""
+ONE = "gate: lab\nreceiver: stub"
+RUNS = """
+runs:
+  - {name: all, gate: lab, receiver: stub}
+  - {name: few, gate: lab, receiver: other, rows: [own]}
+"""
+
+
+def test_a_row_may_be_a_channel_at_k_of_its_own(folder):
+    grid = read_grid(written(folder, CHANNELS.format(runs=ONE)))
+    assert [(one.row.name, one.k, one.seed) for one in grid.cells()] == [
+        ("trained", 4, 0),
+        ("own", 2, 0),
+        ("own", 8, 0),
+        ("trained", 4, 1),
+    ], "what is not trained here is there once, whatever the seeds"
+    assert grid.rows[1].channel == "examples.channels.keywords:Keywords"
+
+
+def test_a_file_may_hold_several_runs(folder):
+    path = written(folder, CHANNELS.format(runs=RUNS))
+    every, few = read_grids(path)
+    assert (every.name, every.receiver, len(every.rows)) == ("grid-all", "stub", 2)
+    assert (few.name, few.receiver) == ("grid-few", "other")
+    assert [row.name for row in few.rows] == ["own"]
+    assert read_grid(path, "few") == few
+    with pytest.raises(RequestError, match="run 'fwe'; did you mean 'few'"):
+        read_grid(path, "fwe")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("k: [2, 8]", "steps: 3", "steps stands beside channel"),
+        ("keywords:Keywords", "keywords", "channel is .*allowed: package.module:factory"),
+        ("k: [2, 8]", "k: 0", "k is '0'; allowed: "),
+        ("rows: [own]", "rows: [onw]", "the row 'onw'; did you mean 'own'"),
+        ("rows: [own]", "rows: []", "rows is an empty list"),
+        ("name: few", "name: all", "the run all stands twice"),
+        ("\nk: 4", "\ngate: lab\nk: 4", "gate stands beside runs"),
+    ],
+)
+def test_what_a_channel_or_a_run_cannot_be_is_told_with_its_line(folder, old, new, told):
+    text = CHANNELS.format(runs=RUNS)
+    assert old in text
+    assert re.search(rf"^\d+:\d+: {told}", refused(folder, text.replace(old, new)))

@@ -39,6 +39,11 @@ class Job:
     console: Console
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """From where users' own codecs are importable: as for a gate."""
+        return Path.cwd(), self.grid.spec.resolve().parent
+
+    @property
     def ledger(self) -> Path:
         """Stands beside the grid's spec."""
         return self.grid.spec.resolve().parent / LEDGER

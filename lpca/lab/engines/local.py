@@ -34,10 +34,17 @@ class LocalEngine(Engine):
         job.console.tell(f"loading receiver {job.receiver}")
         receiver = load_receiver(job.receiver, dtype=job.grid.dtype, **job.how)
         receiver = receiver.prompted(job.spec.prompt)
-        keys = keys_of(job.grid, job.spec, task_of(job.spec), receiver)
+        keys = keys_of(job.grid, job.spec, task_of(job.spec), receiver, folders=job.folders)
         command = tuple(command_line())
         bench = Bench(
-            job.spec, receiver, cache_dir(), job.ledger, job.batch_size, command, job.console
+            job.spec,
+            receiver,
+            cache_dir(),
+            job.ledger,
+            job.batch_size,
+            command,
+            job.console,
+            job.folders,
         )
         yield cls(job, Results(job.grid, job.spec, job.out, keys, job.console.tell), bench)
 

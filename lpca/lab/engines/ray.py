@@ -64,6 +64,7 @@ class RayEngine(Engine):
         order = order_of(
             job.grid, job.spec, task_of(job.spec), job.receiver, job.how, job.batch_size
         )
+        order = replace(order, folders=job.folders)
         with _joined(job.engine) as ray:
             job.console.tell(f"loading receiver {job.receiver} on the cluster")
             try:
@@ -202,6 +203,7 @@ class Order:
     """A grid as another machine needs it.
 
     `files` are by their path from the spec's folder; `place` is where the spec stands here.
+    `folders` have the users' own codecs, on every machine.
     """
 
     grid: bytes
@@ -212,6 +214,8 @@ class Order:
     how: Mapping[str, str]
     batch_size: int
     command: tuple[str, ...] = field(default_factory=lambda: tuple(command_line()))
+    run: str = ""
+    folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -260,6 +264,7 @@ def order_of(
         receiver,
         how,
         batch,
+        run=grid.run,
     )
 
 
@@ -269,7 +274,7 @@ def keys_there(order: Order) -> GridKeys:
         receiver = _loaded(order.receiver, tuple(order.how.items()), grid.dtype).prompted(
             spec.prompt
         )
-        return keys_of(grid, spec, task, receiver)
+        return keys_of(grid, spec, task, receiver, folders=order.folders)
 
 
 def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str]) -> MeasuredThere:
@@ -290,7 +295,7 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
         receiver = _loaded(order.receiver, tuple(order.how.items()), grid.dtype).prompted(
             spec.prompt
         )
-        own = keys_of(grid, spec, task, receiver, [cell])
+        own = keys_of(grid, spec, task, receiver, [cell], order.folders)
         if own.by_label[cell.label] != key:
             return MeasuredThere(
                 machine,
@@ -305,7 +310,14 @@ def measure_there(order: Order, index: int, key: str, ledger: Mapping[str, str])
         before = _lines(books)
         with StderrConsole(machine) as console:
             bench = Bench(
-                spec, receiver, cache_dir(), books, order.batch_size, order.command, console
+                spec,
+                receiver,
+                cache_dir(),
+                books,
+                order.batch_size,
+                order.command,
+                console,
+                order.folders,
             )
             try:
                 reason = bench.measure(grid.gate, cell, key, folder)
@@ -347,7 +359,7 @@ def _unpacked(order: Order) -> Iterator[tuple[Grid, Spec, Task, Path]]:
         for path, content in order.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
-        grid = replace(read_grid(folder / GRID), spec=folder / SPEC)
+        grid = replace(read_grid(folder / GRID, order.run), spec=folder / SPEC)
         spec = without_shown_with(sound_spec(grid.spec), grid.gate)
         yield grid, spec, task_of(spec), folder
 
