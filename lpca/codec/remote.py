@@ -106,9 +106,9 @@ class RemoteCodec:
             self.close()
             raise
         self.receives = "B" in self._sides
-        told = facts["A"].get("modules")
-        modules = [one for one in told if isinstance(one, str)] if isinstance(told, list) else []
-        self.code_hash = source_hash(name, places, modules)
+        named = facts["A"].get("modules")
+        modules = named if isinstance(named, list) else []
+        self.code_hash = source_hash(name, places, [one for one in modules if isinstance(one, str)])
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         """Return the latents [messages, k, any] that A's side makes."""
