@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lpca.base.errors import RunError
+from lpca.channel.packets import Port
 
 _MOST_BITS = sys.float_info.max
 DEFAULT_SEED = 0
@@ -62,7 +63,13 @@ def bits_of(codec: object) -> float | None:
 
 
 class TrainableCodec(nn.Module, Codec):
-    """A codec with weights, which lpca trains and keeps in checkpoints."""
+    """A codec with weights, which lpca trains and keeps in checkpoints.
+
+    `port` is None of one whose prefixes are vectors. Of one of caches it says so; then latents and
+    prefixes are [batch, k, numbers], laid out as `lpca.receivers.caches.flat` does.
+    """
+
+    port: Port | None = None
 
     @property
     def bits(self) -> float | None:

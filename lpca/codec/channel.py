@@ -14,13 +14,13 @@ from torch.nn.functional import normalize, pad
 
 from lpca.base.hashing import named_rng, named_seed
 from lpca.channel.capacity import Sizes
-from lpca.channel.packets import Packet, Port, View
+from lpca.channel.packets import Packet, Port, View, unpacked
 from lpca.codec.base import CodecError, bits_of
 from lpca.codec.ends import ends_of
 from lpca.codec.remote import RemoteCodec
 from lpca.codec.shelf import Shelf
 from lpca.evidence.model import Similarity
-from lpca.receivers.caches import flat, rotation_of
+from lpca.receivers.caches import flat, rotation_of, unflat
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode, EpisodeSet
 
@@ -163,6 +163,12 @@ class Channel:
             return torch.zeros(0, self.width)
         return self.receiver.embed(packet.ids.tolist()).float()
 
+    def packet_of(self, prefix: Tensor) -> Packet:
+        """Return the packet of vectors or caches of which `vectors_of` gives this prefix."""
+        if self.port.kind == "cache":
+            return Packet(cache=unflat(self.receiver, prefix, self.port.layers))
+        return Packet(vectors=prefix)
+
     def capacity(self, asked: Sequence[Asked]) -> list[float]:
         """Return how many bits each view's packet can hold, as it crossed, before any connector.
 
@@ -210,36 +216,35 @@ class Channel:
 
     @torch.no_grad()
     def mean_prefix(self, asked: Sequence[Asked]) -> Tensor:
-        """Return what B gets [n, d_model] of the mean of the views' packets, float32.
+        """Return what B gets [n, width] of the mean of the views' packets, float32.
 
-        Raises CodecError where these are no vectors of one shape.
+        Raises CodecError where these are no vectors, or caches, of one shape.
         """
         if self._mean is None or self._mean[0] != tuple(asked):
             batches, started = self._training_packets(asked, "mean"), time.monotonic()
-            stacked = [torch.stack(_vectors(batch)) for batch in batches]
-            mean = torch.cat([batch.double() for batch in stacked]).mean(0)
-            [got] = self.ends.receive([Packet(vectors=mean.to(stacked[0].dtype))])
+            [got] = self.ends.receive([_mean_of([one for batch in batches for one in batch])])
             self._mean = tuple(asked), self.vectors_of(got)
             self.seconds += time.monotonic() - started
         return self._mean[1]
 
     @torch.no_grad()
     def training_prefixes(self, asked: Sequence[Asked]) -> Tensor:
-        """Return the prefixes [views, n, d_model] of training messages, float32.
+        """Return the prefixes [views, n, width] of training messages, float32.
 
         Of the same packets that `mean_prefix` takes the mean of, each sent once. Raises CodecError
-        where these are no vectors of one shape.
+        where these are no vectors, or caches, of one shape.
         """
         if self._spread is None or self._spread[0] != tuple(asked):
             batches, started = self._training_packets(asked, "shaped"), time.monotonic()
             got = [packet for batch in batches for packet in self.ends.receive(batch)]
-            self._spread = tuple(asked), torch.stack(_vectors(_alike(got, "shaped")))
+            rows = list(map(self.vectors_of, _alike(got, "shaped")))
+            self._spread = tuple(asked), torch.stack(rows)
             self.seconds += time.monotonic() - started
         return self._spread[1]
 
     def _training_packets(self, asked: Sequence[Asked], condition: str) -> list[list[Packet]]:
         """The packets of training messages, batch by batch, of which a condition takes a mean."""
-        if self.port.kind != "vectors":
+        if self.port.kind == "ids":
             raise CodecError(_shapes(condition, f"{self.port.kind}"))
         if self._training is None or self._training[0] != tuple(asked):
             self.expect(asked)
@@ -304,20 +309,30 @@ def _name(view: View) -> tuple[tuple[str, ...], str]:
     return view.messages, view.public
 
 
-def _vectors(packets: Sequence[Packet]) -> list[Tensor]:
-    return [packet.vectors for packet in packets if packet.vectors is not None]
+def _mean_of(packets: Sequence[Packet]) -> Packet:
+    """The mean of packets of one shape and type, number by number; rounded once, at the end."""
+    rows = [packet.tensors("mean") for packet in packets]
+    means = {
+        name: torch.stack([row[name] for row in rows]).double().mean(0).to(one.dtype)
+        for name, one in rows[0].items()
+    }
+    return unpacked(means, ["mean"])["mean"]
 
 
 def _alike(packets: list[Packet], condition: str) -> list[Packet]:
-    """The packets, which are vectors of one shape and type, or CodecError."""
-    shapes = {(one.shape, one.dtype) for one in _vectors(packets)}
-    if len(shapes) > 1 or len(_vectors(packets)) < len(packets):
+    """The packets, which are vectors or caches of one shape and type, or CodecError."""
+    if any(packet.ids is not None for packet in packets):
+        raise CodecError(_shapes(condition, "several shapes"))
+    if len({(len(packet), packet.form) for packet in packets}) > 1:
         raise CodecError(_shapes(condition, "several shapes"))
     return packets
 
 
 def _shapes(condition: str, found: str) -> str:
-    return f"condition {condition}: the packets are of {found}; allowed: vectors of one shape"
+    return (
+        f"condition {condition}: the packets are of {found}; allowed: vectors, or caches, of one "
+        "shape"
+    )
 
 
 def _drawn(what: str, rows: int, *names: int) -> Tensor:

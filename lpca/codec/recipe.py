@@ -10,18 +10,23 @@ from typing import Any, NamedTuple
 
 from lpca.base.errors import RequestError
 from lpca.base.registry import declared, suggestion
+from lpca.channel.packets import Port
 from lpca.gatespec import kinds
 from lpca.gatespec.document import Items, Node, Section, SpecError, read_document
 from lpca.gatespec.model import Position
 
-TOKEN_POOLER, STATIC_PREFIX, ANSWER = "token_pooler", "static_prefix", "answer"
+TOKEN_POOLER, ANSWER = "token_pooler", "answer"
+STATIC_PREFIX, STATIC_CACHE = "static_prefix", "static_cache"
 MAX_STEPS, MAX_BATCH_SIZE = 10_000_000, 10_000
 
 
-class Setting(NamedTuple):
-    """A whole number that an architecture takes."""
+Value = int | tuple[int, ...]
 
-    default: int
+
+class Setting(NamedTuple):
+    """A whole number that an architecture takes; or several, rising, where `default` is a tuple."""
+
+    default: Value
     low: int
     high: int
     what: str
@@ -79,7 +84,7 @@ class Recipe:
     """
 
     architecture: str = TOKEN_POOLER
-    settings: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Value] = field(default_factory=dict)
     stages: tuple[Stage, ...] = field(default_factory=lambda: (Stage(),))
     batch_size: int = 24
     learning_rate: float = 1e-3
@@ -132,15 +137,26 @@ class Recipe:
             step -= stage.steps
         return self.stages[-1]
 
-    def control(self) -> Recipe:
-        """Return the recipe of the static prefix: the same budget, spent on the answer alone."""
+    def control(self, port: Port | None = None) -> Recipe:
+        """Return the recipe of the static prefix: the same budget, spent on the answer alone.
+
+        Args:
+            port: what the channel under test sends; of a cache the control is one of its layers.
+        """
+        name, settings = STATIC_PREFIX, dict[str, Value]()
+        if port is not None and port.kind == "cache":
+            name, settings = STATIC_CACHE, {"layers": port.layers}
         stages = (Stage(self.steps),)
-        return replace(self, architecture=STATIC_PREFIX, settings={}, stages=stages)
+        return replace(self, architecture=name, settings=settings, stages=stages)
 
     def content(self) -> dict[str, Any]:
         """Return it as JSON-able values, in the form that `read_recipe` reads."""
+        settings = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.settings.items()
+        }
         return {
-            "architecture": {"name": self.architecture, **self.settings},
+            "architecture": {"name": self.architecture, **settings},
             "curriculum": [asdict(stage) for stage in self.stages],
             **{name: getattr(self, name) for name in _NUMBERS},
         }
@@ -241,7 +257,7 @@ def _mapping(
     return dict(given)
 
 
-def _settings(architecture: object, given: Mapping[str, int]) -> dict[str, int]:
+def _settings(architecture: object, given: Mapping[str, Value]) -> dict[str, Value]:
     if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         hint = suggestion(str(architecture), ARCHITECTURES)
         raise RecipeError(
@@ -257,7 +273,17 @@ def _settings(architecture: object, given: Mapping[str, int]) -> dict[str, int]:
             )
     filled = {key: given.get(key, setting.default) for key, setting in own.items()}
     for key, value in filled.items():
-        _whole(value, key, own[key].low, own[key].high, ("architecture", key))
+        low, high, keys = own[key].low, own[key].high, ("architecture", key)
+        if isinstance(own[key].default, int):
+            _whole(value, key, low, high, keys)
+            continue
+        if not isinstance(value, list | tuple):
+            raise _refused(key, value, f"a list of numbers from {low} to {high}", keys)
+        for one in value:
+            _whole(one, f"one of {key}", low, high, keys)
+        if list(value) != sorted(set(value)):
+            raise _refused(key, value, "rising numbers, each once", keys)
+        filled[key] = tuple(value)
     return filled
 
 

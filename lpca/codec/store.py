@@ -74,7 +74,8 @@ class Obtained:
         identity = {**asdict(self.identity), "architecture": self.identity.architecture}
         history, trained = self.facts.get("history", []), self.facts.get("trained")
         known = {"bits": bits_of(self.codec), "history": history, "trained": trained}
-        return {"origin": self.origin, **identity, **known}
+        port = {} if self.codec.port is None else {"port": asdict(self.codec.port)}
+        return {"origin": self.origin, **identity, **known, **port}
 
 
 @dataclass(frozen=True)

@@ -153,14 +153,15 @@ class Training:
         """Return how much worse the answer fares with another episode's message, in nats."""
         self.codec.eval()
         shuffled = self._prefixes(self._donors)
-        batch = Batch(self.receiver, self._validation, self._prefixes(self._validation))
+        own = self._prefixes(self._validation)
+        batch = Batch(self.receiver, self._validation, own, port=self.codec.port)
         right = cross_entropy(batch, batch.normal)
         return float(cross_entropy(batch, batch.injected(shuffled)) - right)
 
     def _loss(self, episodes: Sequence[Episode], step: int) -> tuple[Tensor, dict[str, float]]:
-        batch = Batch(
-            self.receiver, episodes, self._prefixes(episodes), named_seed("draws", self.seed, step)
-        )
+        draws = named_seed("draws", self.seed, step)
+        own = self._prefixes(episodes)
+        batch = Batch(self.receiver, episodes, own, draws, self.codec.port)
         weights = self.recipe.stage_at(step).objective
         parts = {name: OBJECTIVES[name](batch) for name, weight in weights.items() if weight}
         loss = torch.stack([weights[name] * value for name, value in parts.items()]).sum()

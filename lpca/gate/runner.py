@@ -337,7 +337,7 @@ class Runner:
         # trained as long as the codec was, with a seed of its own; how long a user's own codec
         # was trained is not known: by default then
         recipe = recipe_of(codec.identity) if isinstance(codec, Obtained) else Recipe()
-        control = self._obtained("control", Request(k, recipe=recipe.control()))
+        control = self._obtained("control", Request(k, recipe=recipe.control(channel.port)))
         return replace(subject, static=Channel(receiver, control.codec, k), control=control)
 
     @cached_property

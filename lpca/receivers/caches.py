@@ -264,6 +264,33 @@ def flat(cache: Cache, unit: bool = False) -> Tensor:
     return torch.cat([one.transpose(0, 1).flatten(1) for one in parts], dim=1)
 
 
+def layers_of(receiver: Receiver, layers: Sequence[int] = ()) -> tuple[int, ...]:
+    """These layers of a receiver, or all of them where none are named.
+
+    Raises:
+        RequestError: as for `refuse_layers`.
+    """
+    refuse_layers(receiver, layers, "a cache")
+    return tuple(layers) or tuple(range(len(rotation_of(receiver).shapes)))
+
+
+def unflat(receiver: Receiver, rows: Tensor, layers: Sequence[int] = ()) -> Cache:
+    """The cache of which `flat` gives these rows; gradients reach them.
+
+    Args:
+        receiver: whose shapes it has.
+        rows: [n, numbers].
+        layers: those that it holds; none stand for all.
+    """
+    own = layers_of(receiver, layers)
+    shapes = [rotation_of(receiver).shapes[layer] for layer in own]
+    widths = [count * width for count, *both in shapes for width in both]
+    heads = [one[0] for one in shapes for _ in range(2)]
+    cut = zip(torch.split(rows, widths, dim=1), heads, strict=True)
+    parts = [part.reshape(len(rows), count, -1).transpose(0, 1) for part, count in cut]
+    return dict(zip(own, zip(parts[::2], parts[1::2], strict=True), strict=True))
+
+
 def _listed(layers: Sequence[int]) -> str:
     return ", ".join(map(str, layers))[:80] or "none"
 

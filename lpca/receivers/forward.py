@@ -18,7 +18,14 @@ from transformers import DynamicCache
 from lpca.base.errors import RequestError
 from lpca.receivers import TokenRows
 from lpca.receivers.attention import KEEP, Mask, cache_argument, looks, takes
-from lpca.receivers.caches import append_caches, held, hidden, rotation_of, turned_back
+from lpca.receivers.caches import (
+    append_caches,
+    held,
+    hidden,
+    layers_of,
+    rotation_of,
+    turned_back,
+)
 from lpca.receivers.model import Receiver
 from lpca.receivers.plain import PlainContext, plain_states
 from lpca.receivers.reading import FREE as FREE
@@ -236,6 +243,49 @@ def last_states(receiver: Receiver, model: nn.Module, embeddings: Tensor, real: 
         inputs_embeds=embeddings, attention_mask=mask, position_ids=places, use_cache=False
     )
     return torch.as_tensor(output.last_hidden_state)
+
+
+def last_columns(
+    receiver: Receiver,
+    model: nn.Module,
+    embeddings: Tensor,
+    real: Tensor,
+    count: int,
+    layers: Sequence[int] = (),
+) -> Tensor:
+    """What a receiver keeps of rows' last columns: [batch, count, numbers] as `flat` lays them.
+
+    Gradients reach the embeddings. Keys are turned back, as if the first of these columns stood at
+    position 0, which is how a slot holds them.
+
+    Args:
+        receiver: the frozen model, which says how its rows are to be read.
+        model: its base model, or a copy of it.
+        embeddings: [batch, n, d_model], padded on the left.
+        real: bool [batch, n]; False marks padding.
+        count: how many columns.
+        layers: of which layers; none stand for all.
+
+    Raises:
+        RequestError: as for `layers_of`.
+    """
+    rotation, own = rotation_of(receiver), layers_of(receiver, layers)
+    places, columns, cache = receiver.positions(real), real.shape[1], DynamicCache()
+    mask = receiver.own_masks.mask(looks(real, columns), places, places, columns, receiver.dtype)
+    model(
+        inputs_embeds=embeddings,
+        attention_mask=mask,
+        position_ids=places,
+        use_cache=True,
+        **{cache_argument(type(model).forward): cache},
+    )
+    turns = rotation.turns(places[:, -count].tolist())
+    kept = list(held(cache))
+    parts = []
+    for layer in own:
+        keys, values = (one[:, :, -count:] for one in kept[layer])
+        parts += [turned_back(keys, turns[rotation.kinds[layer]]), values.float()]
+    return torch.cat([one.to(receiver.device).transpose(1, 2).flatten(2) for one in parts], dim=2)
 
 
 def _side_by_side(

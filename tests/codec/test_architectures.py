@@ -17,6 +17,7 @@ from lpca.codec.architectures.baselines import PooledMLP
 from lpca.codec.architectures.learned_queries import MemoryTokens
 from lpca.codec.architectures.token_pooler import VectorQuantised
 from lpca.codec.base import Codec, TrainableCodec
+from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import identify, load_codec, save_checkpoint
 from lpca.codec.recipe import Recipe
 from lpca.receivers.load import load_receiver
@@ -34,8 +35,11 @@ EACH: dict[str, Recipe] = {
     "memory_tokens, lora": Recipe("memory_tokens", {"lora": 2}),
     "vector_quantised": Recipe("vector_quantised", {"codebook": 16}),
     "residual_vq": Recipe("residual_vq", {"codebook": 8, "quantisers": 3}),
+    "cache_tokens": Recipe("cache_tokens"),
+    "cache_tokens, lora": Recipe("cache_tokens", {"layers": [0, 2], "lora": 2}),
+    "static_cache": Recipe("static_cache", {"layers": [1]}),
 }
-SEEING = [name for name in EACH if name != "static_prefix"]
+SEEING = [name for name in EACH if not name.startswith("static")]
 CALIBRATED = ["pooled_mlp", "cross_attention", "memory_tokens", "memory_tokens, lora"]
 
 
@@ -58,13 +62,18 @@ class ParametersRead(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def width_of(codec: Any, receiver: Receiver) -> int:
+    """How many numbers a prefix has at each position."""
+    return Channel(receiver, codec, K).width
+
+
 def trained_a_little(codec: TrainableCodec, receiver: Receiver, steps: int = 3) -> TrainableCodec:
     """Move every weight, also those that start at zero, and messages apart."""
     optimiser = torch.optim.Adam(codec.parameters(), lr=1e-2)
     codec.train()
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        wanted = torch.randn(len(MESSAGES), 1, receiver.d_model)
+        wanted = torch.randn(len(MESSAGES), 1, width_of(codec, receiver))
         for _ in range(steps):
             loss = (codec.decode(codec.encode(MESSAGES)) - wanted).square().mean()
             optimiser.zero_grad()
@@ -92,7 +101,7 @@ def test_shapes_and_type(name: str, receiver: Receiver) -> None:
     codec = made(name, receiver)
     assert isinstance(codec, Codec)
     found = prefix(codec)
-    assert found.shape == (3, K, receiver.d_model)
+    assert found.shape == (3, K, width_of(codec, receiver))
     assert found.dtype == torch.float32
     assert {p.dtype for p in codec.parameters()} == {torch.float32}
 
@@ -131,7 +140,8 @@ def test_every_weight_gets_a_gradient_and_the_receiver_none(name: str, llama: Re
     before = llama.state_hash()
     codec = trained_a_little(made(name, llama), llama) if name in SEEING else made(name, llama)
     codec.train()
-    noise = torch.randn(3, K, llama.d_model, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.randn(3, K, width_of(codec, llama), generator=draw)
     (codec.decode(codec.encode(MESSAGES)) * noise).sum().backward()
     for label, parameter in codec.named_parameters():
         assert parameter.grad is not None, label

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lpca.base.errors import RequestError
 from lpca.channel import Packet, Port
+from lpca.codec.architectures import make_codec
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
+from lpca.codec.recipe import Recipe
 from lpca.codec.user_codec import codec_given, obtain_own
 from lpca.evaluation.conditions import Setting, build_slots
+from lpca.evaluation.conditions.shaped import drawn, heads_of, shape_of
 from lpca.receivers.forward import own_caches
 from lpca.tasks.kinds.trip import Trip
 
@@ -131,11 +136,62 @@ def test_embed_and_alone_are_the_messages_own(llama):
         assert all(torch.allclose(slot.cache[n][1], cache[n][1], atol=1e-5) for n in (0, 2))
 
 
-@pytest.mark.parametrize("name", ["mean", "shaped", "static"])
-def test_controls_that_caches_do_not_have_are_refused_in_one_line(llama, name):
-    with pytest.raises(CodecError, match=f"condition {name}: .* allowed: ") as refused:
+@pytest.mark.parametrize("name", ["mean", "shaped"])
+def test_controls_that_caches_of_several_lengths_lack_are_refused_in_one_line(llama, name):
+    with pytest.raises(CodecError, match=f"condition {name}: .* several shapes; allowed: ") as told:
         build_slots(name, setting_of(llama, Drawn(llama, K)))
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(told.value)
+
+
+def test_trained_vectors_are_no_control_of_caches(llama):
+    static = Channel(llama, make_codec(llama, K, Recipe("static_prefix")), K)
+    setting = replace(setting_of(llama, Drawn(llama, K)), static=static)
+    with pytest.raises(CodecError, match="condition static: what was trained is vectors"):
+        build_slots("static", setting)
+
+
+@pytest.fixture(scope="module")
+def setting(llama):
+    """Caches of two layers at K positions, of 70 training messages."""
+    made = Drawn(llama, K, (0, 2))
+    training = tuple(one.message for one in Trip().training_batch(0, 70, 0))
+    order = {message: number for number, message in enumerate(training)}
+    made.send = lambda views: [made.of(5 * order.get(one.message, 70) + K) for one in views]
+    return replace(setting_of(llama, made), training_messages=training)
+
+
+class TestOfOneShape:
+    def test_mean_is_that_of_the_keys_and_values(self, setting):
+        packets = setting.coded().packets(setting.training_messages)
+        for slot in build_slots("mean", setting):
+            assert sorted(slot.cache) == [0, 2]
+            for layer, both in slot.cache.items():
+                for which, own in enumerate(both):
+                    each = torch.stack([packet.cache[layer][which] for packet in packets])
+                    assert torch.allclose(own, each.mean(0), atol=1e-5)
+
+    def test_shaped_has_mean_and_covariance_of_each_head_alone(self, setting):
+        channel = setting.coded()
+        shape, heads = shape_of(setting), heads_of(channel)
+        many = torch.stack([drawn(shape, seed, heads) for seed in range(4000)]).double()
+        own = channel.training_prefixes(setting.training_messages).double()
+        assert torch.allclose(many.mean(0), own.mean(0), atol=0.1)
+        found, wanted = torch.cov(many[:, 1].T), torch.cov(own[:, 1].T)
+        alike = heads[:, None] == heads
+        assert alike.sum() == 4 * (2 * WIDTH) ** 2
+        assert (found - wanted)[alike].abs().max() < 0.15
+        # of other heads, and of other positions, nothing is left
+        assert found[~alike].abs().max() < 0.15 < wanted[~alike].abs().max()
+        assert all(len(slot) == K for slot in build_slots("shaped", setting))
+
+    def test_static_is_one_trained_cache_of_the_ports_layers(self, setting, llama):
+        recipe = Recipe().control(setting.coded().port)
+        assert (recipe.architecture, recipe.settings) == ("static_cache", {"layers": (0, 2)})
+        static = Channel(llama, make_codec(llama, K, recipe), K)
+        first, *others = build_slots("static", replace(setting, static=static))
+        assert sorted(first.cache) == [0, 2]
+        assert len(first) == K
+        assert all(torch.equal(one.cache[2][0], first.cache[2][0]) for one in others)
 
 
 def test_alone_needs_a_channel_of_caches(llama):

@@ -75,7 +75,7 @@ class MemoryTokens(StateReader):
         model = receiver.model.base_model
         self.adapter = nn.ParameterDict()
         if lora:
-            model, self.adapter = _adapted(model, lora)
+            model, self.adapter = adapted(model, lora, "memory_tokens")
         # in a list, so that the receiver's weights are none of the codec's
         self._reader = [model]
         self.to(receiver.device)
@@ -91,9 +91,15 @@ class MemoryTokens(StateReader):
         return torch.as_tensor(self.project(self.norm(states[:, -k:].float())))
 
 
-def _adapted(model: nn.Module, rank: int) -> tuple[nn.Module, nn.ParameterDict]:
-    """A copy with adapters, which shares the model's own tensors; and the adapters' weights."""
-    peft = needed("peft", "codecs", "architecture memory_tokens with lora")
+def adapted(model: nn.Module, rank: int, architecture: str) -> tuple[nn.Module, nn.ParameterDict]:
+    """Return a copy with adapters, which shares the model's own tensors; and their weights.
+
+    Args:
+        model: the receiver's base model.
+        rank: of the adapters.
+        architecture: names it in the message where peft is not installed.
+    """
+    peft = needed("peft", "codecs", f"architecture {architecture} with lora")
     own = [*model.parameters(), *model.buffers()]
     twin = copy.deepcopy(model, {id(tensor): tensor for tensor in own})
     assert isinstance(twin, PreTrainedModel)

@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from lpca.base.registry import Registry
+from lpca.channel.packets import Port
+from lpca.receivers.caches import unflat
 from lpca.receivers.forward import Context, Slot, in_slots, left_padded, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
@@ -28,14 +30,19 @@ class Batch:
 
     Where an episode has several slots, their prefixes stand one behind the other.
     Gradients reach the prefixes and, through them, the codec; never the receiver. `seed` is that
-    of what an objective draws at random.
+    of what an objective draws at random. With a `port` of caches prefixes are [batch, k, numbers].
     """
 
     def __init__(
-        self, receiver: Receiver, episodes: Sequence[Episode], prefixes: Tensor, seed: int = 0
+        self,
+        receiver: Receiver,
+        episodes: Sequence[Episode],
+        prefixes: Tensor,
+        seed: int = 0,
+        port: Port | None = None,
     ) -> None:
         self.receiver, self.episodes = receiver, tuple(episodes)
-        self.prefixes, self.seed = prefixes, seed
+        self.prefixes, self.seed, self.port = prefixes, seed, port
         self._kept: dict[Hashable, Any] = {}
 
     def once(self, name: Hashable, make: Callable[[], Any]) -> Any:
@@ -70,7 +77,7 @@ class Batch:
 
     def injected(self, prefixes: Tensor) -> Tensor:
         """The same with a prefix [batch, k, d_model] in each slot."""
-        return self.logits(slots_with(self.receiver, self.episodes, prefixes))
+        return self.logits(slots_with(self.receiver, self.episodes, prefixes, self.port))
 
     @cached_property
     def normal(self) -> Tensor:
@@ -90,15 +97,30 @@ class Batch:
 
 
 def slots_with(
-    receiver: Receiver, episodes: Sequence[Episode], prefixes: Iterable[Tensor]
+    receiver: Receiver,
+    episodes: Sequence[Episode],
+    prefixes: Iterable[Tensor],
+    port: Port | None = None,
 ) -> list[Slot]:
-    """Return the slots of episodes that hold these vectors [k, d_model].
+    """Return the slots of episodes that hold these vectors [k, d_model], or caches laid out so.
 
     Where an episode has several slots, its vectors are divided evenly among them.
     """
     return [
         in_slots(
-            receiver, episode, [Slot(vectors=own) for own in prefix.chunk(len(episode.by_slot))]
+            receiver,
+            episode,
+            [slot_with(receiver, own, port) for own in prefix.chunk(len(episode.by_slot))],
         )
         for episode, prefix in zip(episodes, prefixes, strict=True)
     ]
+
+
+def slot_with(receiver: Receiver, prefix: Tensor, port: Port | None = None) -> Slot:
+    """Return the slot that holds vectors [k, d_model], or a cache [k, numbers] of a port's layers.
+
+    Gradients reach the prefix.
+    """
+    if port is None or port.kind != "cache":
+        return Slot(vectors=prefix)
+    return Slot(cache=unflat(receiver, prefix, port.layers))

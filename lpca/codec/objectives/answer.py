@@ -8,7 +8,7 @@ from itertools import takewhile
 import torch
 from torch import Tensor, nn
 
-from lpca.codec.objectives import IGNORED, OBJECTIVES, Batch
+from lpca.codec.objectives import IGNORED, OBJECTIVES, Batch, slot_with
 from lpca.receivers.forward import Slot, in_slots, left_padded, read_context
 from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
@@ -134,7 +134,7 @@ def message_reconstruction(batch: Batch) -> Tensor:
     messages = [receiver.message_ids(e.message)[:LONGEST] for e in batch.episodes]
     context = read_context(receiver, [receiver.prompt_start_ids(LEAD)] * len(messages))
     request = receiver.prompt_end_ids(REQUEST)
-    slots = [Slot(vectors=prefix) for prefix in batch.prefixes]
+    slots = [slot_with(receiver, prefix, batch.port) for prefix in batch.prefixes]
     targets, _ = left_padded(messages, IGNORED, receiver.device)
     afters = [[*request, *ids[:-1]] for ids in messages]
     logits = context.continuation_logits(slots, afters, targets.shape[1])

@@ -7,6 +7,7 @@ import random
 import torch
 from torch import Tensor, nn
 
+from lpca.base.errors import RequestError
 from lpca.codec.objectives import OBJECTIVES, Batch
 
 MARGIN = 1.0
@@ -101,8 +102,13 @@ def mse(batch: Batch) -> Tensor:
     """mean over episodes and coordinates of (mean of the k prefix vectors - mean embedding)^2.
 
     The message's mean token embedding is what an earlier attempt reconstructed, and why it
-    failed: likeness to it is not usefulness to B.
+    failed: likeness to it is not usefulness to B. A cache has no such mean: RequestError.
     """
+    if batch.port is not None:
+        raise RequestError(
+            f"objective mse compares a prefix with embeddings, and packets are of "
+            f"{batch.port.kind}; allowed: other objectives"
+        )
     return nn.functional.mse_loss(batch.prefixes.mean(1), message_means(batch))
 
 

@@ -220,15 +220,15 @@ class Static(Condition):
     def slots(self, setting: Setting) -> list[Slot]:
         """Return slots of the trained prefix; ValueError where none was given.
 
-        Raises CodecError for a channel of caches, beside which vectors are no control.
+        Raises CodecError where it is of vectors and the channel is of caches.
         """
-        if setting.of_caches:
-            raise CodecError(
-                "condition static: no cache is trained in a packet's place; allowed: for a channel "
-                "whose port is of cache a spec without static"
-            )
         if setting.static is None:
             raise ValueError("static needs a trained prefix, and none was given")
+        if setting.of_caches and setting.static.port.kind != "cache":
+            raise CodecError(
+                "condition static: what was trained is vectors, and packets are caches; allowed: a "
+                "trained cache"
+            )
         return slots_of(setting.static.packets(own_views(setting.episodes)))
 
 
@@ -238,8 +238,8 @@ class Mean(Condition):
 
     def slots(self, setting: Setting) -> list[Slot]:
         """Return slots that share the mean's prefix."""
-        prefix = self._prefix(setting)
-        return [Slot(vectors=prefix) for _ in setting.episodes]
+        packet = setting.coded().packet_of(self._prefix(setting))
+        return slots_of([packet for _ in setting.episodes])
 
     def needs(self, setting: Setting) -> Sequence[Asked]:
         """Return the messages of training."""

@@ -344,12 +344,12 @@ def shaped_is_shaped(audit: Audit) -> str:
 
     Catches noise that is made of the episode's own latents, or over test messages.
     """
-    from lpca.evaluation.conditions.shaped import drawn, shape_of
+    from lpca.evaluation.conditions.shaped import drawn, heads_of, shape_of
 
-    count = _training_messages(audit, "the shape")
-    shape = shape_of(audit.setting)
+    count, channel = _training_messages(audit, "the shape"), audit.setting.coded()
+    shape, heads = shape_of(audit.setting), heads_of(channel)
     seeds = [alone.seed for episode in audit.episodes for alone in episode.by_slot]
-    noise = [Packet(vectors=drawn(shape, seed)) for seed in seeds]
+    noise = [channel.packet_of(drawn(shape, seed, heads)) for seed in seeds]
     _compare(audit, "shaped", noise, "noise of the shape of training latents")
     return f"{len(noise)} draws with mean and covariance of {count} training messages' prefixes"
 
@@ -378,7 +378,7 @@ def static_is_static(audit: Audit) -> str:
     Reads the injected vectors' hashes and norms and both training runs. Catches a control that
     sees the message, one that was hardly trained, and zeros put into its file.
     """
-    hashes = {record.given.sha256 for record in audit.outcomes["static"]}
+    hashes = _static_hashes(audit)
     if len(hashes) > 1:
         raise CheckFailed(f"static injected {len(hashes)} different prefixes: it sees the message")
     if any(norm == 0.0 for record in audit.outcomes["static"] for norm in record.given.norms):
@@ -397,6 +397,21 @@ def static_is_static(audit: Audit) -> str:
     return f"{episodes}, trained with the codec's budget"
 
 
+def _static_hashes(audit: Audit) -> set[str]:
+    """What names each prefix that static injected; of a cache, which is turned, before its turn."""
+    from lpca.evaluation.conditions.builtin import own_views
+    from lpca.evaluation.outcome import cache_hash
+
+    static = audit.setting.static
+    if not audit.setting.of_caches or static is None:
+        return {record.given.sha256 for record in audit.outcomes["static"]}
+    packets = static.packets(own_views(audit.by_slot.episodes))
+    hashes = {cache_hash(packet.cache) for packet in packets}
+    if len(hashes) == 1:
+        _compare(audit, "static", packets, "the trained cache")
+    return hashes
+
+
 @CHECKS.register("mean_is_mean")
 @check(
     "mean is the mean latent of training messages",
@@ -410,8 +425,8 @@ def mean_is_mean(audit: Audit) -> str:
     Catches a mean of the test message alone, or over test messages.
     """
     count = _training_messages(audit, "the mean")
-    prefix = audit.setting.coded().mean_prefix(audit.setting.training_messages)
-    mean = Packet(vectors=prefix)
+    channel = audit.setting.coded()
+    mean = channel.packet_of(channel.mean_prefix(audit.setting.training_messages))
     _compare(audit, "mean", [mean] * len(audit.by_slot.episodes), "the mean latent")
     return f"{len(audit.episodes)} episodes: the mean latent of {count} messages"
 
