@@ -128,7 +128,8 @@ def main(
 ) -> None:
     """Train, evaluate and gate; the evidence is written below `.lpca/evidence` of this machine."""
     from lpca.evidence.files import parse_evidence, write_evidence
-    from lpca.gate.plan import EVIDENCE, evidence_path
+    from lpca.evidence.runs import EVIDENCE, RUNS, keep_run, name_latest
+    from lpca.gate.plan import evidence_path
     from lpca.report.terminal import gate_lines
 
     text = Path(spec).read_text(encoding="utf-8")
@@ -137,6 +138,8 @@ def main(
     evaluate.with_options(gpu=gpu).remote(name, **same, spec=text)
     evidence = gate.with_options(gpu=gpu, max_containers=1).remote(name, **same, spec=text)
     found = parse_evidence(evidence)
+    keep_run(Path(EVIDENCE) / RUNS, found)
+    name_latest(Path(EVIDENCE) / RUNS, found)
     write_evidence(evidence_path(Path(EVIDENCE), name, k), found)
     print("\n".join(gate_lines(found, found.verdict)))
     sys.exit(found.result.exit_code)

@@ -12,15 +12,15 @@ from typing import Any, Literal
 
 from lpca.base.arguments import RECEIVER, parse_ks, parse_seeds
 from lpca.base.errors import RequestError
-from lpca.base.files import cache_dir
+from lpca.base.files import cache_dir, clear_unfinished
 from lpca.base.registry import suggestion
 from lpca.channel.side import Wall
 from lpca.codec.user_codec import Source, codec_given, codec_named
 from lpca.evidence.files import write_evidence
 from lpca.evidence.model import CheckResult, CriterionResult, Evidence
+from lpca.evidence.runs import EVIDENCE, RUNS
 from lpca.gate.evidence import Origin
 from lpca.gate.plan import (
-    EVIDENCE,
     LEDGER,
     SPLITS_READ,
     evidence_folder,
@@ -192,12 +192,14 @@ def run_gate(
         cache=cache_dir(),
         evidence=evidence_folder(home / EVIDENCE, split),
         ledger=home / LEDGER,
+        runs=home / EVIDENCE / RUNS,
         codec=own,
         packets=None if packets is None else Path(packets).absolute(),
         split=split,
         train_seeds=seeds,
         wall=Wall(),
     )
+    clear_unfinished([options.cache, home / EVIDENCE / RUNS, options.ledger])
     origin = Origin(uuid.uuid4().hex, ["lpca.run_gate", gate])
     with ExitStack() as stack:
         # it is not to speak of work that an error has ended

@@ -23,6 +23,7 @@ from lpca.base.errors import RequestError
 from lpca.base.hashing import with_hash
 from lpca.commands.cli import main
 from lpca.evidence.files import parse_evidence
+from lpca.evidence.runs import run_id, run_named
 from lpca.gatespec.load import SpecError
 from lpca.judge.grouping import clusters_of
 from lpca.judge.reader import table_of_evidence
@@ -133,6 +134,11 @@ class TestRun:
         kept = json.loads((home / ".lpca" / "evidence" / "open-k16.json").read_text())
         assert kept == passed.evidence
         assert list((home / ".lpca" / "ledger").glob("*.jsonl"))
+
+    def test_the_run_is_kept_where_no_other_takes_its_place(self, passed, home):
+        own = run_named(run_id(passed.found), home / ".lpca" / "evidence")
+        assert json.loads(own.read_text()) == passed.evidence
+        assert main(["verify", str(own), "--spec", str(home / "gate_specs.yaml")]) == 0
 
     def test_evidence_says_what_the_look_took(self, passed):
         found = passed.evidence["ledger"]
@@ -291,6 +297,7 @@ class TestExploration:
         assert ledger.read_text() == before
         folder = home / ".lpca" / "evidence"
         assert json.loads((folder / "open-k16.json").read_text())["verdict"] == "PASS"
+        assert run_named("latest", folder).samefile(run_named(run_id(found.found), folder))
         kept = folder / "validation" / "open-k16.json"
         assert main(["judge", str(kept), "--spec", str(home / "gate_specs.yaml")]) == 9
         assert main(["verify", str(kept), "--spec", str(home / "gate_specs.yaml")]) == 0

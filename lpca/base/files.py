@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -211,8 +211,11 @@ def _part(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def scratch_folder(path: Path) -> Iterator[Path]:
-    """A folder beside `path` to work in, gone afterwards; a killed process's is cleared."""
+def scratch_folder(path: Path, *, inherited: bool = False) -> Iterator[Path]:
+    """A folder beside `path` to work in, gone afterwards; a killed process's is cleared.
+
+    Where it is `inherited`, a child that takes over open files keeps it as long as it lives.
+    """
 
     def make() -> tuple[int, str]:
         touching("mkdir", path)
@@ -223,6 +226,7 @@ def scratch_folder(path: Path) -> Iterator[Path]:
         make_folder(path.parent)
         _clear(path.parent)
         handle, made = _held(make)
+        os.set_inheritable(handle, inherited)
     try:
         yield made
     finally:
@@ -239,6 +243,18 @@ def _held(make: Callable[[], tuple[int, str]]) -> tuple[int, Path]:
         if (made := Path(name)).exists():
             return handle, made
         os.close(handle)  # taken for a dead one's before it was locked
+
+
+def clear_unfinished(folders: Iterable[Path]) -> None:
+    """Remove what killed processes have left in folders and below, of whom none lives any more.
+
+    Whoever writes a file clears its folder anyway; what is left is where nobody writes again.
+    """
+    for folder in folders:
+        for place, inner, names in os.walk(folder):
+            if any(name.endswith(PART) for name in (*inner, *names)):
+                with suppress(OSError):
+                    _clear(Path(place))
 
 
 def _clear(folder: Path) -> None:

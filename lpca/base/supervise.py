@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import runpy
-import shutil
 import signal
 import subprocess
 import sys
@@ -303,8 +302,9 @@ def supervise(
     Returns:
         The exit code.
     """
-    folder = Path(tempfile.mkdtemp(prefix="lpca-run-"))
-    try:
+    from lpca.base.files import scratch_folder  # needs a package; the doctor does without
+
+    with scratch_folder(Path(tempfile.gettempdir()) / "lpca-run", inherited=True) as folder:
         address = str(folder / "s")
         listener = Listener(address, "AF_UNIX", backlog=64)
         try:
@@ -319,8 +319,6 @@ def supervise(
             with contextlib.suppress(FileNotFoundError):
                 listener.close()
         return int(then(ended, folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _watched(

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lpca.base import PACKAGE
 from lpca.base.arguments import RECEIVER, parse_codec
 from lpca.base.code_identity import code_hash_anew
 from lpca.base.errors import LONGEST, RequestError
+from lpca.base.files import scratch_folder
 from lpca.base.source_code import WHOLE, Symbol
 from lpca.channel.confine import ISOLATED, SEPARATE
 from lpca.channel.packets import Packet, PacketError, Port, View, names, packed, unpacked
@@ -73,9 +74,10 @@ class RemoteCodec:
     ) -> None:
         self.name, self.k, self.d_model = name, k, receiver.d_model
         self._device, self._devices = "cpu", ("cpu", receiver.device.type)
-        home = Path(tempfile.mkdtemp(prefix="lpca-sides-"))
+        scratch = ExitStack()
+        home = scratch.enter_context(scratch_folder(Path(tempfile.gettempdir()) / "lpca-sides"))
         self._sides: dict[str, Side] = {}
-        self._close = weakref.finalize(self, _end, self._sides, home)
+        self._close = weakref.finalize(self, _end, self._sides, home, scratch)
         # neither side reads what the other writes
         wall = Wall((*wall.hidden, home), wall.seconds, _shown(receiver))
         places = [path.absolute() for path in folders]
@@ -329,7 +331,7 @@ def _shown(receiver: Receiver) -> tuple[Path, ...]:
     return (place.absolute(),) if place.exists() else ()
 
 
-def _end(sides: Mapping[str, Side], home: Path) -> None:
+def _end(sides: Mapping[str, Side], home: Path, scratch: ExitStack) -> None:
     for side in sides.values():
         side.close()
         for line in side.printed.kept:
@@ -339,3 +341,4 @@ def _end(sides: Mapping[str, Side], home: Path) -> None:
     except RecursionError:
         # folders in folders, deeper than Python goes down
         subprocess.run(["rm", "-rf", "--", home], stderr=subprocess.DEVNULL, check=False)
+    scratch.close()

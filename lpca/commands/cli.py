@@ -29,6 +29,7 @@ COMMANDS = {
     "init": "write a project of gates, to put your own codec, receiver and episodes into",
     "doctor": "what is installed, what is missing, and how to mend it",
     "record": "turn evidence into an attempt's page, and index all attempts",
+    "runs": "list every run whose evidence is kept",
     "compare": "compare two attempts on the episodes they share",
     "diagnose": "look inside a codec, on validation episodes: what to mend, no verdict",
     "plot": "draw pictures of a gate's evidence",

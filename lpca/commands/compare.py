@@ -10,6 +10,7 @@ from textwrap import wrap
 from lpca.base.errors import ExitCode, RequestError, UserError
 from lpca.base.numbers import PERCENT, POINTS, amount, level, number
 from lpca.commands.cli import tell
+from lpca.evidence.runs import run_named
 from lpca.report.attempts.compare import CONFIDENCE, Compared, Comparison, compare
 from lpca.report.attempts.kept import Attempt, RecordError, read
 
@@ -25,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     for name in ("a", "b"):
         parser.add_argument(
-            name, metavar=name.upper(), help="evidence, or an attempt's page or .json"
+            name,
+            metavar=name.upper(),
+            help="evidence, a run's name (lpca runs), or an attempt's page or .json",
         )
     parser.add_argument(
         "--condition",
@@ -58,7 +61,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _attempt(path: str) -> Attempt:
-    held = read(Path(path), tell)
+    held = read(run_named(path), tell)
     if not isinstance(held, Attempt):
         raise RecordError(
             f"{path}: published without outcomes by episode, so nothing can be paired"

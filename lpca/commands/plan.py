@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from lpca.base.errors import ExitCode, RequestError
 from lpca.checker.adversaries import ADVERSARIES, truth
@@ -15,6 +14,7 @@ from lpca.checker.simulate import Drawn, Simulator
 from lpca.checker.whole import attack
 from lpca.commands.cli import tell
 from lpca.evidence.model import Evidence
+from lpca.evidence.runs import run_named
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import Criterion, Gate, Spec, cluster_of, levels_of, passing_levels
 from lpca.judge.stored import read_stored
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if seeds is not None and seeds < 2:
         raise RequestError(f"--train-seeds {seeds}: allowed: whole numbers from 2 on")
     if arguments.evidence:
-        evidence = read_stored(Path(arguments.evidence), tell=tell)
+        evidence = read_stored(run_named(arguments.evidence), tell=tell)
         spec = _measured(spec, evidence)
         print(_groups(evidence))
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lpca.base.errors import ExitCode, RequestError, UserError
 from lpca.commands.cli import tell
+from lpca.evidence.runs import run_named
 from lpca.gatespec.load import load_spec
 from lpca.report.attempts.folder import Folder, Recorded
 from lpca.report.attempts.kept import Attempt, read
@@ -16,7 +17,9 @@ from lpca.report.attempts.kept import Attempt, read
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     parser.add_argument(
-        "evidence", nargs="?", help="a run's evidence, or a .json file of published attempts"
+        "evidence",
+        nargs="?",
+        help="a run (lpca runs), its evidence, or a .json file of published attempts",
     )
     parser.add_argument(
         "--folder", default="docs/experiments", help="where attempts stand; default: %(default)s"
@@ -53,7 +56,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 
 
 def _record(folder: Folder, arguments: argparse.Namespace) -> Sequence[Recorded]:
-    file = Path(arguments.evidence)
+    file = run_named(arguments.evidence)
     if not isinstance(read(file, tell), Attempt):
         return folder.record_published(file, load_spec(arguments.spec), arguments.note)
     return [folder.record(file, arguments.note)]

@@ -14,6 +14,7 @@ from lpca.base.files import read_json
 from lpca.evidence.files import has_hash, parse_altered, refuse_altered
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
+from lpca.evidence.runs import RUNS, run_named
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import LATENT, Spec
 from lpca.judge.age import (
@@ -53,7 +54,7 @@ class Case:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
-    parser.add_argument("evidence", type=Path, help="a file of .lpca/evidence/")
+    parser.add_argument("evidence", help="a run (lpca runs), or a file of evidence")
     parser.add_argument(
         "--spec", type=Path, help="the spec; by default the one it names, if it is there"
     )
@@ -64,14 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Say of each part whether it holds; INVALID at the first that does not."""
-    data = read_json(arguments.evidence)
+    path = run_named(arguments.evidence)
+    data = read_json(path)
     try:
         evidence = parse_altered(data)
     except EvidenceError as error:
-        raise EvidenceError(f"{arguments.evidence}: {error}") from None
+        raise EvidenceError(f"{path}: {error}") from None
     named = Path(evidence.criteria[0].position.file) if evidence.criteria else Path()
-    place = arguments.evidence.resolve().parent
-    place = place.parent if evidence.split else place
+    place = path.resolve().parent
+    place = place.parent if evidence.split or place.name == RUNS else place
     case = Case(
         evidence,
         data,

@@ -20,8 +20,8 @@ from lpca.gatespec.model import AT_K, Gate, Spec
 from lpca.tasks import MAX_TASK_SEED, TASKS, EpisodeSet, Task, TaskError, make_task
 from lpca.tasks.family import Family
 
-EVIDENCE, LEDGER = ".lpca/evidence", ".lpca/ledger"
-"""Where a project keeps them, unless the run says otherwise."""
+LEDGER = ".lpca/ledger"
+"""Where a project keeps its ledgers."""
 DEFAULT_K = 4
 SPLITS_READ = ("test", "validation")
 """The episodes that a gate may be read on; those of validation decide nothing."""

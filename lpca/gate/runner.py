@@ -26,6 +26,7 @@ from lpca.codec.user_codec import OwnCodec, Source, obtain_own
 from lpca.evidence.files import as_read, write_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
+from lpca.evidence.runs import keep_run, name_latest
 from lpca.gate.evidence import Origin, compose
 from lpca.gate.measure import STEPS, Steps, Subject, measured, unless_all_there
 from lpca.gate.plan import (
@@ -92,6 +93,7 @@ class Options:
         packets: a file of packets made elsewhere, in place of a codec.
         split: the episodes that are read; those of validation decide nothing.
         kept: where evidence of this run goes as well, which no other run replaces.
+        runs: where every run's evidence goes as well, by what it holds.
         recipe: how a codec of lpca's is made and trained.
         wall: how the sides of the user's own codec are kept apart; None to run it in this process.
     """
@@ -111,6 +113,7 @@ class Options:
     packets: Path | None = None
     split: Literal["test", "validation"] = "test"
     kept: Path | None = None
+    runs: Path | None = None
     recipe: Recipe = field(default_factory=Recipe)
     attn: str = AUTO
     device_map: str = NO_MAP
@@ -203,6 +206,9 @@ class Runner:
                     self.evidence(other, at, seed=same)
                 except Exception as error:
                     self.console.tell(f"{other} is not measured: {error}")
+            if self.options.runs is not None:
+                # last: it is the gate that was asked for, not one shown beside it
+                name_latest(self.options.runs, kept)
         return self._kept[path]
 
     def _trained_at(self, seed: int) -> Runner:
@@ -265,6 +271,9 @@ class Runner:
             found = compose(
                 spec, gate, k, result, required, measurement, subject, self.origin, seconds
             )
+            # first: what stands at `path` is the next run's to replace
+            if options.runs is not None:
+                keep_run(options.runs, found)
             write_evidence(path, found)
         # as every other worker and a later reader have it
         return as_read(found)
@@ -387,7 +396,7 @@ class Runner:
         if wall is None:
             return None
         own = [options.cache, options.evidence, options.ledger]
-        own += [options.kept] if options.kept is not None else []
+        own += [path for path in (options.kept, options.runs) if path is not None]
         hidden = (*wall.hidden, *files_of(self.spec), *(path.absolute() for path in own))
         return replace(wall, hidden=hidden)
 

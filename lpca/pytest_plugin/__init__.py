@@ -8,6 +8,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +27,11 @@ from lpca.base.arguments import (
     parse_seeds,
 )
 from lpca.base.errors import RequestError, RunError, UserError
+from lpca.base.files import cache_dir, clear_unfinished, scratch_folder
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import Evidence
+from lpca.evidence.runs import EVIDENCE, RUNS
 from lpca.gate.plan import (
-    EVIDENCE,
     LEDGER,
     SPLITS_READ,
     GateKey,
@@ -164,9 +166,10 @@ def _place_of_run(config: pytest.Config) -> tuple[str, Path]:
     supervisor = config.stash.get(LINK, None)
     if supervisor is not None:
         return str(supervisor.told["run"]), Path(supervisor.told["folder"])
-    folder = tempfile.TemporaryDirectory(prefix="lpca-run-", ignore_cleanup_errors=True)
-    config.add_cleanup(folder.cleanup)
-    return uuid.uuid4().hex, Path(folder.name)
+    stack = ExitStack()
+    folder = stack.enter_context(scratch_folder(Path(tempfile.gettempdir()) / "lpca-run"))
+    config.add_cleanup(stack.close)
+    return uuid.uuid4().hex, folder
 
 
 @pytest.hookimpl(trylast=True)
@@ -265,7 +268,6 @@ def _share_cores(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def lpca_runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
     """What loads, trains and measures, once for the session."""
-    from lpca.base.files import cache_dir
     from lpca.codec.user_codec import codec_named
     from lpca.gate.evidence import Origin
     from lpca.gate.runner import Options, Runner
@@ -286,11 +288,13 @@ def lpca_runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
         evidence=_evidence_folder(config),
         ledger=config.rootpath / LEDGER,
         kept=config.stash[KEPT],
+        runs=config.rootpath / str(option.evidence) / RUNS,
         codec=codec_named(option.codec, folders) if option.codec else None,
         packets=Path(option.packets).absolute() if option.packets else None,
         split=option.split,
         wall=None if option.in_process else _wall(request.session),
     )
+    clear_unfinished([options.cache, config.rootpath / option.evidence / RUNS, options.ledger])
     _share_cores(config)
     config.stash[DISPLAY] = display = Display(config)
     origin = Origin(config.stash[RUN], config.stash[COMMAND])

@@ -18,6 +18,7 @@ from lpca.base.hashing import hash_bytes, hash_data, hash_file
 from lpca.base.numbers import PERCENT, amount
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import Evidence
+from lpca.evidence.runs import codec_name
 from lpca.gatespec.model import Spec
 from lpca.report.attempts import kept as keeping
 from lpca.report.attempts import page, published
@@ -111,7 +112,7 @@ class Folder:
         ordered = sorted(self.attempts(), key=lambda kept: facts_of(kept).identity)
         for kept in ordered:
             self._complete(kept)
-        head = ("attempt", "date", "gate", "receiver", "k", *SHOWN, "status", "verdict")
+        head = ("attempt", "date", "gate", "receiver", "codec", "k", *SHOWN, "status", "verdict")
         lines = ["# Attempts", "", _ABOUT, "", *table(head, map(_index_row, ordered))]
         path = self.path / INDEX
         write_text(path, "\n".join(lines) + "\n")
@@ -242,6 +243,7 @@ def _index_row(kept: Attempt | Published) -> list[str]:
         evidence.written[:10],
         f"`{evidence.gate}`",
         plain(evidence.receiver.name),
+        plain(codec_name(evidence.codec)) or "-",
         "-" if evidence.k is None else str(evidence.k),
         *(rates.get(name, "-") for name in SHOWN),
         page.validity(evidence),

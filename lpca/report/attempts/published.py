@@ -89,6 +89,7 @@ def index_cells(held: Mapping[str, Any], shown: Sequence[str]) -> list[str]:
         plain(held["date"]),
         f"`{AttemptId.parse(held['id']).gate}`",
         plain(held["receiver"]),
+        "-",
         "<br>".join(str(result["k"]) for result in held["results"]),
         *(rate.replace("not published", "-") for rate in rates),
         validity(held),

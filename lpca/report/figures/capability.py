@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from lpca.base.numbers import level
 from lpca.evidence.model import Evidence
+from lpca.evidence.runs import receiver_name
 from lpca.gatespec.model import TRUNCATED
 from lpca.report.figures import style
 from lpca.report.figures.style import FigureError
@@ -128,7 +129,7 @@ def rates_figure(evidences: Sequence[Evidence]) -> Figure:
 
 
 def _set_title(axes: Axes, first: Evidence, more: str) -> None:
-    setting = f"receiver {style.receiver_of(first)}, answers {first.answers}{more}"
+    setting = f"receiver {receiver_name(first)}, answers {first.answers}{more}"
     style.set_title(axes, f"{first.gate}: {first.title}", setting)
 
 

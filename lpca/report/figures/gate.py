@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from lpca.base.numbers import PERCENT, amount, level, tally
 from lpca.evidence.model import Evidence
+from lpca.evidence.runs import receiver_name
 from lpca.report.figures import style
 from lpca.report.figures.forest import forest_blocks
 
@@ -90,7 +91,7 @@ def _setting(evidence: Evidence) -> str:
     """Receiver, episodes and codec in a line."""
     receiver, codec, looks = evidence.receiver, evidence.codec, evidence.looks
     parts = [
-        f"receiver {style.receiver_of(evidence)} ({receiver.dtype}, {receiver.device})",
+        f"receiver {receiver_name(evidence)} ({receiver.dtype}, {receiver.device})",
         f"n = {looks.used}",
         f"answers {evidence.answers}",
         f"scored by {evidence.score}",

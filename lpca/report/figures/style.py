@@ -6,7 +6,6 @@ page of panels is measured in inches from its top: labels keep their size, the p
 
 from __future__ import annotations
 
-import re
 import textwrap
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -192,13 +191,6 @@ def name_of(evidence: Evidence) -> str:
     parts = {"k": evidence.k, "seed": evidence.train_seed}
     told = [f"{name} = {value}" for name, value in parts.items() if value is not None]
     return ", ".join([evidence.gate, *told])
-
-
-def receiver_of(evidence: Evidence) -> str:
-    """The receiver's name; of a path its last part."""
-    name = evidence.receiver.name
-    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name
-    return re.split(r"[/\\]", name.rstrip("/\\"))[-1] if is_path else name
 
 
 @dataclass(frozen=True)
