@@ -8,6 +8,7 @@ child tells over a socket before and after, passes on interrupts, and ends what 
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import runpy
@@ -90,6 +91,7 @@ def take_link() -> Link | None:
 def join(told: Mapping[str, Any] | None) -> None:
     """Belong to a run, as one more of its processes, and end with the one that started this."""
     global _link
+    collect_rarely()
     if told is not None and _link is None:
         with contextlib.suppress(OSError):
             _link = Link(told)
@@ -121,9 +123,19 @@ def calling(what: str) -> Iterator[None]:
         told.say(call=None)
 
 
+COLLECTED = 10_000
+"""New objects after which Python looks for cycles: at its own 700 that is a fifth of an import."""
+
+
+def collect_rarely() -> None:
+    """Have Python look for cycles less often, in a process that imports much."""
+    gc.set_threshold(COLLECTED, *gc.get_threshold()[1:])
+
+
 def be_child() -> None:
     """Be the program that `supervise` was asked to run: what stands in `sys.argv` behind `-c`."""
     global _link, _taken
+    collect_rarely()
     told, program, *arguments = sys.argv[1:]
     _link, _taken = Link(json.loads(told)), False
     _end_with_parent()

@@ -1,19 +1,22 @@
-"""The child's end: two processes, a guard that runs nothing of the user's, and the side itself.
+"""The child's end: a server, and for each side a guard that runs nothing of the user's, and itself.
 
-The guard is small, and the parent of all that the side starts, be it a daemon: it ends them with
-the side, and the side with the judge. The side gives its rights away before it reads the user's
-code, then answers one question after the other. Nothing of the judge's memory is here: both begin
-as a program of their own.
+The server has imported torch and nothing of the user's when it forks a guard. The guard is the
+parent of all that the side starts, be it a daemon: it ends them with the side, and the side with
+the judge. The side gives its rights away before it reads the user's code, then answers one question
+after the other. Nothing of the judge's memory is here: the server begins as a program of its own.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import faulthandler
+import gc
 import os
 import resource
 import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpca.base.errors import UserError, located_error, shown_error
-from lpca.base.supervise import adopt_orphans, descendants, watch_interrupts
+from lpca.base.supervise import adopt_orphans, collect_rarely, descendants, watch_interrupts
 from lpca.channel.confine import confine
 from lpca.channel.wire import Wire, WireClosedError
 
@@ -35,6 +38,8 @@ Serve = Callable[[Mapping[str, Any], Mapping[str, "Tensor"]], Answer]
 """Answers a question, and tensors with it."""
 WHERE = signal.SIGUSR1
 """Asks a side to say on its standard error where its code is."""
+WHERE_IS_IT = b"?"
+"""Asks the guard to send WHERE."""
 ENDING = 10.0
 """Seconds that the guard tries to end what the side has started."""
 _PARENT_ENDED = 1
@@ -42,14 +47,57 @@ _LEAVE = os._exit
 
 
 def main() -> None:
-    """Be the guard and, in a process of its own, the side: `sys.argv` has three descriptors."""
-    reading, writing, life = map(int, sys.argv[1:4])
-    adopt_orphans()
+    """Be the server: for each side that the judge asks for, fork a guard with its descriptors.
+
+    `sys.argv` has the descriptor of the judge's socket, what to import beforehand, and from where.
+    """
+    server = socket.socket(fileno=int(sys.argv[1]))
+    sys.path += sys.argv[3:]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    side = os.fork()  # one thread, and of the user's nothing yet
+    gc.disable()
+    if sys.platform == "linux":  # macOS's own libraries do not survive a fork
+        with suppress(Exception):
+            import_module(sys.argv[2])
+    collect_rarely()
+    gc.freeze()  # else each side's first collection would copy every page
+    gc.enable()
+    signal.signal(signal.SIGCHLD, lambda number, frame: _reap())
+    server.sendall(b"0 ")
+    while True:
+        asked, theirs, _, _ = socket.recv_fds(server, 1, 4)
+        if not asked:
+            # guards end with the judge, and what they have spent is then told of this process
+            with suppress(ChildProcessError):
+                while True:
+                    os.wait()
+            _LEAVE(0)
+        try:
+            guard = os.fork()
+        except OSError as error:
+            guard = -(error.errno or errno.EAGAIN)
+        if not guard:
+            try:
+                server.close()
+                _be_guard(*theirs)
+            finally:
+                _LEAVE(1)
+        for one in theirs:
+            os.close(one)
+        server.sendall(b"%d " % guard)
+
+
+def _be_guard(reading: int, writing: int, printing: int, life: int) -> None:
+    """Fork the side, of whose code nothing is read yet, and wait for its end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    adopt_orphans()
+    side = os.fork()
     if not side:
         os.close(life)
         os.setsid()
+        for stream in (1, 2):
+            os.dup2(printing, stream)
+        os.close(printing)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PARENT_ENDED, signal.SIGKILL, 0, 0, 0)
             # where memory runs out it is the side that is ended, and not the judge
@@ -61,19 +109,13 @@ def main() -> None:
             print(shown_error(error), file=sys.stderr, flush=True)
         finally:
             _LEAVE(1)
-    for one in (reading, writing):
+    for one in (reading, writing, printing):
         os.close(one)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (1, 2):
-        os.dup2(nothing, stream)
     status = _watch(side, life)
     _end_all(side)
-    if os.WIFSIGNALED(status):
-        # as the side has ended
-        with suppress(OSError, ValueError):
-            signal.signal(os.WTERMSIG(status), signal.SIG_DFL)
-        os.kill(os.getpid(), os.WTERMSIG(status))
-    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+    with suppress(OSError):
+        os.write(life, b"%d" % status)
+    _LEAVE(0)
 
 
 def _watch(side: int, life: int) -> int:
@@ -91,7 +133,9 @@ def _watch(side: int, life: int) -> int:
         if pid:
             return status
         if any(one == life for one, _ in seen):
-            return signal.SIGKILL
+            if os.read(life, 1) != WHERE_IS_IT:
+                return signal.SIGKILL
+            os.kill(side, WHERE)
 
 
 def _end_all(side: int) -> None:
@@ -105,19 +149,28 @@ def _end_all(side: int) -> None:
                 with suppress(OSError):
                     os.kill(pid, number)
             left += [pid for pid in descendants(os.getpid()) if pid not in left]
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        _reap()
+
+
+def _reap() -> None:
+    """Wait for children that have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _be_side(wire: Wire) -> None:
     start, _ = wire.receive(0)
+    os.environ.clear()
+    os.environ.update(start["environment"])
+    os.chdir(start["folder"])
     sys.path[:] = start["path"]
+    _draw_afresh()
     places = {name: list(map(Path, start[name])) for name in ("hidden", "listed", "shown")}
     how = confine(Path(start["folder"]), **places)
     _say_where_it_ends()
     watch_interrupts()
-    wire.send({"pid": os.getpid(), "isolation": how})
+    wire.send({"isolation": how})
     module, _, name = str(start["serve"]).partition(":")
     serve: Serve = getattr(import_module(module), name)(start)
     while True:
@@ -134,6 +187,12 @@ def _be_side(wire: Wire) -> None:
         except BaseException as error:
             # of what cannot be packed nothing has been sent yet
             wire.send({"error": located_error(error)})
+
+
+def _draw_afresh() -> None:
+    """Draw other random numbers than the other side; Python's own generator does by itself."""
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed()
 
 
 def _say_where_it_ends() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
+import socket
 import sys
 import threading
 import time
@@ -21,16 +21,17 @@ from lpca.base import PACKAGE
 from lpca.base.arguments import CODEC_SECONDS
 from lpca.base.errors import RunError, is_users_file
 from lpca.base.supervise import calling
-from lpca.channel.child import ENDING, WHERE
+from lpca.channel.child import ENDING, WHERE_IS_IT
+from lpca.channel.fork_server import IMPORTS, ForkServer, begin
 from lpca.channel.wire import Wire, WireClosedError, WireError, WireLateError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+STILL_THERE = "still there"
 KEPT_LINES = 20
 """Of what a side prints so many lines are kept from its start and from its end."""
 LONGEST_PRINTED = 400
-_START = "import sys; sys.path.insert(0, {root!r}); from lpca.channel.child import main; main()"
 _TOLD = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 ENVIRONMENT = (
     "PATH",
@@ -138,7 +139,6 @@ class Side:
     ) -> None:
         self.what, self.wall, self.printed = what, wall, Printed()
         self.isolation = ""
-        self._pid: int | None = None
         path = [str(Path(one).absolute()) for one in sys.path]
         told = {
             **start,
@@ -148,47 +148,34 @@ class Side:
             "hidden": [str(one) for one in wall.hidden],
             "shown": [str(one) for one in wall.shown],
             "listed": sorted({*path, *map(str, listed)}),
+            "environment": _environment(folder),
         }
         reading, their_writing = os.pipe()
         their_reading, writing = os.pipe()
-        their_life, life = os.pipe()
         printing, their_printing = os.pipe()
-        theirs = (their_reading, their_writing, their_life)
+        life, their_life = socket.socketpair()
+        theirs = (their_reading, their_writing, their_printing, their_life.detach())
         try:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    *vars(subprocess)["_args_from_interpreter_flags"](),
-                    "-c",
-                    _START.format(root=str(PACKAGE.parent)),
-                    *map(str, theirs),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=their_printing,
-                stderr=their_printing,
-                pass_fds=theirs,
-                start_new_session=True,
-                cwd=folder,
-                env=_environment(folder),
-            )
+            guard = begin_server(serve).fork(theirs)
         except OSError as error:
-            for one in (reading, writing, life, printing):
+            for one in (reading, writing, printing):
                 os.close(one)
+            life.close()
             raise SideError(f"{what}: no process starts: {error}") from error
         finally:
-            for one in (*theirs, their_printing):
+            for one in theirs:
                 os.close(one)
-        self._wire = Wire(reading, writing)
+        self._wire, self._life = Wire(reading, writing), life
         self._reader = threading.Thread(
             target=self.printed.read, args=(printing,), daemon=True, name="lpca-printed"
         )
         self._reader.start()
-        self._close = weakref.finalize(self, _end, self._process, (reading, writing, life))
+        self._close = weakref.finalize(self, _end, guard, life, (reading, writing))
         self._until = time.monotonic() + wall.seconds
         with self._telling("starting"):
             self._wire.send(told, until=self._until)
             hello, _ = self._wire.receive(0, self._until)
-            self.isolation, self._pid = str(hello.get("isolation"))[:40], hello.get("pid")
+            self.isolation = str(hello.get("isolation"))[:40]
 
     def ask(
         self,
@@ -232,7 +219,7 @@ class Side:
     def _telling(self, what: str) -> _Telling:
         return _Telling(self, what)
 
-    def ended(self, what: str, error: WireError) -> SideError:
+    def end(self, what: str, error: WireError) -> SideError:
         """End it, and return the error that says why."""
         if isinstance(error, WireLateError):
             self._ask_where()
@@ -245,18 +232,22 @@ class Side:
         place = self.printed.place
         return SideError(f"{self.what}: {what}: its process {told}{f' ({place})' if place else ''}")
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is left."""
+        return not self._close.alive
+
     def _ask_where(self) -> None:
-        if isinstance(self._pid, int) and _is_under(self._pid, self._process.pid):
-            with suppress(OSError):
-                os.kill(self._pid, WHERE)
-                time.sleep(0.3)
+        with suppress(OSError):
+            self._life.send(WHERE_IS_IT)
+            time.sleep(0.3)
 
     def _how_it_ended(self) -> str:
-        try:
-            # the guard ends what is left first
-            status = self._process.wait(ENDING + 5)
-        except subprocess.TimeoutExpired:
+        # the guard ends what is left first
+        said = _last_words(self._life)
+        if not said.isdecimal():
             return "closed its end of the wire"
+        status = os.waitstatus_to_exitcode(int(said))
         if status >= 0:
             return f"ended with exit status {status}"
         with suppress(ValueError):
@@ -275,22 +266,27 @@ class _Telling:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, WireError):
-            raise self.side.ended(self.what, error) from None
+            raise self.side.end(self.what, error) from None
         if error is not None:
             # a Ctrl-C: an answer to come would be taken for that to the next question
             self.side.close()
 
 
-def _is_under(pid: int, guard: int) -> bool:
-    """Whether a process is the guard's child: what a side says of itself is not believed."""
-    with suppress(OSError, ValueError, IndexError):
-        stat = Path("/proc", str(pid), "stat").read_text(errors="replace")
-        return int(stat.rpartition(")")[2].split()[1]) == guard
-    return False
+def begin_server(serve: str) -> ForkServer:
+    """Have the process begin that sides are forked from, while there is something else to do.
+
+    Args:
+        serve: as for `Side`; where it is lpca's own the process imports it for all of them.
+
+    Raises:
+        OSError: no process starts.
+    """
+    module = serve.partition(":")[0]
+    return begin(_environment(), module if module.partition(".")[0] == PACKAGE.name else IMPORTS)
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """What Python and torch need, and no more."""
+def _environment(folder: Path | None = None) -> dict[str, str]:
+    """What Python and torch need, and no more; with the folder that is a side's own."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     threads = os.environ.get("OMP_NUM_THREADS") or _threads()
     return {
@@ -300,8 +296,7 @@ def _environment(folder: Path) -> dict[str, str]:
         **{name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
+        **({"HOME": str(folder), "TMPDIR": str(folder)} if folder else {}),
         "PYTHONDONTWRITEBYTECODE": "1",
         # both sides go through a set of texts in one order
         "PYTHONHASHSEED": "0",
@@ -313,13 +308,28 @@ def _threads() -> str:
     return str(torch.get_num_threads()) if torch is not None else ""
 
 
-def _end(process: subprocess.Popen[bytes], descriptors: Sequence[int]) -> None:
+def _end(guard: int, life: socket.socket, descriptors: Sequence[int]) -> None:
     """Close the wire: the guard then ends the side, itself, and all that the side has started."""
     for one in descriptors:
         with suppress(OSError):
             os.close(one)
-    try:
-        process.wait(ENDING + 5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with suppress(OSError):
+        life.shutdown(socket.SHUT_WR)
+    if _last_words(life) == STILL_THERE:
+        with suppress(OSError):
+            os.kill(guard, signal.SIGKILL)
+    life.close()
+
+
+def _last_words(life: socket.socket) -> str:
+    """What a guard says as it ends; STILL_THERE where it does not end in time."""
+    said, until = b"", time.monotonic() + ENDING + 5
+    with suppress(OSError):
+        while (left := until - time.monotonic()) > 0:
+            life.settimeout(left)
+            piece = life.recv(64)
+            if not piece:
+                return said.decode()
+            said += piece
+        return STILL_THERE
+    return STILL_THERE if time.monotonic() >= until else said.decode()

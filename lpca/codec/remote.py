@@ -40,7 +40,8 @@ WIDEST = 65_536
 """The most numbers that one of A's vectors may have."""
 LARGEST_NUMBER = 8
 """Bytes of the largest type that crosses."""
-
+SERVE = "lpca.codec.own_side:serve"
+"""What answers in a side's process."""
 
 _DENIED = "a side reads nothing that is hidden, and writes in its own folder alone"
 HINTS = {
@@ -96,8 +97,7 @@ class RemoteCodec:
                 folder = home / side
                 folder.mkdir()
                 what, start = f"codec {name}, side {side}", {**told, "ends": ends}
-                serve = "lpca.codec.own_side:serve"
-                self._sides[side] = Side(what, serve, start, folder, wall, places)
+                self._sides[side] = Side(what, SERVE, start, folder, wall, places)
                 said, _ = self._sides[side].ask({"ask": MAKING})
                 facts[side] = _read(said, RequestError)
             how = {side.isolation for side in self._sides.values()}

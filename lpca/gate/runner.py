@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,13 @@ from lpca.base.errors import RequestError, RunError, shown_error
 from lpca.base.files import StorageError, locked
 from lpca.base.hashing import hash_data
 from lpca.base.supervise import is_interrupt
-from lpca.channel.side import Wall
+from lpca.channel.side import Wall, begin_server
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import recipe_of
 from lpca.codec.made_elsewhere import FilePackets, obtain_packets
 from lpca.codec.recipe import Recipe
+from lpca.codec.remote import SERVE
 from lpca.codec.store import Obtained, Request
 from lpca.codec.training import Progress
 from lpca.codec.user_codec import OwnCodec, Source, obtain_own
@@ -362,6 +364,9 @@ class Runner:
 
         def load() -> Receiver:
             self.console.tell(f"loading receiver {asked}")
+            if options.wall is not None and options.codec and options.codec.folders is not None:
+                with suppress(OSError):  # said where a side is asked for
+                    begin_server(SERVE)
             return load_receiver(asked, **loading(options)).prompted(prompt)
 
         return self._once("load", None, load)
