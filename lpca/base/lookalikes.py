@@ -84,6 +84,8 @@ _TO_LATIN = str.maketrans(
 )
 _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 """What is drawn as nothing and is no format character of Unicode's (Default_Ignorable)."""
+_JOINING = frozenset("\u200c\u200d\ufe0e\ufe0f")
+"""What joins characters of some scripts, or chooses how a sign is drawn."""
 
 
 def folded(text: str) -> str:
@@ -127,3 +129,44 @@ def _is_hidden(character: str) -> bool:
         or "\ufe00" <= character <= "\ufe0f"
         or "\U000e0100" <= character <= "\U000e01ef"
     )
+
+
+def hidden_in(text: str) -> list[int]:
+    """Return the places of characters that are drawn as nothing and have no business there.
+
+    What joins or varies characters of other scripts and signs, as in emoji, is left alone.
+
+    Example:
+        >>> hidden_in("Os\u200blo"), hidden_in("\u2764\ufe0f")
+        ([2], [])
+    """
+    if text.isascii():
+        return []
+    around = f" {text} "
+    return [
+        place
+        for place, character in enumerate(text)
+        if _is_hidden(character) and not (character in _JOINING and not around[place].isascii())
+    ]
+
+
+def disguised_in(text: str) -> list[tuple[int, str]]:
+    """Return the words, and their places, that mix Latin letters with others drawn alike.
+
+    Example:
+        >>> disguised_in("to \u041eslo")  # it begins with a Cyrillic letter
+        [(3, '\u041eslo')]
+    """
+    if text.isascii():
+        return []
+    return [
+        (word.start(), word.group())
+        for word in re.finditer(r"\w+", text)
+        if re.search("[A-Za-z]", word.group()) and any(map(_is_foreign, word.group()))
+    ]
+
+
+def _is_foreign(character: str) -> bool:
+    """Whether a letter of another script is drawn as a Latin one."""
+    own = unicodedata.name(character, "LATIN").startswith("LATIN")
+    return character.isalpha() and not own and ord(character) in _TO_LATIN

@@ -152,6 +152,29 @@ def records(source: Source, limits: Limits) -> Iterator[Record | Fault]:
         yield from _of_json_lines(data, limits.line)
 
 
+def table_bytes(rows: Sequence[Mapping[str, Any]], like: Path) -> bytes:
+    """Return rows as a file of the same kind as another one, with its columns.
+
+    Args:
+        rows: what each holds by column, as `records` has it.
+        like: a file that `records` reads.
+    """
+    suffix = like.suffix.lower()
+    if suffix == ".parquet":
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+        stream = io.BytesIO()
+        schema = parquet.read_schema(like)
+        parquet.write_table(arrow.Table.from_pylist(list(rows), schema=schema), stream)
+        return stream.getvalue()
+    if suffix in _DELIMITERS:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, delimiter=_DELIMITERS[suffix], lineterminator="\n")
+        if rows:
+            writer.writerows([list(rows[0]), *(list(row.values()) for row in rows)])
+        return text.getvalue().encode()
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
 def value_at(held: Mapping[str, Any], path: str) -> Any:
     """Return what stands under a dotted path, of a list what stands there in each of its entries.
 

@@ -197,12 +197,44 @@ def _in_float32(model: Any, dtype: torch.dtype) -> set[str]:
     }
 
 
-def _load(name: str, source: Source, way: _Way) -> tuple[Any, Any]:
+def load_outline(name: str = RECEIVER) -> Receiver:
+    """Load what a receiver makes of texts: its tokenizer and its configuration, and no weights.
+
+    Args:
+        name: as for `load_receiver`.
+
+    Returns:
+        A receiver whose weights are empty: it tells token ids and lengths, and computes nothing.
+
+    Raises:
+        RequestError: the model cannot be found, or not be read.
+        ReceiverError: the default receiver's files cannot be fetched.
+
+    Example:
+        >>> outline = load_outline("stub")
+        >>> outline.message_ids("I am off.") == load_receiver("stub").message_ids("I am off.")
+        True
+        >>> outline.device.type
+        'meta'
+    """
+    source = source_of(name)
+    with _reading(name, source):
+        where = _where(source)
+        config = AutoConfig.from_pretrained(**where)
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    return Receiver(name, freeze(model), tokenizer, "", revision=source.revision or "")
+
+
+@contextmanager
+def _reading(name: str, source: Source) -> Iterator[None]:
+    """Read somebody's files quietly; whatever is wrong with them becomes a RequestError."""
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with _no_pickles(), _no_network(source):
-            model, tokenizer, missing = _read(source, way)
+            yield
     except RequestError as error:
         raise RequestError(f"receiver {name}: cannot be loaded: {error}; {ALLOWED}") from error
     except Exception as error:
@@ -211,6 +243,11 @@ def _load(name: str, source: Source, way: _Way) -> tuple[Any, Any]:
         raise RequestError(
             f"receiver {name}: cannot be loaded: {reason:.300}; {ALLOWED}"
         ) from error
+
+
+def _load(name: str, source: Source, way: _Way) -> tuple[Any, Any]:
+    with _reading(name, source):
+        model, tokenizer, missing = _read(source, way)
     if missing:
         raise RequestError(
             f"receiver {name}: {len(missing)} of its tensors are missing ({missing[0]}); "
@@ -230,17 +267,25 @@ def _read(source: Source, way: _Way) -> tuple[Any, Any, list[str]]:
         if way.device_map != NO_MAP:
             raise RequestError(f"--device-map {way.device_map} takes no .gguf file")
         return read_gguf(source.gguf)
-    where: dict[str, Any] = {"trust_remote_code": False, "local_files_only": source.cached}
-    if source.revision is not None:
-        where["revision"] = source.revision
-    config = AutoConfig.from_pretrained(source.place, **where)
+    where = _where(source)
+    config = AutoConfig.from_pretrained(**where)
     how = way.arguments(getattr(config, "quantization_config", None))
-    tokenizer = AutoTokenizer.from_pretrained(source.place, **where)
+    tokenizer = AutoTokenizer.from_pretrained(**where)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
-        source.place, **where, **how, use_safetensors=True, output_loading_info=True
+        **where, **how, use_safetensors=True, output_loading_info=True
     )
     model, found = loaded
     return model, tokenizer, sorted(found["missing_keys"])
+
+
+def _where(source: Source) -> dict[str, Any]:
+    """Where a receiver's files are, as `from_pretrained` is told."""
+    if source.gguf is not None:
+        path = source.gguf
+        return {"pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name}
+    where = {"pretrained_model_name_or_path": source.place, "trust_remote_code": False}
+    revision = {} if source.revision is None else {"revision": source.revision}
+    return {**where, "local_files_only": source.cached, **revision}
 
 
 @dataclass(frozen=True)

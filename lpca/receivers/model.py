@@ -405,6 +405,21 @@ def refuse_too_long(receiver: Receiver, episodes: Iterable[Episode], k: int) -> 
             )
 
 
+def why_unread(receiver: Receiver, episode: Episode, k: int) -> str | None:
+    """Say why a receiver cannot read an episode: too long, or a text that has no ids of its own.
+
+    No weights are needed for it. None where nothing is known to be wrong.
+    """
+    try:
+        # all of its texts are tokenised, be they short
+        _length(receiver, episode, k)
+        refuse_too_long(receiver, [episode], k)
+        refuse_changed_turns(receiver, [episode])
+    except RequestError as error:
+        return str(error)
+    return None
+
+
 def _length(receiver: Receiver, episode: Episode, k: int) -> int:
     slots = [max(k, len(receiver.message_ids(own.message))) for own in episode.by_slot]
     around = receiver.prompt_start_ids(episode.before) + receiver.prompt_end_ids(episode.after)

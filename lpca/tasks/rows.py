@@ -11,6 +11,7 @@ from lpca.base.tables import (
     KINDS,
     Fault,
     Limits,
+    Record,
     Source,
     TableError,
     clipped,
@@ -33,6 +34,8 @@ class Read:
     rows: tuple[Row, ...]
     faults: tuple[Fault, ...]
     count: int
+    records: tuple[Record, ...]
+    """By row what it was read from."""
 
     @property
     def complaint(self) -> str:
@@ -79,7 +82,7 @@ def look_at_rows(source: Source, columns: Columns = PLAIN) -> Read:
     Raises:
         TaskError: the table itself cannot be read, or has too many rows.
     """
-    rows, faults, count = list[Row](), list[Fault](), 0
+    rows, kept, faults, count = list[Row](), list[Record](), list[Fault](), 0
     seen: dict[tuple[str, ...], int] = {}
     groups: dict[str, tuple[str, int]] = {}
     try:
@@ -99,9 +102,10 @@ def look_at_rows(source: Source, columns: Columns = PLAIN) -> Read:
                 faults.append(Fault(str(wrong), record.place(columns.column(wrong.name))))
             else:
                 rows.append(row)
+                kept.append(record)
     except TableError as error:
         _refuse(str(error))
-    return Read(source, tuple(rows), tuple(faults), count)
+    return Read(source, tuple(rows), tuple(faults), count, tuple(kept))
 
 
 def _refuse(text: str) -> NoReturn:

@@ -43,6 +43,25 @@ class RowEpisode(Episode):
 
     row_group: str = ""
 
+    @classmethod
+    def of(cls, row: Row, seed: int, stratum: Stratum, options: tuple[str, ...]) -> Self:
+        """The episode of a row; its answer is one of the options."""
+        return cls(
+            seed=seed,
+            stratum=stratum,
+            wording="",
+            message=row.message,
+            before=row.before,
+            after=row.after,
+            options=options,
+            answer=options.index(row.answer),
+            public=row.public,
+            senders=row.senders,
+            order=row.order,
+            between=row.between,
+            row_group=row.group,
+        )
+
     @property
     def group(self) -> str:
         """The row's group: its author's, else its message."""
@@ -70,6 +89,15 @@ class Episodes(Task):
 
         Raises TaskError on a setting or a row that is not as it must be.
         """
+        source, columns, options = cls.table(settings, folder)
+        return cls(source, tuple(read_rows(source, columns)), options)
+
+    @classmethod
+    def table(cls, settings: Settings, folder: Path) -> tuple[Source, Columns, int]:
+        """Return which table `task:` entries name, its columns, and how many options rows get.
+
+        Raises TaskError on a setting that is not as it must be.
+        """
         paths = {
             key.removeprefix(MAP): str(held)
             for key, held in settings.items()
@@ -91,7 +119,7 @@ class Episodes(Task):
             source = source_at(file, folder)
         except TableError as error:
             raise TaskError(f"task episodes: {error}", "file") from None
-        return cls(source, tuple(read_rows(source, columns)), options)
+        return source, columns, options
 
     def evaluation_set(self, split: Split, answers: Answers, n: int, seed: int) -> EpisodeSet:
         """Return n rows of a split, drawn and ordered by the seed.
@@ -212,21 +240,7 @@ class Episodes(Task):
             rng.shuffle(wrong)
             options = (*wrong[:place], row.answer, *wrong[place:])
         stratum = self._stratum(row)
-        return RowEpisode(
-            seed=episode_seed(split, stratum, seed, index),
-            stratum=stratum,
-            wording="",
-            message=row.message,
-            before=row.before,
-            after=row.after,
-            options=options,
-            answer=options.index(row.answer),
-            public=row.public,
-            senders=row.senders,
-            order=row.order,
-            between=row.between,
-            row_group=row.group,
-        )
+        return RowEpisode.of(row, episode_seed(split, stratum, seed, index), stratum, options)
 
 
 def _in_order(row: Row) -> tuple[str, ...]:

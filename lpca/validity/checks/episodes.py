@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from lpca.base.lookalikes import folded
-from lpca.tasks import Episode, ToldEpisode, split_of
+from lpca.tasks import Episode, Task, ToldEpisode, split_of
 from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
 from lpca.validity.checks.form import is_beyond_luck
 from lpca.validity.checks.giveaways import runs_of, spaced_words
@@ -141,19 +141,8 @@ def _apart_from_declared(audit: Audit, declared: Collection[str] | None) -> str:
 
 
 def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
-    """No test message was trained on, as it stands, as a reader sees it, or nearly.
-
-    One that shares NEAR of its runs of words with a training message is that message with a word
-    changed: where the word is not the answer, what it says is known.
-    """
-    known = {_as_read(message): message for message in messages}
-    squeezed = {read.replace(" ", ""): message for read, message in known.items()}
-    near = _Runs(known)
-    found = [
-        (episode, next(filter(None, map(squeezed.get, _told(episode))), None) or near.like(episode))
-        for episode in audit.episodes
-    ]
-    if met := [(episode, message) for episode, message in found if message is not None]:
+    """No test message was trained on, as it stands, as a reader sees it, or nearly."""
+    if met := known_messages(audit.episodes, messages):
         episode, message = met[0]
         alike = "is" if message == episode.message else f"is nearly {message!r:.100}:"
         raise CheckFailed(
@@ -162,18 +151,39 @@ def _no_message_known(audit: Audit, messages: Collection[str]) -> None:
         )
 
 
+def known_messages(
+    episodes: Sequence[Episode], messages: Collection[str]
+) -> list[tuple[Episode, str]]:
+    """Find the episodes whose message is one of others as a reader sees it, or nearly.
+
+    One that shares NEAR of its runs of words with another message is that message with a word
+    changed: where the word is not the answer, what it says is known.
+
+    Returns:
+        Each such episode with the message that it was taken for.
+    """
+    known = {as_read(message): message for message in messages}
+    squeezed = {read.replace(" ", ""): message for read, message in known.items()}
+    near = _Runs(known)
+    found = [
+        (episode, next(filter(None, map(squeezed.get, _told(episode))), None) or near.like(episode))
+        for episode in episodes
+    ]
+    return [(episode, message) for episode, message in found if message is not None]
+
+
 def _told(episode: Episode) -> list[str]:
     """An episode's message without blanks; of several senders also each that names the answer.
 
     What a sender says of no episode in particular, training may well have met.
     """
-    senders, answer = map(_as_read, episode.senders), f" {_as_read(episode.right)} "
-    told = [_as_read(episode.message), *(one for one in senders if answer in f" {one} ")]
+    senders, answer = map(as_read, episode.senders), f" {as_read(episode.right)} "
+    told = [as_read(episode.message), *(one for one in senders if answer in f" {one} ")]
     return [one.replace(" ", "") for one in told]
 
 
-def _as_read(message: str) -> str:
-    """Its words as a reader sees them, without accents or the marks around and between them.
+def as_read(message: str) -> str:
+    """Return its words as a reader sees them, without accents or the marks around and between them.
 
     Any other sign may mean something.
     """
@@ -201,9 +211,9 @@ class _Runs:
         That is the same answer, or all facts where they are known: of tasks that recombine facts,
         another fact is another message.
         """
-        own = _as_read(episode.message)
+        own = as_read(episode.message)
         facts = [value for _, value in episode.facts] if isinstance(episode, ToldEpisode) else []
-        told = [f" {_as_read(value)} " for value in facts or [episode.right]]
+        told = [f" {as_read(value)} " for value in facts or [episode.right]]
         if not all(value in f" {own} " for value in told):
             return None
         runs = _runs(own)
@@ -229,11 +239,15 @@ def position_balanced(audit: Audit) -> str:
     are balanced apart. The whole set is read where a gate stopped early: its beginning is balanced
     only about. Where the prompts are the user's own, no position is right oftener than luck allows.
     """
-    episodes = audit.setting.episodes.whole
+    return balanced(audit.task, audit.setting.episodes.whole.episodes)
+
+
+def balanced(task: Task, episodes: Sequence[Episode]) -> str:
+    """Return how often each place is right; CheckFailed where one is far too often."""
     counts = Counter(episode.answer for episode in episodes)
     slots = range(max(len(episode.options) for episode in episodes))
     shares = [counts[i] for i in slots]
-    if not audit.task.writes_prompts:
+    if not task.writes_prompts:
         answers = Counter(episode.right for episode in episodes)
         fewest = min(len(episode.options) for episode in episodes)
         luck = max(max(answers.values()) / len(episodes), 1 / fewest)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lpca.base.hashing import named_rng
-from lpca.tasks import Episode
+from lpca.tasks import Episode, Task
 from lpca.validity.catalogue import CHECKS, CheckFailed, check
 from lpca.validity.checks.giveaways import hidden_option
 
@@ -38,8 +38,12 @@ def form_gives_no_answer(audit: Audit) -> str:
     Reads the prompts of all declared episodes. Catches an answer that goes with the prompt's
     length, the options' order, or a mark beside one of them. Tolerance: `LEAST_PROBABILITY`.
     """
-    episodes = audit.setting.episodes.whole.episodes
-    outsides = [audit.task.outside(episode) for episode in episodes]
+    return no_form_tells(audit.task, audit.setting.episodes.whole.episodes)
+
+
+def no_form_tells(task: Task, episodes: Sequence[Episode]) -> str:
+    """Return how many guessers were tried on episodes; CheckFailed where one beats luck."""
+    outsides = [task.outside(episode) for episode in episodes]
     for name, trait in _PROMPT_TRAITS.items():
         seen = [trait(e, outside) for e, outside in zip(episodes, outsides, strict=True)]
         _judge(f"from {name}", _hits_by_place(episodes, seen), episodes)

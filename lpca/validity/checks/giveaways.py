@@ -7,8 +7,8 @@ import binascii
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from lpca.base.lookalikes import folded
@@ -106,20 +106,10 @@ def _none_in_own_prompts(audit: Audit) -> str:
     `form_gives_no_answer` finds it. Where answers are free, no single fact that A is told may
     stand there.
     """
-    labels = _labels(audit.setting.episodes.whole.episodes)
+    labels = labels_of(audit.setting.episodes.whole.episodes)
     for episode in audit.episodes:
-        for text in audit.task.outside(episode):
-            if isinstance(episode, FreeEpisode) and (fact := _fact_of_message(episode, text)):
-                raise CheckFailed(f"episode {episode.seed}: {fact!r} of A's half is in B's prompt")
-            if episode.right not in labels:
-                for read in (str, folded):
-                    if places := places_of([read(episode.right)], read(text)):
-                        raise CheckFailed(_names_answer(episode, read(text), places[0]))
-            if sentence := _sentence_of_message(episode, text):
-                raise CheckFailed(
-                    f"episode {episode.seed}: a sentence of the message is in B's prompt: "
-                    f"{sentence!r:.100}; take it out of the context, or out of the message"
-                )
+        if found := given_away(episode, audit.task.outside(episode), labels):
+            raise CheckFailed(f"episode {episode.seed}: {found.told}")
     lists = sum(audit.task.outside(e)[: len(e.context)] != e.context for e in audit.episodes)
     return (
         f"{len(audit.episodes)} prompts, {lists} with a list of the options: outside of it none "
@@ -127,7 +117,42 @@ def _none_in_own_prompts(audit: Audit) -> str:
     )
 
 
-def _labels(episodes: Sequence[Episode]) -> set[str]:
+class Giveaway(NamedTuple):
+    """What B's text tells that it must not: the "answer", the "message", or a "fact" of it."""
+
+    what: str
+    found: str
+    """The words that stand in B's text."""
+    told: str
+    """The same for people, and what to do."""
+
+
+def given_away(episode: Episode, texts: Sequence[str], labels: Collection[str]) -> Giveaway | None:
+    """Find what an episode's own texts give away; None where nothing is.
+
+    Args:
+        episode: one whose prompt is its author's own.
+        texts: those that B sees outside of lists of all options.
+        labels: answers that are words like any other.
+    """
+    for text in texts:
+        if isinstance(episode, FreeEpisode) and (fact := _fact_of_message(episode, text)):
+            return Giveaway("fact", fact, f"{fact!r} of A's half is in B's prompt")
+        if episode.right not in labels:
+            for read in (str, folded):
+                if places := places_of([read(episode.right)], read(text)):
+                    return _answer_in(episode, read(text), places[0])
+        if sentence := _sentence_of_message(episode, text):
+            told = (
+                f"a sentence of the message is in B's prompt: {sentence!r:.100}; take it out of "
+                "the context, or out of the message"
+            )
+            return Giveaway("message", sentence, told)
+    return None
+
+
+def labels_of(episodes: Sequence[Episode]) -> set[str]:
+    """Return the answers that are an option of half of the episodes or more, such as yes."""
     counts = Counter(option for episode in episodes for option in set(episode.options))
     return {option for option, count in counts.items() if 2 * count >= len(episodes)}
 
@@ -137,14 +162,14 @@ def _fact_of_message(episode: FreeEpisode, text: str) -> str | None:
     return next((fact for fact in episode.told if {fact, folded(fact)} & words), None)
 
 
-def _names_answer(episode: Episode, text: str, place: tuple[int, int, int]) -> str:
+def _answer_in(episode: Episode, text: str, place: tuple[int, int, int]) -> Giveaway:
     start, stop, _ = place
     found = text[max(0, start - _QUOTED) : stop + _QUOTED]
-    return (
-        f"episode {episode.seed}: the right answer {episode.right!r:.60} stands in B's prompt "
-        f"outside of a list of all options: {found!r:.140}; take it out, or list the row's "
-        "`options` in its context"
+    told = (
+        f"the right answer {episode.right!r:.60} stands in B's prompt outside of a list of all "
+        f"options: {found!r:.140}; take it out, or list the row's `options` in its context"
     )
+    return Giveaway("answer", text[start:stop], told)
 
 
 def _sentence_of_message(episode: Episode, text: str) -> str | None:
