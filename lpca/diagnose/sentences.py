@@ -202,6 +202,24 @@ def _scale(scale: Part) -> Sentence:
     )
 
 
+def _layers(layers: Part) -> Sentence | None:
+    rows = [row for row in layers["layers"] if row["change"] is not None]
+    if not rows:
+        return None
+    most = min(rows, key=lambda row: float(row["change"]["difference"]))
+    best = max(rows, key=lambda row: float(row["gain"]["difference"]))
+    said = _by_interval(most["change"], below="costs most", else_="costs most, if any,")
+    gains = _by_interval(best["gain"], above="does best", else_="does best, if any,")
+    return Sentence(
+        f"of {len(rows)} layers, leaving out layer {most['layer']} {said}: "
+        f"{_signed(most['change'])}; alone, layer {best['layer']} {gains}: normal - p0 = "
+        f"{_signed(best['gain'])}",
+        f"parts.layers[layer={most['layer']}].change",
+        most["change"]["difference"],
+        "interval below 0, and above 0",
+    )
+
+
 def _oracle(oracle: Part) -> Sentence:
     low, high = oracle["oracle"]["interval"]
     rate = oracle["oracle"]["successes"] / oracle["n"]
@@ -230,6 +248,7 @@ _SAID: tuple[tuple[Callable[..., Sentence | None], tuple[str, ...]], ...] = (
     (_norm, ("norms",)),
     (_noise, ("noise",)),
     (_scale, ("scale",)),
+    (_layers, ("layers",)),
     (_oracle, ("oracle",)),
 )
 """Every sentence, with the parts that it reads; in the order in which they are said."""
@@ -288,8 +307,16 @@ def _noises(part: Part) -> Iterator[str]:
         yield f"{one['size']:<26g}{cell(one, one['n'])}"
 
 
+def _each_layer(part: Part) -> Iterator[str]:
+    yield f"{'layer':<8}{'left out':>22}{'nats':>8}{'kept alone':>22}{'nats':>8}"
+    for row in part["layers"]:
+        without = cell(row["without"], part["n"]) if row["without"] else f"{'':<30}"
+        yield f"{row['layer']:<8}{without}{cell(row['alone'], part['n'])}"
+
+
 _TABLES: Mapping[str, Callable[[Part], Iterator[str]]] = {
     "episodes": _conditions,
     "noise": _noises,
+    "layers": _each_layer,
     "nearest": _nearest,
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lpca.base.hashing import named_seed
+from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel, similarity
 from lpca.diagnose.episodes import Outcomes, Report, difference, measured, numbers, silent
 from lpca.evaluation.conditions import Setting, build_slots
@@ -15,6 +18,8 @@ from lpca.receivers.forward import Slot
 from lpca.tasks import Episode, EpisodeSet
 
 FORMAT = 1
+Names = tuple[int | str, ...]
+"""What of a slot numbers are: of a cache the layer, and which of its two parts."""
 REFERENCES = ("p0", "p1")
 SCALED = ("normal", "shuffle")
 SIZES = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -100,22 +105,44 @@ def confirm_scale(
 
 
 def scaled(slots: Sequence[Slot], scale: float) -> list[Slot]:
-    """Return slots of vectors times a factor; times 0 they are what null is."""
+    """Return slots of vectors, or of caches, times a factor; times 0 they are what null is."""
     # plus 0: a negative number times 0 is -0, which is another content
-    return [slot.holding(scale * own + 0.0) for slot in slots if (own := slot.vectors) is not None]
+    return [_changed(slot, lambda own, _: scale * own + 0.0) for slot in slots]
 
 
 def perturbed(slots: Sequence[Slot], episodes: Sequence[Episode], size: float) -> list[Slot]:
-    """Return prefixes with noise; an episode's noise has one direction at every size."""
-    changed = []
-    for slot, episode in zip(slots, episodes, strict=True):
-        assert slot.vectors is not None
-        prefix = slot.vectors
-        seed = named_seed("perturbation", episode.seed, len(prefix))
-        noise = torch.randn(prefix.shape, generator=torch.Generator().manual_seed(seed))
-        length = size * float(prefix.norm()) / float(noise.norm())
-        changed.append(slot.holding(prefix + length * noise.to(prefix.device)))
-    return changed
+    """Return prefixes with noise; an episode's noise has one direction at every size.
+
+    Of caches each layer's keys, and its values, get noise of that share of their own norm.
+    """
+
+    def noisy(seed: int, prefix: Tensor, names: Names) -> Tensor:
+        drawn = named_seed("perturbation", seed, len(prefix), *names)
+        noise = torch.randn(prefix.shape, generator=torch.Generator().manual_seed(drawn))
+        length = size * float(prefix.norm()) / max(float(noise.norm()), 1e-12)
+        return prefix + length * noise.to(prefix.device)
+
+    return [
+        _changed(slot, partial(noisy, episode.seed))
+        for slot, episode in zip(slots, episodes, strict=True)
+    ]
+
+
+def _changed(slot: Slot, change: Callable[[Tensor, Names], Tensor]) -> Slot:
+    """A slot whose vectors are changed, or the keys and the values of each layer of its cache.
+
+    Raises CodecError where it holds ids, which are no numbers.
+    """
+    if slot.vectors is not None:
+        return slot.holding(change(slot.vectors, ()))
+    if slot.ids:
+        raise CodecError("packets of ids have no scale; allowed: vectors, or caches")
+    return Slot(
+        cache={
+            layer: (change(keys, (layer, "keys")), change(values, (layer, "values")))
+            for layer, (keys, values) in slot.cache.items()
+        }
+    )
 
 
 def noise_sweep(

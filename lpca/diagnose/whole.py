@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 from lpca.base.errors import RunError
 from lpca.codec.channel import Channel, similarity
 from lpca.diagnose.episodes import Outcomes, Report, by_episode
+from lpca.diagnose.layers import by_layer
 from lpca.diagnose.oracle import cram
 from lpca.diagnose.probe import probe
 from lpca.diagnose.sentences import sentences
@@ -78,6 +79,10 @@ def diagnose(
             channel, episodes, codec.drawn(codec.n, 1), sweep, outcomes, evaluating("scale")
         ),
     }
+    if setting.of_caches:
+        # a position's keys and values are no embedding
+        del makers["nearest"], makers["norms"]
+        makers["layers"] = lambda: by_layer(outcomes, setting, confidence, evaluating("layers"))
     if codec.oracle is not None:
         n, steps = codec.oracle
         makers["oracle"] = lambda: cram(
