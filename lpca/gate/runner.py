@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -32,6 +32,7 @@ from lpca.evidence.runs import keep_run, name_latest
 from lpca.gate.evidence import Origin, compose
 from lpca.gate.measure import STEPS, Steps, Subject, measured, unless_all_there
 from lpca.gate.plan import (
+    GateKey,
     declares,
     evidence_path,
     files_of,
@@ -145,6 +146,19 @@ class Runner:
     _made: dict[tuple[str, int | None], Any] = field(default_factory=dict)
     _seconds: dict[tuple[str, int | None], float] = field(default_factory=dict)
     _by_seed: dict[int, Runner] = field(default_factory=dict)
+
+    def refuse_unreadable(self, keys: Iterable[GateKey]) -> None:
+        """Refuse all gates of a run where the receiver cannot read one, before any is measured.
+
+        Args:
+            keys: the gates, each with its k.
+
+        Raises:
+            RequestError: an episode is too long, say, as `evidence` would find later.
+        """
+        for name, k in dict.fromkeys((key.gate, key.k) for key in keys):
+            if declares(self.spec.gates[name], k):
+                self._refuse_episodes(self.spec, name, k)
 
     def evidence(
         self,

@@ -26,8 +26,9 @@ from lpca.base.arguments import (
     parse_seed,
     parse_seeds,
 )
-from lpca.base.errors import RequestError, RunError, UserError
+from lpca.base.errors import RequestError, RunError, UserError, shown_error
 from lpca.base.files import cache_dir, clear_unfinished, scratch_folder
+from lpca.base.pytest_paths import refuse_moved
 from lpca.evidence.json_form import to_data
 from lpca.evidence.model import Evidence
 from lpca.evidence.runs import EVIDENCE, RUNS
@@ -43,6 +44,12 @@ from lpca.gate.plan import (
 from lpca.gate.recipe import refuse_drawn
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin import verdicts
+from lpca.pytest_plugin.asked import (
+    is_first,
+    refuse_absent,
+    refuse_undeclared,
+    refuse_unknown_marks,
+)
 from lpca.pytest_plugin.cases import FIXTURES, Case, case_of, cases, keys_of
 from lpca.pytest_plugin.github import github_reporter
 from lpca.pytest_plugin.supervisor import LINK, spec_path
@@ -63,6 +70,7 @@ RUN = pytest.StashKey[str]()
 KEPT = pytest.StashKey[Path]()
 SESSION = pytest.StashKey[pytest.Session]()
 COMMAND = pytest.StashKey[Sequence[str]]()
+UNTRIED = pytest.StashKey[bool]()
 DISPLAY: pytest.StashKey[Display] = pytest.StashKey()
 
 
@@ -122,6 +130,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Load and check the spec, register its gates as markers, and get ready to report."""
     asked, seeds = config.getoption("--k"), config.getoption("--train-seeds")
+    given = config.invocation_params
+    refuse_moved(config.rootpath, given.dir, [*map(str, given.args)])
     try:
         config.stash[SPEC] = spec = sound_spec(spec_path(config))
         config.stash[KS] = () if asked is None else parse_ks(asked)
@@ -131,6 +141,8 @@ def pytest_configure(config: pytest.Config) -> None:
             refuse_drawn(spec)
         if config.option.packets is not None:
             refuse_drawn_views(spec)
+        if not hasattr(config, "workerinput") and not config.option.collectonly:
+            refuse_absent(config.option, _folders(config))
     except UserError as error:
         # what the user asked for wrongly ends the run before it begins, with one line
         raise pytest.UsageError(str(error)) from None
@@ -180,9 +192,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         supervisor.say(finished=int(session.exitstatus))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Keep the session, whose exit status is known at its end."""
-    session.config.stash[SESSION] = session
+    """Keep the session, whose exit status is known at its end; refuse a gate that is none."""
+    config = session.config
+    config.stash[SESSION] = session
+    if not hasattr(config, "workerinput"):
+        # now every plugin has registered its markers
+        known = (line.split(":")[0].split("(")[0].strip() for line in config.getini("markers"))
+        refuse_unknown_marks(config.option.markexpr, set(known), config.stash[SPEC])
 
 
 def _report_to_allure(config: pytest.Config, reporter: VerdictReporter | None) -> None:
@@ -210,7 +228,9 @@ def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None
     config = node.config
     spec, ks, seeds = (config.stash[key] for key in (SPEC, KS, SEEDS))
     found = [case for kind in FIXTURES.values() for case in cases(spec, ks, kind, seeds)]
-    _reporter(config).declare(keys_of(ids, found))
+    keys = keys_of(ids, found)
+    refuse_undeclared(spec, keys.values())
+    _reporter(config).declare(keys)
 
 
 def _reporter(config: pytest.Config) -> VerdictReporter:
@@ -238,6 +258,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for item, case in found.items():
         item.user_properties += case.properties
     config, asked = session.config, dict[GateKey, Sequence[str]]()
+    if not hasattr(config, "workerinput"):
+        refuse_undeclared(config.stash[SPEC], (case.key for case in found.values()))
     for key in dict.fromkeys(case.key for case in found.values()):
         own = [criterion.id for criterion in config.stash[SPEC].gates[key.gate].criteria]
         of_gate = [case for case in found.values() if case.key == key]
@@ -274,7 +296,6 @@ def lpca_runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
     from lpca.pytest_plugin.progress import Display
 
     config, option = request.config, request.config.option
-    folders = (config.invocation_params.dir, config.rootpath)
     options = Options(
         receiver=option.receiver,
         **loading(option),
@@ -289,7 +310,7 @@ def lpca_runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
         ledger=config.rootpath / LEDGER,
         kept=config.stash[KEPT],
         runs=config.rootpath / str(option.evidence) / RUNS,
-        codec=codec_named(option.codec, folders) if option.codec else None,
+        codec=codec_named(option.codec, _folders(config)) if option.codec else None,
         packets=Path(option.packets).absolute() if option.packets else None,
         split=option.split,
         wall=None if option.in_process else _wall(request.session),
@@ -326,14 +347,28 @@ def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Eviden
 
 
 def _evidence(request: pytest.FixtureRequest, runner: Runner, key: GateKey) -> Evidence:
+    """A gate's evidence; what keeps it from being measured is the error of one test, once."""
+    config, label = request.config, label_of(*key)
     try:
-        with request.config.stash[DISPLAY].around(request.node):
-            return runner.evidence(key.gate, key.k, request.config.stash[ASKED][key], seed=key.seed)
+        with config.stash[DISPLAY].around(request.node):
+            if config.stash.setdefault(UNTRIED, True):
+                runner.refuse_unreadable(config.stash[ASKED])
+                config.stash[UNTRIED] = False
+            return runner.evidence(key.gate, key.k, config.stash[ASKED][key], seed=key.seed)
     except RunError as error:
         broken = error
+    except Exception as error:
+        # once with its traceback; the runner tells it from now on
+        if is_first(config.stash[KEPT], label):
+            raise
+        broken = RunError(shown_error(error))
+    told = request.node.user_properties
+    told.append((verdicts.CAUSE_PROPERTY, str(broken)))
     if broken.is_usage_error:
-        request.node.user_properties.append((verdicts.USAGE_PROPERTY, "true"))
+        told.append((verdicts.USAGE_PROPERTY, "true"))
     # not while it is handled: pytest would show it once more for each error it came from
+    if not is_first(config.stash[KEPT], label, str(broken)):
+        pytest.skip(f"{label} was not measured: one error says why")
     pytest.fail(str(broken), pytrace=False)
 
 
@@ -427,6 +462,11 @@ def _refuse_beside(own: str, option: argparse.Namespace, why: str) -> None:
     }
     if given := [name for name, is_given in others.items() if is_given]:
         raise RequestError(f"{own} and {given[0]}: allowed: one of them; {why}")
+
+
+def _folders(config: pytest.Config) -> tuple[Path, ...]:
+    """From where a codec of the user's own is importable."""
+    return config.invocation_params.dir, config.rootpath
 
 
 def _evidence_folder(config: pytest.Config) -> Path:

@@ -80,6 +80,8 @@ def add_suite_properties(path: Path, properties: Iterable[tuple[str, str]]) -> N
 
 USAGE_PROPERTY = "lpca-usage-error"
 """Marks a report that failed because of what the user asked for."""
+CAUSE_PROPERTY = "not measured"
+"""Marks a report of a test whose gate could not be measured, with the reason."""
 UNREAD = (Verdict.NOT_MEASURED, Verdict.INVALID)
 PYTESTS_OWN = (ExitCode.INTERRUPTED, ExitCode.INTERNAL_ERROR, ExitCode.USAGE_ERROR)
 
@@ -183,7 +185,11 @@ class VerdictReporter:
         broken = self._reported.setdefault(key, "")
         if report.when == "call" or not report.passed:
             self._read.add(report.nodeid)
-        if report.failed and report.when != "call" and not broken:
+        if broken:
+            return
+        if cause := properties.get(CAUSE_PROPERTY):
+            self._reported[key] = str(cause).splitlines()[-1]
+        elif report.failed and report.when != "call":
             self._reported[key] = str(report.longreprtext).strip().splitlines()[-1]
 
     def declare(self, tests: Mapping[str, GateKey]) -> None:

@@ -99,10 +99,11 @@ def test_the_version_stands_once(metadata):
     assert metadata["Version"] == lpca.__version__
 
 
-def test_the_plugin_is_no_entry_point(unpacked):
+def test_the_plugin_is_no_entry_point_and_what_is_holds_paths_alone(unpacked):
     (info,) = unpacked.glob("*.dist-info")
     assert (info / "entry_points.txt").read_text().split() == [
-        *("[console_scripts]", "lpca", "=", "lpca.commands.cli:main")
+        *("[console_scripts]", "lpca", "=", "lpca.commands.cli:main"),
+        *("[pytest11]", "lpca-paths", "=", "lpca.base.pytest_paths"),
     ]
 
 
