@@ -349,12 +349,13 @@ def gate_evidence(request: pytest.FixtureRequest, lpca_runner: Runner) -> Eviden
 def _evidence(request: pytest.FixtureRequest, runner: Runner, key: GateKey) -> Evidence:
     """A gate's evidence; what keeps it from being measured is the error of one test, once."""
     config, label = request.config, label_of(*key)
+    asked = config.stash[ASKED]
     try:
         with config.stash[DISPLAY].around(request.node):
             if config.stash.setdefault(UNTRIED, True):
-                runner.refuse_unreadable(config.stash[ASKED])
+                runner.refuse_unreadable(asked)
                 config.stash[UNTRIED] = False
-            return runner.evidence(key.gate, key.k, config.stash[ASKED][key], seed=key.seed)
+            return runner.evidence(key.gate, key.k, asked[key], seed=key.seed)
     except RunError as error:
         broken = error
     except Exception as error:
