@@ -6,7 +6,7 @@ Capacity is what a packet's form can hold, whatever it does hold; it is never in
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,10 +36,6 @@ class Sizes:
         self.port = port
         self._sizes: dict[Hashable, _Size] = {}
 
-    def __len__(self) -> int:
-        """How many messages' packets have crossed."""
-        return len(self._sizes)
-
     def note(self, message: Hashable, packet: Packet) -> None:
         """Measure a message's packet; the first counts, as it is the one that is kept."""
         if message not in self._sizes:
@@ -47,11 +43,6 @@ class Sizes:
             self._sizes[message] = _Size(
                 len(packet), packet.bits(self.port, varies=False), _digest(packet)
             )
-
-    @property
-    def varies(self) -> bool:
-        """Whether the number of positions differs among packets, and so tells something."""
-        return len({size.positions for size in self._sizes.values()}) > 1
 
     def distinct(self, messages: Iterable[Hashable]) -> int:
         """How many different packets some messages have, to the bit; LookupError as `positions`.
@@ -64,9 +55,15 @@ class Sizes:
         """How many positions a message's packet has; LookupError where none has crossed."""
         return self._sizes[message].positions
 
-    def bits(self, message: Hashable) -> float:
-        """Capacity of a message's packet, in bits; LookupError where none has crossed."""
-        return self._sizes[message].bits + (self.port.bits_of_length if self.varies else 0.0)
+    def bits(self, messages: Sequence[Hashable]) -> list[float]:
+        """Capacity of some messages' packets, in bits; LookupError as `positions`.
+
+        How many positions there are counts where it differs among these, not among all that has
+        crossed: see `distinct`.
+        """
+        sizes = [self._sizes[message] for message in messages]
+        varies = len({size.positions for size in sizes}) > 1
+        return [size.bits + (self.port.bits_of_length if varies else 0.0) for size in sizes]
 
 
 def _digest(packet: Packet) -> bytes:

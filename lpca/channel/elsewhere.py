@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lpca.base.errors import RequestError
 from lpca.base.files import reading, touching
 from lpca.base.hashing import hash_data, hash_file
+from lpca.channel.alike import differing
 from lpca.channel.packets import Kind, Packet, PacketError, View, split_name, unpacked
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ _ID = 24
 """Hexadecimal digits of an id."""
 TWICE = 16
 """One in so many views stands under two ids."""
-LOOSE, LOOSE_COARSE = 1e-4, 2e-2
-"""Relative differences up to which packets of one view are the same but for rounding in another
-batch, in float32 and in coarser types; of a single vector ten times as much. They are those of the
-validity check `encoding_repeatable`."""
 AGAIN = "these are packets of other views; run lpca views again"
 
 
@@ -202,40 +199,3 @@ def _unfit(packet: Packet, k: int, d_model: int, vocabulary: int) -> str:
         width = packet.vectors.shape[1]
         return f"has vectors of {width} numbers; allowed: {d_model}, the receiver's d_model"
     return ""
-
-
-def differing(one: Packet, other: Packet) -> str:
-    """Say how two packets of one view differ by more than rounding; empty where they do not."""
-    pairs = {**one.tensors("packet")}, {**other.tensors("packet")}
-    if pairs[0].keys() != pairs[1].keys():
-        return "they have other parts"
-    for name, mine in pairs[0].items():
-        theirs, part = pairs[1][name], name.removeprefix("packet.")
-        if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
-            shapes = [f"{one.dtype} {tuple(one.shape)}" for one in (mine, theirs)]
-            return f"{part} of {' and '.join(shapes)}"
-        if not mine.is_floating_point():
-            if not bool((mine == theirs).all()):
-                return f"{part} are {mine.tolist()} and {theirs.tolist()}"[:200]
-            continue
-        limit = LOOSE if mine.element_size() >= 4 else LOOSE_COARSE
-        whole, each = _apart(_by_position(mine), _by_position(theirs))
-        if max(whole, each / 10) > limit:
-            return f"{part} by {max(whole, each):.2g} of their norm, more than rounding"
-    return ""
-
-
-def _by_position(tensor: Tensor) -> Tensor:
-    """Vectors [n, numbers] in float64, one for each position."""
-    rows = tensor if tensor.ndim == 2 else tensor.transpose(0, 1).flatten(1)
-    return rows.double()
-
-
-def _apart(mine: Tensor, theirs: Tensor) -> tuple[float, float]:
-    """How far vectors are apart, of their norm: all of them, and the worst."""
-    if not mine.numel():
-        return 0.0, 0.0
-    norms, apart = mine.norm(dim=1), (mine - theirs).norm(dim=1)
-    # a vector much shorter than the others may be what is left of larger ones
-    each = apart / norms.clamp(min=1e-3 * float(norms.max())).clamp(min=1e-12)
-    return float(apart.norm() / norms.norm().clamp(min=1e-12)), float(each.max())

@@ -333,8 +333,9 @@ def split_name(key: str) -> tuple[str, str]:
     pieces = key.split(".")
     for count in (1, 3):
         part = ".".join(pieces[-count:])
-        if len(pieces) > count and _PART.fullmatch(part):
-            return ".".join(pieces[:-count]), part
+        name = ".".join(pieces[:-count])
+        if name and _PART.fullmatch(part):
+            return name, part
     raise PacketError(
         f"tensor {key!r:.80}; allowed: ID.ids, ID.vectors, ID.cache.LAYER.keys, "
         "ID.cache.LAYER.values"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from random import SystemRandom
 from typing import Any
 
@@ -172,13 +173,14 @@ class Channel:
     def capacity(self, asked: Sequence[Asked]) -> list[float]:
         """Return how many bits each view's packet can hold, as it crossed, before any connector.
 
-        Those that the channel declares where they are fewer: `bits_as_declared` holds it to them.
-        Raises CodecError as `packets` does.
+        The number of positions counts where it differs among these. Those bits that the channel
+        declares where they are fewer: `bits_as_declared` holds it to them. Raises CodecError as
+        `packets` does.
         """
         self.prepare(asked)
         declared = bits_of(self.codec)
         most = math.inf if declared is None else declared
-        return [min(self.sizes.bits(as_view(one)), most) for one in asked]
+        return [min(bits, most) for bits in self.sizes.bits(list(map(as_view, asked)))]
 
     def sent(self, asked: Sequence[Asked]) -> list[Packet]:
         """Return what A's side has sent for each view, before any connector at B's."""
@@ -213,6 +215,27 @@ class Channel:
         to go by.
         """
         return self.received(self._packets(list(map(as_view, asked))))
+
+    @contextmanager
+    def anew(self, side: str) -> Iterator[Channel | None]:
+        """Lend the channel made once more, to be asked for one of its ends: it has seen nothing.
+
+        Args:
+            side: "A" or "B". Behind the wall no more than that one is started.
+
+        Yields:
+            The channel; None where nothing makes it anew, or it has no such side.
+
+        Raises:
+            RunError: it cannot be made.
+        """
+        make = getattr(self.codec, "anew", None)
+        codec = None if make is None else make(side)
+        try:
+            yield None if codec is None else Channel(self.receiver, codec, self.k)
+        finally:
+            if isinstance(codec, RemoteCodec):
+                codec.close()
 
     @torch.no_grad()
     def mean_prefix(self, asked: Sequence[Asked]) -> Tensor:

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class RemoteCodec:
         receiver: the judge's, of which the sides are told.
         k: number of latents.
         wall: how the sides are kept apart.
+        sides: which of them are made; a channel without a connector has no B.
 
     Raises:
         RequestError: it cannot be found or made, is no codec, or differs from side to side.
@@ -71,8 +73,15 @@ class RemoteCodec:
     """
 
     def __init__(
-        self, name: str, folders: Sequence[Path], receiver: Receiver, k: int, wall: Wall
+        self,
+        name: str,
+        folders: Sequence[Path],
+        receiver: Receiver,
+        k: int,
+        wall: Wall,
+        sides: Collection[str] = tuple(ENDS),
     ) -> None:
+        self._again = partial(RemoteCodec, name, folders, receiver, k, wall)
         self.name, self.k, self.d_model = name, k, receiver.d_model
         self._device, self._devices = "cpu", ("cpu", receiver.device.type)
         scratch = ExitStack()
@@ -90,27 +99,35 @@ class RemoteCodec:
         }
         try:
             facts: dict[str, Mapping[str, Any]] = {}
-            for side, ends in ENDS.items():
+            for side in sides:
                 # a channel without a connector has nothing to be done at B's
-                if side == "B" and facts["A"].get("port") and not facts["A"].get("receives"):
+                if facts and facts["A"].get("port") and not facts["A"].get("receives"):
                     break
                 folder = home / side
                 folder.mkdir()
-                what, start = f"codec {name}, side {side}", {**told, "ends": ends}
+                what, start = f"codec {name}, side {side}", {**told, "ends": ENDS[side]}
                 self._sides[side] = Side(what, SERVE, start, folder, wall, places)
                 said, _ = self._sides[side].ask({"ask": MAKING})
                 facts[side] = _read(said, RequestError)
             how = {side.isolation for side in self._sides.values()}
             self.isolation = ISOLATED if how == {ISOLATED} else SEPARATE
             self.bits, self.trained_on, self.weights_hash = _checked(name, facts)
-            self.port = _port(name, facts["A"].get("port"), k)
+            first, *_ = facts.values()
+            self.port = _port(name, first.get("port"), k)
         except BaseException:
             self.close()
             raise
         self.receives = "B" in self._sides
-        named = facts["A"].get("modules")
+        named = first.get("modules")
         modules = named if isinstance(named, list) else []
         self.code_hash = source_hash(name, places, [one for one in modules if isinstance(one, str)])
+
+    def anew(self, side: str) -> RemoteCodec | None:
+        """Return it with one side alone, a process that has seen nothing; None where it has none.
+
+        Raises as it was made.
+        """
+        return self._again(sides=(side,)) if side in self._sides else None
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         """Return the latents [messages, k, any] that A's side makes."""
@@ -234,8 +251,8 @@ def _checked(
 
     Raises RequestError.
     """
-    a = facts["A"]
-    b = facts.get("B", a)
+    a, *others = facts.values()
+    b = others[0] if others else a
     for what in ("weights", "bits", "trained_on", "port"):
         if a.get(what) != b.get(what):
             raise RequestError(

@@ -70,11 +70,22 @@ def make(name: str, factory: Factory, receiver: Any, k: int) -> Made:
             bits, trained_on, wrong = None, None, str(error)
         weights = _weights_hash(made)
         port = getattr(made, "port", None) if callable(getattr(made, "send", None)) else None
+        receive = None if port is None else getattr(made, "receive", None)
+    if receive is not None and not callable(receive):
+        wrong = f"its receive is {kind_of(receive)}; allowed: a method receive(packet), or none"
     if wrong is not None:
         raise RequestError(f"codec {name}: {wrong}")
     guarded: Guarded | GuardedChannel = Guarded(name, made, k, bits)
     if port is not None:
         guarded = GuardedChannel(name, made, checked_port(name, port, k), bits)
+
+    def anew(side: str) -> Guarded | GuardedChannel | None:
+        if side == "B" and isinstance(guarded, GuardedChannel) and not guarded.receives:
+            return None
+        again = make(name, factory, receiver, k)
+        return None if again.object is made else again.codec
+
+    guarded.anew = anew
     return Made(guarded, bits, trained_on, weights, made)
 
 
@@ -91,8 +102,14 @@ def checked_port(name: str, port: Any, k: int) -> Port:
     return found
 
 
+Anew = Callable[[str], "Guarded | GuardedChannel | None"]
+"""Makes a codec once more for a side; None where its factory gives the same object again."""
+
+
 class Guarded:
     """A user's codec whose mistakes become one line that says where they were made."""
+
+    anew: Anew | None = None
 
     def __init__(self, name: str, codec: Any, k: int, bits: float | None) -> None:
         self.name, self.codec, self.k, self.bits = name, codec, k, bits
@@ -127,6 +144,8 @@ class Guarded:
 
 class GuardedChannel:
     """A user's channel whose mistakes become one line that says where they were made."""
+
+    anew: Anew | None = None
 
     def __init__(self, name: str, channel: Any, port: Port, bits: float | None) -> None:
         self.name, self.codec, self.port, self.bits = name, channel, port, bits
@@ -179,7 +198,8 @@ def plain_packet(packet: Packet) -> Packet | str:
         if isinstance(own, str):
             return own
         if name == "packet.ids" and not own.is_floating_point() and own.dtype != torch.bool:
-            own = own.long()
+            # an unsigned number beyond int64 stays as it is: it would be said to be negative
+            own = own if own.dtype == torch.uint64 and bool((own.long() < 0).any()) else own.long()
         found[name] = own
     return unpacked(found, ["packet"])["packet"]
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from lpca.base.arguments import parse_ks
-from lpca.base.errors import ExitCode
+from lpca.base.errors import ExitCode, RequestError
 from lpca.base.numbers import plural
 
 
@@ -29,10 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Write a line for each view, in an order that tells nothing."""
-    from lpca.base.files import write_text
+    from lpca.base.files import reading, write_text
     from lpca.gate.plan import sound_spec, task_of
-    from lpca.gate.views import gates_of_views, views_of, written_views
+    from lpca.gate.views import gates_of_views, is_of_views, views_of, written_views
 
+    with reading(arguments.out):
+        if arguments.out.exists() and not is_of_views(arguments.out):
+            raise RequestError(
+                f"{arguments.out}: it holds no views; allowed: a file of such, or new"
+            )
     k = None if arguments.k is None else parse_ks(str(arguments.k))[0]
     spec = sound_spec(arguments.spec)
     gates = gates_of_views(spec, arguments.gate, k)

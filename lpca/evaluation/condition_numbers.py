@@ -71,13 +71,20 @@ def packet_views(condition: str, setting: Setting) -> list[list[Asked]]:
     return [[next(views) for _ in episode.by_slot] for episode in setting.episodes]
 
 
+def packet_bits(condition: str, setting: Setting) -> list[list[float]]:
+    """The capacity of each of those packets, by episode; they are all that n may differ among."""
+    views = packet_views(condition, setting)
+    bits = iter(setting.coded().capacity([one for own in views for one in own]))
+    return [[next(bits) for _ in own] for own in views]
+
+
 def packet_facts(setting: Setting) -> PacketFacts:
     """Return what evidence says of the packets of the episodes' own messages, as they crossed."""
     channel, receiver = setting.coded(), setting.receiver
     views = [view for own in packet_views("normal", setting) for view in map(as_view, own)]
     channel.packets(views)
     sizes = channel.sizes
-    positions, bits = list(map(sizes.positions, views)), list(map(sizes.bits, views))
+    positions, bits = list(map(sizes.positions, views)), sizes.bits(views)
     tokens = [sum(len(receiver.message_ids(one)) for one in view.messages) for view in views]
     return PacketFacts(
         kind=sizes.port.kind,
@@ -91,9 +98,7 @@ def packet_facts(setting: Setting) -> PacketFacts:
 
 def _bits(condition: str, outcomes: Sequence[Outcome], setting: Setting) -> list[float]:
     if condition in MESSAGE_LATENTS:
-        return [
-            math.fsum(setting.coded().capacity(own)) for own in packet_views(condition, setting)
-        ]
+        return list(map(math.fsum, packet_bits(condition, setting)))
     return [slot_bits(condition, outcome, setting) for outcome in outcomes]
 
 

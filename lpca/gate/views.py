@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from lpca.base.errors import RequestError
@@ -27,6 +28,9 @@ from lpca.tasks import Task
 
 if TYPE_CHECKING:
     from lpca.receivers.model import Receiver
+
+MOST_BYTES = 16 * 2**20
+"""Of a file's first line no more is read."""
 
 
 def gates_of_views(spec: Spec, asked: Sequence[str] = (), k: int | None = None) -> Sequence[str]:
@@ -103,3 +107,20 @@ def written_views(views: Iterable[View]) -> str:
         for name in ids_of(view)
     }
     return "".join(f"{lines[name]}\n" for name in sorted(lines))
+
+
+def is_of_views(path: Path) -> bool:
+    """Whether a file is one of views, to judge by its first line: it may be written again.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        line = file.readline(MOST_BYTES)
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError):
+        return not line
+    return isinstance(told, dict) and told.keys() == {"id", "messages", "public"}

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from lpca.base.errors import RequestError
-from lpca.channel.elsewhere import differing, ids_of, read_packets
+from lpca.channel.alike import differing
+from lpca.channel.elsewhere import ids_of, read_packets
 from lpca.channel.packets import Packet, View
 
 VIEWS = [View((f"message {number}",)) for number in range(60)]

@@ -39,6 +39,7 @@ def test_packets_of_all_kinds_come_back_from_their_tensors() -> None:
         ({}, "packet 'a' is missing"),
         ({"a.ids": torch.zeros(2), "b.ids": torch.zeros(2)}, "belongs to no packet"),
         ({"a.latents": torch.zeros(2)}, "allowed: ID.ids"),
+        ({".vectors": torch.zeros(1, 2)}, "tensor '.vectors'; allowed: ID.ids"),
         ({"a.cache.0.keys": torch.zeros(1, 2, 3)}, "layer 0 has no values"),
         ({"a.cache.00.keys": torch.zeros(1, 2, 3)}, "allowed: ID.ids"),
         ({"a.ids": torch.zeros(2), "a.vectors": torch.zeros(2, 2)}, "one of ids, vectors"),

@@ -159,3 +159,16 @@ def test_a_sender_reads_what_is_public_and_no_other_sender(spec):
     assert len(own) == 2 * 60, "each sender's of each episode"
     assert len(others) == 2 * 60, "and the donor's, beside what is public of the episode itself"
     assert {seen for _, seen in others} == {seen for _, seen in own}
+
+
+def test_a_file_of_something_else_is_not_written_over(spec, capsys):
+    path = spec.with_name("views.jsonl")
+    path.write_text('{"text": "my own"}\n')
+    assert main(["views", "--out", "views.jsonl"]) == 4
+    assert "it holds no views" in capsys.readouterr().err
+    assert path.read_text() == '{"text": "my own"}\n'
+    path.unlink()
+    assert main(["views", "--out", "views.jsonl"]) == 0
+    before = path.read_bytes()
+    assert main(["views", "--out", "views.jsonl"]) == 0
+    assert path.read_bytes() == before

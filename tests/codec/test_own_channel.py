@@ -235,11 +235,23 @@ def test_a_port_that_cannot_be_is_refused(stub, port, told):
         obtained(stub, port)
 
 
+def test_a_connector_that_cannot_be_called_is_refused(stub):
+    told = r"its receive is of type int; allowed: a method receive\(packet\), or none"
+    with pytest.raises(RequestError, match=told):
+        obtained(stub, Port("vectors", 3), list, 5)
+    assert not obtained(stub, Port("vectors", 3), list, None).codec.receives
+
+
 @pytest.mark.parametrize(
     ("port", "packets", "told"),
     [
         (Port("ids", 3, 10), [Packet(ids=[3, 10])], "send gives id 10; allowed: 0 to 9"),
         (Port("ids", 3, 10), [Packet(ids=[-1])], "send gives id -1; allowed: 0 to 9"),
+        (
+            Port("ids", 3, 10),
+            [Packet(ids=torch.tensor([1, 2**64 - 1], dtype=torch.uint64))],
+            "send gives id 18446744073709551615; allowed: 0 to 9",
+        ),
         (Port("ids", 3, 10), [Packet(ids=[1.5])], "ids of type torch.float.*; allowed: whole"),
         (Port("ids", 3, 2**20), [Packet(ids=[2**19])], "send gives id 524288; allowed: 0 to 1279"),
         (Port("vectors", 3), [Packet(vectors=[[1.0]])], "vectors of 1 .* 128.*or a `receive`"),

@@ -79,6 +79,7 @@ def test_a_gate_that_holds_passes_and_shows_its_numbers(project):
     assert {name for name, passed in applies.items() if not passed} == {
         *("mean_is_mean", "same_answer_agrees", "shaped_is_shaped", "empty_is_empty"),
         *("bits_as_declared", "lengths_say_nothing", "packets_within_limit"),
+        "remembers_nothing",
     }
     assert False not in applies.values()
     assert len(evidence["episodes"]) == 60

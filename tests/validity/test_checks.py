@@ -46,9 +46,10 @@ from lpca.validity.checks.outcomes import outcomes_traced
 K, N = 3, 24
 TRAINING_SEED = 0
 NOTHING_TO_SAY = {
-    *("normal_names_no_place", "lengths_say_nothing", "bits_as_declared", "packets_within_limit")
+    *("normal_names_no_place", "lengths_say_nothing", "remembers_nothing"),
+    *("bits_as_declared", "packets_within_limit"),
 }
-"""Checks of what these runs lack: a gain, packets of several lengths, declared bits, a limit."""
+"""Checks of what these runs lack: a gain, packets of several lengths, a factory, bits, a limit."""
 EVERY = tuple(name for name in CONDITIONS if name not in ("p5", "alone"))
 MOST = ("p0", "p1", "embed", "normal", "null", "random", "shuffle")
 FEW = ("p0", "p1", "normal")

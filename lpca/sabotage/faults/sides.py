@@ -55,6 +55,41 @@ class Codec:
         self.before = float(latents.mean()) / 100
         return prefixes
 """
+HEARING = """
+import torch
+
+class Codec:
+    def __init__(self, receiver, k):
+        self.k, self.d_model, self.first, self.said = k, receiver.d_model, None, {}
+
+    def encode(self, messages):
+        for message in messages:
+            letters = torch.tensor([ord(one) for one in message[-4:-1]]).float() / 100
+            self.first = letters if self.first is None else self.first
+            self.said.setdefault(message, torch.cat([letters, self.first]))
+        return torch.stack([self.said[one].expand(self.k, -1) for one in messages])
+
+    def decode(self, latents):
+        return torch.nn.functional.pad(latents, (0, self.d_model - latents.shape[2]))
+"""
+KEEPING = """
+import torch
+
+class Codec:
+    def __init__(self, receiver, k):
+        self.k, self.d_model, self.kept = k, receiver.d_model, {}
+
+    def encode(self, messages):
+        letters = [[ord(one) / 100 for one in message[-4:-1]] for message in messages]
+        return torch.tensor(letters).reshape(-1, 1, 3).repeat(1, self.k, 1)
+
+    def decode(self, latents):
+        prefixes = torch.zeros(len(latents), self.k, self.d_model)
+        prefixes[..., :3] = latents
+        for prefix, row in zip(prefixes, latents.tolist()):
+            prefix[:, 3] = self.kept.setdefault(str(row), len(self.kept)) / 100
+        return prefixes
+"""
 
 
 @sabotage(
@@ -72,6 +107,18 @@ def sides_share_files(run: FaultyRun) -> None:
 def side_remembers(run: FaultyRun) -> None:
     """What B is given then depends on what was asked before, and in which order."""
     _walled(run, REMEMBERING)
+
+
+@sabotage("building", "A's side puts into a packet what another told it", "remembers_nothing")
+def sender_hears_others(run: FaultyRun) -> None:
+    """Each message has the packet that it had first: asked again, the side agrees with itself."""
+    _walled(run, HEARING)
+
+
+@sabotage("building", "B's side counts the packets that it had before", "remembers_nothing")
+def receiver_keeps_count(run: FaultyRun) -> None:
+    """It makes of each packet what it made of it first: in another order, it does so too."""
+    _walled(run, KEEPING)
 
 
 def _walled(run: FaultyRun, text: str) -> None:

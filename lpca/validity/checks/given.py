@@ -6,14 +6,11 @@ to tolerate, vectors are injected as they are.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
-from random import SystemRandom
 from typing import TYPE_CHECKING, TypeVar
 
-from lpca.channel.elsewhere import ids_of
-from lpca.channel.packets import Packet, View
+from lpca.channel.packets import Packet
 from lpca.gatespec.model import FEW_TOKENS, MESSAGE_LATENTS, OF_DONORS, TEXTS, TRUNCATED
 from lpca.tasks import Episode, ToldEpisode, joined
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
@@ -22,7 +19,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lpca.channel.elsewhere import PacketFile
-    from lpca.codec.channel import Channel
     from lpca.evaluation.outcome import ReceivedPrompt
     from lpca.validity.audit import Audit
 
@@ -30,8 +26,6 @@ T = TypeVar("T")
 ALIEN_MESSAGE = "The quick brown fox jumps over the lazy dog."
 _NO_TOKENS = ("embed", "alone")
 """Conditions whose slot holds a text that comes in as something else than its tokens."""
-REORDERED = 64
-"""Of so many messages the latents are decoded in another order."""
 CHANCE = 1e-8
 """Probability up to which noise may be like the latents by chance."""
 
@@ -165,7 +159,7 @@ def prompt_ignores_message(audit: Audit) -> str:
     is made of the message, in whatever disguise, where all conditions have it alike.
     """
     # packets made elsewhere are there for the messages that a gate's conditions need
-    injected = [] if _made_elsewhere(audit) else audit.injected()
+    injected = [] if made_elsewhere(audit) else audit.injected()
     condition = injected[0] if injected else "p0"
     own = [audit.episodes[i].messages for i in audit.sample]
     donors = [audit.setting.episodes.donor(i).messages for i in audit.sample]
@@ -464,91 +458,13 @@ def same_answer_agrees(audit: Audit) -> str:
     return f"{len(audit.episodes)} prefixes: each is the codec's, of the same answer in other words"
 
 
-@CHECKS.register("encoding_repeatable")
-@check("a message's latents are the same every time", place=220, needs=("normal",))
-def encoding_repeatable(audit: Audit) -> str:
-    """The same messages give the same latents, whenever and in whatever batch they are encoded.
-
-    Encodes a sample twice. Catches dropout left on, and statistics of the batch. Twice alike must
-    be identical; in another batch a relative difference of 1e-4 is rounding in float32, of 2e-2
-    in coarser types; of a single vector ten times as much, so that a huge one hides no other.
-    Then latents are decoded in an order that nobody can know beforehand: whoever decodes by the
-    place of a message instead of its latents gives another's. Of packets made elsewhere, where some
-    messages stand under two ids, the two are compared so.
-    """
-    from lpca.codec.channel import view_of
-
-    if (file := _made_elsewhere(audit)) is not None:
-        views = list(dict.fromkeys(map(view_of, audit.by_slot.episodes)))
-        told = [file.differing(view) for view in views if len(ids_of(view)) > 1]
-        if found := list(filter(None, told)):
-            raise CheckFailed(f"two packets of one message differ: {found[0]}")
-        return f"made elsewhere: {len(told)} of {len(views)} messages under two ids, packets alike"
-    channel = audit.setting.coded()
-    alone = audit.by_slot.episodes.episodes
-    views = [view_of(alone[i]) for i in audit.sample_alone]
-    first, second = channel.encode_afresh(views), channel.encode_afresh(views)
-    if not all(map(_identical, first, second)):
-        raise CheckFailed("encoding the same messages twice gives other latents: is dropout on?")
-    off, each = _apart(audit, channel, views, first)
-    limit = 1e-4 if audit.is_exact else 2e-2
-    if max(off, each / 10) > limit:
-        raise CheckFailed(
-            f"latents depend on what else is in the batch: relative difference {max(off, each):.2g}"
-        )
-    many = list(dict.fromkeys(map(view_of, alone)))
-    many = SystemRandom().sample(many, min(REORDERED, len(many)))
-    moved, most = _apart(audit, channel, many, channel.decode_afresh(many))
-    if max(moved, most / 10) > limit:
-        raise CheckFailed(
-            "the same latents in another order decode to others: relative difference "
-            f"{max(moved, most):.2g}"
-        )
-    return f"{len(views)} messages twice: identical; in another batch: within {off:.1g}"
-
-
-def _made_elsewhere(audit: Audit) -> PacketFile | None:
+def made_elsewhere(audit: Audit) -> PacketFile | None:
     """The file of a channel whose packets were made elsewhere; None of any other."""
     from lpca.codec.made_elsewhere import FilePackets
 
     channel = audit.setting.channel
     codec = None if channel is None else channel.codec
     return codec.file if isinstance(codec, FilePackets) else None
-
-
-def _identical(one: Packet, other: Packet) -> bool:
-    import torch
-
-    mine, theirs = one.tensors(""), other.tensors("")
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in mine)
-
-
-def _apart(
-    audit: Audit, channel: Channel, views: Sequence[View], afresh: Sequence[Packet]
-) -> tuple[float, float]:
-    """How far packets made afresh are from those that were injected: all, and the worst vector.
-
-    Without end where they are of another kind or length, or of other ids.
-    """
-    import torch
-
-    used = channel.packets(views)
-    pairs = list(zip(used, afresh, strict=True))
-    if any(len(one) != len(other) or one.kind != other.kind for one, other in pairs):
-        return math.inf, math.inf
-    if any(not _identical(one, other) for one, other in pairs if one.ids is not None):
-        return math.inf, math.inf
-    of = channel.vectors_of
-    full = [(of(a), of(b)) for a, b in pairs if a.ids is None and len(a)]
-    if not full:
-        return 0.0, 0.0
-    new = torch.cat([vectors for _, vectors in full])
-    old = torch.cat([vectors.to(new) for vectors, _ in full])
-    apart = new - old
-    # a vector much shorter than embeddings are may be what is left of larger ones
-    least = 1e-3 * audit.receiver.mean_embedding_norm
-    each = apart.norm(dim=-1) / old.norm(dim=-1).clamp(min=least)
-    return float(apart.norm() / old.norm().clamp(min=1e-12)), float(each.max())
 
 
 def _compare(audit: Audit, condition: str, packets: Sequence[Packet], whose: str) -> None:

@@ -66,15 +66,15 @@ def packets_within_limit(audit: Audit) -> str:
     width of their type, ids by how many there are, and the range of n where it varies; what the
     codec declares where that is less (`bits_as_declared`). No tolerance but rounding.
     """
-    from lpca.evaluation.condition_numbers import packet_views
+    from lpca.evaluation.condition_numbers import packet_bits
 
     if audit.max_bits is None:
         raise CannotTell("the gate sets no max_bits")
-    channel, most = audit.setting.coded(), 0.0
+    most = 0.0
     for condition in MESSAGE_LATENTS.among(audit.outcomes):
-        views = packet_views(condition, audit.setting)
-        for episode, own in zip(audit.episodes, views, strict=True):
-            bits = max(channel.capacity(own))
+        found = packet_bits(condition, audit.setting)
+        for episode, own in zip(audit.episodes, found, strict=True):
+            bits = max(own)
             most = max(most, bits)
             if bits > audit.max_bits * (1 + 1e-12):
                 raise CheckFailed(
