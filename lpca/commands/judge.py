@@ -25,6 +25,7 @@ from lpca.judge.rows import ROLES, Reading
 from lpca.judge.successes import rate_interval
 from lpca.report.layout import fitting, wrapped
 from lpca.report.layout import table as columns
+from lpca.report.next_steps import Found, next_step
 from lpca.report.sentences import closing, grouped, standing
 from lpca.report.terminal import criteria_lines, success_heads
 from lpca.stats.verdicts import Verdict
@@ -236,6 +237,7 @@ def show(
     for reason in result.reasons:
         if not read or reason not in unread:
             say(reason)
+    rates: dict[str, float] = {}
     if read and table is not None:
         n, declared = table.units, spec.episodes(gate)
         told = f"{n} episodes" + ("" if n == declared else f"; the spec declares {declared}")
@@ -247,7 +249,8 @@ def show(
         print("\n".join(["", *_rates(table, rates, spec.evaluation), ""]))
         print("\n".join(criteria_lines(result.criteria, rates, width, verbose=verbose)))
     print()
-    say(f"So: {so or closing(verdict, result.criteria)}")
+    step = next_step(Found(verdict, result.deciding, rates))
+    say(f"So: {so or closing(verdict, result.criteria, step)}")
     print()
 
 

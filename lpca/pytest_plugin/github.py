@@ -14,6 +14,7 @@ from lpca.gatespec.model import Position
 from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
 from lpca.report.layout import Level, annotation
 from lpca.report.markdown import conditions_table, criteria_table, plain, validity_line
+from lpca.report.next_steps import found_in, next_step
 from lpca.report.sentences import above_luck, packets
 from lpca.stats.verdicts import Verdict
 
@@ -133,6 +134,8 @@ def _section(gate: GateVerdict) -> list[str]:
     lines += [f"{plain(evidence.title)}. {setting}; {validity_line(evidence)}.", ""]
     lines += [f"{plain(packets(evidence))}.", ""] if evidence.packets else []
     lines += [*(f"- {plain(reason)}" for reason in evidence.reasons), ""]
+    if step := next_step(replace(found_in(evidence), verdict=gate.verdict)):
+        lines += [f"**Next:** {plain(step)}.", ""]
     lines += [*conditions_table(evidence), ""]
     if told := above_luck(evidence):
         lines += [told, ""]

@@ -43,8 +43,7 @@ _CLOSINGS = {
     Verdict.FAIL: "at least one claim is shown not to hold, and the gate needs every one.",
     Verdict.INCONCLUSIVE: "this is not a failure: these episodes leave open whether every claim "
     "holds.",
-    Verdict.INVALID: "this says nothing about the channel, neither for nor against it; mend what "
-    "is named above and run again.",
+    Verdict.INVALID: "this says nothing about the channel, neither for nor against it.",
     Verdict.NOT_MEASURED: "this says nothing about the channel, neither for nor against it; the "
     "whole gate has to be run.",
     Verdict.EXPLORED: "this decides nothing: validation episodes are there to choose on; what is "
@@ -203,8 +202,8 @@ def meaning(claim: Claim, others: Sequence[CriterionResult] = ()) -> str:
     return ""
 
 
-def closing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
-    """What a gate's verdict means, in one sentence."""
+def closing(verdict: Verdict, results: Sequence[CriterionResult], step: str = "") -> str:
+    """What a gate's verdict means, in one sentence; `step` is what to do next, where that is."""
     results = [result for result in results if result.decides]
     if verdict is Verdict.PASS and _shown_above(results, "normal", "shuffle"):
         return "B answers better with its own message than with another: the channel carries it."
@@ -213,7 +212,7 @@ def closing(verdict: Verdict, results: Sequence[CriterionResult]) -> str:
     failed = _differences(results, Verdict.FAIL, "normal", "shuffle")
     if verdict is Verdict.FAIL and any(_lead(claim) <= 0.0 for claim in failed):
         return "the channel does not carry this message: any message does as well."
-    return _CLOSINGS[verdict]
+    return f"{_CLOSINGS[verdict].removesuffix('.')}; {step}." if step else _CLOSINGS[verdict]
 
 
 def _differences(

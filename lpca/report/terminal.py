@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from lpca.base.numbers import PERCENT, amount, level, number, span, tally
 from lpca.channel.confine import ISOLATED
@@ -11,6 +12,7 @@ from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CodecFacts, CriterionResult, Evidence, Successes
 from lpca.gatespec.claims import unit_of
 from lpca.report.layout import WIDTH, table, wrapped
+from lpca.report.next_steps import found_in, next_step
 from lpca.report.sentences import above_luck, closing, grouped, packets, sentence, standing
 from lpca.stats.verdicts import Verdict
 
@@ -67,7 +69,8 @@ def gate_lines(
         lines += criteria_lines(required.criteria, rates, width, 4, verbose)
     if not invalid:
         lines += ["", *criteria_lines(results, rates, width, 2, verbose)]
-    lines += ["", *wrapped(f"So: {closing(verdict, results)}", width)]
+    step = next_step(replace(found_in(evidence), verdict=verdict))
+    lines += ["", *wrapped(f"So: {closing(verdict, results, step)}", width)]
     return [*lines, *(_origins(evidence, width) if verbose else [])]
 
 

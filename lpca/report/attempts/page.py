@@ -10,45 +10,16 @@ from lpca.evidence.json_form import to_data
 from lpca.evidence.model import CodecFacts, CriterionResult, Evidence
 from lpca.report.attempts.kept import Attempt, RecordFacts
 from lpca.report.markdown import code, conditions_table, criteria_table, plain, table, validity_line
+from lpca.report.next_steps import ADVICE, FRESH_CHECKS
 from lpca.report.sentences import grouped, packets
 from lpca.stats.verdicts import Verdict
 
 _RESULTS = {True: "passed", False: "**FAILED**", None: "did not apply"}
-LEDGER_CHECKS = ("ledger_intact", "checkpoints_accounted", "looks_accounted")
+LEDGER_CHECKS = ("ledger_intact", *FRESH_CHECKS)
 FRESH = (
     "Whatever is changed, choose it on validation episodes and judge it on a fresh `seed:`; these "
     "test episodes have been seen."
 )
-_ADVICE = {
-    frozenset({"normal", "shuffle"}): (
-        "the receiver does as well with another message: train so that a wrong message costs "
-        "(contrast the right answer's likelihood against other messages of the batch)"
-    ),
-    frozenset({"shuffle", "p0"}): (
-        "a contradicting message does not mislead: the receiver does not read the latents' content"
-    ),
-    frozenset({"normal", "static"}): (
-        "one trained prefix that never sees a message does as well: what helps is not the message"
-    ),
-    frozenset({"normal", "first_k"}): (
-        "the message cut to k tokens does as well: the latents carry no more than they"
-    ),
-    frozenset({"normal", "null"}): (
-        "zeros do as well: look whether training lowered the loss, and at each latent's norm"
-    ),
-    frozenset({"normal", "p0"}): (
-        "no message does as well: look whether training lowered the loss, then try a larger k"
-    ),
-    frozenset({"normal", "p1"}): (
-        "the text does better: the codec loses what the receiver needs; try a larger k"
-    ),
-    frozenset({"embed", "p1"}): (
-        "the injection path changes the message's own embeddings: mend it before anything else"
-    ),
-    frozenset({"null", "p0"}): "k zero vectors change the receiver's answers by themselves",
-    frozenset({"random", "p0"}): "noise of the latents' size changes the receiver's answers",
-}
-"""What a contradicted claim on a pair of conditions asks for."""
 _TOLD_APART = ("architecture", "curriculum")
 
 
@@ -252,7 +223,7 @@ def _after_fail(evidence: Evidence) -> Iterator[str]:
     for result in evidence.result.deciding:
         if result.verdict is Verdict.FAIL:
             otherwise = "its claim does not hold here; the decision log has the numbers"
-            advice = _ADVICE.get(frozenset(result.claim.conditions), otherwise)
+            advice = ADVICE.get(frozenset(result.claim.conditions), otherwise)
             yield f"`{result.id}` is contradicted: {advice}."
     for result in evidence.result.deciding:
         if result.verdict is Verdict.INCONCLUSIVE:
@@ -272,7 +243,7 @@ def _more_episodes(result: CriterionResult) -> str:
 def _after_invalid(evidence: Evidence) -> Iterator[str]:
     for check in evidence.failed_checks:
         # a ledger that was altered is mended; one that is used up is not
-        if check.id in LEDGER_CHECKS[1:]:
+        if check.id in FRESH_CHECKS:
             yield f"`{check.id}`: judge the one that was chosen on a fresh `seed:`, once."
         else:
             yield f"Mend `{check.id}` ({plain(check.title)}): {plain(check.detail)}."
