@@ -166,6 +166,23 @@ class TestPicture:
         assert "1: NOT MEASURED" in words
         assert "2: to be measured" in words
 
+    def test_a_row_that_is_not_measured_is_named_and_not_drawn(self):
+        data = made().to_dict()
+        data["codecs"] += [{**data["codecs"][5], "row": "later"}]
+        [_, axes, key] = lab_figure(data).axes
+        assert "later" not in [one.get_text() for one in axes.texts]
+        assert "Not measured, not drawn: later" in [one.get_text() for one in key.texts]
+
+    def test_the_axis_fits_what_is_drawn(self):
+        data = made().to_dict()
+        found = (one.get("effects", {}).get("normal - shuffle") for one in data["codecs"])
+        known = [one for one in found if one is not None]
+        low, high = lab_figure(data).axes[1].get_xlim()
+        lowest = min(0.0, *(one["low"] for one in known))
+        highest = max(0.0, *(one["high"] for one in known))
+        assert low < lowest < highest < high
+        assert high - low < 1.2 * (highest - lowest) + 0.02
+
     def test_no_text_runs_off_the_page(self):
         longest = Table(ABOUT, [entry("a" * 60, 123, held=failing(verdict="INCONCLUSIVE"))])
         figure = lab_figure(longest.to_dict())

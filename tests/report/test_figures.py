@@ -149,6 +149,13 @@ def test_rates_stand_row_under_row_within_their_panel_beside_their_names() -> No
     assert [named[name] for name in RATES] == ys
 
 
+def test_no_mark_is_cut_and_the_other_score_hides_no_interval() -> None:
+    figure = gate_figure(evidence())
+    own, other = ([line for [line] in lines(figure, start).values()] for start in ("rate", "other"))
+    assert not any(line.get_clip_on() for line in (*own, *other))
+    assert all(b.get_ydata()[0] > a.get_ydata()[0] for a, b in zip(own, other, strict=True))
+
+
 def test_the_score_of_the_spec_is_the_one_that_stands_out() -> None:
     figure = gate_figure(evidence(score="greedy"))
     assert xs(lines(figure, "rate ")["rate normal"][0]) == [RATES["normal"] // 2 / N]

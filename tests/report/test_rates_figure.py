@@ -83,7 +83,9 @@ def test_every_point_has_its_interval() -> None:
 
 def test_latents_are_called_by_their_k_and_text_by_its_bytes() -> None:
     labels = [one.get_text() for one in rates_figure(RUNS).axes[0].texts]
-    assert sorted(labels) == sorted(["16 B", "64 B", "k=1", "k=2", "k=8", "k=1", "k=2"])
+    assert sorted(labels) == sorted(
+        ["16 B", "64 B", "k=1", "k=2", "k=8", "k=1 of 1,024", "k=2 of 1,024"]
+    )
 
 
 def test_nothing_sent_is_a_line_and_no_point() -> None:

@@ -24,6 +24,8 @@ REFERENCES: Mapping[str, tuple[str, Any]] = {
     "shuffle": (style.PURPLE, (0, (1, 1.5))),
 }
 """Colour and dashes of what `normal` is held against."""
+LARGEST_CODEBOOK = 24
+"""Bits of an entry of the largest one that is called so."""
 SAME = ("gate", "answers", "score", "confidence", "task")
 
 
@@ -207,9 +209,9 @@ def _normal(axes: Axes, evidence: Evidence) -> None:
     interval = numbers.under(evidence.score).interval
     # `_of_one_gate` takes none without
     k = evidence.k or 0
-    axes.plot([k, k], [interval.low, interval.high], color=style.INK, linewidth=1.6)
-    label = f"normal, gate {evidence.verdict}"
-    style.draw_mark(axes, k, numbers.rate(evidence.score), mark, 6.5, label=label, zorder=4)
+    style.draw_bar(axes, k, [interval.low, interval.high], mark.colour)
+    how: Any = {"label": f"normal, gate {evidence.verdict}", "zorder": 4, "clip_on": False}
+    style.draw_mark(axes, k, numbers.rate(evidence.score), mark, 5, **how)
 
 
 def _axes_of_k(axes: Axes, evidences: Sequence[Evidence]) -> None:
@@ -251,7 +253,7 @@ def _points(evidence: Evidence) -> list[Point]:
     latents = "nominal" if finite_bits(evidence) is None else "coded"
     cut = TRUNCATED.among(evidence.conditions)
     kinds = {**_KINDS, **dict.fromkeys(cut, "cut"), "normal": latents}
-    labels = {"normal": f"k={evidence.k}", **{name: f"{TRUNCATED[name]} B" for name in cut}}
+    labels = {"normal": _of_latents(evidence), **{name: f"{TRUNCATED[name]} B" for name in cut}}
     return [
         Point(
             kinds[name],
@@ -263,6 +265,15 @@ def _points(evidence: Evidence) -> list[Point]:
         for name, numbers in evidence.conditions.items()
         if name in kinds and numbers.bits
     ]
+
+
+def _of_latents(evidence: Evidence) -> str:
+    """What the latents' point is called: their number, and the size of the codebook if any."""
+    bits, told = finite_bits(evidence), f"k={evidence.k}"
+    each = (bits or 0.0) / (evidence.k or 1)
+    # what is no whole number of entries, or too many of them, is of something else
+    size = round(2.0**each) if 0.0 < each <= LARGEST_CODEBOOK else 0
+    return f"{told} of {size:,}" if size and abs(2.0**each - size) < 1e-6 * size else told
 
 
 def _uncut(evidences: Sequence[Evidence]) -> str:
@@ -282,7 +293,8 @@ def _series(axes: Axes, kind: MessageKind, label: str, points: Sequence[Point]) 
     if not points:
         return
     face = kind.colour if kind.filled else "white"
-    look: Any = {"marker": kind.marker, "markerfacecolor": face, "markersize": 6}
+    look: Any = {"marker": kind.marker, "markerfacecolor": face, "markersize": 4.5}
+    look |= {"clip_on": False}
     look |= {"color": kind.colour, "linestyle": kind.dashes, "linewidth": 1}
     bits, rates = [point.bits for point in points], [point.rate for point in points]
     axes.plot(bits, rates, label=label, zorder=4, **look)
@@ -290,15 +302,18 @@ def _series(axes: Axes, kind: MessageKind, label: str, points: Sequence[Point]) 
     is_steep = kind is MESSAGE_KINDS["cut"]
     for point in points:
         interval = [point.interval.low, point.interval.high]
-        axes.plot([point.bits, point.bits], interval, color=kind.colour, linewidth=1.6, zorder=3)
+        style.draw_bar(axes, point.bits, interval, kind.colour)
         if point.label:
             axes.annotate(
                 point.label,
                 (point.bits, point.rate if is_steep else point.interval.high),
-                (5, -8) if is_steep else (0, 3),
+                (7, -8) if is_steep else (0, 5),
                 textcoords="offset points",
                 ha="left" if is_steep else "center",
-                size=7,
+                va="baseline" if is_steep else "bottom",
+                # codebooks of several sizes stand close together
+                rotation=90 if kind is MESSAGE_KINDS["coded"] else 0,
+                size=6.5,
                 color=kind.colour,
             )
 
@@ -322,7 +337,7 @@ def _axes_of_bits(axes: Axes, evidences: Sequence[Evidence]) -> None:
     axes.set_xlim(low, high)
     axes.set_xlabel(
         "bits a message: 8 × bytes of text; k × log2 of a codebook; else the capacity of the "
-        "packet that crossed,\nan upper bound on what it holds, not what it carries"
+        "packet\nthat crossed, an upper bound on what it holds, not what it carries"
     )
     first = evidences[0]
     _success_axis(axes, 1.08, f"success rate ({first.score}), {level(first.confidence)} interval")

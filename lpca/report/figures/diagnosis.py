@@ -9,19 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
+from lpca.base.numbers import PERCENT, amount
 from lpca.evidence.model import Evidence, Similarity
 from lpca.report.figures import style
 
 COLOURS = "cividis"
 """Even in lightness, so that grey reads the same."""
-_OWN: Mapping[str, Any] = {"color": style.BLUE, "marker": "o", "markersize": 4}
-_HOLLOW: Mapping[str, Any] = {"markersize": 8, "markerfacecolor": "none"}
+_OWN: Mapping[str, Any] = {"color": style.BLUE, "marker": "o", "markersize": 3.5}
+_HOLLOW: Mapping[str, Any] = {"markersize": 5, "markerfacecolor": "white"}
 STYLES: Mapping[str, Mapping[str, Any]] = {
     "shuffle": {"color": style.VERMILLION, "marker": "s", "linestyle": "--", **_HOLLOW},
     "normal": {**_OWN, "linestyle": "-"},
 }
-DODGE = 0.004
-"""How far apart the intervals of the two stand, as a share of the axis."""
 REFERENCES: Mapping[str, Any] = {"p0": (0, (1, 1.5)), "p1": (0, (5, 2))}
 
 
@@ -115,7 +114,7 @@ def noise_figure(part: Sequence[Mapping[str, Any]], title: str) -> Figure:
     sizes = [one["size"] for one in part]
     left.plot(sizes, [one["successes"] / one["n"] for one in part], **_OWN)
     for one in part:
-        left.plot([one["size"]] * 2, one["interval"], color=style.BLUE, linewidth=1.2)
+        style.draw_bar(left, one["size"], one["interval"], style.BLUE)
     right.plot(sizes, [one["nll"] for one in part], **_OWN)
     _success_and_nll(left, right)
     for axes in (left, right):
@@ -142,16 +141,13 @@ def scales_figure(sweep: Mapping[str, Any]) -> Figure:
     scales = [one["scale"] for one in measured]
     for name, how in STYLES.items():
         above.plot(scales, [one[name]["successes"] / n for one in measured], label=name, **how)
-        aside = DODGE * max(1.0, max(scales)) * (1 if name == "normal" else -1)
         for one in measured:
-            at = [one["scale"] + aside] * 2
-            above.plot(at, one[name]["interval"], color=how["color"], linewidth=1.2)
+            style.draw_bar(above, one["scale"], one[name]["interval"], how["color"])
         below.plot(scales, [one[name]["nll"] for one in measured], label=name, **how)
     for name, dashes in REFERENCES.items():
         line: Any = {"color": style.MUTED, "linestyle": dashes, "linewidth": 1.0, "label": name}
         above.axhline(references[name]["successes"] / n, **line)
         below.axhline(references[name]["nll"], **line)
-    style.rate_ticks(above.yaxis)
     _success_and_nll(above, below)
     below.set_xlabel("scale of the prefix (1: as the codec gives it, 0: zeros)")
     style.legend_below(below, 0.25, 4)
@@ -173,7 +169,8 @@ def _set_title(figure: Figure, title: str) -> None:
 
 
 def _success_and_nll(success: Axes, nll: Axes) -> None:
-    success.set_ylim(-0.03, 1.03)
+    success.set_ylim(*style.RATES)
+    style.rate_ticks(success.yaxis)
     success.set_ylabel("success rate (likelihood)")
     nll.set_ylim(bottom=0.0)
     nll.set_ylabel("right answer's −log p, nats")
@@ -212,10 +209,12 @@ def _shares(axes: Axes, found: Mapping[str, Any]) -> None:
     kinds = [(f"{name}: {one['kind']}", one) for name, own in found["by"].items() for one in own]
     rows = [("all", found), *kinds]
     for at, (_, one) in enumerate(rows):
-        axes.plot(one["interval"], [at, at], color=style.BLUE, linewidth=1.2)
-        axes.plot([one["reversed"] / one["n"]], [at], **_OWN)
+        style.draw_span(axes, one["interval"], at, style.BLUE)
+        axes.plot([one["reversed"] / one["n"]], [at], clip_on=False, zorder=4, **_OWN)
     axes.set_yticks(range(len(rows)), [f"{name} (n = {one['n']})" for name, one in rows])
     axes.axvline(found["reversed"] / found["n"], color=style.MUTED, linewidth=0.8, linestyle=":")
     axes.invert_yaxis()
-    axes.set_xlim(-0.03, 1.03)
-    axes.set_xlabel("share reversed, with interval")
+    most = max(one["interval"][1] for _, one in rows)
+    axes.set_xlim(0.0, min(1.02, max(0.05, 1.08 * most)))
+    axes.xaxis.set_major_formatter(lambda share, _: amount(share, PERCENT))
+    axes.set_xlabel("share reversed, with its interval")

@@ -20,8 +20,8 @@ from lpca.stats.claims import beyond
 from lpca.stats.tables import Interval
 
 LABELS: Mapping[Unit, str] = {
-    PERCENT: "success rate in %",
-    POINTS: "difference of success rates in points, episode by episode",
+    PERCENT: "success rate",
+    POINTS: "difference of success rates, episode by episode, in points",
     RATIO: "ratio of success rates",
 }
 ID_WIDTH, CLAIM_WIDTH = 30, 37
@@ -96,6 +96,8 @@ def _draw(unit: Unit, rows: Sequence[CriterionRow], axes: Axes) -> None:
     axes.spines["left"].set_visible(False)
     if unit is RATIO:
         _logarithmic(axes)
+    elif unit is PERCENT:
+        style.rate_ticks(axes.xaxis)
     else:
         axes.xaxis.set_major_formatter(lambda at, _: number(at, unit).replace("-", "−"))
     neutral = 1.0 if unit is RATIO else 0.0
@@ -113,13 +115,13 @@ def _draw(unit: Unit, rows: Sequence[CriterionRow], axes: Axes) -> None:
 def _limits(unit: Unit, rows: Sequence[CriterionRow]) -> tuple[float, float]:
     """Everything finite is within; on the ratio's logarithmic scale zero lies beyond the edge."""
     if unit is PERCENT:
-        return -0.01, 1.01
+        return style.RATES
     values = [value for row in rows for value in row.numbers if math.isfinite(value)]
     if unit is RATIO:
         positive = [1.0, *(value for value in values if value > 0.0)]
         return min(positive) / 1.5, max(positive) * 1.5
     low, high = min(0.0, *values), max(0.0, *values)
-    room = 0.06 * max(high - low, 0.1)
+    room = 0.06 * max(high - low, 0.05)
     return low - room, high + room
 
 
@@ -167,15 +169,14 @@ def _draw_interval(axes: Axes, row: CriterionRow, interval: Interval, y: float) 
     estimate, mark = row.result.estimate, style.MARKS[row.result.verdict]
     edges = axes.get_xlim()
     ends = [max(interval.low, edges[0]), min(interval.high, edges[1])]
-    name = f"interval {row.label}"
-    axes.plot(ends, [y, y], color=mark.colour, linewidth=1.8, label=name, zorder=3)
+    style.draw_span(axes, ends, y, mark.colour, label=f"interval {row.label}")
     for value, end, arrow in ((interval.low, ends[0], "<"), (interval.high, ends[1], ">")):
-        shape = "|" if value == end else arrow
-        axes.plot(end, y, shape, color=mark.colour, markersize=5, clip_on=False, zorder=3)
+        if value != end:
+            axes.plot(end, y, arrow, color=mark.colour, markersize=5, clip_on=False, zorder=3)
     if estimate is not None:
-        size, edge = 7 if mark.marker == "X" else 5.5, 0.6 if mark.filled else 1.4
+        size, edge = 6 if mark.marker == "X" else 4.2, 0.4 if mark.filled else 1.1
         how: Any = {"markeredgewidth": edge, "label": f"estimate {row.label}", "zorder": 4}
-        style.draw_mark(axes, max(estimate, edges[0]), y, mark, size, **how)
+        style.draw_mark(axes, max(estimate, edges[0]), y, mark, size, clip_on=False, **how)
 
 
 def _numbers(row: CriterionRow, interval: Interval) -> str:
@@ -190,9 +191,9 @@ def _numbers(row: CriterionRow, interval: Interval) -> str:
         return told.replace("-", "−")
 
     confidence = row.result.confidence
-    at_level = "" if confidence is None else f"{level(confidence)} "
-    ends = f"{shown(interval.low)}, {shown(interval.high)}"
-    return f"{shown(row.result.estimate)}  {at_level}[{ends}]"
+    at_level = "" if confidence is None else f"{level(confidence)}: "
+    ends = f"{shown(interval.low)} to {shown(interval.high)}"
+    return f"{shown(row.result.estimate)}   {at_level}{ends}"
 
 
 def _draw_key(verdicts: Sequence[str], axes: Axes) -> None:

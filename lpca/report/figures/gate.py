@@ -15,7 +15,7 @@ from lpca.report.figures import style
 from lpca.report.figures.forest import forest_blocks
 
 MOST_REASONS = 8
-ROW = 0.2
+ROW = 0.22
 HEAD = 0.04
 
 
@@ -111,7 +111,7 @@ def _draw_conditions(evidence: Evidence, axes: Axes) -> None:
     """Rates with their intervals; pale and without numbers where they must not be read."""
     readable, score, other = not evidence.is_invalid, evidence.score, evidence.other_score
     ink, pale = (style.INK, style.MUTED) if readable else (style.FAINT, style.FAINT)
-    axes.set_xlim(-0.01, 1.01)
+    axes.set_xlim(*style.RATES)
     style.rate_ticks(axes.xaxis)
     axes.grid(axis="x", color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -124,11 +124,14 @@ def _draw_conditions(evidence: Evidence, axes: Axes) -> None:
         axes.axvline(base, color=style.MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
     for index, (name, numbers) in enumerate(evidence.conditions.items()):
         y, rate, counted = HEAD + ROW * (index + 0.5), numbers.rate(score), numbers.under(score)
-        interval = [counted.interval.low, counted.interval.high]
-        axes.plot(interval, [y, y], color=ink, linewidth=1.6)
-        axes.plot(rate, y, "o", color=ink, markersize=5, label=f"rate {name}")
-        hollow: Any = {"markerfacecolor": "none", "markersize": 7.5, "markeredgewidth": 0.7}
-        axes.plot(numbers.rate(other), y, "o", color=pale, label=f"other {name}", **hollow)
+        style.draw_span(axes, [counted.interval.low, counted.interval.high], y, ink)
+        dot: Any = {"linestyle": "none", "marker": "o", "clip_on": False, "zorder": 4}
+        axes.plot(rate, y, color=ink, markersize=3.8, label=f"rate {name}", **dot)
+        # below the line: on it, it would hide what it is held against
+        hollow: Any = {"markerfacecolor": "white", "markersize": 3.4, "markeredgewidth": 0.8}
+        axes.plot(
+            numbers.rate(other), y + 0.062, color=pale, label=f"other {name}", **hollow, **dot
+        )
         style.write_left(axes, y, style.wrapped(name, 34, 1)[0], color=ink)
         if readable:
             told = f"{tally(counted.successes, numbers.n)}  {amount(rate, PERCENT, column=True)}"

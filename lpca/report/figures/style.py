@@ -40,6 +40,8 @@ MARGIN = 0.2
 LINE = 0.145
 """Height of a line of small text."""
 PLOT = WIDTH - LEFT - RIGHT
+RATES = (-0.02, 1.02)
+"""The axis of a rate, with room for a mark at either end."""
 GAP = 0.12
 """Between a panel and what stands beside it."""
 _UNDATED: Mapping[str, dict[str, Any]] = {
@@ -169,6 +171,18 @@ def draw_mark(axes: Axes, x: float, y: float, mark: Mark, size: float, **how: An
     face = mark.colour if mark.filled and mark.marker else "white"
     look: Any = {"color": mark.colour, "markerfacecolor": face, "markersize": size, **how}
     axes.plot(x, y, mark.marker or "s", **look)
+
+
+def draw_span(axes: Axes, ends: Sequence[float], at: float, colour: str, **how: Any) -> None:
+    """A horizontal interval whose ends stand out above and below any mark that lies on it."""
+    look: Any = {"color": colour, "linewidth": 1.4, "clip_on": False, "zorder": 3, **how}
+    axes.plot(ends, [at, at], marker="|", markersize=7.5, markeredgewidth=1.2, **look)
+
+
+def draw_bar(axes: Axes, x: float, ends: Sequence[float], colour: str) -> None:
+    """A vertical interval, as `draw_span` draws a horizontal one."""
+    look: Any = {"color": colour, "linewidth": 1.4, "clip_on": False, "zorder": 3}
+    axes.plot([x, x], ends, marker="_", markersize=7.5, markeredgewidth=1.2, **look)
 
 
 def rate_ticks(axis: Axis) -> None:
