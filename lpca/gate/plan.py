@@ -12,6 +12,7 @@ from typing import NamedTuple
 import platformdirs
 
 from lpca.base.errors import RequestError
+from lpca.base.files import cache_dir
 from lpca.base.numbers import plural
 from lpca.base.tables import source_at
 from lpca.checker.check import check_spec, has_errors
@@ -67,7 +68,7 @@ def task_of(spec: Spec) -> Task:
         _refuse_facts(spec)
     if not kind.may_run_out:
         _refuse_senders(spec, 1)
-    if kind.may_run_out:
+    if kind.may_run_out and made.is_at_hand:
         _refuse_too_few(spec, made)
     return made
 
@@ -86,7 +87,7 @@ def files_of(spec: Spec) -> list[Path]:
     found = [path, *(_kept(file, path.parent) if isinstance(file, str) else [])]
     for folder in dict.fromkeys([*path.parents, *path.resolve().parents]):
         found += _repository(folder)
-    return [*found, Path(platformdirs.user_cache_dir("lpca"))]
+    return [*found, cache_dir() / "questions", Path(platformdirs.user_cache_dir("lpca"))]
 
 
 def _kept(written: str, folder: Path) -> list[Path]:

@@ -310,6 +310,11 @@ class Task(ABC):
     def training_hash(self) -> str:
         """Return a hash of everything that shapes training episodes, but for the seed."""
 
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether its episodes can be drawn without fetching anything first."""
+        return True
+
     def contents(self) -> Mapping[str, str]:
         """By setting that names a file: a hash of the test episodes that are in it."""
         return {}
@@ -379,10 +384,10 @@ TENTHS: Mapping[Split, range] = {
 """Each split's tenths of what is split by the hash of a text."""
 
 
-def split_by_hash(text: str) -> Split:
+def split_by_hash(text: str, tenths: Mapping[Split, range] = TENTHS) -> Split:
     """Return the split of a text: the same one for ever, whatever other texts there are."""
     tenth = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") % 10
-    return next(split for split, share in TENTHS.items() if tenth in share)
+    return next(split for split, share in tenths.items() if tenth in share)
 
 
 def split_of(seed: int) -> Split:

@@ -150,13 +150,15 @@ def _edges(rows: Sequence[Row], silent: bool, loosely: bool) -> list[list[int]]:
     folded = [row.message.casefold() for row in rows]
     keys = [message_key(row.message) for row in rows]
     by_answer: dict[str, list[int]] = defaultdict(list)
+    by_kind: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         by_answer[row.answer].append(index)
+        by_kind[row.kind].append(index)
     fits = _other_answer if loosely else contradicts
     return [
         [
             donor
-            for donor in _near(rows, index, None if loosely else by_answer)
+            for donor in _near(rows, index, None if loosely else by_answer, by_kind)
             if keys[donor] != keys[index]
             and fits(rows[donor].answer, row)
             and not (silent and row.answer.casefold() in folded[donor])
@@ -165,11 +167,17 @@ def _edges(rows: Sequence[Row], silent: bool, loosely: bool) -> list[list[int]]:
     ]
 
 
-def _near(rows: Sequence[Row], index: int, by_answer: dict[str, list[int]] | None) -> Iterator[int]:
+def _near(
+    rows: Sequence[Row],
+    index: int,
+    by_answer: dict[str, list[int]] | None,
+    by_kind: dict[str, list[int]],
+) -> Iterator[int]:
     """Rows that may contradict one, the nearest behind it first."""
     row = rows[index]
     if not row.options or by_answer is None:
-        yield from _window(range(len(rows)), index + 1)
+        alike = by_kind[row.kind]
+        yield from _window(alike, bisect_left(alike, index + 1))
         return
     for option in row.options:
         if option != row.answer:
@@ -199,12 +207,13 @@ def _other_answer(answer: str, row: Row) -> bool:
 def distractors(
     row: Row, taken: Sequence[str], pool: Sequence[str], count: int, rng: random.Random
 ) -> list[str]:
-    """Draw wrong options beside those taken; an answer is drawn as often as episodes have it.
+    """Draw wrong options beside those taken: the row's own first, then answers of others.
 
-    Raises TaskError when the pool has too few.
+    An answer is drawn as often as episodes have it. Raises TaskError when the pool has too few.
     """
     found = list(taken)
-    for answer in _shuffled(pool, rng) if count else ():
+    own = rng.sample(row.distractors, len(row.distractors)) if row.distractors else []
+    for answer in chain(own, _shuffled(pool, rng)) if count else ():
         if any(clash(answer, other) for other in found) or not contradicts(answer, row):
             continue
         found.append(answer)

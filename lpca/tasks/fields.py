@@ -20,14 +20,17 @@ from lpca.tasks import MAX_OPTIONS, MAX_SENDERS, MIN_OPTIONS, TaskError, joined,
 MARK = "{message}"
 _NUMBERED = re.compile(r"\{message:([0-9]{1,3})\}")
 """The mark of one sender's slot, where there are several."""
+MAX_DISTRACTORS = 1000
 MAX_ANSWER = 1000
 """Characters of an answer, an option or the name of a group."""
 FIELDS = ("message", "context", "answer")
 RECEIVED_FIELDS = ("sender_message", "receiver_context", "receiver_output")
-OPTIONAL = ("options", "distractors", "group", "public", "id")
+OPTIONAL = ("options", "distractors", "kind", "group", "public", "id")
 MAPPED = ("message", "question", "context", "answer", *OPTIONAL)
 """What a column can be mapped to."""
 QUESTION = "{question}"
+LISTED = "{options}"
+"""Stands in B's text where the options are to be listed, in the order of their places."""
 CONTEXT = f"{MARK}\nQuestion: {QUESTION}\nAnswer:"
 """B's text where rows have a question and no context."""
 NEARLY = 0.82
@@ -44,7 +47,8 @@ class Row:
     B sees `before`, the slot, then `after`; where there are several slots, texts `between` them.
     `options` is empty where the row names none. Rows of one `group` stand in one split. `public`,
     `senders`, `order` and `between` are as of `Episode`. `also` is what is right beside `answer`,
-    `id` what its author calls it.
+    `id` what its author calls it. `distractors` are taken first where wrong options are drawn; what
+    else stands among them is the answer of a row of the same `kind`, as a donor's is.
     """
 
     line: int
@@ -59,6 +63,8 @@ class Row:
     order: tuple[int, ...] = ()
     between: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    distractors: tuple[str, ...] = ()
+    kind: str = ""
     id: str = ""
 
     @property
@@ -71,8 +77,9 @@ class Row:
         """All of it but the line it stands on; what only some rows have where it is there."""
         told = (self.message, self.before, self.after, self.answer, self.options, self.group)
         more = (self.public, self.senders, self.order, self.between)
-        if self.also:
-            return told + more + (self.also,)
+        last = (self.also, self.distractors, self.kind)
+        if any(last):
+            return told + more + last
         return told + more if any(more) else told
 
     @property
@@ -164,7 +171,7 @@ def row_of(record: Record, columns: Columns) -> Row:
     around, order = _around(context, names, len(senders))
     public = _public(held, around, names[1]) if "public" in held else ""
     message = joined(senders)
-    options = _options_of(held, answer, also, message)
+    options = _options_of(held, answer, also) if "options" in held else ()
     group = _name_in(held, "group") if "group" in held else message_key(message)
     return Row(
         line=record.line,
@@ -179,6 +186,8 @@ def row_of(record: Record, columns: Columns) -> Row:
         order=order,
         between=around[1:-1],
         also=tuple(also),
+        distractors=_distractors(held, (answer, *also)) if "distractors" in held else (),
+        kind=_name_in(held, "kind") if "kind" in held else "",
         id=_name_in(held, "id") if "id" in held else "",
     )
 
@@ -320,22 +329,19 @@ def _around(
     return tuple(part.rstrip(" \t") for part in texts), tuple(one - 1 for one in numbered)
 
 
-def _options_of(
-    held: Mapping[str, Any], answer: str, also: Sequence[str], message: str
-) -> tuple[str, ...]:
-    """The row's options, or its distractors with the answer at a place that tells nothing."""
-    if "options" in held:
-        if "distractors" in held:
-            raise WrongFieldError("distractors beside options; allowed: one of them", "distractors")
-        options = _checked(_listed(held["options"]), answer, "options")
-    elif "distractors" in held:
-        wrong = _listed(held["distractors"])
-        wrong = wrong if isinstance(wrong, list) else [wrong]
-        place = int(hashlib.sha256(f"{message}\n{answer}".encode()).hexdigest(), 16)
-        place %= len(wrong) + 1
-        options = _checked([*wrong[:place], answer, *wrong[place:]], answer, "distractors")
-    else:
-        return ()
+def _options_of(held: Mapping[str, Any], answer: str, also: Sequence[str]) -> tuple[str, ...]:
+    if "distractors" in held:
+        raise WrongFieldError("distractors beside options; allowed: one of them", "distractors")
+    value = _listed(held["options"])
+    allowed = f"a list of {MIN_OPTIONS} to {MAX_OPTIONS} texts, the answer among them"
+    if not isinstance(value, list) or not MIN_OPTIONS <= len(value) <= MAX_OPTIONS:
+        raise WrongFieldError(f"options is {clipped(value)}; allowed: {allowed}", "options")
+    options = _apart(value, (), "option")
+    if answer not in options:
+        raise WrongFieldError(
+            f"answer {clipped(answer)} is none of {clipped(list(options))}; allowed: {allowed}",
+            "answer",
+        )
     if right := [one for one in options if one in also]:
         raise WrongFieldError(
             f"option {clipped(right[0])} is right too; allowed: one of the right answers", "options"
@@ -343,30 +349,36 @@ def _options_of(
     return options
 
 
-def _checked(value: Any, answer: str, name: str) -> tuple[str, ...]:
-    allowed = f"a list of {MIN_OPTIONS} to {MAX_OPTIONS} texts, the answer among them"
-    if not isinstance(value, list) or not MIN_OPTIONS <= len(value) <= MAX_OPTIONS:
-        raise WrongFieldError(f"options is {clipped(value)}; allowed: {allowed}", name)
-    options = tuple(_as_text(one, "an option").strip() for one in value)
-    for place, option in enumerate(options):
-        if MARK in option or len(option) > MAX_ANSWER:
-            raise WrongFieldError(
-                f"option {clipped(option)}; allowed: at most {MAX_ANSWER} characters, no {MARK}",
-                name,
-            )
-        for other in options[:place]:
-            if clash(option, other):
-                raise WrongFieldError(
-                    f"option {clipped(option)} beside {clipped(other)}; allowed: options of which "
-                    "none is another one or begins it, whatever the case",
-                    name,
-                )
-    if answer not in options:
+def _distractors(held: Mapping[str, Any], right: Sequence[str]) -> tuple[str, ...]:
+    value = _listed(held["distractors"])
+    value = value if isinstance(value, list) else [value]
+    if not value or len(value) > MAX_DISTRACTORS:
         raise WrongFieldError(
-            f"answer {clipped(answer)} is none of {clipped(list(options))}; allowed: {allowed}",
-            "answer",
+            f"distractors is {clipped(value)}; allowed: a list of 1 to {MAX_DISTRACTORS} texts",
+            "distractors",
         )
-    return options
+    return _apart(value, right, "distractor")
+
+
+def _apart(value: Sequence[Any], beside: Sequence[str], what: str) -> tuple[str, ...]:
+    """Texts that can stand among a row's options, beside one another and beside others."""
+    texts = tuple(
+        _as_text(one, f"an {what}" if what == "option" else what).strip() for one in value
+    )
+    for place, text in enumerate(texts):
+        if MARK in text or len(text) > MAX_ANSWER:
+            raise WrongFieldError(
+                f"{what} {clipped(text)}; allowed: at most {MAX_ANSWER} characters, no {MARK}",
+                f"{what}s",
+            )
+        for other in (*beside, *texts[:place]):
+            if clash(text, other):
+                raise WrongFieldError(
+                    f"{what} {clipped(text)} beside {clipped(other)}; allowed: options of which "
+                    "none is another one or begins it, whatever the case",
+                    f"{what}s",
+                )
+    return texts
 
 
 def clash(one: str, other: str) -> bool:

