@@ -39,7 +39,7 @@ class RowEpisode(Episode):
     @classmethod
     def of(cls, row: Row, seed: int, stratum: Stratum, options: tuple[str, ...]) -> Self:
         """The episode of a row; its answer is one of the options, which its context may list."""
-        listed = ", ".join(options)
+        listed = ", ".join(options) if len(options) > 1 else ""
         return cls(
             seed=seed,
             stratum=stratum,
