@@ -63,7 +63,8 @@ TASK = Table(
         Key(
             "name",
             TEXT,
-            "which task: `trip`, `relay`, a family `s1`, `s2`, `s3`, or `episodes` for your own",
+            "which task: `trip`, `relay`, a family `s1`, `s2`, `s3`, `qa`, or `episodes` for "
+            "your own",
             REQUIRED,
             "[your own episodes](own-episodes.md)",
         ),

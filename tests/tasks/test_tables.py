@@ -13,7 +13,7 @@ from lpca.base.tables import Hub, source_at, value_at
 from lpca.checker.groups import groups_of
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import SpecError, load_spec
-from lpca.tasks import TaskError
+from lpca.tasks import TaskError, make_task
 from lpca.tasks.fields import Columns, Row
 from lpca.tasks.rows import look_at_rows, read_rows
 
@@ -246,6 +246,27 @@ def test_a_spec_maps_columns(tmp_path: Path) -> None:
 def test_a_spec_that_maps_no_field_is_refused_at_its_map(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"gate_specs.yaml:8:8: map has the unknown field 'ansers'"):
         task_of(load_spec(spec(tmp_path, "ansers: id")))
+
+
+def test_wrong_options_are_the_rows_own_and_of_its_kind(tmp_path: Path) -> None:
+    rows = [
+        {
+            "message": f"m {i}",
+            "context": "{message}\nOptions: {options}\nAnswer:",
+            "answer": f"{i} {kind}",
+            "distractors": [f"own {i}"],
+            "kind": kind,
+        }
+        for i in range(300)
+        for kind in ["year" if i % 3 else "name"]
+    ]
+    lines(tmp_path / "rows.jsonl", *rows)
+    task = make_task("episodes", {"file": "rows.jsonl"}, tmp_path)
+    for episode in task.evaluation_set("test", "all", 60, 1):
+        number, kind = episode.right.split()
+        assert f"own {number}" in episode.options
+        assert {one.split()[1] for one in episode.options} == {kind, number}
+        assert episode.after == f"\nOptions: {', '.join(episode.options)}\nAnswer:"
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.parquet"])
