@@ -1,4 +1,4 @@
-"""The tutorial, run as it stands, in an environment where lpca is installed from its wheel."""
+"""The tutorials, run as they stand, in an environment where lpca is installed from its wheel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import pytest
 from installed import ROOT, build, install, plain_environment
 
 PAGE = ROOT / "docs" / "tutorial.md"
+TUTORIALS = {"tutorial.md": 60, "packets.md": 20, "outcomes.md": 5, "exam.md": 10}
+"""The pages that are run, each in an empty folder, and about how many seconds they take."""
+MOST_WORDS = 700
 FENCE = re.compile(
     r'^```(?P<kind>\w+)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$', re.M | re.S
 )
@@ -83,24 +86,41 @@ def test_what_is_shown_is_compared_line_by_line(shown, printed, difference):
     assert first_difference(shown, printed) == difference
 
 
-def test_every_command_is_followed_by_what_it_prints():
-    page = PAGE.read_text(encoding="utf-8")
-    install, *steps = blocks(page)
-    assert install.text.splitlines() == list(INSTALLED_ALREADY)
-    assert {block.kind for block in steps} == {"bash", "text", "python", "json"}
-    for block, after in zip(steps, [*steps[1:], install], strict=True):
+def steps_of(page):
+    """The page's blocks, but for the installation, which the tests do in their own way."""
+    found = blocks((ROOT / "docs" / page).read_text(encoding="utf-8"))
+    if page == PAGE.name:
+        assert found[0].text.splitlines() == list(INSTALLED_ALREADY)
+        return found[1:]
+    return found
+
+
+@pytest.mark.parametrize("page", TUTORIALS)
+def test_every_command_is_followed_by_what_it_prints(page):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    steps = steps_of(page)
+    assert {block.kind for block in steps} <= {"bash", "text", "python", "json", "yaml"}
+    for block, after in zip(steps, [*steps[1:], steps[0]], strict=True):
         assert (block.kind == "bash") is (after.kind == "text"), block.line
-    assert page.count("```") == 2 * (1 + len(steps))
+    assert text.count("```") == 2 * len(blocks(text))
+    assert len(text.split()) < MOST_WORDS
 
 
-@pytest.mark.slow(seconds=30)
-def test_the_tutorial_runs_as_it_stands(tmp_path):
-    bin_folder = install(build("wheel", tmp_path / "wheel"), tmp_path / "venv")
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed")
+    return install(build("wheel", folder / "wheel"), folder / "venv")
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=pytest.mark.slow(seconds=s)) for p, s in TUTORIALS.items()]
+)
+def test_a_tutorial_runs_as_it_stands(page, installed, tmp_path):
     here = tmp_path / "empty"
     here.mkdir()
-    environment = plain_environment(bin_folder, COLUMNS="80", LPCA_CACHE=str(tmp_path / "cache"))
-    _, *steps = blocks(PAGE.read_text(encoding="utf-8"))
-    for block, after in pairwise(steps):
+    environment = plain_environment(installed, COLUMNS="80", LPCA_CACHE=str(tmp_path / "cache"))
+    steps = steps_of(page)
+    for block, after in pairwise([*steps, steps[0]]):
         if block.title:
             (here / block.title).write_text(block.text, encoding="utf-8")
         if block.kind != "bash":

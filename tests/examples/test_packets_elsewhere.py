@@ -36,7 +36,7 @@ def made(tmp_path_factory):
         Path("gate_specs.yaml").write_text(HEAD + BASE + OPEN)
         assert main(["views", "--out", "views.jsonl"]) == 0
         Path("numpy_channel.py").write_text(EXAMPLE)
-        (folder / "lpca").symlink_to(ROOT / "lpca")
+        (folder / "model").symlink_to(ROOT / "lpca" / "receivers" / "stub")
         # without lpca on its path, and torch as if it were not installed
         blocked = "import sys; sys.modules['torch'] = sys.modules['lpca'] = None; "
         run = f"{blocked}exec(open('numpy_channel.py').read())"
