@@ -32,6 +32,9 @@ MAX_K = 512
 """The most latents a codec may have."""
 CODEC_SECONDS = 600.0
 """How long a side may take to be made, and for each answer, unless it is told otherwise."""
+CODEC_MEMORY = 0.75
+"""Of the machine's memory, what a side may have unless it is told otherwise."""
+GIB = 1 << 30
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _CODEC = re.compile(rf"({_DOTTED}):({_DOTTED})")
 MAX_SEED = 2**63 - 1
@@ -58,14 +61,28 @@ def add_walled(add: Callable[..., object]) -> None:
         metavar="S",
         help=f"how long making it, and each answer of its processes, may take ({CODEC_SECONDS:g})",
     )
+    add(
+        "--codec-memory",
+        type=float,
+        metavar="GIB",
+        help="how much memory each of its two sides may have (Linux; three quarters of all)",
+    )
 
 
-def check_walled(codec: str | None, in_process: bool, seconds: float) -> None:
-    """Raise RequestError where these options are not as they must be."""
-    if not 0 < seconds < math.inf:
-        raise RequestError(f"--codec-seconds {seconds}: allowed: seconds above 0")
-    if codec is None and in_process:
+def check_walled(asked: Any) -> None:
+    """Raise RequestError where these options, and `codec` beside them, are not as they must be."""
+    if not 0 < asked.codec_seconds < math.inf:
+        raise RequestError(f"--codec-seconds {asked.codec_seconds}: allowed: seconds above 0")
+    if asked.codec_memory is not None and not 0 < asked.codec_memory < math.inf:
+        raise RequestError(f"--codec-memory {asked.codec_memory}: allowed: GiB above 0")
+    if asked.codec is None and asked.in_process:
         raise RequestError("--in-process: allowed: beside --codec")
+
+
+def walled(asked: Any) -> dict[str, Any]:
+    """What was asked for of the limits of a side, as arguments of `Wall`."""
+    memory = {} if asked.codec_memory is None else {"memory": int(asked.codec_memory * GIB)}
+    return {"seconds": asked.codec_seconds, **memory}
 
 
 def loading(parsed: object) -> dict[str, Any]:

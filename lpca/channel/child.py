@@ -17,6 +17,7 @@ import resource
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -40,6 +41,12 @@ WHERE = signal.SIGUSR1
 """Asks a side to say on its standard error where its code is."""
 WHERE_IS_IT = b"?"
 """Asks the guard to send WHERE."""
+LIMIT = "=Q"
+"""How the judge tells the guard, first of all, the bytes of memory that a side may hold."""
+TOO_MUCH = "memory"
+"""What the guard says of a side that held more."""
+LOOKING = 100
+"""Milliseconds after which the guard looks at a side's memory again."""
 ENDING = 10.0
 """Seconds that the guard tries to end what the side has started."""
 _PARENT_ENDED = 1
@@ -91,6 +98,7 @@ def _be_guard(reading: int, writing: int, printing: int, life: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     adopt_orphans()
+    (memory,) = struct.unpack(LIMIT, os.read(life, struct.calcsize(LIMIT)))
     side = os.fork()
     if not side:
         os.close(life)
@@ -111,15 +119,19 @@ def _be_guard(reading: int, writing: int, printing: int, life: int) -> None:
             _LEAVE(1)
     for one in (reading, writing, printing):
         os.close(one)
-    status = _watch(side, life)
+    said = _watch(side, life, memory)
     _end_all(side)
     with suppress(OSError):
-        os.write(life, b"%d" % status)
+        os.write(life, said.encode())
     _LEAVE(0)
 
 
-def _watch(side: int, life: int) -> int:
-    """Wait until the side has ended, or the judge wants it to; return the side's status."""
+def _watch(side: int, life: int, memory: int) -> str:
+    """Wait until the side has ended, the judge wants it to, or it holds more than it may.
+
+    Returns:
+        The side's status, or TOO_MUCH.
+    """
     poll = select.poll()
     poll.register(life, select.POLLIN)
     ended = None
@@ -128,14 +140,34 @@ def _watch(side: int, life: int) -> int:
             ended = os.pidfd_open(side)
             poll.register(ended, select.POLLIN)
     while True:
-        seen = poll.poll(None if ended is not None else 100)
+        seen = poll.poll(LOOKING)
         pid, status = os.waitpid(side, os.WNOHANG)
         if pid:
-            return status
+            return str(status)
         if any(one == life for one, _ in seen):
             if os.read(life, 1) != WHERE_IS_IT:
-                return signal.SIGKILL
+                return str(int(signal.SIGKILL))
             os.kill(side, WHERE)
+        if _held() > memory:
+            # its crash handler says which line it is at
+            os.kill(side, WHERE)
+            time.sleep(0.2)
+            return TOO_MUCH
+
+
+def _held() -> int:
+    """Bytes that are in memory of all under this process; what several share counts for each."""
+    pages, own = 0, str(os.getpid())
+    waiting = [own]
+    while waiting:
+        pid = waiting.pop()
+        place = Path("/proc", pid)
+        # it may end meanwhile
+        with suppress(OSError, ValueError, IndexError):
+            for thread in (place / "task").iterdir():
+                waiting += (thread / "children").read_text().split()
+            pages += int((place / "statm").read_text().split()[1]) if pid != own else 0
+    return pages * resource.getpagesize()
 
 
 def _end_all(side: int) -> None:

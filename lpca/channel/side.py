@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -13,22 +14,22 @@ import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lpca.base import PACKAGE
-from lpca.base.arguments import CODEC_SECONDS
+from lpca.base.arguments import CODEC_MEMORY, CODEC_SECONDS, GIB
 from lpca.base.errors import RunError, is_users_file
 from lpca.base.supervise import calling
-from lpca.channel.child import ENDING, WHERE_IS_IT
+from lpca.channel.child import ENDING, LIMIT, TOO_MUCH, WHERE_IS_IT
 from lpca.channel.fork_server import IMPORTS, ForkServer, begin
 from lpca.channel.wire import Wire, WireClosedError, WireError, WireLateError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-STILL_THERE = "still there"
+STILL_THERE, HELD = "still there", "held more than"
 KEPT_LINES = 20
 """Of what a side prints so many lines are kept from its start and from its end."""
 LONGEST_PRINTED = 400
@@ -53,6 +54,12 @@ class SideError(RunError):
     """A side ended, did not answer in time, or said what is no answer; the text is one line."""
 
 
+class SideMemoryError(SideError):
+    """A side was ended for the memory that it held: what the user's code asks for is at fault."""
+
+    is_usage_error = True
+
+
 @dataclass(frozen=True, eq=False)
 class Wall:
     """How sides are kept apart from the judge, and from each other.
@@ -61,11 +68,13 @@ class Wall:
         hidden: files and folders that the run reads or writes, and a side must not read.
         seconds: how long a side may take to be made, and for each answer.
         shown: what stays readable in a hidden folder.
+        memory: bytes that a side, with all that it starts, may hold in memory (on Linux).
     """
 
     hidden: tuple[Path, ...] = ()
     seconds: float = CODEC_SECONDS
     shown: tuple[Path, ...] = ()
+    memory: int = field(default_factory=lambda: int(CODEC_MEMORY * _all_memory()))
 
 
 class Printed:
@@ -156,6 +165,7 @@ class Side:
         life, their_life = socket.socketpair()
         theirs = (their_reading, their_writing, their_printing, their_life.detach())
         try:
+            life.send(struct.pack(LIMIT, wall.memory))
             guard = begin_server(serve).fork(theirs)
         except OSError as error:
             for one in (reading, writing, printing):
@@ -221,16 +231,18 @@ class Side:
 
     def end(self, what: str, error: WireError) -> SideError:
         """End it, and return the error that says why."""
+        kind = SideError
         if isinstance(error, WireLateError):
             self._ask_where()
             told = f"had not answered after {self.wall.seconds:g} s (--codec-seconds)"
         elif isinstance(error, WireClosedError):
             told = self._how_it_ended()
+            kind = SideMemoryError if told.startswith(HELD) else SideError
         else:
             told = f"broke the wire: {error}"
         self.close()
         place = self.printed.place
-        return SideError(f"{self.what}: {what}: its process {told}{f' ({place})' if place else ''}")
+        return kind(f"{self.what}: {what}: its process {told}{f' ({place})' if place else ''}")
 
     @property
     def ended(self) -> bool:
@@ -245,6 +257,8 @@ class Side:
     def _how_it_ended(self) -> str:
         # the guard ends what is left first
         said = _last_words(self._life)
+        if said == TOO_MUCH:
+            return f"{HELD} {self.wall.memory / GIB:.3g} GiB of memory (--codec-memory)"
         if not said.isdecimal():
             return "closed its end of the wire"
         status = os.waitstatus_to_exitcode(int(said))
@@ -301,6 +315,14 @@ def _environment(folder: Path | None = None) -> dict[str, str]:
         # both sides go through a set of texts in one order
         "PYTHONHASHSEED": "0",
     }
+
+
+def _all_memory() -> int:
+    """Bytes that the machine has, or that its container may have."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError, ValueError):
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found)
 
 
 def _threads() -> str:

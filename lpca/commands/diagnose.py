@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lpca.base.arguments import MAX_K, RECEIVER, add_walled, check_walled, loading
+from lpca.base.arguments import MAX_K, RECEIVER, add_walled, check_walled, loading, walled
 from lpca.base.errors import ExitCode, RequestError
 from lpca.commands.cli import add_receiver_arguments, require_between
 
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     scales = parse_scales(arguments.scales)
     if (arguments.checkpoint is None) == (arguments.codec is None):
         raise RequestError("lpca diagnose: allowed: either CHECKPOINT or --codec MODULE:FACTORY")
-    check_walled(arguments.codec, arguments.in_process, arguments.codec_seconds)
+    check_walled(arguments)
     require_between("--k", arguments.k, MAX_K)
     for name, most in MOST.items():
         require_between(f"--{name.replace('_', '-')}", getattr(arguments, name), most)
@@ -153,7 +153,7 @@ def _subject(
     receiver = load_receiver(arguments.receiver, **loading(arguments))
     receiver = receiver.prompted(spec.prompt)
     if source is not None:
-        wall = Wall((*files_of(spec), cache_dir().absolute()), arguments.codec_seconds)
+        wall = Wall((*files_of(spec), cache_dir().absolute()), **walled(arguments))
         own = obtain_own(source, receiver, k, None if arguments.in_process else wall)
         ends.callback(own.close)
         codec, name, content = own.codec, own.name, own.content_hash

@@ -25,6 +25,7 @@ from lpca.base.arguments import (
     parse_ks,
     parse_seed,
     parse_seeds,
+    walled,
 )
 from lpca.base.errors import RequestError, RunError, UserError, shown_error
 from lpca.base.files import cache_dir, clear_unfinished, scratch_folder
@@ -331,7 +332,7 @@ def _wall(session: pytest.Session) -> Wall:
     supervisor = session.config.stash.get(LINK, None)
     own = [Path(str(supervisor.told["folder"]))] if supervisor is not None else []
     tests = dict.fromkeys(item.path for item in session.items)
-    return Wall((*tests, *own), session.config.option.codec_seconds)
+    return Wall((*tests, *own), **walled(session.config.option))
 
 
 @pytest.fixture
@@ -440,7 +441,7 @@ def _check_options(option: argparse.Namespace) -> None:
             if getattr(option, other) is not None:
                 name = other.replace("_", "-")
                 raise RequestError(f"--train-seeds and --{name}: allowed: one of them")
-    check_walled(option.codec, option.in_process, option.codec_seconds)
+    check_walled(option)
     if option.codec is not None:
         parse_codec(option.codec)
         _refuse_beside("--codec", option, "lpca does not train a codec of your own")

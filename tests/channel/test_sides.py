@@ -40,6 +40,12 @@ def unprintable():
         def __str__(self): raise RuntimeError
     raise Odd
 def recursion(): recursion()
+def hoard():
+    kept = []
+    while True: kept.append(bytearray(b"x") * (1 << 24))
+def hoard_elsewhere():
+    if not os.fork(): hoard()
+    time.sleep(60)
 """
 
 
@@ -52,12 +58,16 @@ def started(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path / "code"))
     sides = []
 
-    def start(seconds=30.0, hidden=()):
+    def start(seconds=30.0, hidden=(), **limits):
         folder = tmp_path / f"side{len(sides)}"
         folder.mkdir()
         sides.append(
             Side(
-                "side A", "handler:serve", {}, folder, Wall((tmp_path / "secret", *hidden), seconds)
+                "side A",
+                "handler:serve",
+                {},
+                folder,
+                Wall((tmp_path / "secret", *hidden), seconds, **limits),
             )
         )
         return sides[-1]
@@ -136,6 +146,21 @@ def test_a_hang_ends_in_time_and_names_the_line(started, do):
     with pytest.raises(SideError, match=r"had not answered after 1\.5 s .* \(users\.py:7\)$"):
         asked(side, f"from users import *; {do}")
     assert time.monotonic() - began < 10
+    assert side.ended
+
+
+@pytest.mark.skipif(not LINUX, reason="needs /proc")
+@pytest.mark.parametrize(("do", "line"), [("hoard()", 20), ("hoard_elsewhere()", 23)])
+def test_a_side_that_takes_too_much_memory_is_ended_where_it_is(started, do, line):
+    """With all that it has started; what a side holds from its start is no fault of its code."""
+    side, limit = (
+        started(memory=700 << 20),
+        r"held more than 0\.684 GiB of memory \(--codec-memory\)",
+    )
+    assert "error" not in asked(side, "kept = bytearray(b'x') * (200 << 20)")
+    with pytest.raises(SideError, match=rf"{limit} \(users\.py:{line}\)$") as told:
+        asked(side, f"from users import *; {do}")
+    assert told.value.is_usage_error
     assert side.ended
 
 

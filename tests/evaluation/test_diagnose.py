@@ -174,6 +174,7 @@ def test_a_codec_of_ones_own_runs_behind_the_wall(
     [
         (["folder", "--in-process"], "--in-process: allowed: beside --codec"),
         (["--codec", "a:B", "--codec-seconds", "0"], "--codec-seconds 0.0: allowed: seconds above"),
+        (["--codec", "a:B", "--codec-memory", "-1"], "--codec-memory -1.0: allowed: GiB above 0"),
     ],
 )
 def test_how_a_codec_runs_is_checked(
