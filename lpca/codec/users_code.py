@@ -95,6 +95,14 @@ def checked_port(name: str, port: Any, k: int) -> Port:
         raise RequestError(f"codec {name}: its port is {kind_of(port)}; allowed: lpca.channel.Port")
     with users(f"codec {name}: its port", RequestError):
         found = Port(port.kind, port.positions, port.vocabulary, tuple(port.layers))
+        more = sorted({*vars(port)} - {*vars(found)})
+    if more:
+        # nothing of it would be done: keys are turned by lpca, and begin at position 0
+        raise RequestError(
+            f"codec {name}: its port says {more[0][:40]!r}, which no port does; allowed: "
+            f"{', '.join(vars(found))}; a cache's keys are stored as if the slot began at position "
+            "0, and its columns stand in the slot alone"
+        )
     if found.positions > k:
         raise RequestError(
             f"codec {name}: its port has {found.positions} positions; allowed: at most k, {k}"

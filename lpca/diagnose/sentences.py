@@ -212,7 +212,7 @@ def _layers(layers: Part) -> Sentence | None:
     gains = _by_interval(best["gain"], above="does best", else_="does best, if any,")
     return Sentence(
         f"of {len(rows)} layers, leaving out layer {most['layer']} {said}: "
-        f"{_signed(most['change'])}; alone, layer {best['layer']} {gains}: normal - p0 = "
+        f"{_signed(most['change'])}; alone, layer {best['layer']} {gains}: over p0 "
         f"{_signed(best['gain'])}",
         f"parts.layers[layer={most['layer']}].change",
         most["change"]["difference"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -90,6 +90,22 @@ def test_what_is_none_of_the_receivers_or_the_ports_is_refused_in_one_line(
 def test_a_port_of_layers_that_the_receiver_lacks_is_refused(llama):
     with pytest.raises(RequestError, match="its port has layer 7; allowed: 0 to 2"):
         channel_of(llama, Drawn(llama, K, (0, 7)))
+
+
+def test_a_port_that_says_more_than_ports_do_is_refused(llama):
+    """Keys at absolute positions, B's own columns: nothing of it would be done."""
+
+    @dataclass(frozen=True)
+    class Absolute(Port):
+        absolute: bool = True
+
+    with pytest.raises(RequestError, match="its port says 'absolute', which no port does") as told:
+        channel_of(llama, Drawn(llama, K, port=Absolute("cache", K)))
+    assert "keys are stored as if the slot began at position 0" in str(told.value)
+    port = Port("cache", K)
+    object.__setattr__(port, "columns", (0, 1))
+    with pytest.raises(RequestError, match="its port says 'columns'"):
+        channel_of(llama, Drawn(llama, K, port=port))
 
 
 def test_caches_go_through_a_port_of_caches_alone(llama):

@@ -280,6 +280,9 @@ def random_is_noise(audit: Audit) -> str:
         if condition in ("random", "null"):
             continue
         latent = audit.directions(condition)
+        if latent.shape[2] != width:
+            # a cache of other layers than the packet's: `_compare` has said so
+            continue
         alike = (noise @ latent.transpose(1, 2)).square().sum(0)
         # how many of the sample have vectors at both places
         both = (noise.norm(dim=-1) > 0).float().T @ (latent.norm(dim=-1) > 0).float()
