@@ -30,6 +30,7 @@ COMMANDS = {
     "doctor": "what is installed, what is missing, and how to mend it",
     "record": "turn evidence into an attempt's page, and index all attempts",
     "runs": "list every run whose evidence is kept",
+    "report": "write one page about runs, which needs nothing but a browser",
     "compare": "compare two attempts on the episodes they share",
     "diagnose": "look inside a codec, on validation episodes: what to mend, no verdict",
     "plot": "draw pictures of a gate's evidence",

@@ -158,6 +158,8 @@ def run_named(text: str, folder: Path = Path(EVIDENCE)) -> Path:
         'gate1-attempt-04.json'
     """
     path, runs = Path(text), folder / RUNS
+    if text == "latest" and not path.exists() and not (runs / LATEST).exists():
+        raise RequestError(f"latest: no run is kept in {runs} yet")
     if path.exists() or not runs.is_dir() or path.suffix or len(path.parts) > 1:
         return path
     if text == "latest":

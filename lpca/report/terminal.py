@@ -53,7 +53,7 @@ def gate_lines(
     head = f"{evidence.label}: {verdict}{aside}: {standing(verdict, results)}"
     lines = [
         *wrapped(head, width, 0, 2),
-        *_subject(evidence, width),
+        *(line for text in subject(evidence) for line in wrapped(text, width)),
         *wrapped(note, width),
         *_validity(evidence, width),
     ]
@@ -98,7 +98,8 @@ def criteria_lines(
     return lines + [line for text in unread for line in wrapped(text, width, indent, indent + 4)]
 
 
-def _subject(evidence: Evidence, width: int) -> list[str]:
+def subject(evidence: Evidence) -> list[str]:
+    """What was measured, and on what, in sentences."""
     receiver, looks = evidence.receiver, evidence.looks
     made = _codec(evidence.codec)
     told = [f"receiver {receiver.name} ({receiver.dtype}, {receiver.device}){made}"]
@@ -122,8 +123,7 @@ def _subject(evidence: Evidence, width: int) -> list[str]:
         told.append(f"{looks.used} episodes; {asked}")
     if shared := grouped(evidence.criteria):
         told.append(shared)
-    told.append(packets(evidence))
-    return [line for text in told for line in wrapped(text, width)]
+    return [text for text in (*told, packets(evidence)) if text]
 
 
 def _codec(codec: CodecFacts | None) -> str:

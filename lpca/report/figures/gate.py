@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -32,12 +33,40 @@ def gate_figure(evidence: Evidence) -> Figure:
     Raises:
         FigureError: the evidence cannot be drawn.
     """
-    height = HEAD + ROW * len(evidence.conditions)
-    rates = style.Block(height, partial(_draw_conditions, evidence), below=0.5)
-    blocks = [_head(evidence), rates]
+    blocks = [_head(evidence), _rates(evidence)]
     if not evidence.is_invalid:
         blocks += forest_blocks(evidence)
     return style.page(blocks)
+
+
+@style.picture
+def conditions_figure(evidence: Evidence) -> Figure:
+    """Draw the rates by condition alone; FigureError where the evidence cannot be drawn.
+
+    Without its legend: `rates_legend` has it, for the page to write.
+    """
+    figure = style.page([replace(_rates(evidence), below=0.15)])
+    figure.axes[0].set_xlabel("")
+    return figure
+
+
+def rates_legend(evidence: Evidence) -> str:
+    """What the rates' picture shows, in words."""
+    if evidence.is_invalid:
+        return "as measured; must not be read"
+    what = f"success rate ({evidence.score}) with its {level(evidence.confidence)} interval"
+    return f"{what}; hollow: {evidence.other_score}; dashed: p0"
+
+
+@style.picture
+def criteria_figure(evidence: Evidence) -> Figure:
+    """Draw the criteria alone; FigureError where the evidence cannot be drawn."""
+    return style.page(list(forest_blocks(evidence)))
+
+
+def _rates(evidence: Evidence) -> style.Block:
+    height = HEAD + ROW * len(evidence.conditions)
+    return style.Block(height, partial(_draw_conditions, evidence), below=0.5)
 
 
 def _head(evidence: Evidence) -> style.Block:
@@ -116,9 +145,7 @@ def _draw_conditions(evidence: Evidence, axes: Axes) -> None:
     axes.grid(axis="x", color="#eeeeee", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)
-    what = f"success rate ({score}) with its {level(evidence.confidence)} interval"
-    what += f"; hollow: {other}; dashed: p0"
-    axes.set_xlabel(what if readable else "as measured; must not be read")
+    axes.set_xlabel(rates_legend(evidence))
     if readable and "p0" in evidence.conditions:
         base = evidence.conditions["p0"].rate(score)
         axes.axvline(base, color=style.MUTED, linewidth=0.8, linestyle=(0, (4, 3)))

@@ -149,9 +149,14 @@ def render(figure: Figure, format: str) -> bytes:
     """
     if format not in FORMATS:
         raise FigureError(f"format {format}: unknown; allowed: {', '.join(FORMATS)}")
+    return _saved(figure, format)
+
+
+def _saved(figure: Figure, format: str, **settings: Any) -> bytes:
     buffer = BytesIO()
     try:
         with styled(), warnings.catch_warnings():
+            matplotlib.rcParams.update(settings)
             # a title in a script that the font lacks: boxes are seen, a warning stops a strict run
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             undated = dict(_UNDATED[format])
@@ -159,6 +164,12 @@ def render(figure: Figure, format: str) -> bytes:
     except (ValueError, TypeError, ArithmeticError) as error:
         raise FigureError(f"this cannot be drawn as {format} ({error})") from error
     return buffer.getvalue()
+
+
+def svg_of_text(figure: Figure) -> str:
+    """A figure as SVG for a page: its letters are text, without a ground of its own."""
+    made = _saved(figure, "svg", **{"svg.fonttype": "none", "savefig.transparent": True})
+    return made.decode()
 
 
 def svg(figure: Figure) -> bytes:
