@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any, ParamSpec
 
 import matplotlib
@@ -152,7 +153,7 @@ def render(figure: Figure, format: str) -> bytes:
     return _saved(figure, format)
 
 
-def _saved(figure: Figure, format: str, **settings: Any) -> bytes:
+def _saved(figure: Figure, format: str, settings: Any = MappingProxyType({})) -> bytes:
     buffer = BytesIO()
     try:
         with styled(), warnings.catch_warnings():
@@ -168,8 +169,8 @@ def _saved(figure: Figure, format: str, **settings: Any) -> bytes:
 
 def svg_of_text(figure: Figure) -> str:
     """A figure as SVG for a page: its letters are text, without a ground of its own."""
-    made = _saved(figure, "svg", **{"svg.fonttype": "none", "savefig.transparent": True})
-    return made.decode()
+    settings = {"svg.fonttype": "none", "savefig.transparent": True}
+    return _saved(figure, "svg", settings).decode()
 
 
 def svg(figure: Figure) -> bytes:
