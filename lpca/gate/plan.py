@@ -39,8 +39,7 @@ class GateKey(NamedTuple):
 def sound_spec(path: str | os.PathLike[str]) -> Spec:
     """Load a spec that may be run; SpecError where it cannot be, RequestError with every fault."""
     spec = load_spec(path)
-    task_of(spec)
-    _refuse_unscored(spec)
+    _refuse_unscored(spec, task_of(spec))
     findings = check_spec(spec)
     if has_errors(findings):
         raise RequestError("\n".join(map(str, findings)))
@@ -112,15 +111,16 @@ def _repository(folder: Path) -> list[Path]:
     return found
 
 
-def _refuse_unscored(spec: Spec) -> None:
+def _refuse_unscored(spec: Spec, task: Task) -> None:
     """Raise SpecError where a run cannot score answers as the evaluation asks."""
     evaluation = spec.evaluation
     giving = [name for name, kind in TASKS.items() if issubclass(kind, Family)]
-    if evaluation.score == "graded" and spec.task.name not in giving:
+    if evaluation.score == "graded" and not task.gives_credit:
+        verified = "; or a `verifier` beside the task's name" if task.may_run_out else ""
         raise SpecError(
             evaluation.places["score"],
             f"score is 'graded', and task {spec.task.name} gives answers no credit; allowed: "
-            f"likelihood, greedy, or a task of free answers: {', '.join(giving)}",
+            f"likelihood, greedy, or a task of free answers: {', '.join(giving)}{verified}",
         )
     if evaluation.score == "likelihood" and evaluation.temperature is not None:
         raise SpecError(

@@ -98,8 +98,10 @@ class Episode:
     order: tuple[int, ...] = ()
     between: tuple[str, ...] = ()
 
-    free = False
-    """Whether B answers in words of its own, which a verifier reads."""
+    @property
+    def free(self) -> bool:
+        """Whether B answers in words of its own, which a verifier reads."""
+        return False
 
     @property
     def problem(self) -> list[object]:
@@ -200,7 +202,7 @@ class Episode:
         return {name: told for name, told in held.items() if told or name not in _YOUNGER}
 
 
-_YOUNGER = ("public", "senders", "order", "between")
+_YOUNGER = ("public", "senders", "order", "between", "answers", "verifier")
 _BETWEEN_SLOTS = 3 * 10**16
 """Between the seeds of an episode's slots: larger than any seed, and of the same split."""
 
@@ -309,6 +311,11 @@ class Task(ABC):
     @abstractmethod
     def training_hash(self) -> str:
         """Return a hash of everything that shapes training episodes, but for the seed."""
+
+    @property
+    def gives_credit(self) -> bool:
+        """Whether answers in words get a mark in [0, 1]."""
+        return False
 
     @property
     def is_at_hand(self) -> bool:

@@ -25,6 +25,7 @@ from lpca.tasks import (
     split_by_hash,
 )
 from lpca.tasks.donors import matched
+from lpca.tasks.marks import first_line
 
 OPTIONS = 8
 """How many answers are scored by likelihood: the right one, and near misses."""
@@ -64,7 +65,10 @@ class FreeEpisode(Episode):
     told: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
 
-    free = True
+    @property
+    def free(self) -> bool:
+        """It is."""
+        return True
 
     @property
     def problem(self) -> list[object]:
@@ -94,6 +98,11 @@ class Family(Task):
     """What B reads before its own half of a puzzle."""
     after: ClassVar[str]
     """What stands behind the slot, and asks for the answer."""
+
+    @property
+    def gives_credit(self) -> bool:
+        """Each has a verifier."""
+        return True
 
     @abstractmethod
     def draw(self, rng: random.Random) -> Puzzle:
@@ -203,11 +212,6 @@ def family_named(name: str) -> Family:
     if not issubclass(found, Family):
         raise KeyError(f"task {name} is no family of free answers")
     return found()
-
-
-def first_line(said: str) -> str:
-    """Return what counts of what was said: its first line that is not empty."""
-    return said.lstrip().partition("\n")[0].rstrip()
 
 
 def split_of_message(told: Sequence[str]) -> Split:

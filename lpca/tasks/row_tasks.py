@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import ClassVar, Self
 
 from lpca.base.hashing import hash_data, named_rng
+from lpca.base.registry import suggestion
+from lpca.base.tables import clipped
 from lpca.gatespec.model import Answers
 from lpca.tasks import (
     SPLITS,
@@ -27,17 +29,25 @@ from lpca.tasks import (
 )
 from lpca.tasks.donors import contradicts, distractors, drawn
 from lpca.tasks.fields import LISTED, Row
+from lpca.tasks.marks import MARKS, first_line
 from lpca.tasks.rows import places_of, without_lists
 
 
 @dataclass(frozen=True)
 class RowEpisode(Episode):
-    """An episode of a row; `row_group` is what its author says that it shares with others."""
+    """An episode of a row; `row_group` is what its author says that it shares with others.
+
+    Where there is a `verifier`, B answers in its own words, and `answers` are all that is right.
+    """
 
     row_group: str = ""
+    answers: tuple[str, ...] = ()
+    verifier: str = ""
 
     @classmethod
-    def of(cls, row: Row, seed: int, stratum: Stratum, options: tuple[str, ...]) -> Self:
+    def of(
+        cls, row: Row, seed: int, stratum: Stratum, options: tuple[str, ...], verifier: str = ""
+    ) -> Self:
         """The episode of a row; its answer is one of the options, which its context may list."""
         listed = ", ".join(options) if len(options) > 1 else ""
         return cls(
@@ -54,7 +64,25 @@ class RowEpisode(Episode):
             order=row.order,
             between=tuple(text.replace(LISTED, listed) for text in row.between),
             row_group=row.group,
+            answers=(row.answer, *row.also) if verifier else (),
+            verifier=verifier,
         )
+
+    @property
+    def free(self) -> bool:
+        """Where a verifier reads what B says."""
+        return bool(self.verifier)
+
+    @property
+    def problem(self) -> list[object]:
+        """The verifier and what is right."""
+        return [self.verifier, *self.answers] if self.verifier else []
+
+    def credit(self, said: str) -> float | None:
+        """Return the verifier's mark of an answer's first line, the best over what is right."""
+        if not self.verifier:
+            return None
+        return MARKS[self.verifier](first_line(said), self.answers)
 
     @property
     def group(self) -> str:
@@ -72,6 +100,12 @@ class RowTask(Task):
     may_run_out = True
     tenths: ClassVar[Mapping[Split, range]] = TENTHS
     options: int
+    verifier: str
+
+    @property
+    def gives_credit(self) -> bool:
+        """Where it has a verifier."""
+        return bool(self.verifier)
 
     @abstractmethod
     def all_rows(self) -> Sequence[Row]:
@@ -199,7 +233,8 @@ class RowTask(Task):
             rng.shuffle(wrong)
             options = (*wrong[:place], row.answer, *wrong[place:])
         stratum = self._stratum(row)
-        return RowEpisode.of(row, episode_seed(split, stratum, seed, index), stratum, options)
+        own_seed = episode_seed(split, stratum, seed, index)
+        return RowEpisode.of(row, own_seed, stratum, options, self.verifier)
 
 
 def _pool(rows: Sequence[Row]) -> Mapping[str, Sequence[str]]:
@@ -215,3 +250,11 @@ def _in_order(row: Row) -> tuple[str, ...]:
     met = [row.options[which] for _, _, which in places_of(row.options, "".join(row.context))]
     order = tuple(dict.fromkeys(met))
     return order if len(order) == len(row.options) else row.options
+
+
+def checked_verifier(task: str, name: str) -> str:
+    """Return a verifier's name; TaskError on one that there is not."""
+    if name and name not in MARKS:
+        told = suggestion(name, tuple(MARKS))
+        raise TaskError(f"task {task}: verifier is {clipped(name)}; {told}", "verifier")
+    return name

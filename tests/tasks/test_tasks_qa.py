@@ -156,7 +156,7 @@ def test_a_spec_is_checked_without_a_download(
         ({"data": "squat"}, "data is 'squat'; did you mean 'squad'? allowed: squad, sciq"),
         ({"message": "book"}, "message is 'book'; allowed: sentence, passage"),
         ({"options": 1}, "options is 1; allowed: a whole number from 2 to 16"),
-        ({"file": "x"}, "unknown setting 'file'; allowed: data, message, options"),
+        ({"file": "x"}, "unknown setting 'file'; allowed: data, message, options, verifier"),
     ],
 )
 def test_settings_are_checked(settings: dict[str, Any], says: str) -> None:

@@ -11,7 +11,7 @@ from lpca.base.hashing import hash_data
 from lpca.base.tables import Source, TableError, shown_source, source_at
 from lpca.tasks import TASKS, Settings, TaskError, checked_settings, whole_options
 from lpca.tasks.fields import CONTEXT, Columns, Row
-from lpca.tasks.row_tasks import RowTask
+from lpca.tasks.row_tasks import RowTask, checked_verifier
 from lpca.tasks.rows import read_rows
 
 MAP = "map."
@@ -26,6 +26,7 @@ class Episodes(RowTask):
     file: Source
     rows: tuple[Row, ...]
     options: int = 4
+    verifier: str = ""
     name = "episodes"
 
     @classmethod
@@ -35,7 +36,8 @@ class Episodes(RowTask):
         Raises TaskError on a setting or a row that is not as it must be.
         """
         source, columns, options = cls.table(settings, folder)
-        return cls(source, tuple(read_rows(source, columns)), options)
+        verifier = checked_verifier(cls.name, str(settings.get("verifier", "")))
+        return cls(source, tuple(read_rows(source, columns)), options, verifier)
 
     @classmethod
     def table(cls, settings: Settings, folder: Path) -> tuple[Source, Columns, int]:
@@ -49,7 +51,8 @@ class Episodes(RowTask):
             if key.startswith(MAP)
         }
         rest = {key: held for key, held in settings.items() if not key.startswith(MAP)}
-        settings = checked_settings(cls.name, rest, ("file", "options", "context", "map"))
+        allowed = ("file", "options", "context", "map", "verifier")
+        settings = checked_settings(cls.name, rest, allowed)
         file, options = settings.get("file"), settings.get("options", 4)
         if not isinstance(file, str):
             found = "missing" if file is None else file

@@ -12,7 +12,7 @@ from lpca.base.registry import suggestion
 from lpca.tasks import TASKS, Settings, Split, TaskError, checked_settings, whole_options
 from lpca.tasks.fields import Columns, Row
 from lpca.tasks.passages import DATA, is_kept, rows_of
-from lpca.tasks.row_tasks import RowTask
+from lpca.tasks.row_tasks import RowTask, checked_verifier
 from lpca.tasks.rows import read_rows
 
 MESSAGES = ("sentence", "passage")
@@ -31,6 +31,7 @@ class Questions(RowTask):
     data: str = "squad"
     message: str = "sentence"
     options: int = 4
+    verifier: str = ""
     name = "qa"
     tenths: ClassVar[Mapping[Split, range]] = {
         "train": range(3),
@@ -41,12 +42,13 @@ class Questions(RowTask):
     @classmethod
     def from_settings(cls, settings: Settings, folder: Path) -> Self:
         """Build from a spec's `task:` entries; nothing is fetched until rows are needed."""
-        held = checked_settings(cls.name, settings, ("data", "message", "options"))
+        held = checked_settings(cls.name, settings, ("data", "message", "options", "verifier"))
         for name, allowed in (("data", tuple(DATA)), ("message", MESSAGES)):
             if name in held and held[name] not in allowed:
                 told = suggestion(str(held[name]), allowed)
                 raise TaskError(f"task qa: {name} is {held[name]!r:.62}; {told}", name)
         whole_options(cls.name, held.get("options", 4))
+        checked_verifier(cls.name, str(held.get("verifier", "")))
         return cls(**held)
 
     @property
