@@ -120,15 +120,16 @@ class GatePage:
             return failed or [("", reason, "") for reason in held.reasons]
         groups = [(held.criteria, "")]
         groups += [(one.criteria, f"{one.name}: ") for one in held.required]
-        return [
-            (
-                f"{before}{one.id}: {one.standing}",
-                sentence(one, held.rates, criteria),
-                f"{one.position.file}:{one.position.line}" + (f": {one.why}" if one.why else ""),
-            )
+        found = [
+            (before, one, sentence(one, held.rates, criteria))
             for criteria, before in groups
             for one in criteria
             if one.verdict is not Verdict.PASS
+        ]
+        # what is contradicted decides: it comes before what is open
+        found.sort(key=lambda item: item[1].verdict is not Verdict.FAIL)
+        return [
+            (f"{before}{one.id}: {one.standing}", told, _place(one)) for before, one, told in found
         ]
 
     @property
@@ -237,6 +238,12 @@ class GatePage:
         shown = f"{left:g} 0 {width - left:g} {height:g}"
         made += Markup('aria-label="{}" viewBox="{}">').format(told, shown)
         return made + Markup(re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.DOTALL))
+
+
+def _place(one: CriterionResult) -> str:
+    """Where a criterion stands in its spec, and why it is asked."""
+    place = f"{one.position.file}:{one.position.line}"
+    return f"{place}: {one.why}" if one.why else place
 
 
 def _named(colour: str) -> str:
