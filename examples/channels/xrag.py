@@ -37,7 +37,7 @@ class XRag:
         self._connector = None
 
     def send(self, views):
-        """Return packets, one for each view: each is embedded by itself, or its batch would tell."""
+        """Return packets, one for each view; each by itself, or its neighbours would tell."""
         return [Packet(vectors=self.embedded([view.message])) for view in views]
 
     def receive(self, packet):

@@ -26,6 +26,8 @@ from lpca.stats.verdicts import Verdict
 FORMAT = 1
 FILES = ("table.md", "table.csv", "forest.svg", "table.json")
 """What is written; the last one when the others are there."""
+BITS = "bits.svg"
+"""Written too where the gate has text cut short, which success against bits is held against."""
 MISSING = "–"
 
 
@@ -128,6 +130,7 @@ def table_of(results: Results) -> Table:
 
 def write_table(grid: Table, out: Path) -> None:
     """Write the table in every form; StorageError when it cannot be."""
+    from lpca.report.figures.bits import bits_figure, has_bits
     from lpca.report.figures.lab import lab_figure
     from lpca.report.figures.style import svg
 
@@ -136,6 +139,8 @@ def write_table(grid: Table, out: Path) -> None:
     write_text(words, markdown(grid))
     write_text(lines, as_csv(grid))
     write_bytes(forest, svg(lab_figure(data)))
+    if has_bits(data):
+        write_bytes(out / BITS, svg(bits_figure([data])))
     write_json(whole, data, indent=1)
 
 
