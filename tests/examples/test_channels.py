@@ -13,9 +13,8 @@ from gate_project import BASE, HEAD, ROOT, Project
 from own_codec import OPEN
 
 from lpca.api import run_gate
-from lpca.codec.recipe import recipe_of
+from lpca.codec.recipe import load_recipe
 from lpca.commands.cli import main
-from lpca.gatespec.document import read_document
 from lpca.lab.grid import read_grids
 from lpca.receivers.load import load_receiver
 
@@ -118,7 +117,7 @@ def marked(name):
     return pytest.param(name, marks=pytest.mark.slow) if name in TAKE_LONGER else name
 
 
-@pytest.mark.parametrize("name", map(marked, FAMILIES))
+@pytest.mark.parametrize("name", [*map(marked, FAMILIES)])
 def test_a_family_runs_through_a_gate_with_its_controls(name, stub, tmp_path, monkeypatch):
     if (package := PACKAGES.get(name.partition(":")[0])) is not None:
         pytest.importorskip(package, reason="an example's own package")
@@ -173,7 +172,7 @@ def test_a_recipe_of_the_field_is_what_its_row_trains():
     found = sorted(FOLDER.glob("*.yaml"))
     assert len(found) == 3
     for path in found:
-        assert recipe_of(read_document(path)) == rows[names.get(path.stem, path.stem)], path.name
+        assert load_recipe(path) == rows[names.get(path.stem, path.stem)], path.name
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 120
 
 
