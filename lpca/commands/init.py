@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -31,18 +31,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder", nargs="?", type=Path, default=Path(), help="where; default: this folder"
     )
+    rows = parser.add_argument_group("around rows of your own")
+    rows.add_argument(
+        "--from", dest="source", metavar="ROWS", help="a JSONL, CSV or Parquet file, or hf:NAME"
+    )
+    rows.add_argument(
+        "--map",
+        dest="columns",
+        metavar="FIELD=COLUMN,...",
+        help="message=...,question=...,answer=...",
+    )
+    rows.add_argument("--context", metavar="TEXT", help="what B reads: {message} and {question}")
+    rows.add_argument(
+        "--receiver", metavar="NAME", help="the rates are measured on it; default: stub"
+    )
+    rows.add_argument(
+        "--options", type=int, metavar="N", help="for rows that name none; default: 4"
+    )
+    rows.add_argument("--n", type=int, metavar="N", help="episodes a gate; default: by power")
+    rows.add_argument(
+        "--seed", type=int, metavar="N", help="of options and test episodes; default: 1"
+    )
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Write the project, and say what to run and what to change; nothing is ever overwritten."""
     folder: Path = arguments.folder
-    names = write_project(folder)
+    asked = {
+        name: held
+        for name in ("columns", "context", "receiver", "options", "n", "seed")
+        if (held := getattr(arguments, name)) is not None
+    }
+    if arguments.source is None and asked:
+        raise RequestError("lpca init: --map and what goes with it: allowed: beside --from")
+    files = project_files()
+    told: Sequence[str] = ()
+    if arguments.source is not None:
+        from lpca.commands.init_from import Asked, project_of
+
+        refuse_in_the_way(folder, files)
+        own, told = project_of(Asked(arguments.source, **asked))
+        files = {**files, **own}
+    names = write_project(folder, files)
     print(f"{len(names)} files written to {folder}:", *(f"  {name}" for name in names), sep="\n")
+    if told:
+        print("", *told, "README.md says what was decided, and why.", sep="\n")
     print("\nnext:")
     if folder != Path():
         print(f"  cd {shlex.quote(str(folder))}")
     print("  lpca check\n  pytest gates/\n\nthen put your own in place of the sample:")
-    for place in places():
+    for place in places(files):
         print(f"  {f'{place.file}:{place.line}':18} {place.text}")
         print(f"  {'':18} {place.what}")
     return ExitCode.PASS
@@ -58,10 +96,10 @@ def project_files() -> Mapping[str, bytes]:
     return {name: found[name] for name in sorted(found, key=PurePosixPath)}
 
 
-def places() -> list[Place]:
-    """The lines where a user's own codec, receiver and episodes go."""
+def places(files: Mapping[str, bytes] | None = None) -> list[Place]:
+    """The lines where a user's own codec, receiver and episodes go; of the sample unless given."""
     found = []
-    for name, data in project_files().items():
+    for name, data in (project_files() if files is None else files).items():
         lines = data.decode("utf-8").splitlines()
         for index, line in enumerate(lines):
             if mark := _YOURS.fullmatch(line):
@@ -70,18 +108,22 @@ def places() -> list[Place]:
     return sorted(found, key=lambda place: place.number)
 
 
-def write_project(folder: Path) -> Sequence[str]:
-    """Write the project into a folder and return its files' names.
-
-    Raises RequestError, with nothing written, where one of them is there already or the folder
-    cannot be written to.
-    """
-    project = project_files()
-    there = list(dict.fromkeys(one for name in project if (one := _in_the_way(folder, name))))
+def refuse_in_the_way(folder: Path, names: Iterable[str]) -> None:
+    """Raise RequestError where one of a project's files is there already."""
+    there = list(dict.fromkeys(one for name in names if (one := _in_the_way(folder, name))))
     if there:
         raise RequestError(
             f"{folder}: already there: {', '.join(there)}; allowed: a folder without them"
         )
+
+
+def write_project(folder: Path, project: Mapping[str, bytes]) -> Sequence[str]:
+    """Write a project into a folder and return its files' names.
+
+    Raises RequestError, with nothing written, where one of them is there already or the folder
+    cannot be written to.
+    """
+    refuse_in_the_way(folder, project)
     made: list[Path] = []
     try:
         for name, data in project.items():

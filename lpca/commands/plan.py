@@ -52,14 +52,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         print(_groups(evidence))
     try:
         for gate in spec.gates.values():
-            print(_table(spec, gate, seeds))
+            print(power_table(spec, gate, seeds))
             print(_verdicts(spec, gate))
     except ValueError as error:
         raise RequestError(f"{arguments.spec}: {error}") from error
     return ExitCode.PASS
 
 
-def _table(spec: Spec, gate: Gate, seeds: int | None = None) -> str:
+def power_table(spec: Spec, gate: Gate, seeds: int | None = None) -> str:
+    """Return the power of a gate and of each of its criteria by n, and the n that reaches 0.8."""
     own = spec.episodes(gate)
     sizes = sorted({*SIZES, own})
     planned = [criterion for criterion in gate.criteria if _plannable(gate, criterion)]

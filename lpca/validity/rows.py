@@ -289,19 +289,20 @@ def cleaned(
     kept, done = list[Mapping[str, Any]](), Counter(faulty.values())
     for line, record in table.records.items():
         if line not in faulty:
-            plain = _plain(record.held)
-            done[MENDED] += plain != record.held
-            kept.append(plain)
+            mended = plain(record.held)
+            done[MENDED] += mended != record.held
+            kept.append(mended)
     return kept, done
 
 
-def _plain(held: Any) -> Any:
+def plain(held: Any) -> Any:
+    """Return what a row holds without the characters that are drawn as nothing."""
     if isinstance(held, str):
         hidden = {*hidden_in(held)}
         return "".join(one for place, one in enumerate(held) if place not in hidden)
     if isinstance(held, list):
-        return list(map(_plain, held))
-    return {key: _plain(one) for key, one in held.items()} if isinstance(held, dict) else held
+        return list(map(plain, held))
+    return {key: plain(one) for key, one in held.items()} if isinstance(held, dict) else held
 
 
 def by_rule(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
