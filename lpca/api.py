@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +36,7 @@ from lpca.gatespec.model import Spec
 from lpca.judge.reader import table_of_evidence
 from lpca.receivers.model import Receiver
 from lpca.report.console import StderrConsole
-from lpca.report.notebook import gate_html, recipe_html
+from lpca.report.notebook import Picture, gate_html, recipe_html, table_rows
 from lpca.report.terminal import gate_lines
 from lpca.stats.verdicts import Verdict, gate_verdict
 
@@ -88,6 +89,28 @@ class GateRun:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the evidence as JSON, whole or not at all; StorageError when it cannot be."""
         write_evidence(Path(path), self.found)
+
+    def plot(self) -> Picture:
+        """The gate at a glance; a notebook shows it, `.save("gate.svg")` writes it."""
+        from lpca.report.figures.gate import gate_figure
+
+        return Picture(gate_figure(self.found))
+
+    def to_frame(self, table: str = "conditions") -> Any:
+        """The gate as a pandas data frame; rates are proportions.
+
+        Args:
+            table: "conditions", "criteria", or "episodes" with each condition's success.
+
+        Raises:
+            RequestError: it is none of these, or pandas is not installed.
+        """
+        rows = table_rows(self.found, table)
+        try:
+            pandas = import_module("pandas")
+        except ImportError:
+            raise RequestError("to_frame: pandas is not installed; pip install pandas") from None
+        return pandas.DataFrame(rows)
 
     def __bool__(self) -> bool:
         """A gate that failed must not pass for one that did: TypeError."""

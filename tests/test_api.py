@@ -192,6 +192,18 @@ class TestHtml:
             assert text in html, text
         assert "unknown" in html, "the check that cannot tell says so"
 
+    def test_the_other_score_what_follows_and_the_needed_n_are_there(self, passed):
+        html = passed._repr_html_()
+        greedy = passed.found.conditions["normal"].greedy
+        assert ">greedy</th>" in html
+        assert f">{100 * greedy.successes / 60:.1f} %</td>" in html
+        assert "<b>So:</b> B answers better with its own message than with another" in html
+        undecided = [
+            {**c, "verdict": "INCONCLUSIVE", "needed_n": 1234} for c in passed.evidence["criteria"]
+        ]
+        html = spoilt(passed, verdict="INCONCLUSIVE", criteria=undecided)._repr_html_()
+        assert html.count(">1234</td>") == len(undecided)
+
     def test_nothing_is_fetched(self, passed):
         assert not re.search(r"<script|<link|<img|src=|href=|url\(|http", passed._repr_html_())
 
@@ -230,6 +242,47 @@ class TestHtml:
         )._repr_html_()
         assert "<b onload" not in html
         assert html.count("&lt;b onload=&#x27;x&#x27;&gt;&amp;") > 10
+
+
+class TestNotebook:
+    def test_the_picture_is_shown_and_saved(self, passed, tmp_path):
+        picture = passed.plot()
+        assert "<svg" in picture._repr_svg_()
+        picture.save(tmp_path / "gate.svg")
+        assert (tmp_path / "gate.svg").read_text() == picture._repr_svg_()
+        with pytest.raises(RequestError, match="format gif: unknown"):
+            picture.save(tmp_path / "gate.gif")
+        assert len(repr(picture)) < 80
+
+    @pytest.mark.parametrize("table", ["conditions", "criteria", "episodes"])
+    def test_each_table_is_a_frame(self, passed, table):
+        pytest.importorskip("pandas")
+        frame = passed.to_frame(table)
+        if table == "conditions":
+            held = passed.found.conditions["normal"]
+            row = frame.set_index("condition").loc["normal"]
+            assert (row["n"], row["rate"]) == (60, held.likelihood.successes / 60)
+            assert [row["low"], row["high"]] == [
+                held.likelihood.interval.low,
+                held.likelihood.interval.high,
+            ]
+        elif table == "criteria":
+            assert list(frame["criterion"]) == list(passed.criteria)
+            assert set(frame["verdict"]) == {"PASS"}
+        else:
+            assert frame["normal"].sum() == passed.found.conditions["normal"].likelihood.successes
+
+    def test_what_cannot_be_had_is_one_line(self, passed, monkeypatch):
+        with pytest.raises(RequestError, match="table 'criterion': did you mean 'criteria'"):
+            passed.to_frame("criterion")
+        monkeypatch.setitem(sys.modules, "pandas", None)
+        with pytest.raises(RequestError, match="pandas is not installed; pip install pandas"):
+            passed.to_frame()
+
+    def test_an_error_is_shown_in_one_line_and_a_receiver_too(self, run):
+        shown = RequestError("k 0: allowed: 1 or more")._render_traceback_()
+        assert shown == ["RequestError: k 0: allowed: 1 or more"]
+        assert repr(lpca.load_receiver("stub", "cpu")) == "<Receiver stub, cpu, float32, sdpa>"
 
 
 class TestRefused:

@@ -39,6 +39,10 @@ class UserError(Exception):
     exit_code = ExitCode.USAGE_ERROR
     """What a command ends on that ends so."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it, in place of the way that it came."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class RunError(UserError):
     """Something a run needs is missing or unfit; the text says what, and what to do."""

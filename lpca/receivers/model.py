@@ -71,6 +71,10 @@ class Receiver:
     revision: str = ""
     device_map: str = NO_MAP
 
+    def __repr__(self) -> str:
+        """In one line: a model's own takes hundreds."""
+        return f"<Receiver {', '.join(self.facts.values())}>"
+
     @property
     def device(self) -> torch.device:
         """Where the model computes."""

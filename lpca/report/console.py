@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Never, Self
 
 from tqdm import tqdm
@@ -85,7 +86,8 @@ class StderrConsole:
                 return
             self._make_room()
             self._before = before
-            bars = self._alone and sys.stderr.isatty() and not os.environ.get("CI")
+            alone = self._alone and not os.environ.get("CI")
+            bars = _bar_kind() if alone else None
             self._meter = _Meter(f"{self._prefix} {what}", done, total, unit, bars)
             self._meter.watch(self.tell_stall)
         if done < total:
@@ -95,6 +97,20 @@ class StderrConsole:
         self.close()
         kept = f" ({self._before} were there from before)" if self._before else ""
         self.tell(f"{what}: {total} {unit} in {took}{kept}{f', {text}' if text else ''}")
+
+
+def _bar_kind() -> type[tqdm[Never]] | None:
+    """The bar that can be shown here: a terminal's, a notebook's; None for lines instead."""
+    if sys.stderr.isatty():
+        return tqdm
+    if "ipykernel" not in sys.modules:
+        return None
+    try:
+        import_module("ipywidgets")
+        found: type[tqdm[Never]] = import_module("tqdm.notebook").tqdm
+    except ImportError:
+        return None
+    return found
 
 
 class Pace:
@@ -119,14 +135,16 @@ class Pace:
 class _Meter:
     """How far one piece of work is, and how long it will still take at the pace since `first`."""
 
-    def __init__(self, what: str, first: int, total: int, unit: str, bars: bool) -> None:
+    def __init__(
+        self, what: str, first: int, total: int, unit: str, bars: type[tqdm[Never]] | None
+    ) -> None:
         self.what, self.total, self.unit = what, total, unit
         self.pace, self._told = Pace(total, first), 0.0
         self._done, self._heard, self._longest = first, self.pace.started, 0.0
         self._stall_told, self._closed = 0.0, threading.Event()
         self._bar: tqdm[Never] | None = None
-        if bars:
-            self._bar = tqdm(
+        if bars is not None:
+            self._bar = bars(
                 desc=what,
                 initial=first,
                 total=total,

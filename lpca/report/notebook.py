@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from lpca.base.numbers import level
+from lpca.base.errors import RequestError
+from lpca.base.files import write_bytes
+from lpca.base.numbers import PERCENT, amount, level
+from lpca.base.registry import suggestion
 from lpca.evidence.model import CheckResult, CriterionResult, Evidence, GateResult
 from lpca.report.markdown import criterion_numbers
+from lpca.report.next_steps import found_in, next_step
+from lpca.report.sentences import closing
 from lpca.report.terminal import success_cells
 from lpca.stats.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = {
     Verdict.PASS: "#1a7f37",
@@ -21,13 +33,96 @@ COLOURS = {
 }
 """Backgrounds on which white can be read; the verdict stands on them in words."""
 _CELL = "padding:2px 10px;text-align:left;white-space:nowrap"
+TABLES = ("conditions", "criteria", "episodes")
+"""What a data frame can be made of."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a notebook shows; elsewhere `save` writes it."""
+
+    figure: Figure
+
+    def _repr_svg_(self) -> str:
+        from lpca.report.figures.style import svg
+
+        return svg(self.figure).decode()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as svg, pdf or png, by the file's ending; FigureError for any other."""
+        from lpca.report.figures.style import render
+
+        write_bytes(Path(path), render(self.figure, Path(path).suffix.removeprefix(".")))
+
+    def __repr__(self) -> str:
+        return "<Picture: shown in a notebook; .save('gate.svg') writes it>"
+
+
+def table_rows(evidence: Evidence, table: str) -> list[dict[str, Any]]:
+    """A gate's conditions, criteria or episodes as rows of plain values; rates are proportions.
+
+    Args:
+        evidence: the gate's.
+        table: one of TABLES.
+
+    Raises:
+        RequestError: it is none of them.
+    """
+    if table not in TABLES:
+        raise RequestError(f"table {table!r:.60}: {suggestion(table, TABLES)}")
+    rows: Mapping[str, Callable[[Evidence], Iterable[dict[str, Any]]]] = {
+        "conditions": _condition_rows,
+        "criteria": _criterion_rows,
+        "episodes": _episode_rows,
+    }
+    return list(rows[table](evidence))
+
+
+def _condition_rows(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    for name, numbers in evidence.conditions.items():
+        held = numbers.under(evidence.score)
+        yield {
+            "condition": name,
+            "n": numbers.n,
+            "successes": held.successes,
+            "rate": numbers.rate(evidence.score),
+            "low": held.interval.low,
+            "high": held.interval.high,
+            evidence.other_score: numbers.rate(evidence.other_score),
+        }
+
+
+def _criterion_rows(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    for one in evidence.criteria:
+        yield {
+            "criterion": one.id,
+            "claim": one.text,
+            "verdict": str(one.verdict),
+            "estimate": one.estimate,
+            "low": one.interval and one.interval.low,
+            "high": one.interval and one.interval.high,
+            "n": one.n,
+            "n_needed": one.needed_n,
+            "p_pass": one.p_pass,
+            "p_fail": one.p_fail,
+        }
+
+
+def _episode_rows(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """A row an episode, with the success of each condition's first answer."""
+    for one in evidence.episodes:
+        told = {name: found.success(evidence.score) for name, found in one.outcomes.items()}
+        yield {"seed": one.seed, "group": one.shared, **told}
 
 
 def gate_html(evidence: Evidence) -> str:
     """Return one `<div>`: verdict, failed checks, conditions, criteria; every text escaped."""
     parts = [_head(evidence), _facts(evidence), *map(_required, evidence.required)]
     read = "<p>No criterion was read.</p>" if evidence.is_invalid else _criteria(evidence.criteria)
-    parts += [_reasons(evidence.reasons), _conditions(evidence), read, _checks(evidence.checks)]
+    step = next_step(found_in(evidence))
+    so = f"<p><b>So:</b> {escape(closing(evidence.verdict, evidence.criteria, step))}</p>"
+    parts += [_reasons(evidence.reasons), so, _conditions(evidence), read]
+    parts.append(_checks(evidence.checks))
     return f'<div class="lpca-gate">{"".join(parts)}</div>'
 
 
@@ -71,10 +166,12 @@ def _reasons(reasons: Sequence[str]) -> str:
 
 
 def _conditions(evidence: Evidence) -> str:
-    rows = []
+    rows, other = [], evidence.other_score
     for name, numbers in evidence.conditions.items():
-        rows.append(success_cells(escape(name), numbers.n, numbers.under(evidence.score)))
-    return _table(["condition", "success", "rate", f"{level(evidence.confidence)} interval"], rows)
+        cells = success_cells(escape(name), numbers.n, numbers.under(evidence.score))
+        rows.append([*cells, amount(numbers.rate(other), PERCENT, column=True)])
+    interval = f"{level(evidence.confidence)} interval"
+    return _table(["condition", "success", "rate", interval, other], rows)
 
 
 def _criteria(criteria: Sequence[CriterionResult]) -> str:
@@ -85,8 +182,10 @@ def _criteria(criteria: Sequence[CriterionResult]) -> str:
         shown = [numbers[name] for name in ("estimate", "interval", "counts")]
         place = escape(f"{result.position.file}:{result.position.line}")
         badge = _badge(result.verdict) + ("" if result.decides else " warns only")
-        rows.append([name, escape(result.text), *shown, badge, place])
-    head = ["criterion", "claim", "estimate", "interval", "a b c d", "verdict", "spec line"]
+        needed = str(result.needed_n or "")
+        rows.append([name, escape(result.text), *shown, badge, needed, place])
+    head = ["criterion", "claim", "estimate", "interval", "a b c d", "verdict", "n needed"]
+    head.append("spec line")
     return _table(head, rows)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import pytest
 
 from lpca.codec.training import Progress
@@ -107,3 +110,36 @@ def test_work_that_broke_off_is_forgotten(clock, capsys):
     clock[0] += 25.0
     shown.evaluating("main")(50, 100)
     assert lines(capsys)[2:] == ["lpca: evaluating main: 50 of 100 outcomes, 50 %, 2/s, 00:25 left"]
+
+
+def test_a_notebook_has_its_own_bar_where_it_can_show_one(monkeypatch, capsys):
+    made = []
+
+    class Bar:
+        n = 0
+
+        def __init__(self, **how):
+            made.append(how["total"])
+
+        def set_postfix_str(self, *_, **__):
+            pass
+
+        def update(self, n):
+            self.n += n
+
+        def close(self):
+            made.append("closed")
+
+    monkeypatch.delenv("CI", raising=False)
+    notebook = ModuleType("tqdm.notebook")
+    notebook.tqdm = Bar
+    for name, module in {"ipykernel": ModuleType("ipykernel"), "tqdm.notebook": notebook}.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    for widgets, expected in ((None, []), (ModuleType("ipywidgets"), [9, "closed"])):
+        monkeypatch.setitem(sys.modules, "ipywidgets", widgets)
+        with StderrConsole() as shown:
+            report = shown.evaluating("main k=4")
+            report(3, 9)
+            report(9, 9)
+        assert made == expected
+        assert ("3 of 9 outcomes" in capsys.readouterr().err) == (widgets is None)
