@@ -8,11 +8,12 @@ import pytest
 
 from lpca.checker.check import check_spec
 from lpca.gate.plan import sound_spec
-from lpca.lab.grid import gate_of, read_grid
+from lpca.lab.grid import gate_of, read_grid, read_grids
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDER = EXAMPLES / "lab"
-GRIDS = [path for path in sorted(FOLDER.glob("*.yaml")) if path.name != "gate_specs.yaml"]
+SPECS = ("gate_specs.yaml", "field_specs.yaml")
+GRIDS = [path for path in sorted(FOLDER.glob("*.yaml")) if path.name not in SPECS]
 RELAY = [
     path
     for path in sorted((EXAMPLES / "relay").glob("*.yaml"))
@@ -22,21 +23,22 @@ RELAY = [
 
 @pytest.mark.parametrize("path", [*GRIDS, *RELAY], ids=lambda path: path.stem)
 def test_a_grid_fits_its_spec(path):
-    grid = read_grid(path)
-    assert gate_of(grid, sound_spec(grid.spec)).name == grid.gate
+    for grid in read_grids(path):
+        assert gate_of(grid, sound_spec(grid.spec)).name == grid.gate
 
 
-def test_the_labs_spec_has_no_findings():
-    assert check_spec(sound_spec(FOLDER / "gate_specs.yaml")) == []
+@pytest.mark.parametrize("name", SPECS)
+def test_the_labs_specs_have_no_findings(name):
+    assert check_spec(sound_spec(FOLDER / name)) == []
 
 
-def test_its_test_episodes_are_not_the_projects():
-    project = sound_spec(FOLDER.parents[1] / "gate_specs.yaml")
-    assert sound_spec(FOLDER / "gate_specs.yaml").task.seed != project.task.seed
+def test_their_test_episodes_are_not_the_projects():
+    homes = [FOLDER.parents[1] / "gate_specs.yaml", *(FOLDER / name for name in SPECS)]
+    assert len({sound_spec(home).task.seed for home in homes}) == 3
 
 
 def test_the_grids_of_one_spec_together_stay_within_what_it_pays_for():
-    grids = [read_grid(path) for path in GRIDS]
+    grids = [grid for path in GRIDS for grid in read_grids(path)]
     own = [one for one in grids if one.gate == "lab" and one.receiver != "stub"]
     spec = sound_spec(FOLDER / "gate_specs.yaml")
     assert sum(len(one.rows) * len(one.seeds) for one in own) <= spec.evaluation.checkpoints
