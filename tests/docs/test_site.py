@@ -71,3 +71,24 @@ def test_the_pages_know_every_check_and_condition():
     assert re.findall(r"^\| `(\w+)` \|", checks, re.M) == list(CHECKS)
     concepts = (DOCS / "concepts.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| `(\w+)` \|", concepts, re.M) == list(CONDITIONS.forms)
+
+
+def test_search_works_in_pages_opened_from_a_folder(site):
+    """A browser starts no worker there: the index is a script, and a frame stands in for one."""
+    assert (site / "search" / "search_index.js").read_text(encoding="utf-8").startswith("var ")
+    for page in (site / "index.html", site / "lab" / "gate1.html"):
+        scripts = re.findall(r'<script src="([^"]+)"', page.read_text("utf-8"))
+        assert "iframe-worker.js" in scripts[0], "before the theme's own"
+        assert (page.parent / scripts[0]).is_file()
+
+
+def test_home_leads_to_what_a_reader_wants_to_do(site):
+    home = (site / "index.html").read_text(encoding="utf-8")
+    table = home[home.index("<table>") : home.index("</table>")]
+    wanted = ("tutorial", "own-codec", "own-episodes", "packets", "outcomes", "exam")
+    assert re.findall(r'<a href="([\w/-]+)\.html"', table)[: len(wanted)] == list(wanted)
+    assert home.index("<table>") < home.index("<h2")
+    sections = re.findall(
+        r'class="md-nav__link"[^>]*>\s*<span class="md-ellipsis">\s*([\w ]+?)\s*<', home
+    )
+    assert sections.index("Use it") < sections.index("Reference")
