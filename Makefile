@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NODE_READY := tools/report/node_modules/.package-lock.json
 
-.PHONY: gate1 gate1-stub report report-test test test-slow test-faults docs lint format clean
+.PHONY: gate1 gate1-stub report report-test test test-sample test-slow test-faults docs lint format clean
 
 gate1: $(READY)  ## decide Gate 1 on the default receiver
 	$(BIN)/python -m pytest gates/ -m gate1 --k $(K) $(ARGS)
@@ -32,6 +32,9 @@ report-test: $(READY) $(NODE_READY)  ## open a report in a headless browser
 
 test: $(READY)  ## lpca's own tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not slow and not browser" $(ARGS)
+
+test-sample: $(READY)  ## those, and of each slow one that is no matter of minutes a case
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist worksteal -m "not faults and not browser" --slow-sample 0 $(ARGS)
 
 test-slow: $(READY)  ## what takes minutes: fifty sound runs, every command of the documentation
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests -n 2 --dist load --maxschedchunk 1 -m "slow and not faults" $(ARGS)

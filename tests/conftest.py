@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
+# at Python's own 700 new objects a fifth of importing torch is looking for cycles
+gc.set_threshold(10_000, *gc.get_threshold()[1:])
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.pop("GITHUB_ACTIONS", None)  # else inner runs report to the outer job
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,13 +22,36 @@ if TYPE_CHECKING:
     from lpca.receivers.model import Receiver
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+SAMPLED = 30
+"""Seconds from which on a slow test is left out of the sample."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what `.ci/run` asks for."""
+    parser.addoption(
+        "--slow-sample",
+        metavar="SEED",
+        help="of each slow test run one case, drawn by SEED, and none of the longest",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the longest of the slow ones: one that begins last has all to itself."""
 
     def seconds(item: pytest.Item) -> float:
         slow = item.get_closest_marker("slow")
-        return slow.kwargs.get("seconds", 0) if slow else 0
+        return max([*slow.args, slow.kwargs.get("seconds", 0)]) if slow else 0
 
+    if (seed := config.getoption("--slow-sample")) is not None:
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        cases: dict[str, list[pytest.Item]] = {}
+        for item in slow:
+            if seconds(item) < SAMPLED:
+                cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        drawn = {Random(f"{seed} {test}").choice(found) for test, found in cases.items()}
+        left_out = [item for item in slow if item not in drawn]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
     items.sort(key=seconds, reverse=True)
 
 
