@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import os
 
-# at Python's own 700 new objects a fifth of importing torch is looking for cycles
-gc.set_threshold(10_000, *gc.get_threshold()[1:])
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.pop("GITHUB_ACTIONS", None)  # else inner runs report to the outer job
 os.environ.pop("GITHUB_STEP_SUMMARY", None)
@@ -22,6 +20,8 @@ if TYPE_CHECKING:
     from lpca.receivers.model import Receiver
 
 
+# at Python's own 700 new objects a fifth of importing torch is looking for cycles
+gc.set_threshold(10_000, *gc.get_threshold()[1:])
 SAMPLED = 30
 """Seconds from which on a slow test is left out of the sample."""
 
