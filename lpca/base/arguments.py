@@ -120,11 +120,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return seeds
 
 
-def parse_codec(text: str) -> tuple[str, str]:
+def parse_codec(text: str, option: str = "--codec") -> tuple[str, str]:
     """Read `--codec` into a module's name and that of a factory in it; RequestError otherwise."""
     found = _CODEC.fullmatch(text)
     if found is None:
         raise RequestError(
-            f"--codec {text[:80]}: allowed: package.module:factory, as in --codec my_codec:make"
+            f"{option} {text[:80]}: allowed: package.module:factory, as in {option} my_codec:make"
         )
     return found[1], found[2]

@@ -19,32 +19,38 @@ UNTOLD = {"globals", "vars", "exec", "setattr", "__getattr__", "__dict__", "modu
 """Names by whose use a module may come to attributes that do not stand in it."""
 
 
-def refuse_missing(text: str, folders: Sequence[Path]) -> None:
-    """Refuse a `--codec` that cannot be found; what cannot be told without running it is let be.
+def refuse_missing(text: str, folders: Sequence[Path], option: str = "--codec") -> Path | None:
+    """Refuse code that cannot be found; what cannot be told without running it is let be.
 
     Args:
         text: `package.module:factory`.
         folders: from where modules are importable beside Python's own.
+        option: where it was asked for, as messages begin.
+
+    Returns:
+        The module's file; None where it cannot be told.
 
     Raises:
         RequestError: there is no such module, or its source names no such thing; with the nearest.
     """
-    module, attribute = parse_codec(text)
+    module, attribute = parse_codec(text, option)
+    text = f"{option} {text}"
     found = _found(text, module, folders)
     if found is None or found.origin is None or not found.origin.endswith(".py"):
-        return
+        return None
     try:
         tree = ast.parse(Path(found.origin).read_bytes(), found.origin)
     except SyntaxError as error:
         place = f"{Path(found.origin).name}:{error.lineno}"
-        raise RequestError(f"--codec {text}: {place}: SyntaxError: {error.msg}") from error
+        raise RequestError(f"{text}: {place}: SyntaxError: {error.msg}") from error
     except (OSError, ValueError):
-        return
+        return None
     first = attribute.partition(".")[0]
     bound = set(_bound(tree))
     if first not in bound and not bound & {"*", *UNTOLD}:
         made = [one.name for one in tree.body if isinstance(one, DEFINITIONS)]
-        raise RequestError(f"--codec {text}: it has no {first!r}; {suggestion(first, made)}")
+        raise RequestError(f"{text}: it has no {first!r}; {suggestion(first, made)}")
+    return Path(found.origin)
 
 
 def _found(text: str, module: str, folders: Sequence[Path]) -> ModuleSpec | None:
@@ -71,7 +77,7 @@ def _found(text: str, module: str, folders: Sequence[Path]) -> ModuleSpec | None
     hint = suggestion(missing, names).partition("allowed: ")[0]
     places = ", ".join(dict.fromkeys(map(str, folders)))
     raise RequestError(
-        f"--codec {text}: there is no module {missing}; {hint}allowed: a module in {places}, or "
+        f"{text}: there is no module {missing}; {hint}allowed: a module in {places}, or "
         "one that is installed"
     )
 

@@ -69,12 +69,18 @@ class Wall:
         seconds: how long a side may take to be made, and for each answer.
         shown: what stays readable in a hidden folder.
         memory: bytes that a side, with all that it starts, may hold in memory (on Linux).
+        option: how the options begin that change seconds and memory; empty where none do.
     """
 
     hidden: tuple[Path, ...] = ()
     seconds: float = CODEC_SECONDS
     shown: tuple[Path, ...] = ()
     memory: int = field(default_factory=lambda: int(CODEC_MEMORY * _all_memory()))
+    option: str = "--codec"
+
+    def hint(self, what: str) -> str:
+        """What to say of the option that changes a limit: " (--codec-seconds)", or nothing."""
+        return f" ({self.option}-{what})" if self.option else ""
 
 
 class Printed:
@@ -234,7 +240,7 @@ class Side:
         kind = SideError
         if isinstance(error, WireLateError):
             self._ask_where()
-            told = f"had not answered after {self.wall.seconds:g} s (--codec-seconds)"
+            told = f"had not answered after {self.wall.seconds:g} s{self.wall.hint('seconds')}"
         elif isinstance(error, WireClosedError):
             told = self._how_it_ended()
             kind = SideMemoryError if told.startswith(HELD) else SideError
@@ -258,7 +264,7 @@ class Side:
         # the guard ends what is left first
         said = _last_words(self._life)
         if said == TOO_MUCH:
-            return f"{HELD} {self.wall.memory / GIB:.3g} GiB of memory (--codec-memory)"
+            return f"{HELD} {self.wall.memory / GIB:.3g} GiB of memory{self.wall.hint('memory')}"
         if not said.isdecimal():
             return "closed its end of the wire"
         status = os.waitstatus_to_exitcode(int(said))

@@ -202,7 +202,7 @@ class Episode:
         return {name: told for name, told in held.items() if told or name not in _YOUNGER}
 
 
-_YOUNGER = ("public", "senders", "order", "between", "answers", "verifier")
+_YOUNGER = ("public", "senders", "order", "between", "answers", "verifier", "code")
 _BETWEEN_SLOTS = 3 * 10**16
 """Between the seeds of an episode's slots: larger than any seed, and of the same split."""
 

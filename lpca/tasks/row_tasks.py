@@ -7,8 +7,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Self
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
+from lpca.base.errors import RequestError
 from lpca.base.hashing import hash_data, named_rng
 from lpca.base.registry import suggestion
 from lpca.base.tables import clipped
@@ -30,7 +32,22 @@ from lpca.tasks import (
 from lpca.tasks.donors import contradicts, distractors, drawn
 from lpca.tasks.fields import LISTED, Row
 from lpca.tasks.marks import MARKS, first_line
+from lpca.tasks.own_verifier import code_of, own_mark
 from lpca.tasks.rows import places_of, without_lists
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """What marks answers: one of `MARKS`, or somebody's own, with its code's hash and where it is.
+
+    Example:
+        >>> Verifier("f1")
+        Verifier(verifier='f1', code='', folders=())
+    """
+
+    verifier: str
+    code: str = ""
+    folders: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,10 +60,19 @@ class RowEpisode(Episode):
     row_group: str = ""
     answers: tuple[str, ...] = ()
     verifier: str = ""
+    code: str = ""
+    """Of an own verifier the hash of its file."""
+    folders: tuple[str, ...] = ()
+    """Where its module is: no part of what the episode is named by."""
 
     @classmethod
     def of(
-        cls, row: Row, seed: int, stratum: Stratum, options: tuple[str, ...], verifier: str = ""
+        cls,
+        row: Row,
+        seed: int,
+        stratum: Stratum,
+        options: tuple[str, ...],
+        verifier: Verifier | None = None,
     ) -> Self:
         """The episode of a row; its answer is one of the options, which its context may list."""
         listed = ", ".join(options) if len(options) > 1 else ""
@@ -65,8 +91,24 @@ class RowEpisode(Episode):
             between=tuple(text.replace(LISTED, listed) for text in row.between),
             row_group=row.group,
             answers=(row.answer, *row.also) if verifier else (),
-            verifier=verifier,
+            **(vars(verifier) if verifier else {}),
         )
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """As of any episode."""
+        return {name: told for name, told in super().fields.items() if name != "folders"}
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """What an own verifier is told of it."""
+        return {
+            "message": list(self.senders) or self.message,
+            "context": list(self.context),
+            "answers": list(self.answers),
+            "options": list(self.options),
+            "group": self.row_group,
+        }
 
     @property
     def free(self) -> bool:
@@ -76,13 +118,18 @@ class RowEpisode(Episode):
     @property
     def problem(self) -> list[object]:
         """The verifier and what is right."""
+        if self.code:
+            return [self.verifier, self.code, self.row]
         return [self.verifier, *self.answers] if self.verifier else []
 
     def credit(self, said: str) -> float | None:
         """Return the verifier's mark of an answer's first line, the best over what is right."""
         if not self.verifier:
             return None
-        return MARKS[self.verifier](first_line(said), self.answers)
+        line = first_line(said)
+        if self.verifier in MARKS:
+            return MARKS[self.verifier](line, self.answers)
+        return own_mark(self.verifier, self.code, self.folders, line, self.row)
 
     @property
     def group(self) -> str:
@@ -100,12 +147,12 @@ class RowTask(Task):
     may_run_out = True
     tenths: ClassVar[Mapping[Split, range]] = TENTHS
     options: int
-    verifier: str
+    verifier: Verifier | None
 
     @property
     def gives_credit(self) -> bool:
         """Where it has a verifier."""
-        return bool(self.verifier)
+        return self.verifier is not None
 
     @abstractmethod
     def all_rows(self) -> Sequence[Row]:
@@ -252,9 +299,22 @@ def _in_order(row: Row) -> tuple[str, ...]:
     return order if len(order) == len(row.options) else row.options
 
 
-def checked_verifier(task: str, name: str) -> str:
-    """Return a verifier's name; TaskError on one that there is not."""
-    if name and name not in MARKS:
-        told = suggestion(name, tuple(MARKS))
+def checked_verifier(task: str, settings: Mapping[str, Any], folder: Path) -> Verifier | None:
+    """Return what a spec's `verifier:` names, None without one; TaskError on what is not there.
+
+    Args:
+        task: its name, for messages.
+        settings: the spec's.
+        folder: of the spec, from which an own verifier's module is importable.
+    """
+    name = str(settings.get("verifier", ""))
+    if not name or name in MARKS:
+        return Verifier(name) if name else None
+    if ":" not in name:
+        told = f"{suggestion(name, tuple(MARKS))}, package.module:function"
         raise TaskError(f"task {task}: verifier is {clipped(name)}; {told}", "verifier")
-    return name
+    folders = tuple(dict.fromkeys(map(str, (folder.resolve(), Path.cwd()))))
+    try:
+        return Verifier(name, code_of(name, [Path(one) for one in folders]), folders)
+    except RequestError as error:
+        raise TaskError(f"task {task}: {error}", "verifier") from None

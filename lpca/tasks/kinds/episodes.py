@@ -11,7 +11,7 @@ from lpca.base.hashing import hash_data
 from lpca.base.tables import Source, TableError, shown_source, source_at
 from lpca.tasks import TASKS, Settings, TaskError, checked_settings, whole_options
 from lpca.tasks.fields import CONTEXT, Columns, Row
-from lpca.tasks.row_tasks import RowTask, checked_verifier
+from lpca.tasks.row_tasks import RowTask, Verifier, checked_verifier
 from lpca.tasks.rows import read_rows
 
 MAP = "map."
@@ -26,7 +26,7 @@ class Episodes(RowTask):
     file: Source
     rows: tuple[Row, ...]
     options: int = 4
-    verifier: str = ""
+    verifier: Verifier | None = None
     name = "episodes"
 
     @classmethod
@@ -36,7 +36,7 @@ class Episodes(RowTask):
         Raises TaskError on a setting or a row that is not as it must be.
         """
         source, columns, options = cls.table(settings, folder)
-        verifier = checked_verifier(cls.name, str(settings.get("verifier", "")))
+        verifier = checked_verifier(cls.name, settings, folder)
         return cls(source, tuple(read_rows(source, columns)), options, verifier)
 
     @classmethod

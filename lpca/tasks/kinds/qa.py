@@ -12,7 +12,7 @@ from lpca.base.registry import suggestion
 from lpca.tasks import TASKS, Settings, Split, TaskError, checked_settings, whole_options
 from lpca.tasks.fields import Columns, Row
 from lpca.tasks.passages import DATA, is_kept, rows_of
-from lpca.tasks.row_tasks import RowTask, checked_verifier
+from lpca.tasks.row_tasks import RowTask, Verifier, checked_verifier
 from lpca.tasks.rows import read_rows
 
 MESSAGES = ("sentence", "passage")
@@ -31,7 +31,7 @@ class Questions(RowTask):
     data: str = "squad"
     message: str = "sentence"
     options: int = 4
-    verifier: str = ""
+    verifier: Verifier | None = None
     name = "qa"
     tenths: ClassVar[Mapping[Split, range]] = {
         "train": range(3),
@@ -48,8 +48,7 @@ class Questions(RowTask):
                 told = suggestion(str(held[name]), allowed)
                 raise TaskError(f"task qa: {name} is {held[name]!r:.62}; {told}", name)
         whole_options(cls.name, held.get("options", 4))
-        checked_verifier(cls.name, str(held.get("verifier", "")))
-        return cls(**held)
+        return cls(**{**held, "verifier": checked_verifier(cls.name, held, folder)})
 
     @property
     def is_at_hand(self) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from lpca.base.hashing import named_rng
 from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS, TRUNCATED
+from lpca.tasks.own_verifier import end_own_verifiers
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from lpca.evaluation.outcome import Outcome, ReceivedPrompt
     from lpca.receivers.forward import Slot
+    from lpca.tasks import Episode
     from lpca.validity.audit import Audit
 
 ALONE, ALONE_COARSE = 3, 8
@@ -154,10 +157,10 @@ def outcomes_traced(audit: Audit) -> str:
     where the gap between options, or what B's answer has to spare, is within it. Nor may the run's
     own numerical noise, of which claims are kept free, be more.
     """
-    from lpca.judge.successes import named_option
     from lpca.validity.audit import RECOMPUTED
 
     worst = 0.0
+    heard: list[tuple[str, Episode, Outcome]] = []
     for condition, records in audit.outcomes.items():
         for episode, record in zip(audit.episodes, records, strict=False):
             where = f"{condition}, episode {episode.seed}"
@@ -167,10 +170,7 @@ def outcomes_traced(audit: Audit) -> str:
                 raise CheckFailed(f"{where}: a score is no number")
             if len(record.readings) != (audit.sampling.repeats if audit.sampling else 1):
                 raise CheckFailed(f"{where}: B answered {len(record.readings)} times")
-            for one in record.readings:
-                heard = named_option(one.said, episode.options)[0], episode.credit(one.said)
-                if heard != (one.named, one.credit):
-                    raise CheckFailed(f"{where}: {one.said!r} is not what counts")
+            heard += [(where, episode, one) for one in record.readings]
         for index, new in audit.again[condition].items():
             worst = max(worst, _compare(audit, condition, records[index], new))
         if not (noise := audit.noise.get(condition, 0.0)) <= audit.tolerance:
@@ -178,10 +178,28 @@ def outcomes_traced(audit: Audit) -> str:
                 f"{condition}: readings of one episode differ by {noise:.2g} nats, and its "
                 f"precision explains {audit.tolerance:.2g}"
             )
+    _mark_anew(audit, heard)
     return (
         f"{RECOMPUTED} episodes of each of {len(audit.outcomes)} conditions computed again: "
         f"scores within {worst:.1g} nats"
     )
+
+
+def _mark_anew(audit: Audit, heard: Sequence[tuple[str, Episode, Outcome]]) -> None:
+    """Refuse an answer that does not name or earn what its record says.
+
+    An own verifier begins once more and is asked in another order: what it kept of the first time,
+    or counted, does not tell it which condition an answer is of.
+    """
+    from lpca.evaluation.noise import content_of
+    from lpca.judge.successes import named_option
+
+    end_own_verifiers()
+    order = named_rng("order of marks", content_of(audit.outcomes))
+    for where, episode, one in order.sample(heard, len(heard)):
+        due = named_option(one.said, episode.options)[0], episode.credit(one.said)
+        if due != (one.named, one.credit):
+            raise CheckFailed(f"{where}: {one.said!r} is not what counts")
 
 
 def _compare(audit: Audit, condition: str, old: Outcome, new: Outcome) -> float:
