@@ -20,11 +20,14 @@ STATIC_PREFIX, STATIC_CACHE = "static_prefix", "static_cache"
 MAX_STEPS, MAX_BATCH_SIZE = 10_000_000, 10_000
 
 
-Value = int | tuple[int, ...]
+Value = int | tuple[int, ...] | str
 
 
 class Setting(NamedTuple):
-    """A whole number that an architecture takes; or several, rising, where `default` is a tuple."""
+    """A whole number that an architecture takes.
+
+    Several, rising, where `default` is a tuple; where it is a text, one of so many characters.
+    """
 
     default: Value
     low: int
@@ -276,6 +279,10 @@ def _settings(architecture: object, given: Mapping[str, Value]) -> dict[str, Val
         low, high, keys = own[key].low, own[key].high, ("architecture", key)
         if isinstance(own[key].default, int):
             _whole(value, key, low, high, keys)
+            continue
+        if isinstance(own[key].default, str):
+            if not isinstance(value, str) or not low <= len(value) <= high:
+                raise _refused(key, value, f"a text: {own[key].what}", keys)
             continue
         if not isinstance(value, list | tuple):
             raise _refused(key, value, f"a list of numbers from {low} to {high}", keys)

@@ -93,7 +93,8 @@ def nearest_distance(vectors: Tensor, points: Tensor) -> float:
 
 
 def test_all_of_them_are_tested() -> None:
-    assert {recipe.architecture for recipe in EACH.values()} == set(CODECS)
+    of_another_model = {"connector"}  # tests/codec/test_connector.py
+    assert {recipe.architecture for recipe in EACH.values()} | of_another_model == set(CODECS)
 
 
 @pytest.mark.parametrize("name", EACH)
