@@ -7,6 +7,7 @@ from zlib import crc32
 
 import pytest
 import torch
+from torch import Tensor
 
 from lpca.channel.packets import Packet, Port, View
 from lpca.codec.base import CodecError
@@ -24,17 +25,21 @@ from lpca.validity.checks.lengths import explain, lengths_say_nothing, resized
 
 N, MOST = 80, 8
 EPISODES = Trip(4).evaluation_set("test", "seen", N, 7)
-RIGHT = {episode.message: episode.right for episode in EPISODES}
+OPTIONS = sorted({option for episode in EPISODES for option in episode.options}, key=len)
 
 
 def number(option: str) -> int:
     return 1 + crc32(option.encode()) % MOST
 
 
+def place(option: str) -> int:
+    return 1 + OPTIONS.index(option)
+
+
 class Sends:
     """Vectors whose first number names the answer, or whose number does; none asks B's side."""
 
-    name, receives = "sends", False
+    name, receives, number = "sends", False, staticmethod(number)
 
     def __init__(self, by_length: bool, width: int, refuses: bool = False) -> None:
         self.port = Port("vectors", MOST)
@@ -45,7 +50,7 @@ class Sends:
         return [self.packet(view.message) for view in views]
 
     def packet(self, message: str) -> Packet:
-        told = number(RIGHT[message])
+        told = self.number(next(one for one in reversed(OPTIONS) if one in message))
         n = told if self.by_length else 1 + len(message) % 5
         return Packet(vectors=torch.full((n, self.width), 1.0 if self.by_length else float(told)))
 
@@ -56,13 +61,23 @@ class Sends:
         return list(packets)
 
 
-def read_by(by_length: bool) -> Callable[[Receiver, Sequence[Job], int], Computed]:
+def of_length(vectors: Tensor) -> int:
+    return len(vectors)
+
+
+def of_content(vectors: Tensor) -> int:
+    return int(vectors[0, 0])
+
+
+def read_by(
+    reads: Callable[[Tensor], int], number: Callable[[str], int]
+) -> Callable[[Receiver, Sequence[Job], int], Computed]:
     """A B that takes the option which it finds in the slot, or the first."""
 
     def chosen(slot: Slot, episode: Episode) -> int:
         if not len(slot) or slot.vectors is None:
             return 0
-        told = len(slot) if by_length else int(slot.vectors[0, 0])
+        told = reads(slot.vectors)
         named = [number(option) == told for option in episode.options]
         return named.index(True) if any(named) else 0
 
@@ -85,8 +100,9 @@ def read_by(by_length: bool) -> Callable[[Receiver, Sequence[Job], int], Compute
     return run
 
 
-def audit(receiver: Receiver, codec: object, by_length: bool) -> Audit:
-    setting, run = Setting(receiver, Channel(receiver, codec, MOST), EPISODES), read_by(by_length)
+def audit(receiver: Receiver, codec: Sends, reads: Callable[[Tensor], int]) -> Audit:
+    setting = Setting(receiver, Channel(receiver, codec, codec.port.positions), EPISODES)
+    run = read_by(reads, codec.number)
     outcomes = {}
     for condition in ("p0", "normal", "shuffle"):
         slots = build_slots(condition, setting)
@@ -97,11 +113,11 @@ def audit(receiver: Receiver, codec: object, by_length: bool) -> Audit:
 
 def test_a_channel_that_tells_the_answer_by_its_length_is_found(llama: Receiver) -> None:
     with pytest.raises(CheckFailed, match="told by the number of positions"):
-        lengths_say_nothing(audit(llama, Sends(True, llama.d_model), True))
+        lengths_say_nothing(audit(llama, Sends(True, llama.d_model), of_length))
 
 
 def test_a_channel_of_content_whose_length_differs_is_sound(llama: Receiver) -> None:
-    told = lengths_say_nothing(audit(llama, Sends(False, llama.d_model), False))
+    told = lengths_say_nothing(audit(llama, Sends(False, llama.d_model), of_content))
     assert f"{N} episodes: right with another's content at the same n " in told
 
 
@@ -111,12 +127,66 @@ def test_where_every_packet_is_as_long_nothing_is_asked(llama: Receiver) -> None
             return Packet(vectors=torch.ones(3, self.width))
 
     with pytest.raises(CannotTell, match="every packet has 3 positions"):
-        lengths_say_nothing(audit(llama, Same(True, llama.d_model), True))
+        lengths_say_nothing(audit(llama, Same(True, llama.d_model), of_length))
 
 
 def test_an_other_side_that_takes_no_other_packet_hides_what_n_tells(llama: Receiver) -> None:
     with pytest.raises(CheckFailed, match=r"refuses another's content.* it wants more of a packet"):
-        lengths_say_nothing(audit(llama, Sends(True, llama.d_model, refuses=True), True))
+        lengths_say_nothing(audit(llama, Sends(True, llama.d_model, refuses=True), of_length))
+
+
+class Marked(Sends):
+    """A packet's number names the answer alone; its content tells a little of that, or all."""
+
+    number = staticmethod(place)
+
+    def __init__(self, width: int, mark: Callable[[int], float]) -> None:
+        super().__init__(True, width)
+        self.port = Port("vectors", len(OPTIONS))
+        self.mark = mark
+
+    def packet(self, message: str) -> Packet:
+        n = len(super().packet(message))
+        return Packet(vectors=torch.full((n, self.width), self.mark(n)))
+
+
+@pytest.mark.parametrize(
+    "mark", [lambda n: 1.0 + n % 2, lambda n: 1.0 + n % 3, lambda n: 1.0 + n * 7 % 5]
+)
+def test_a_mark_by_which_another_length_is_known_hides_nothing(
+    llama: Receiver, mark: Callable[[int], float]
+) -> None:
+    def reads(vectors: Tensor) -> int:
+        n = len(vectors)
+        return n if float(vectors[0, 0]) == mark(n) else -1
+
+    with pytest.raises(CheckFailed, match=r"guessed by n alone, .* content alone does not tell it"):
+        lengths_say_nothing(audit(llama, Marked(llama.d_model, mark), reads))
+
+
+def test_content_that_tells_what_length_tells_is_no_fault(llama: Receiver) -> None:
+    """B takes no other content at a length: by content alone as many are guessed."""
+
+    def reads(vectors: Tensor) -> int:
+        return len(vectors) if int(vectors[0, 0]) == len(vectors) else -1
+
+    told = lengths_say_nothing(audit(llama, Marked(llama.d_model, float), reads))
+    assert "by content alone" in told
+    assert "at another n" not in told
+
+
+def test_content_that_b_reads_at_any_length_is_no_fault(llama: Receiver) -> None:
+    """Noise of the message keeps one from guessing by it; B reads it behind that all the same."""
+
+    class Noisy(Marked):
+        def packet(self, message: str) -> Packet:
+            rows = super().packet(message).vectors
+            generator = torch.Generator().manual_seed(crc32(message.encode()))
+            rows[:, 1:] = 50 * torch.randn(self.width - 1, generator=generator)
+            return Packet(vectors=rows)
+
+    told = lengths_say_nothing(audit(llama, Noisy(llama.d_model, float), of_content))
+    assert "with their content at another n" in told
 
 
 def outcomes(right: int, n: int = 60) -> list[bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -187,6 +187,21 @@ def guarded(channel: Any) -> GuardedChannel:
 @sabotage("field", "the number of positions tells the answer", "lengths_say_nothing")
 def length_tells_answer(run: FaultyRun) -> None:
     """A packet of ones: B's side looks up in a table what so many of them stand for."""
+    _tell_by_length(run, lambda n: 1)
+
+
+@sabotage(
+    "building",
+    "it does, and a parity shows B's side where it is not a packet's own",
+    "lengths_say_nothing",
+)
+def length_has_parity(run: FaultyRun) -> None:
+    """To others' content at a message's length it says something else."""
+    _tell_by_length(run, lambda n: 1 + n % 2)
+
+
+def _tell_by_length(run: FaultyRun, mark: Callable[[int], int]) -> None:
+    """Send as many vectors as the answer's place in a table, each with the mark of their number."""
     kept = tuple(name for name in run.gate.conditions if name != "mean")
     criteria = tuple(one for one in run.gate.criteria if "mean" not in one.claim.conditions)
     run.change_gate(conditions=kept, criteria=criteria)
@@ -198,14 +213,19 @@ def length_tells_answer(run: FaultyRun) -> None:
         port = Port("vectors", len(table))
 
         def send(self, views: Sequence[View]) -> list[Packet]:
-            return [Packet(vectors=torch.ones(self.place(view.message), 1)) for view in views]
+            places = [self.place(view.message) for view in views]
+            return [Packet(vectors=torch.full((n, 1), float(mark(n)))) for n in places]
 
         def place(self, message: str) -> int:
             # one of what the table does not know
             return next((i for i, answer in enumerate(known, 1) if answer in message), 1)
 
         def receive(self, packet: Packet) -> Packet:
-            return Packet(vectors=codec.decode(codec.encode([table[len(packet) - 1]]))[0])
+            assert packet.vectors is not None
+            n = len(packet)
+            fits = bool((packet.vectors == mark(n)).all())
+            told = table[n - 1] if fits else table[7 * n % len(table)]
+            return Packet(vectors=codec.decode(codec.encode([told]))[0])
 
     run.channel_codec = guarded(Lengths())
 

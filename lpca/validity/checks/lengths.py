@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lpca.base.hashing import named_rng
+from lpca.channel.packets import Packet
+from lpca.stats.gain import fewer_p, gain_counts, gain_test
 from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
+from lpca.validity.checks.given import made_elsewhere
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lpca.channel.packets import Packet
     from lpca.codec.channel import Asked
     from lpca.receivers.forward import Slot
     from lpca.tasks import Episode
@@ -34,18 +36,25 @@ SHARE = 0.5
     may_abstain=True,
 )
 def lengths_say_nothing(audit: Audit) -> str:
-    """Where n varies, packets of the message's n without its content do not explain normal's gain.
+    """Where n varies, it does not explain normal's gain: neither in B's hands nor by itself.
 
-    Asks up to `REPLACED` episodes again: each gets the content of a message that names another
-    answer, with as many positions as its own packet. Of such messages the one whose packet is
-    nearest in length is taken, and positions between its ends are left out or said twice; B's side
-    then receives it as any other. Catches a channel that tells the answer by its number of
-    positions. It fails where this keeps more than `SHARE` of normal's gain over p0 (score test of
-    the paired gain) and is right more often than under shuffle, whose n is the donor's too (exact
-    McNemar), each at `ALPHA`: a prompt that helps whatever it holds is no matter of lengths, and
-    that a long name makes a long packet tells a little and explains nothing. Where content itself
-    tells n, it tells what n does, and counts as what it is. It fails too where B's side refuses
-    such a packet: whoever hides the answer in n would have to.
+    Asks two things. First B, in up to `REPLACED` episodes: each gets the content of a message that
+    names another answer, with as many positions as its own packet. Of such messages the one whose
+    packet is nearest in length is taken, and positions between its ends are left out or said twice;
+    B's side then receives it as any other. It fails where this keeps more than `SHARE` of normal's
+    gain over p0 (score test of the paired gain) and is right more often than under shuffle, whose n
+    is the donor's too (exact McNemar), each at `ALPHA`: a prompt that helps whatever it holds is no
+    matter of lengths, and that a long name makes a long packet tells a little and explains nothing.
+
+    But B's side may know by the content that n is not its own (a parity is enough) and say
+    something else. So secondly A, made anew where that can be: a few messages are told with each
+    option of as many episodes as their answer, and of the options that one is guessed whose packets
+    are nearest in length to the episode's. Where this keeps more than `SHARE` of the gain,
+    n could tell it, and content has to, too: guessed by content alone as many are right (exact
+    McNemar), or B is with the episode's own content at the n of another answer, drawn at random. It
+    fails where there are fewer, and B keeps less than `SHARE` of the gain, each at `ALPHA`; what
+    B's side refuses there counts as lost. In the first test a refusal shows nothing: the second
+    decides, and where it cannot be asked (no message holds its answer), the gate is INVALID.
 
     Simulated 20,000 times on 128 independent episodes, p0 .25, normal .90, shuffle .05: of channels
     whose other content misleads, or whose lengths give a fifth of the gain, none was accused; of
@@ -53,12 +62,45 @@ def lengths_say_nothing(audit: Audit) -> str:
     .0006. Of channels that tell all by n, those with normal .90 were found in 1.000, with .60 in
     .996, with .45 in .59; one that tells .80 of .90 by n in .95.
     """
+    from lpca.codec.base import CodecError
+
     channel, asked = audit.setting.coded(), _views(audit)
     channel.packets([view for views in asked for view in views])
     lengths = [[_length(audit, view) for view in views] for views in asked]
     flat = [length for each in lengths for length in each]
     if min(flat) == max(flat):
         raise CannotTell(f"every packet has {flat[0]} positions: n tells nothing")
+    refused, found = "", list[str]()
+    try:
+        found += _by_others_content(audit, asked, lengths)
+    except CodecError as error:
+        refused = (
+            "B's side refuses another's content at the message's n, so that nothing shows what n "
+            f"tells: {error}"
+        )
+    try:
+        found += (guessed := _by_length_alone(audit, asked, lengths))
+    except CheckFailed as finding:
+        raise CheckFailed("; ".join(filter(None, (refused, str(finding))))) from None
+    if refused and not guessed:
+        raise CheckFailed(refused)
+    if not found:
+        raise CannotTell(
+            f"fewer than {FEWEST} episodes have a message with another answer and a packet of the "
+            "same n, or one that can be told with another answer"
+        )
+    return "; ".join(found)
+
+
+def _by_others_content(
+    audit: Audit, asked: Sequence[Sequence[Asked]], lengths: Sequence[Sequence[int]]
+) -> list[str]:
+    """What is found with another's content at a message's own n; nothing where too little is there.
+
+    Raises:
+        CheckFailed: it explains what normal gains.
+        CodecError: B's side refuses such a packet.
+    """
     rows: list[int] = []
     packets: list[list[Packet]] = []
     for row in audit.sample_for("lengths", REPLACED):
@@ -66,24 +108,72 @@ def lengths_say_nothing(audit: Audit) -> str:
             rows.append(row)
             packets.append(found)
     if len(rows) < FEWEST:
-        raise CannotTell(
-            f"of {len(rows)} episodes a message with another answer gives a packet of the same n; "
-            f"fewer than {FEWEST} can show nothing"
-        )
-    own = [audit.episodes[row] for row in rows]
-    slots = _received(audit, own, packets, [asked[row] for row in rows])
-    right = [one.success(audit.score) == 1.0 for one in audit.ask("normal", own, slots)]
-    normal, p0, shuffle = (
-        [audit.outcomes[name][row].success(audit.score) == 1.0 for row in rows]
-        for name in ("normal", "p0", "shuffle")
-    )
+        return []
+    right = _right_with(audit, asked, rows, packets)
+    normal, p0, shuffle = (_right(audit, name, rows) for name in ("normal", "p0", "shuffle"))
     told = (
         f"{len(rows)} episodes: right with another's content at the same n {sum(right)}, normal "
         f"{sum(normal)}, shuffle {sum(shuffle)}, p0 {sum(p0)}"
     )
     if explain(right, normal, shuffle, p0):
         raise CheckFailed(f"{told}: what crosses is told by the number of positions")
-    return told
+    return [told]
+
+
+def _by_length_alone(
+    audit: Audit, asked: Sequence[Sequence[Asked]], lengths: Sequence[Sequence[int]]
+) -> list[str]:
+    """What a guess by n finds, and own content at another n; nothing where too little is there.
+
+    Raises:
+        CheckFailed: the one explains what normal gains, and the other does not.
+    """
+    from lpca.codec.base import CodecError
+    from lpca.validity.retold import apart_in_content, apart_in_length, retold
+
+    told = None if made_elsewhere(audit) else retold(audit, asked, REPLACED)
+    if told is None or len(told.rows) < FEWEST:
+        return []
+    rows = told.rows
+    right = told.guesses(audit.episodes, apart_in_length)
+    normal, p0 = (_right(audit, name, rows) for name in ("normal", "p0"))
+    said = f"{sum(right)} of {len(rows)} are guessed by n alone"
+    if gain_test(gain_counts(right, normal, p0, SHARE)) > ALPHA:
+        return [said]
+    content = told.guesses(audit.episodes, apart_in_content)
+    said += f", by content alone {sum(content)}"
+    packets = {row: _moved(audit, asked, lengths, row) for row in rows}
+    rows = [row for row in rows if packets[row]]
+    if fewer_p(right, content) > ALPHA or len(rows) < FEWEST:
+        return [said]
+    try:
+        kept = _right_with(audit, asked, rows, [packets[row] for row in rows])
+    except CodecError:
+        kept = [False] * len(rows)
+    normal, p0 = (_right(audit, name, rows) for name in ("normal", "p0"))
+    said += f"; with their content at another n {sum(kept)} of {len(rows)} are right"
+    if gain_test(gain_counts(kept, normal, p0, SHARE), alternative="less") <= ALPHA:
+        raise CheckFailed(
+            f"{said} (normal {sum(normal)}, p0 {sum(p0)}): what crosses is told by the number of "
+            "positions, and content alone does not tell it"
+        )
+    return [said]
+
+
+def _right(audit: Audit, condition: str, rows: Sequence[int]) -> list[bool]:
+    return [audit.outcomes[condition][row].success(audit.score) == 1.0 for row in rows]
+
+
+def _right_with(
+    audit: Audit,
+    asked: Sequence[Sequence[Asked]],
+    rows: Sequence[int],
+    packets: Sequence[Sequence[Packet]],
+) -> list[bool]:
+    """Whether B is right in some episodes with such packets; CodecError where it refuses one."""
+    own = [audit.episodes[row] for row in rows]
+    slots = _received(audit, own, packets, [asked[row] for row in rows])
+    return [one.success(audit.score) == 1.0 for one in audit.ask("normal", own, slots)]
 
 
 def explain(
@@ -97,8 +187,6 @@ def explain(
         shuffle: right with another's packet, as it is.
         p0: right without any.
     """
-    from lpca.stats.gain import fewer_p, gain_counts, gain_test
-
     if fewer_p(found, shuffle) > ALPHA:
         return False
     return gain_test(gain_counts(found, normal, p0, SHARE)) <= ALPHA
@@ -112,8 +200,6 @@ def resized(packet: Packet, n: int) -> Packet:
         n: how many are wanted.
     """
     import torch
-
-    from lpca.channel.packets import Packet
 
     def at(tensor: Tensor, dim: int) -> Tensor:
         held = tensor.shape[dim]
@@ -169,6 +255,28 @@ def _replaced(
     return [resized(packet, n) for packet, n in zip(sent, lengths[row], strict=True)]
 
 
+def _moved(
+    audit: Audit, asked: Sequence[Sequence[Asked]], lengths: Sequence[Sequence[int]], row: int
+) -> list[Packet]:
+    """An episode's own packets at the n of another answer's; none where there is no other n.
+
+    Drawn among all that are longer, if any are: what is said twice is lost less than what is left
+    out, and an n that was merely near would tell the own one.
+    """
+    own, episode = lengths[row], audit.episodes[row]
+    others = [
+        lengths[other]
+        for other, one in enumerate(audit.episodes)
+        if all(lengths[other]) and lengths[other] != own and _differs(episode, one)
+    ]
+    longer = [one for one in others if all(a >= b for a, b in zip(one, own, strict=True))]
+    if not all(own) or not others:
+        return []
+    drawn = named_rng("another length", episode.seed).choice(longer or others)
+    sent = audit.setting.coded().sent(asked[row])
+    return [resized(packet, n) for packet, n in zip(sent, drawn, strict=True)]
+
+
 def _received(
     audit: Audit,
     episodes: Sequence[Episode],
@@ -178,21 +286,15 @@ def _received(
     """What stands in the episodes' slots of such packets, among which B's side gets their own.
 
     All at once and mixed, as it gets a run's: it cannot tell by their number what they are for.
+    Raises CodecError where it refuses one.
     """
-    from lpca.codec.base import CodecError
     from lpca.evaluation.conditions import slots_of
     from lpca.receivers.forward import in_slots
 
     channel = audit.setting.coded()
     others = [packet for own in packets for packet in own]
     honest = [packet for views in asked for packet in channel.sent(views)]
-    try:
-        got = iter(channel.received([*others, *honest])[: len(others)])
-    except CodecError as error:
-        raise CheckFailed(
-            "B's side refuses another's content at the message's n, so that nothing shows what n "
-            f"tells: {error}"
-        ) from None
+    got = iter(channel.received([*others, *honest])[: len(others)])
     return [
         in_slots(audit.receiver, episode, slots_of([next(got) for _ in own]))
         for episode, own in zip(episodes, packets, strict=True)
