@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -355,7 +355,9 @@ def read_json(path: Path) -> Any:
     try:
         text = read_bytes(path).decode()
         return json.loads(text, parse_constant=_finite, parse_float=_finite)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
         raise StorageError(f"{path}: cannot be read: {error}") from error
     except RecursionError:
         raise StorageError(f"{path}: cannot be read: it is nested too deeply") from None
@@ -383,9 +385,19 @@ def storage(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        in_cache = path.absolute().is_relative_to(cache_dir().absolute())
-        elsewhere = "point LPCA_CACHE to another folder" if in_cache else "name another folder"
-        remedy = f"free the space or the permission, or {elsewhere}"
         raise WriteError(
-            f"{path}: cannot be written: {error.strerror or error}; {remedy}"
+            f"{path}: cannot be written: {error.strerror or error}; {_remedy(path, error)}"
         ) from error
+
+
+REMEDIES: Mapping[int | None, str] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space, or "),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "give yourself the permission, or "),
+}
+"""What helps beside another place, by the system's error; nothing does where there can be none."""
+
+
+def _remedy(path: Path, error: OSError) -> str:
+    in_cache = path.absolute().is_relative_to(cache_dir().absolute())
+    elsewhere = "point LPCA_CACHE to another folder" if in_cache else "name another folder"
+    return REMEDIES.get(error.errno, "") + elsewhere

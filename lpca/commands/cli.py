@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lpca.base import supervise
+from lpca.base import __version__, supervise
 from lpca.base.arguments import add_loading
 from lpca.base.errors import ExitCode, RequestError, UserError
+from lpca.base.registry import suggestion
 
 COMMANDS = {
     "check": "refuse unsound gate specs before any model runs",
@@ -40,9 +42,40 @@ COMMANDS = {
 
 
 class _Parser(argparse.ArgumentParser):
+    """Its mistakes name what was probably meant, under the usage of the command they are in."""
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(ExitCode.USAGE_ERROR, f"{self.prog}: {message}\n")
+        self.exit(ExitCode.USAGE_ERROR, f"{self.prog}: {_meant(message)}\n")
+
+    def refuse_unknown(self, arguments: Sequence[str]) -> None:
+        """End where arguments are left that no option and no place takes."""
+        if not arguments:
+            return
+        from difflib import get_close_matches
+
+        known = [name for action in self._actions for name in action.option_strings]
+        close = get_close_matches(arguments[0].partition("=")[0], known, n=1, cutoff=0.75)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        self.error(f"unrecognized arguments: {' '.join(arguments)[:200]}{hint}")
+
+
+_CHOICE = re.compile(r"(?P<lead>.*invalid choice: '(?P<word>[^']*)') \(choose from (?P<names>.*)\)")
+KEPT: Mapping[str, str] = {
+    "train": "what was trained is kept; the same command goes on from its last snapshot",
+    "diagnose": "what was measured is kept; the same command goes on from there",
+    "sabotage": "nothing of it is kept; --only plants one fault alone",
+}
+"""What stands after a Ctrl-C, by command; of the others nothing was written half."""
+
+
+def _meant(message: str) -> str:
+    """argparse's message of a wrong choice with the nearest one first."""
+    found = _CHOICE.fullmatch(message)
+    if found is None:
+        return message
+    names = [name.strip(" '") for name in found["names"].split(",")]
+    return f"{found['lead']}; {suggestion(found['word'], names)}"
 
 
 RUNS_USER_CODE: Mapping[str, str] = {"diagnose": "codec"}
@@ -104,7 +137,12 @@ def _watch_stdout() -> list[OSError]:
 
 
 def _run(arguments: Sequence[str], as_program: bool) -> int:
-    parsed = _parser(arguments).parse_args(arguments)
+    parser, command = _parser(arguments)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        parser.exit(ExitCode.USAGE_ERROR)
+    parsed, unknown = parser.parse_known_args(arguments)
+    command.refuse_unknown(unknown)
     option = RUNS_USER_CODE.get(parsed.command)
     supervisor = supervise.take_link()
     if as_program and option is not None and getattr(parsed, option) is not None:
@@ -128,6 +166,7 @@ def _ended(parsed: argparse.Namespace) -> int:
         tell(str(error))
         return error.exit_code
     except KeyboardInterrupt:
+        tell(f"interrupted: {KEPT.get(parsed.command, 'what stands is whole; run it again')}")
         return ExitCode.INTERRUPTED
 
 
@@ -161,13 +200,17 @@ def require_between(option: str, value: int, most: int) -> None:
         raise RequestError(f"{option} {value}: out of range; allowed: 1 to {most}")
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """Only the command that is asked for is imported."""
-    parser = _Parser(prog="lpca", description="Test whether a latent channel carries meaning.")
+def _parser(arguments: Sequence[str]) -> tuple[_Parser, _Parser]:
+    """The parser, and that of the command that is asked for: only it is imported."""
+    parser = own = _Parser(
+        prog="lpca", description="Test whether a latent channel carries meaning."
+    )
+    parser.add_argument("--version", action="version", version=f"lpca {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     asked = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, what in COMMANDS.items():
         command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
         if name == asked:
+            own = command
             import_module(f"lpca.commands.{name}").add_arguments(command)
-    return parser
+    return parser, own

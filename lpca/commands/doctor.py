@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Print what is there; PASS when a gate can run here.
+    """Print what is there; PASS when nothing is to be mended.
 
     USAGE_ERROR when the folder's spec cannot be read, FAIL for whatever else a gate lacks. Of a
     receiver: PASS where it is read exactly; that it is not is a RequestError.
@@ -44,8 +44,11 @@ def _lines(sections: Sequence[Section]) -> Iterator[str]:
             if finding.mend:
                 yield f"          mend: {finding.mend}"
     faults = [one for section in sections for one in section.findings if one.code]
-    if faults:
-        yield f"no gate can run: {plural(len(faults), 'thing')} to mend"
+    told = plural(len(faults), "thing")
+    if faults and all(one.is_untried for one in faults):
+        yield f"a gate may run: {told} to mend, with which none was tried"
+    elif faults:
+        yield f"no gate can run: {told} to mend"
     else:
         yield "a gate can run"
 

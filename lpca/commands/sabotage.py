@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lpca.base.errors import ExitCode, RequestError
+from lpca.base.registry import suggestion
 
 if TYPE_CHECKING:
     from lpca.sabotage.catalogue import Sabotage
@@ -70,6 +71,7 @@ def _chosen(only: str | None) -> list[Sabotage]:
     wanted = only.split(",")
     known = {*SABOTAGES, *(one.source for one in every)}
     if unknown := [name for name in wanted if name not in known]:
-        allowed = ", ".join(sorted(known))
-        raise RequestError(f"--only {unknown[0]}: no such sabotage; allowed: {allowed}")
+        hint, _, every_name = suggestion(unknown[0], sorted(known)).rpartition("allowed: ")
+        told = hint or f"allowed: {every_name}"
+        raise RequestError(f"--only {unknown[0]}: no such sabotage; {told}".rstrip())
     return [one for one in every if {one.name, one.source} & set(wanted)]

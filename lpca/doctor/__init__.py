@@ -25,15 +25,17 @@ from lpca.base.numbers import plural
 
 @dataclass(frozen=True)
 class Finding:
-    """One line; with another code than PASS no gate can run. `mend` says what helps.
+    """One line; with another code than PASS something is to be mended. `mend` says what helps.
 
-    `is_absent` marks what is not there and what gates can do without.
+    `is_absent` marks what is not there and what gates can do without; `is_untried` what may do
+    although lpca does not say so: then a gate can run all the same.
     """
 
     text: str
     code: ExitCode = ExitCode.PASS
     mend: str = ""
     is_absent: bool = False
+    is_untried: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Need:
         text = f"{self.name:18} {version:12} {wanted}"
         if fits is None:
             return Finding(f"{text}; not compared, for that needs packaging")
-        return Finding(text, ExitCode.PASS if fits else ExitCode.FAIL)
+        return Finding(text, ExitCode.PASS if fits else ExitCode.FAIL, is_untried=not fits)
 
     def __str__(self) -> str:
         return f"{self.name}{self.allowed}"
@@ -94,7 +96,8 @@ def python_section() -> Section:
     version = platform.python_version()
     python = Finding(f"{'Python':18} {version:12} needs {allowed or 'any'}; {sys.executable}")
     if allowed and _fits(version, allowed) is False:
-        python = Finding(python.text, ExitCode.FAIL, f"make an environment of Python {allowed}")
+        mend = f"make an environment of Python {allowed}"
+        python = Finding(python.text, ExitCode.FAIL, mend, is_untried=True)
     folder = PACKAGE
     own = Finding(f"{'lpca':18} {__version__:12} {folder}")
     if found is None:
@@ -223,7 +226,7 @@ def receivers_section() -> Section:
     stub = (PACKAGE / "receivers" / "stub" / "model.safetensors").is_file()
     own = Finding(f"{'stub':18} in the package")
     if not stub:
-        own = Finding(f"{'stub':18} missing", ExitCode.FAIL, "install lpca again")
+        own = Finding(f"{'stub':18} missing", ExitCode.FAIL, "install lpca again", is_untried=True)
     return Section("receivers", [own, _default()])
 
 

@@ -20,6 +20,7 @@ from lpca.base.errors import RequestError
 from lpca.base.files import read_bytes, read_json, reading
 from lpca.base.hashing import hash_bytes, hash_data, is_altered, with_hash
 from lpca.base.numbers import plural
+from lpca.base.registry import suggestion
 from lpca.checker.check import RULES, check_spec
 from lpca.evidence.model import GateResult
 from lpca.gate.plan import gate_conditions, gate_episodes, task_of
@@ -112,7 +113,7 @@ class Exam:
         """
         if name not in spec.gates:
             raise RequestError(
-                f"{spec.file}: unknown gate {clipped(name)!r}; allowed: {', '.join(spec.gates)}"
+                f"{spec.file}: unknown gate {clipped(name)!r}; {suggestion(name, spec.gates)}"
             )
         gate = spec.gates[name]
         _refuse_unasked(spec, gate)

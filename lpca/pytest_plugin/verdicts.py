@@ -85,6 +85,11 @@ CAUSE_PROPERTY = "not measured"
 UNREAD = (Verdict.NOT_MEASURED, Verdict.INVALID)
 PYTESTS_OWN = (ExitCode.INTERRUPTED, ExitCode.INTERNAL_ERROR, ExitCode.USAGE_ERROR)
 
+INTERRUPTED = (
+    "Kept are the evidence of gates that were done ({evidence}), every whole block of outcomes and "
+    "a training's last snapshot (the cache; lpca doctor says where). The same command goes on from "
+    "there and looks at nothing twice."
+)
 SHOWN_WITH, ONE_K = " (beside; sets no exit code)", " (this k alone)"
 ONE_SEED = " (this seed alone)"
 
@@ -162,7 +167,8 @@ class VerdictReporter:
         self._reported: dict[GateKey, str] = {}
         self._read: set[str] = set()
         self._died: dict[str, str] = {}
-        self._usage_error = self._other_failed = self._enough_failed = False
+        self._usage_error = self._other_failed = False
+        self._enough_failed = self._interrupted = False
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Refuse a wrong `-m` or `-k` here: with xdist it would crash each worker instead."""
@@ -230,6 +236,7 @@ class VerdictReporter:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Note that `-x` ended the run: xdist makes of it an interruption."""
         self._enough_failed = str(excinfo.value).startswith("stopping after")
+        self._interrupted = not self._enough_failed
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -337,6 +344,10 @@ class VerdictReporter:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show every gate that was asked for and those beside them."""
+        if self._interrupted:
+            terminalreporter.section("interrupted")
+            for line in wrapped(INTERRUPTED.format(evidence=self.evidence), WIDTH, 0):
+                terminalreporter.write_line(line)
         if not self.asked:
             return
         terminalreporter.section("gates")

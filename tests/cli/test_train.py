@@ -98,7 +98,7 @@ def test_a_codec_that_is_trained_and_could_not_be_written_is_not_trained_again(
     ]
 
 
-ADVICE = "free the space or the permission, or name another folder"
+ADVICE = "free some space, or name another folder"
 
 
 def full_at(folder: Path, replace: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:

@@ -101,3 +101,14 @@ def test_an_episode_that_is_too_long_is_found_before_a_gate_that_could_be_measur
     assert result.parseoutcomes().keys() == {"errors", "skipped"}
     assert result.parseoutcomes()["errors"] == 1
     result.stdout.fnmatch_lines(["base: NOT MEASURED", "*900 positions*"])
+
+
+def test_an_interrupted_run_says_what_is_kept_and_how_to_go_on(project):
+    (project.path / "gates" / "test_own.py").write_text(
+        "def test_own():\n    raise KeyboardInterrupt\n"
+    )
+    result = project.run("-k", "test_own", in_process=False)
+    assert result.ret == 2
+    told = " ".join(result.stdout.str().split())
+    assert "Kept are the evidence of gates that were done (" in told
+    assert "The same command goes on from there" in told
