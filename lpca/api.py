@@ -16,6 +16,7 @@ from lpca.base.errors import RequestError
 from lpca.base.files import cache_dir, clear_unfinished
 from lpca.base.registry import suggestion
 from lpca.channel.side import Wall
+from lpca.codec.hub import checkpoint_folder
 from lpca.codec.user_codec import Source, codec_given, codec_named
 from lpca.evidence.files import write_evidence
 from lpca.evidence.model import CheckResult, CriterionResult, Evidence
@@ -155,7 +156,8 @@ def run_gate(
 
     Args:
         gate: its name in the spec.
-        codec: None for the one that `pytest gates/` takes; a checkpoint's folder;
+        codec: None for the one that `pytest gates/` takes; a checkpoint's folder, or
+            "org/name@revision" of the Hugging Face Hub;
             "package.module:factory", whose sides run in processes of their own; a
             factory(receiver, k); or a codec itself, which both run in this one ("trusted").
         packets: a file of packets made elsewhere, in place of a codec; as `--packets`.
@@ -290,11 +292,6 @@ def _codec(codec: object, home: Path) -> tuple[Path | None, Source | None]:
     if isinstance(codec, str) and ":" in codec and not Path(codec).is_dir():
         return None, codec_named(codec, (Path.cwd(), home))
     if isinstance(codec, str | os.PathLike):
-        folder = Path(codec)
-        if not folder.is_dir():
-            raise RequestError(
-                f"codec {codec}: no such folder; allowed: a checkpoint's folder, "
-                "package.module:factory, a factory or a codec"
-            )
-        return folder, None
+        others = ", package.module:factory, a factory or a codec"
+        return checkpoint_folder(os.fspath(codec), "codec", others), None
     return None, codec_given(codec)

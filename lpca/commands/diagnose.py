@@ -28,7 +28,9 @@ FORMAT = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
-    parser.add_argument("checkpoint", type=Path, nargs="?", help="folder of a codec's checkpoint")
+    parser.add_argument(
+        "checkpoint", nargs="?", help="a codec's checkpoint: a folder, or org/name@revision"
+    )
     parser.add_argument(
         "--codec", metavar="MODULE:FACTORY", help="a codec of your own in its place"
     )
@@ -131,6 +133,7 @@ def _subject(
     from lpca.channel.side import Wall
     from lpca.codec.channel import Channel
     from lpca.codec.checkpoint import read_identity
+    from lpca.codec.hub import checkpoint_folder
     from lpca.codec.store import Request, obtain_codec
     from lpca.codec.user_codec import codec_named, obtain_own
     from lpca.diagnose.episodes import Outcomes
@@ -147,6 +150,7 @@ def _subject(
         k = arguments.k
         source = codec_named(arguments.codec, (Path.cwd(), Path(arguments.spec).resolve().parent))
     else:
+        arguments.checkpoint = checkpoint_folder(arguments.checkpoint)
         k = read_identity(arguments.checkpoint).k
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise RequestError(f"checkpoint {arguments.checkpoint}: its k is {k!r}; allowed: 1 or more")

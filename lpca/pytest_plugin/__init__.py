@@ -92,7 +92,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="smollm2-135m, stub, a folder, a .gguf file, or a Hugging Face id, org/name@revision",
     )
     add_loading(group.addoption)
-    group.addoption("--checkpoint", metavar="FOLDER", help="a codec checkpoint; it must fit")
+    group.addoption(
+        "--checkpoint",
+        metavar="FOLDER",
+        help="a codec checkpoint, or org/name@revision of the Hugging Face Hub; it must fit",
+    )
     group.addoption(
         "--codec",
         metavar="MODULE:FACTORY",
@@ -433,7 +437,9 @@ def _check_options(option: argparse.Namespace) -> None:
     if option.batch_size < 1:
         raise RequestError(f"--batch-size {option.batch_size}: allowed: 1 or more")
     if option.checkpoint and not Path(option.checkpoint).is_dir():
-        raise RequestError(f"--checkpoint {option.checkpoint}: no such folder")
+        from lpca.codec.hub import checkpoint_folder  # it loads torch, which a folder does without
+
+        option.checkpoint = str(checkpoint_folder(option.checkpoint, "--checkpoint"))
     if option.checkpoint and option.retrain:
         raise RequestError("--checkpoint and --retrain: allowed: one of them")
     if option.train_seeds is not None:

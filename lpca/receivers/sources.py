@@ -104,7 +104,7 @@ def _of_hub(name: str) -> Source:
     if "/" not in own and meant and not cached:
         # an id without an organisation is rare; this one is nearly one of ours
         _refuse(name, "there is no such receiver", meant)
-    commit = _asked(own, revision or None)
+    commit = hub_commit(own, revision or None)
     if commit == NO_MODEL:
         _refuse(name, "Hugging Face has no such model, or shows it only to others", meant)
     if commit == NO_REVISION:
@@ -114,7 +114,7 @@ def _of_hub(name: str) -> Source:
     beyond = "is not in the cache, and Hugging Face cannot be reached"
     if not cached:
         _refuse(name, f"it {beyond}", meant)
-    if (kept := _cached_commit(own, revision or "main")) is None:
+    if (kept := cached_commit(own, revision or "main")) is None:
         _refuse(name, f"revision {revision or 'main'!r} of it {beyond}")
     return Source(own, kept, cached=True)
 
@@ -124,7 +124,7 @@ def _refuse(name: str, why: str, meant: str = "") -> NoReturn:
     raise RequestError(f"receiver {name}: cannot be loaded: {why}{so}{ALLOWED}")
 
 
-def _asked(own: str, revision: str | None) -> str | None:
+def hub_commit(own: str, revision: str | None) -> str | None:
     """The commit that the Hub has for an id and revision, or what it lacks; None: no answer."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
@@ -163,7 +163,8 @@ def _cached_ids() -> Iterator[str]:
         yield folder.name.removeprefix("models--").replace("--", "/")
 
 
-def _cached_commit(own: str, revision: str) -> str | None:
+def cached_commit(own: str, revision: str) -> str | None:
+    """The commit of an id's revision that the Hub's cache holds; None where it holds none."""
     from huggingface_hub import constants
 
     place = Path(constants.HF_HUB_CACHE) / f"models--{own.replace('/', '--')}"
