@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,17 @@ class Finding(Fault):
         """As JSON-able values."""
         said = {"wrong": self.wrong, "number": self.number, "instead": self.instead}
         return {**vars(self.position), "rule": self.rule, "severity": self.severity, **said}
+
+
+UNREADABLE = "unreadable"
+"""The rule named when a row, or a file, cannot be read at all."""
+
+
+@dataclass(frozen=True)
+class RowFinding(Finding):
+    """One broken rule in one row, which begins on the line `row`."""
+
+    row: int
 
 
 def check_spec(spec: Spec, rules: Sequence[Rule] = RULES) -> list[Finding]:
@@ -74,3 +85,9 @@ def tally(findings: Sequence[Finding]) -> str:
 def has_errors(findings: Sequence[Finding]) -> bool:
     """Whether a spec with these findings must not be run."""
     return any(finding.severity == "error" for finding in findings)
+
+
+def by_rule(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
+    """Yield the findings rule by rule, in the order in which rules first find anything."""
+    for rule in dict.fromkeys(one.rule for one in findings):
+        yield [one for one in findings if one.rule == rule]

@@ -36,7 +36,7 @@ from lpca.tasks import (
     message_key,
     split_by_hash,
 )
-from lpca.tasks.distractors import kind_of, with_options
+from lpca.tasks.distractors import fine_kind, with_options
 from lpca.tasks.fields import CONTEXT, MARK, PLAIN, Columns, Row
 from lpca.tasks.kinds.episodes import Episodes
 from lpca.tasks.rows import MAX_BYTES, MAX_LINE, MAX_ROWS, look_at_rows
@@ -203,7 +203,7 @@ def _rows(source: Source, columns: Columns, asked: Asked, decided: Decided) -> l
     if alone := len(rows) - len(served):
         decided.left["no-other-answer"] += alone
         decided.first["no-other-answer"] = "no answer of another row can stand beside theirs"
-    decided.drawn = sum(not row.options for row in rows) - alone
+    decided.drawn = sum(not row.options and not row.distractors for row in rows) - alone
     return served
 
 
@@ -257,10 +257,8 @@ def _held(row: Row) -> dict[str, Any]:
         "context": "".join(text + mark for text, mark in pairs),
         "answer": [row.answer, *row.also] if row.also else row.answer,
     }
-    if row.options:
-        told["options"] = list(row.options)
-    if row.public:
-        told["public"] = row.public
+    more = {"options": row.options, "distractors": row.distractors, "kind": row.kind}
+    told |= {name: held for name, held in {**more, "public": row.public}.items() if held}
     if row.group != message_key(row.message):
         told["group"] = row.group
     return told
@@ -286,7 +284,7 @@ def _available(task: Episodes, asked: Asked, decided: Decided) -> int:
 
 def _rates(task: Episodes, asked: Asked, decided: Decided) -> Rates:
     """Success without a message, with it, and with another's, on validation episodes."""
-    chance = statistics.mean(1 / len(row.options) for row in task.rows)
+    chance = statistics.mean(1 / (len(row.options) or asked.options) for row in task.rows)
     supposed = Rates(round(chance, 2), 0.85, round(chance / 2, 2))
     own = {row.line for row in task.rows if split_by_hash(row.group) == "validation"}
     if len(own) < FEWEST_MEASURED:
@@ -386,7 +384,7 @@ def _page(asked: Asked, decided: Decided, proposal: Proposal) -> str:
         f"{split} {plural(len(own), 'row')} in {plural(len({row.group for row in own}), 'group')}"
         for split, own in splits.items()
     )
-    kinds = Counter(kind_of(row.answer) for row in rows)
+    kinds = Counter(fine_kind(row.answer) for row in rows)
     most = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(6))
     low, high = proposal.band
     within = f"from {percent(low)} to {percent(high)}" if low else f"below {percent(high)}"

@@ -17,6 +17,7 @@ from dataclasses import replace
 from lpca.base.hashing import named_rng
 from lpca.tasks import SPLITS, balanced_places, message_key, split_by_hash
 from lpca.tasks.fields import Row, clash
+from lpca.tasks.passages import kind_of
 from lpca.tasks.rows import stands_in
 
 FEWEST = 8
@@ -24,42 +25,32 @@ FEWEST = 8
 LOOKED_AT = 400
 """Rows that are looked at for a partner, and answers for an option."""
 OPPOSITES: Mapping[str, str] = {"yes": "no", "no": "yes", "true": "false", "false": "true"}
-_MONTH = re.compile(
-    r"\b(?:january|february|march|april|may|june|july|august|september|october|november|december)\b"
-)
-_NUMBER_WORD = re.compile(
-    "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|hundred|thousand"
-    "|million|billion"
-)
 _SMALL_WORD = re.compile("an?|and|at|by|de|for|in|la|of|on|or|the|to|von|with")
 
 
-def kind_of(answer: str) -> str:
-    """Say what kind of answer a text is.
+def fine_kind(answer: str) -> str:
+    """Say what kind of answer a text is, so that another of that kind could stand in its place.
 
     Example:
-        >>> [kind_of(text) for text in ("Yes", "1969", "4 March 1861", "12 %", "23 years")]
-        ['yes or no', 'year', 'date', 'percentage', 'number with a unit']
-        >>> kind_of("Marie Curie"), kind_of("the law of the sea")
-        ('name of 2 words', 'phrase of 2 words')
+        >>> [fine_kind(text) for text in ("Yes", "1969", "12 %", "23 years", "Marie Curie")]
+        ['yes or no', 'year', 'percentage', 'number with words', 'name of 2 words']
+        >>> fine_kind("the law of the sea")
+        'phrase of 2 words'
     """
-    plain = answer.strip().strip(".").casefold()
+    plain, kind = answer.strip().strip(".").casefold(), kind_of(answer.strip())
     words = re.findall(r"[^\W_]+(?:['’.-][^\W_]+)*", answer)
-    telling = [word for word in words if not _SMALL_WORD.fullmatch(word.casefold())] or words
     if plain in OPPOSITES:
         return "yes or no"
-    if re.fullmatch(r"1[0-9]{3}|20[0-9]{2}", plain):
-        return "year"
-    if _MONTH.search(plain) and re.search(r"\d", plain):
-        return "date"
-    if re.search(r"\d\s*(?:%|per ?cent)", plain):
-        return "percentage"
-    if re.match(r"[$€£¥]\s?\d", plain) or re.search(r"\d.*\b(?:dollars|euros?|pounds)\b", plain):
-        return "amount of money"
-    if re.match(r"[-+]?\d", plain) or (words and _NUMBER_WORD.fullmatch(words[0].casefold())):
-        return "number" if len(words) == 1 else "number with a unit"
-    form = "name" if all(word[0].isupper() or word[0].isdigit() for word in telling) else "phrase"
-    size = len(telling)
+    if kind == "number":
+        if re.search(r"\d\s*(?:%|per ?cent)", plain):
+            return "percentage"
+        if re.search(r"[$€£¥]\s?\d|\b(?:dollars|euros?|pounds)\b", plain):
+            return "amount of money"
+        return "number with words" if len(words) > 1 else "number"
+    if kind not in ("name", "word", "phrase"):
+        return kind
+    size = sum(not _SMALL_WORD.fullmatch(word.casefold()) for word in words) or len(words)
+    form = "name" if kind == "name" else "phrase"
     return f"{form} of {size} word{'s' * (size != 1)}" if size < 4 else f"longer {form}"
 
 
@@ -67,16 +58,16 @@ def with_options(rows: Sequence[Row], count: int, seed: int) -> list[Row]:
     """Give rows that name no options some, each among answers of its own split.
 
     Args:
-        rows: all of a table's; those that name options keep theirs.
+        rows: all of a table's; those that name options or distractors keep theirs.
         count: how many options a row gets; of yes and no there are two.
         seed: by which they are drawn.
 
     Returns:
         The rows in their order, without those that no others can be told from.
     """
-    found: dict[int, Row] = {row.line: row for row in rows if row.options}
+    found: dict[int, Row] = {row.line: row for row in rows if row.options or row.distractors}
     for split in SPLITS:
-        own = [row for row in rows if not row.options and split_by_hash(row.group) == split]
+        own = [row for row in rows if row.line not in found and split_by_hash(row.group) == split]
         rng = named_rng("distractors", split, seed, count)
         found |= {row.line: row for row in _of_split(own, count, rng)}
     return [found[row.line] for row in rows if row.line in found]
@@ -91,7 +82,7 @@ def _of_split(rows: Sequence[Row], count: int, rng: random.Random) -> list[Row]:
         pairs += paired
         left += alone
     # those of rare kinds, next to what is most like them
-    paired, _ = _paired(sorted(left, key=lambda row: (kind_of(row.answer), len(row.answer))))
+    paired, _ = _paired(sorted(left, key=lambda row: (fine_kind(row.answer), len(row.answer))))
     pairs += paired
     partners = [(own, other) for pair in pairs for own, other in (pair, pair[::-1])]
     places = balanced_places(len(partners), count, rng)
@@ -105,7 +96,7 @@ def _of_split(rows: Sequence[Row], count: int, rng: random.Random) -> list[Row]:
                 both = sorted((row.answer, told), key=str.casefold, reverse=True)
                 made.append(replace(row, options=tuple(both)))
                 continue
-        same = [one.answer for one in kinds.get(kind_of(row.answer), ())]
+        same = [one.answer for one in kinds.get(fine_kind(row.answer), ())]
         wrong = _drawn(row, partner.answer, same, pool, count - 1, rng)
         if len(wrong) == count - 1:
             rng.shuffle(wrong)
@@ -115,10 +106,10 @@ def _of_split(rows: Sequence[Row], count: int, rng: random.Random) -> list[Row]:
 
 def _kinds(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """Rows by the kind of their answers; a kind of few is put to the others of its form."""
-    counts = Counter(kind_of(row.answer) for row in rows)
+    counts = Counter(fine_kind(row.answer) for row in rows)
     found: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        kind = kind_of(row.answer)
+        kind = fine_kind(row.answer)
         rare = counts[kind] < FEWEST
         found[("other " + re.split(" of | with ", kind)[0]) if rare else kind].append(row)
     return found

@@ -17,10 +17,10 @@ from typing import Any
 
 from lpca.base.lookalikes import disguised_in, folded, hidden_in
 from lpca.base.tables import Record, shown_source
-from lpca.checker.check import Finding
+from lpca.checker.check import UNREADABLE, Finding, RowFinding
 from lpca.checker.rule import Severity
 from lpca.gatespec.model import Position
-from lpca.tasks import EpisodeSet, Task, split_by_hash
+from lpca.tasks import Episode, EpisodeSet, Task, split_by_hash
 from lpca.tasks.fields import FIELDS, RECEIVED_FIELDS, Columns, Row
 from lpca.tasks.row_tasks import RowEpisode
 from lpca.tasks.rows import Read, without_lists
@@ -29,25 +29,18 @@ from lpca.validity.checks.episodes import as_read, balanced, known_messages
 from lpca.validity.checks.form import no_form_tells
 from lpca.validity.checks.giveaways import given_away, labels_of, spaced_words
 
-UNREADABLE, RECEIVER, FORM = "unreadable", "receiver", "form"
-"""The rules named when a row or a file cannot be read at all, by a receiver, and when the episodes
-of a gate give their answers away as a whole."""
+RECEIVER, FORM = "receiver", "form"
+"""The rules named when a receiver cannot read a row, and when the episodes of a gate give their
+answers away as a whole."""
 CONTROL = re.compile(
     r"<\|[\w ]{1,40}\|>|</?s>|\[/?INST\]|<(?:bos|eos|pad|unk|mask|start_of_turn|end_of_turn)>"
 )
 """Names of control tokens of common tokenizers; here they are text like any other."""
-Unread = Callable[[RowEpisode], str | None]
+Unread = Callable[[Episode], str | None]
 """Says why a receiver cannot read an episode; None where it can."""
 MENDED = "mended"
 """Counts rows out of which hidden characters were taken."""
 Told = Iterator[tuple[Row, Position, str]]
-
-
-@dataclass(frozen=True)
-class RowFinding(Finding):
-    """One broken rule in one row, which begins on the line `row`."""
-
-    row: int
 
 
 @dataclass(frozen=True)
@@ -140,16 +133,33 @@ def row_findings(table: Table, unread: Unread | None = None) -> list[RowFinding]
     return findings
 
 
-def set_findings(place: Position, task: Task, sets: Mapping[str, EpisodeSet]) -> list[Finding]:
-    """Find what is wrong with the episodes of gates as a whole, by the gates' names."""
+def set_findings(
+    place: Position,
+    task: Task,
+    sets: Mapping[str, EpisodeSet],
+    unread: Unread | None = None,
+    forms: bool = True,
+) -> list[Finding]:
+    """Find what is wrong with the episodes of gates as a whole.
+
+    Args:
+        place: where a finding is said to stand.
+        task: whose they are.
+        sets: those that the gates declare, by the gates' names.
+        unread: as for `row_findings`.
+        forms: whether prompts are somebody's own, whose form may give answers away.
+    """
     findings = list[Finding]()
-    for check in (no_form_tells, balanced):
-        for gate, episodes in sets.items():
+    for gate, episodes in sets.items():
+        for check in (no_form_tells, balanced) if forms else ():
             try:
                 check(task, episodes.episodes)
             except CheckFailed as failed:
                 wrong = f"gate {gate}: {failed}"
                 findings.append(Finding(place, wrong, "", "", FORM, "error"))
+        whys = (unread(episode) for episode in episodes if unread)
+        if why := next(filter(None, whys), None):
+            findings.append(Finding(place, f"gate {gate}: {why}", "", "", RECEIVER, "error"))
     return findings
 
 
@@ -303,9 +313,3 @@ def plain(held: Any) -> Any:
     if isinstance(held, list):
         return list(map(plain, held))
     return {key: plain(one) for key, one in held.items()} if isinstance(held, dict) else held
-
-
-def by_rule(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
-    """Yield the findings rule by rule, in the order in which rules first find anything."""
-    for rule in dict.fromkeys(one.rule for one in findings):
-        yield [one for one in findings if one.rule == rule]

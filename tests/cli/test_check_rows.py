@@ -239,6 +239,18 @@ def test_what_a_receiver_cannot_read_is_told_by_its_tokenizer_alone(
     assert "allowed: at most 512; shorten it, or take a receiver with more" in finding["wrong"]
 
 
+def test_what_a_receiver_cannot_read_of_a_task_without_rows_is_told_of_its_gate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lpca.receivers.model.why_unread", lambda *_: "it is too long")
+    spec = tmp_path / "gate_specs.yaml"
+    spec.write_text(SPEC.format(file="x", more="", n=20))
+    spec.write_text(spec.read_text().replace("name: episodes, file: x", "name: trip"))
+    [finding] = found(capsys, 1, str(spec), "--receiver", "stub")
+    assert (finding["rule"], finding["line"]) == ("receiver", 2)
+    assert finding["wrong"] == "gate base: it is too long"
+
+
 def test_a_receiver_that_is_not_there_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

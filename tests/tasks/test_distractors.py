@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from lpca.tasks import split_by_hash
-from lpca.tasks.distractors import kind_of, with_options
+from lpca.tasks.distractors import fine_kind, with_options
 from lpca.tasks.fields import Row
 from lpca.tasks.rows import stands_in
 
@@ -28,19 +28,19 @@ ROWS = [row(i, (NAMES, YEARS)[i % 2][i // 2 % 32]) for i in range(400)]
     [
         ("no", "yes or no"),
         ("2008", "year"),
-        ("3008", "number"),
+        ("3008", "numeral"),
         ("July 1899", "date"),
         ("12.5%", "percentage"),
         ("$2.4 million", "amount of money"),
         ("seven", "number"),
-        ("40 km", "number with a unit"),
+        ("40 km", "number with words"),
         ("Bank of England", "name of 2 words"),
         ("in the barn", "phrase of 1 word"),
         ("a bucket of cold clear water", "longer phrase"),
     ],
 )
 def test_the_kind_of_an_answer(answer: str, kind: str) -> None:
-    assert kind_of(answer) == kind
+    assert fine_kind(answer) == kind
 
 
 def test_options_are_answers_of_the_same_kind_and_split() -> None:
@@ -52,7 +52,7 @@ def test_options_are_answers_of_the_same_kind_and_split() -> None:
     for one in made:
         assert len(set(one.options)) == 4
         assert one.answer in one.options
-        assert {kind_of(option) for option in one.options} == {kind_of(one.answer)}
+        assert {fine_kind(option) for option in one.options} == {fine_kind(one.answer)}
         assert set(one.options) <= answers[split_by_hash(one.group)]
 
 
