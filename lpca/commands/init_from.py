@@ -399,6 +399,14 @@ def _page(asked: Asked, decided: Decided, proposal: Proposal) -> str:
         else f"must be less than {points(proposal.helps)} above `p0`: that another's message "
         "misleads B could not be shown here"
     )
+    drawn = (
+        f"{decided.drawn} rows named no options and got {asked.options}, drawn with seed "
+        f"{asked.seed}: the answer of a partner row, which gets this one's, and answers of rows of "
+        "the same split and kind. None contains another or stands in the question. Whether one is "
+        "right all the same, lpca cannot know: read some."
+        if decided.drawn
+        else "Every row names its own options or distractors."
+    )
     parts = [
         f"# Gates of a latent channel, around {decided.name}",
         "`pytest gates/` decides whether the receiver uses what the codec sends, as "
@@ -417,10 +425,7 @@ def _page(asked: Asked, decided: Decided, proposal: Proposal) -> str:
         f"the hash of its name: {sizes}. {decided.available} test episodes can be each other's "
         "donors.",
         "## Options",
-        f"{decided.drawn} rows named no options and got {asked.options}, drawn with seed "
-        f"{asked.seed}: the answer of a partner row, which gets this one's, and answers of rows of "
-        "the same split and kind. None contains another or stands in the question. Whether one is "
-        f"right all the same, lpca cannot know: read some. Kinds: {most}.",
+        f"{drawn} Kinds: {most}.",
         "## What B knows",
         f"Receiver {receiver}, {plural(rates.n, 'validation episode')}:" if rates.n else "",
         *decided.measured,
