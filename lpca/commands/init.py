@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 
 from lpca.base import PACKAGE
 from lpca.base.errors import ExitCode, RequestError
 
+REQUIREMENTS = "requirements.txt"
 _YOURS = re.compile(r"\s*# yours, (?P<number>\d) of \d: (?P<what>.*)")
 
 
@@ -30,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     parser.add_argument(
         "folder", nargs="?", type=Path, default=Path(), help="where; default: this folder"
+    )
+    parser.add_argument(
+        "--lpca",
+        metavar="WHERE",
+        help="what requirements.txt installs: a version, a wheel's URL, or git+URL@REVISION",
     )
     rows = parser.add_argument_group("around rows of your own")
     rows.add_argument(
@@ -65,6 +73,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     if arguments.source is None and asked:
         raise RequestError("lpca init: --map and what goes with it: allowed: beside --from")
     files = project_files()
+    if (wanted := requirement(arguments.lpca)) is not None:
+        kept = files[REQUIREMENTS].decode().removesuffix("lpca\n")
+        files = {**files, REQUIREMENTS: f"{kept}{wanted}\n".encode()}
     told: Sequence[str] = ()
     if arguments.source is not None:
         from lpca.commands.init_from import Asked, project_of
@@ -84,6 +95,42 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         print(f"  {f'{place.file}:{place.line}':18} {place.text}")
         print(f"  {'':18} {place.what}")
     return ExitCode.PASS
+
+
+def requirement(where: str | None) -> str | None:
+    """The line by which pip installs this lpca elsewhere.
+
+    Args:
+        where: a version, a URL of a wheel, or `git+URL@REVISION`; None for where this one is from.
+
+    Returns:
+        The line; None where it is not known, for it was installed from a folder or an index.
+
+    Raises:
+        RequestError: it is none of these.
+
+    Example:
+        >>> requirement("0.1.0"), requirement("git+https://example.org/lpca@v1")
+        ('lpca==0.1.0', 'lpca @ git+https://example.org/lpca@v1')
+    """
+    if where is None:
+        return _installed_from_git()
+    if re.fullmatch(r"\d+(\.\w+)+", where):
+        return f"lpca=={where}"
+    if re.fullmatch(r"https?://\S+\.whl|git\+\w+://\S+@\S+", where):
+        return f"lpca @ {where}"
+    raise RequestError(
+        f"--lpca {where[:80]}: allowed: a version (0.1.0), https://.../NAME.whl, or "
+        "git+https://...@REVISION"
+    )
+
+
+def _installed_from_git() -> str | None:
+    try:
+        told = json.loads(distribution("lpca").read_text("direct_url.json") or "{}")
+        return f"lpca @ git+{told['url']}@{told['vcs_info']['commit_id']}"
+    except (PackageNotFoundError, ValueError, KeyError):
+        return None
 
 
 def project_files() -> Mapping[str, bytes]:

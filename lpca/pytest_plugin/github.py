@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lpca.base.files import WriteError, write_text
 from lpca.gate.plan import label_of
 from lpca.gatespec.model import Position
 from lpca.pytest_plugin.verdicts import GateVerdict, VerdictReporter
@@ -26,6 +27,8 @@ LEVELS: Mapping[Verdict, Level] = {
     Verdict.EXPLORED: "notice",
 }
 """How loudly each verdict is annotated; PASS is not."""
+KEPT_SUMMARY = "summary.md"
+"""Where the job's summary stands too, beside the folder of evidence."""
 UNBROKEN = 10_000
 """A width at which no line is broken: GitHub breaks them itself."""
 
@@ -49,9 +52,12 @@ class GitHubReporter:
                 terminalreporter.write_line(line)
         if self.summary is not None:
             try:
+                text = "\n".join(summary_lines(self.verdicts))
                 with self.summary.open("a", encoding="utf-8") as stream:
-                    stream.write("\n".join(summary_lines(self.verdicts)))
-            except OSError as error:
+                    stream.write(text)
+                # a later step, which comments it, has a summary of its own
+                write_text(self.verdicts.evidence.parent / KEPT_SUMMARY, text)
+            except (OSError, WriteError) as error:
                 terminalreporter.write_line(f"{self.summary}: no summary written: {error}")
 
 

@@ -17,7 +17,7 @@ from gate_project import QUICK, ROOT
 from lpca.base import __version__
 from lpca.base.errors import ExitCode
 from lpca.commands.cli import COMMANDS, main
-from lpca.commands.init import write_project
+from lpca.commands.init import project_files, write_project
 from lpca.doctor import Finding, Section
 
 PAGE = ROOT / "docs" / "lab" / "wrong-inputs.md"
@@ -96,7 +96,7 @@ pytest gates/ --codec-seconds 0
 
 def project(folder):
     """A project as `lpca init` writes it, with files that are not as they must be."""
-    write_project(folder)
+    write_project(folder, project_files())
     spec = (folder / "gate_specs.yaml").read_text(encoding="utf-8")
     changes = {
         "twice.yaml": ("version: 1", "version: 1\nversion: 1"),
