@@ -8,7 +8,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
@@ -157,6 +157,12 @@ class Module:
             self.registered += [replace(one, names=None) for one in found]
 
 
+@lru_cache(maxsize=512)
+def _parsed(name: str, is_package: bool, text: str) -> Module:
+    """A module of that text: other sources read most modules as these do."""
+    return Module(name, is_package, ast.parse(text))
+
+
 class Sources:
     """Followed modules by name, each read and parsed once.
 
@@ -180,8 +186,7 @@ class Sources:
             place = _place(name)
             text = self.changed.get(name) or (place and _text(place[0]))
             is_package = bool(place and place[1])
-            found = None if text is None else Module(name, is_package, ast.parse(text))
-            self._modules[name] = found
+            self._modules[name] = None if text is None else _parsed(name, is_package, text)
         return self._modules[name]
 
     def reread(self, name: str, text: str) -> Sources:
