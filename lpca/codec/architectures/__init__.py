@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from lpca.base.registry import Registry
-from lpca.codec.base import TrainableCodec
+from lpca.codec.base import CodecError, TrainableCodec
 from lpca.codec.recipe import Recipe
 from lpca.receivers import TokenRows
 from lpca.receivers.model import Receiver, hidden_states
@@ -42,8 +43,11 @@ def padded_states(receiver: Receiver, rows: TokenRows, layer: int) -> tuple[Tens
 class StateReader(TrainableCodec):
     """Reads states 0.4 of the way up; vectors leave with the embedding table's mean norm.
 
-    That norm is multiplied by a learned gate, which starts at 1.
+    That norm is multiplied by a learned gate, which starts at 1. One that reads other files than
+    the receiver's has a buffer `known`, a hash of them: its checkpoint belongs to these files.
     """
+
+    known: Tensor
 
     def __init__(self, receiver: Receiver) -> None:
         super().__init__()
@@ -55,6 +59,15 @@ class StateReader(TrainableCodec):
         """Return states [batch, longest, d_model], float32, and which of them are real (bool)."""
         rows = [self.receiver.message_ids(message) for message in messages]
         return padded_states(self.receiver, rows, self.layer)
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """As of any module; CodecError where it was trained with other files."""
+        known = state_dict.get("known")
+        if known is not None and not torch.equal(known.cpu(), self.known.cpu()):
+            raise CodecError("the weights that it reads are not those that it was trained with")
+        return super().load_state_dict(state_dict, strict, assign)
 
     def scaled(self, vectors: Tensor) -> Tensor:
         """Return vectors of norm about sqrt(d_model) with the table's norm, times the gate."""

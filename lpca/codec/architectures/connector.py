@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from lpca.base.errors import RequestError, shown_error
 from lpca.codec.architectures import CODECS, StateReader
-from lpca.codec.base import CodecError
 from lpca.receivers.hashing import hash_tensors
 from lpca.receivers.model import Receiver, freeze
 
@@ -31,8 +30,6 @@ class Connector(StateReader):
     and an MLP of two layers, the only thing that is trained. With k above 1 each latent is the mean
     of a k-th part of the message's tokens. What crosses, and counts as bits, is the encoder's.
     """
-
-    known: Tensor
 
     def __init__(self, receiver: Receiver, k: int, encoder: str) -> None:
         super().__init__(receiver)
@@ -73,15 +70,6 @@ class Connector(StateReader):
         """Return the prefix [batch, k, d_model]: projected, and scaled."""
         # to numbers of about 1, at which layers learn
         return super().decode(self.project(latents * latents.shape[-1] ** 0.5))
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
-        """As of any module; CodecError where another encoder's weights were trained with."""
-        known = state_dict.get("known")
-        if known is not None and not torch.equal(known.cpu(), self.known.cpu()):
-            raise CodecError("the encoder's weights are not those that the connector is trained of")
-        return super().load_state_dict(state_dict, strict, assign)
 
 
 def _loaded(name: str) -> tuple[Any, Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from lpca.base.errors import needed
+from lpca.base.errors import RequestError, needed, shown_error
 from lpca.codec.architectures import CODECS, StateReader
+from lpca.codec.architectures.peft_adapter import PeftAdapter, read_adapter
 from lpca.receivers.forward import last_states, left_padded
 from lpca.receivers.model import Receiver
 
@@ -55,17 +57,22 @@ def _heads(vectors: Tensor) -> Tensor:
     return vectors.view(batch, length, HEADS, width // HEADS).transpose(1, 2)
 
 
-@CODECS.register("memory_tokens", lora=(0, 0, 256, "rank of the encoder's adapters; 0: none"))
+@CODECS.register(
+    "memory_tokens",
+    lora=(0, 0, 256, "rank of the encoder's adapters; 0: none"),
+    adapter=("", 0, 500, "folder of a peft adapter that the encoder begins with"),
+)
 class MemoryTokens(StateReader):
     """The frozen receiver reads the message and k memory tokens; their final states are latents.
 
     As in Ge et al. 2023, arXiv:2307.06945 (ICAE). A linear map, at first the identity, brings them
     to the input space. With `lora` above 0 the encoder has low-rank adapters of that rank (Hu et
     al. 2021, arXiv:2106.09685) in every linear layer. They live in a copy of the model's modules
-    that shares its weights: the receiver itself, as B runs it, has none.
+    that shares its weights: the receiver itself, as B runs it, has none. They may begin as somebody
+    else's, read as data from `adapter`; beside them may lie memory tokens.
     """
 
-    def __init__(self, receiver: Receiver, k: int, lora: int = 0) -> None:
+    def __init__(self, receiver: Receiver, k: int, lora: int = 0, adapter: str = "") -> None:
         super().__init__(receiver)
         width, norm = receiver.d_model, receiver.mean_embedding_norm
         self.memory = nn.Parameter(torch.randn(k, width) * norm / width**0.5)
@@ -74,7 +81,12 @@ class MemoryTokens(StateReader):
         nn.init.eye_(self.project.weight)
         model = receiver.model.base_model
         self.adapter = nn.ParameterDict()
-        if lora:
+        if adapter:
+            found = read_adapter(Path(adapter).expanduser(), k, width)
+            model, self.adapter = adapted(model, found, "memory_tokens")
+            self.memory = nn.Parameter(self.memory.data if found.memory is None else found.memory)
+            self.register_buffer("known", found.sha256)
+        elif lora:
             model, self.adapter = adapted(model, lora, "memory_tokens")
         # in a list, so that the receiver's weights are none of the codec's
         self._reader = [model]
@@ -91,20 +103,31 @@ class MemoryTokens(StateReader):
         return torch.as_tensor(self.project(self.norm(states[:, -k:].float())))
 
 
-def adapted(model: nn.Module, rank: int, architecture: str) -> tuple[nn.Module, nn.ParameterDict]:
+def adapted(
+    model: nn.Module, begin: int | PeftAdapter, architecture: str
+) -> tuple[nn.Module, nn.ParameterDict]:
     """Return a copy with adapters, which shares the model's own tensors; and their weights.
 
     Args:
         model: the receiver's base model.
-        rank: of the adapters.
+        begin: the rank of new adapters in every linear layer, or those to begin with.
         architecture: names it in the message where peft is not installed.
+
+    Raises:
+        RequestError: peft is not installed, or the adapters are none of this model's.
     """
     peft = needed("peft", "codecs", f"architecture {architecture} with lora")
     own = [*model.parameters(), *model.buffers()]
     twin = copy.deepcopy(model, {id(tensor): tensor for tensor in own})
     assert isinstance(twin, PreTrainedModel)
-    config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
-    peft.inject_adapter_in_model(config, twin)
+    given = begin.settings if isinstance(begin, PeftAdapter) else {"r": begin}
+    usual = {"lora_alpha": 2 * int(given["r"]), "target_modules": "all-linear"}
+    try:
+        peft.inject_adapter_in_model(peft.LoraConfig(**{**usual, **given}), twin)
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"adapter: {shown_error(error)}") from error
+    if isinstance(begin, PeftAdapter):
+        begin.fill(twin)
     trained = {
         name.replace(".", "-"): parameter
         for name, parameter in twin.named_parameters()
