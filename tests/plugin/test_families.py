@@ -22,6 +22,7 @@ GATE = """
       - {id: above_null, claim: normal - null > 0}
       - {id: above_shuffle, claim: normal - shuffle > 0}
 """
+DECLARED = ["[4, 8]", "{all: [4, 8]}"]
 
 
 class Deaf(nn.Module):
@@ -52,7 +53,7 @@ def run(project, family, *arguments):
     return project.run("-m", "main", "-p", "no:cacheprovider", *arguments)
 
 
-@pytest.mark.parametrize("ks", ["4,8", "8,4"])
+@pytest.mark.parametrize("ks", ["4,8", pytest.param("8,4", marks=pytest.mark.slow)])
 def test_any_k_that_holds_carries_the_gate(project, ks):
     result = run(project, "{any: [4, 8]}", "--k", ks, "-rx")
     assert result.ret == 0
@@ -109,7 +110,9 @@ def test_holm_over_many_k_takes_a_narrow_pass_away(project):
     result.stdout.fnmatch_lines(["main*any k of 4, 8*: INCONCLUSIVE"])
 
 
-@pytest.mark.parametrize("family", ["", "[4, 8]", "{all: [4, 8]}"])
+@pytest.mark.parametrize(
+    "family", ["", *(pytest.param(one, marks=pytest.mark.slow) for one in DECLARED)]
+)
 def test_without_any_every_k_must_hold(project, family):
     result = run(project, family, "--k", "4,8")
     assert result.ret in (1, 6)
@@ -117,7 +120,7 @@ def test_without_any_every_k_must_hold(project, family):
     result.stdout.fnmatch_lines(["main k=4: PASS*"])
 
 
-@pytest.mark.parametrize("family", ["[4, 8]", "{all: [4, 8]}"])
+@pytest.mark.parametrize("family", DECLARED)
 def test_a_declared_k_that_was_not_run_leaves_its_gate_unmeasured(project, family):
     result = run(project, family, "--k", "4")
     assert result.ret == 8

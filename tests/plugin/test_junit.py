@@ -30,7 +30,7 @@ def read(project, file="out.xml"):
     return properties(suite), {one.get("name"): properties(one) for one in suite.iter("testcase")}
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n", "2"), marks=pytest.mark.slow)])
 def test_it_carries_verdicts_and_numbers(project, workers):
     assert project.run("--junitxml=out.xml", *workers, in_process=not workers).ret == 0
     suite, cases = read(project)

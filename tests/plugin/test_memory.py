@@ -16,6 +16,7 @@ def details(project):
     return {check["id"]: check["detail"] for check in project.evidence()["checks"]}
 
 
+@pytest.mark.slow
 def test_another_training_seed_is_paid_for_and_a_search_is_refused(project):
     project.write(BASE + MAIN, HEAD.replace("n: 60", "n: 60, checkpoints: 2"))
     assert project.run("-m", "main").ret == 0

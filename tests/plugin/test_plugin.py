@@ -210,9 +210,9 @@ def test_an_empty_selection_is_no_pass(project, workers, picked, code):
     ("gates", "marker", "code", "stop"),
     [
         (WRONG + UNREAD + CLOSE, "wrong or close or unread", 7, ()),
-        (WRONG, "wrong", 1, ("-x",)),
-        (CLOSE, "close", 6, ("-x",)),
-        (WRONG + UNREAD, "unread", 7, ("-x",)),
+        pytest.param(WRONG, "wrong", 1, ("-x",), marks=pytest.mark.slow),
+        pytest.param(CLOSE, "close", 6, ("-x",), marks=pytest.mark.slow),
+        pytest.param(WRONG + UNREAD, "unread", 7, ("-x",), marks=pytest.mark.slow),
     ],
 )
 def test_exit_codes_are_those_of_a_run_without_workers(project, gates, marker, code, stop):
@@ -332,7 +332,10 @@ def pytest_sessionfinish(session):
 """
 
 
-@pytest.mark.parametrize(("picked", "threads"), [("base", 2), ("base or close", 1)])
+@pytest.mark.parametrize(
+    ("picked", "threads"),
+    [pytest.param("base", 2, marks=pytest.mark.slow), ("base or close", 1)],
+)
 def test_workers_that_measure_at_the_same_time_share_the_cores(
     project, pytester, monkeypatch, picked, threads
 ):

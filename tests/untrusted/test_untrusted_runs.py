@@ -12,7 +12,7 @@ import pytest
 import warm
 
 GATE = ["gates", "-m", "main", "--receiver", "stub", "-p", "no:cacheprovider"]
-SIGNALS = [signal.SIGINT, signal.SIGKILL]
+SIGNALS = [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
 
 
 def no_crash(said: str) -> None:
@@ -34,6 +34,7 @@ def test_a_run_stopped_twice_and_run_again_gives_the_same_evidence(runs, whole, 
     assert not runs.snapshots()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="no list of who holds a lock")
 def test_a_worker_killed_in_training_leaves_the_others_the_same_evidence(runs, whole):
     run = runs.start("-n", "2")
