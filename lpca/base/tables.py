@@ -10,8 +10,10 @@ import csv
 import io
 import json
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,6 +26,8 @@ HUB = "hf:"
 """How the name of a data set begins that Hugging Face's `datasets` reads."""
 KINDS = "a JSONL, CSV or Parquet file, or hf:NAME[@REVISION][:[CONFIGURATION/]SPLIT]"
 BATCH = 1024
+SECONDS = 3.0
+"""How long the Hub may take to say whether it has a data set."""
 SHOWN, _LONGEST_PATH = 60, 200
 _HUB = re.compile(
     r"(?P<name>[\w./~-]+)(?:@(?P<revision>[\w./-]+))?(?::(?:(?P<config>[\w.-]+)/)?(?P<split>[\w.-]+))?"
@@ -384,6 +388,8 @@ def _of_hub(source: Hub) -> Iterator[Record]:
         datasets = import_module("datasets")
     except ImportError:
         _refuse(name, "data sets of Hugging Face need datasets: pip install 'lpca[hf]'")
+    if not Path(source.name).is_dir():
+        _refuse_unreachable(datasets, source)
     try:
         held = _loaded(datasets, source)
     except Exception as error:
@@ -394,6 +400,31 @@ def _of_hub(source: Hub) -> Iterator[Record]:
         splits = ", ".join(sorted(map(str, held)))
         _refuse(name, f"which split is not said; allowed: {name}:SPLIT with one of {splits}")
     yield from _numbered(held)
+
+
+def _refuse_unreachable(datasets: Any, source: Hub) -> None:
+    """Ask the Hub once: its libraries try again and again where there is no network."""
+    hub = import_module("huggingface_hub")
+    kept = Path(datasets.config.HF_DATASETS_CACHE) / source.name.replace("/", "___")
+    if kept.is_dir():
+        return
+    said: list[object] = []
+
+    def ask() -> None:
+        with suppress(Exception):
+            api = hub.HfApi()
+            said.append(api.dataset_info(source.name, revision=source.revision, timeout=SECONDS))
+
+    # looking an address up has no time limit of its own
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(SECONDS)
+    if not said:
+        _refuse(
+            shown_source(source),
+            "no such folder is there, nor such a data set in the cache, and Hugging Face has none, "
+            "shows it only to others, or cannot be reached",
+        )
 
 
 def _loaded(datasets: Any, source: Hub) -> Any:

@@ -306,5 +306,5 @@ def test_a_data_set_is_read_from_a_folder(tmp_path: Path) -> None:
         assert told(row) == (*EXPECTED, ("in Oslo",))
     with pytest.raises(TaskError, match=r"which split is not said; allowed: .*:SPLIT .* test"):
         read_rows(source_at("hf:./splits", tmp_path), SQUAD)
-    with pytest.raises(TaskError, match="the data set cannot be read"):
+    with pytest.raises(TaskError, match="no such folder is there, nor such a data set"):
         read_rows(source_at("hf:./nothing:train", tmp_path), SQUAD)
