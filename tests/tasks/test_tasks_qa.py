@@ -14,10 +14,15 @@ import pytest
 
 import lpca.tasks.passages as passages
 from lpca.base.wheels import WheelError
+from lpca.evaluation.conditions import Setting
 from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec
+from lpca.receivers.load import load_receiver
 from lpca.tasks import SPLITS, TaskError, make_task
-from lpca.tasks.passages import DATA, LICENCE, Asked, kind_of, rows_from, rows_of, sentences
+from lpca.tasks.passages import DATA, LICENCE, Asked, kind_of, rows_from, rows_of, sentencesfrom lpca.validity.audit import Audit
+from lpca.validity.checks.episodes import donors_deranged, position_balanced
+from lpca.validity.checks.form import form_gives_no_answer
+from lpca.validity.checks.giveaways import no_answer_outside_options
 
 CITIES = ("Oslo", "Rome", "Lima", "Bern", "Riga", "Kyiv", "Cork", "Graz", "Pune", "Bonn")
 
@@ -166,7 +171,13 @@ def test_settings_are_checked(settings: dict[str, Any], says: str) -> None:
 
 
 @pytest.mark.network
-def test_the_public_rows_are_as_they_were() -> None:
-    for name, groups in (("squad", 700), ("sciq", 700)):
-        rows = [json.loads(line) for line in rows_of(name).read_text().splitlines()]
-        assert len({row["group"] for row in rows}) > groups
+@pytest.mark.parametrize("message", ["sentence", "passage"])
+@pytest.mark.parametrize("name", ["squad", "sciq"])
+def test_the_public_rows_are_as_they_were_and_sound(name: str, message: str) -> None:
+    task = make_task("qa", {"data": name, "message": message})
+    episodes = task.evaluation_set("test", "all", 400, 1)
+    assert len({episode.group for episode in episodes}) > 300
+    audit = Audit(Setting(load_receiver("stub"), None, episodes), task, {}, "")
+    for check in (position_balanced, no_answer_outside_options, form_gives_no_answer):
+        check(audit)
+    donors_deranged(audit)
