@@ -19,7 +19,8 @@ from lpca.gate.plan import task_of
 from lpca.gatespec.load import load_spec
 from lpca.receivers.load import load_receiver
 from lpca.tasks import SPLITS, TaskError, make_task
-from lpca.tasks.passages import DATA, LICENCE, Asked, kind_of, rows_from, rows_of, sentencesfrom lpca.validity.audit import Audit
+from lpca.tasks.passages import DATA, LICENCE, Asked, kind_of, rows_from, rows_of, sentences
+from lpca.validity.audit import Audit
 from lpca.validity.checks.episodes import donors_deranged, position_balanced
 from lpca.validity.checks.form import form_gives_no_answer
 from lpca.validity.checks.giveaways import no_answer_outside_options
