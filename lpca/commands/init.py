@@ -164,12 +164,13 @@ def refuse_in_the_way(folder: Path, names: Iterable[str]) -> None:
         )
 
 
-def write_project(folder: Path, project: Mapping[str, bytes]) -> Sequence[str]:
-    """Write a project into a folder and return its files' names.
+def write_project(folder: Path, files: Mapping[str, bytes] | None = None) -> Sequence[str]:
+    """Write a project, the sample unless others are given, and return its files' names.
 
     Raises RequestError, with nothing written, where one of them is there already or the folder
     cannot be written to.
     """
+    project = project_files() if files is None else files
     refuse_in_the_way(folder, project)
     made: list[Path] = []
     try:
