@@ -161,6 +161,11 @@ def _columns(asked: Asked) -> Columns:
         if name in paths:
             raise RequestError(f"--map: {name!r:.60} stands twice; allowed: once")
         paths[name] = path
+    try:
+        columns = Columns(paths, asked.context or CONTEXT)
+    except TaskError as error:
+        option = "--context" if error.setting == "context" else "--map"
+        raise RequestError(f"{option}: {error}") from None
     lacking = [name for name in ("message", "answer") if name not in paths]
     if not {"question", "context"} & paths.keys():
         lacking.append("question")
@@ -169,10 +174,7 @@ def _columns(asked: Asked) -> Columns:
             f"--map: no column is named for {', '.join(lacking)}; allowed: message, answer, and "
             "question or context, each FIELD=COLUMN"
         )
-    try:
-        return Columns(paths, asked.context or CONTEXT)
-    except TaskError as error:
-        raise RequestError(f"--map: {error}") from None
+    return columns
 
 
 def _rows(source: Source, columns: Columns, asked: Asked, decided: Decided) -> list[Row]:

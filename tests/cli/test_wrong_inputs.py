@@ -42,6 +42,7 @@ lpca check twice.yaml
 lpca check typo.yaml
 lpca check kind.yaml
 lpca check rows.yaml
+lpca check --receiver ./nowhere
 lpca schema --otu schema.json
 lpca plan --train-seeds 1
 lpca plan --from missing.json
@@ -66,6 +67,16 @@ lpca train --out gates --receiver stub
 lpca lab missing.yaml
 lpca init
 lpca init /proc/x
+lpca init x --map message=seed
+lpca init x --from missing.csv
+lpca init x --from outcomes.csv --map seed
+lpca init x --from outcomes.csv --map mesage=seed,question=p0,answer=p1
+lpca init x --from outcomes.csv --map message=sed,question=p0,answer=p1
+lpca init x --from outcomes.csv --map message=seed,answer=p1
+lpca init x --from outcomes.csv --map message=seed,question=p0,answer=p1
+lpca init x --from episodes.jsonl --options 1
+lpca init x --from episodes.jsonl --n 4000
+lpca init x --from episodes.jsonl --receiver stubb
 lpca doctor --receiver ./nowhere
 lpca record missing.json
 lpca runs --format xlsx
