@@ -13,6 +13,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,87 @@ def _measured(codec: Mapping[str, Any], shown: str) -> list[str]:
     return [shown, codec["verdict"], *rates, points(codec["effects"]["normal - shuffle"])]
 
 
+FAMILIES = {
+    "truncation": ("the first tokens", "tokenizer", "none"),
+    "keywords": ("names as tokens", "a rule", "none"),
+    "Selective-Context-like": ("unforeseen words", "B's model", "none"),
+    "LLMLingua": ("unforeseen tokens", "package, B's model", "none"),
+    "cache, all layers": ("keys and values", "B's model", "none"),
+    "KVComm-like": ("those of half the layers", "B's model", "none"),
+    "Interlat-like, states": ("last states", "B's model", "none"),
+    "Interlat-like, last state": ("one state", "B's model", "none"),
+    "LatentMAS-like, hop 1": ("cache and 8 thoughts", "B's model", "none"),
+    "LatentMAS-like, hop 2": ("the same of two agents", "B's model, twice", "none"),
+    "xRAG-like": ("sentence embedding", "MiniLM", "ridge connector"),
+    "AutoCompressor-like": ("summaries of 2 segments", "B's model, trained tokens", "none"),
+    "gist-like": ("cache of 4 tokens", "B's model, trained tokens", "none"),
+    "500xCompressor-like": ("cache of 4 tokens", "the same with LoRA", "none"),
+    "ICAE-like": ("4 last states", "B's model with LoRA", "none"),
+    "static prefix": ("4 vectors", "no message", "none"),
+}
+"""By row of examples/lab/field.yaml what crosses, and what A's and B's sides are."""
+FIELD_HEAD = (
+    *("family", "what crosses", "A's side", "B's side", "bits", "positions"),
+    *("`normal`", "`shuffle`", "`first_k`", "verdict", "signature", "training"),
+)
+
+
+def field(run: str) -> str:
+    """The families of channels under one gate, on one receiver."""
+    held = grid(f"field-{run}")
+    groups: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
+    for one in held["codecs"]:
+        groups.setdefault((one["row"], one["k"]), []).append(one)
+    order = list(FAMILIES)
+    ordered = sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+    shared = next(one for one in held["codecs"] if one.get("conditions"))["conditions"]
+    told = ", ".join(
+        f"`{name}` {percent(one['successes'] / one['n'], one['low'], one['high'])}"
+        for name, one in shared.items()
+        if name in ("p0", "p1") or (name.startswith("p2_") and one["bits"] < shared["p1"]["bits"])
+    )
+    names = [name for name, _ in groups]
+    rows = [
+        _family(f"{name}, k = {k}" if names.count(name) > 1 else name, FAMILIES[name], own)
+        for (name, k), own in ordered
+    ]
+    return f"n = {held['n']}: {told}.\n\n{table(FIELD_HEAD, rows)}"
+
+
+def _family(name: str, about: Sequence[str], codecs: Sequence[Mapping[str, Any]]) -> list[str]:
+    read = [one for one in codecs if one.get("conditions")]
+    verdicts = [one["verdict"] or "not run" for one in codecs]
+    counts = {verdict: verdicts.count(verdict) for verdict in dict.fromkeys(verdicts)}
+    verdict = ", ".join(f"{n} {one}" if len(codecs) > 1 else one for one, n in counts.items())
+    if not read:
+        why = next((one["reasons"][0] for one in codecs if one.get("reasons")), "")
+        return [name, *about, *[""] * 5, verdict, why.partition(":")[0][:60], ""]
+    own = [one["conditions"]["normal"] for one in read]
+    trained = [one["seconds"]["training"] for one in read if one["seconds"]["training"] is not None]
+    learned = {"nothing learned": "B ignores it"} if not trained else {}
+    signatures = dict.fromkeys(learned.get(one["signature"], one["signature"]) for one in read)
+    return [
+        name,
+        *about,
+        f"{sum(one['bits']['bits'] for one in read) / len(read):,.0f}",
+        f"{sum(one['tokens'] for one in own) / len(own):.1f}",
+        *(_seeds([one["conditions"][of] for one in read]) for of in ("normal", "shuffle")),
+        _seeds([one["conditions"]["first_k"] for one in read]).partition(" [")[0],
+        verdict,
+        ", ".join(signatures),
+        f"{sum(trained) / len(trained):.0f} s" if trained else "",
+    ]
+
+
+def _seeds(rates: Sequence[Mapping[str, Any]]) -> str:
+    """One training seed's rate with its interval; of several the mean and the range."""
+    found = [one["successes"] / one["n"] for one in rates]
+    mean = sum(found) / len(found)
+    if len(found) == 1:
+        return percent(mean, rates[0]["low"], rates[0]["high"])
+    return percent(mean) + (f" ({_pair((min(found), max(found)))})" if len(set(found)) > 1 else "")
+
+
 MACHINES = {"": "EPYC", "xeon/": "Xeon"}
 
 
@@ -305,6 +387,8 @@ BLOCKS: Mapping[str, Callable[[], str]] = {
     "lab-k": lab_k,
     "lab-architectures": lab_architectures,
     "lab-objectives": lab_objectives,
+    "field-stub": partial(field, "stub"),
+    "field-smollm2": partial(field, "smollm2"),
     "throughput": throughput,
     "peer": peer,
     "naive": naive,

@@ -66,9 +66,10 @@ EPISODES = {
 }
 """How many episodes the rates of a page are of, whose counts it does not show."""
 OTHER_INTERVALS = {
-    f"docs/lab/{name}.md" for name in ("architectures", "gate2", "gemma", "k", "objectives")
+    f"docs/lab/{name}.md"
+    for name in ("architectures", "field", "gate2", "gemma", "k", "objectives")
 }
-"""Tables that `lpca lab` wrote, and a run whose intervals are over groups."""
+"""Tables that `lpca lab` wrote, and runs whose intervals are over groups."""
 
 
 @pytest.mark.parametrize("page", [name for name in EVERY if name not in OTHER_INTERVALS])
@@ -248,6 +249,25 @@ def stated():
         round(100 * float(open_ended[of].split()[0])) for of in ("passes", "at once")
     )
     yield "docs/speed.md", f"passes in {passes} % of runs, where {at_once} % pass"
+    page, known = (
+        "docs/lab/field.md",
+        {one["row"]: one for one in grid("field-stub")["codecs"][::-1]},
+    )
+    shown = {
+        "text cut to 32 bytes gives {:.0f} %": ("keywords", "p2_32"),
+        "the whole text {:.1f} %": ("keywords", "p1"),
+        "gives {:.0f} % of all layers": ("cache, all layers", "normal"),
+        "{:.0f} % of half of them": ("KVComm-like", "normal"),
+        "as many tokens of text give {:.1f} %": ("KVComm-like", "first_k"),
+        "thoughts behind it help ({:.1f} %)": ("LatentMAS-like, hop 1", "normal"),
+        "names the question more ({:.1f} %)": ("LatentMAS-like, hop 2", "normal"),
+        "at four positions of text B has {:.0f} %": ("gist-like", "first_k"),
+    }
+    for words, (row, condition) in shown.items():
+        one = known[row]["conditions"][condition]
+        yield page, words.format(100 * one["successes"] / one["n"])
+    yield page, f"(`keywords`, {known['keywords']['bits']['bits']:.0f} bits)"
+    yield page, f"at {known['keywords']['conditions']['p1']['bits']:.0f} bits"
     two = benchmark("xeon/processes")["rows"][1]["times as fast as 1"]
     for page in ("docs/past-one-machine.md",):
         yield (
@@ -339,6 +359,17 @@ def test_pictures_of_the_lab_and_of_diagnoses_are_drawn_from_what_was_measured(t
         made = tmp_path / "made.svg"
         made.write_bytes(svg(draw(MADE["_json"]("docs", f"{source}.json"))))
         assert words_of(made) == words_of(DOCS / "images" / f"{picture}.svg"), picture
+
+
+def test_the_picture_of_the_field_is_drawn_from_its_records(tmp_path):
+    from lpca.report.figures.bits import bits_figure
+    from lpca.report.figures.style import svg
+
+    made = tmp_path / "made.svg"
+    made.write_bytes(
+        svg(bits_figure([MADE["grid"](f"field-{run}") for run in ("stub", "smollm2")]))
+    )
+    assert words_of(made) == words_of(DOCS / "images" / "field.svg")
 
 
 def test_names_of_the_code_in_the_pages_are_there():
