@@ -61,6 +61,13 @@ def lengths_say_nothing(audit: Audit) -> str:
     those of which half is in lengths .0007 to .0009; of prompts that help whatever they hold
     .0006. Of channels that tell all by n, those with normal .90 were found in 1.000, with .60 in
     .996, with .45 in .59; one that tells .80 of .90 by n in .95.
+
+    On the stub, 20 sets of 100 episodes each, none of 260 honest channels was accused: 13 kinds, of
+    names, letters, whole messages, compressed, padded, some of which refuse any other content. Of
+    those that tell all by n, with a parity, n mod 3, two bits of its checksum, one bit of the
+    answer or noise beside it, all were, 5 sets each. Not found is one in whose content a checksum
+    names n (it crosses there, too), nor one that has many n for each answer in a secret table, with
+    a parity.
     """
     from lpca.codec.base import CodecError
 
