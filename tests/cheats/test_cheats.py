@@ -146,12 +146,13 @@ def test_it_is_judged_as_what_it_sends(judged, laid_out, name):
 
 KILLED = """
 import os, pathlib, signal
+from lpca.base.supervise import descendants
 from lpca.codec import remote
 asked = remote.RemoteCodec.decode
 def decode(self, latents):
     once = pathlib.Path({mark!r})
     if not once.exists():
-        once.write_text(" ".join(str(side._pid) for side in self._sides.values()))
+        once.write_text(" ".join(map(str, descendants(os.getpid()))))
         os.kill(os.getpid(), signal.SIGKILL)
     return asked(self, latents)
 remote.RemoteCodec.decode = decode
@@ -173,10 +174,11 @@ def test_a_worker_that_is_killed_leaves_no_pass_beside_a_failed_test(judged, lai
     failed = re.search(r"\d+ failed|\d+ error|crashed", text)
     assert run.returncode == 8 or not failed, text
     assert ("open k=4: PASS" in run.stdout) == (run.returncode == 0), text
-    until = time.monotonic() + 30
-    while any(lives(int(one)) for one in mark.read_text().split()) and time.monotonic() < until:
+    started, until = [*map(int, mark.read_text().split())], time.monotonic() + 30
+    assert len(started) >= 4, "two sides, each with its guard"
+    while any(map(lives, started)) and time.monotonic() < until:
         time.sleep(0.1)
-    assert not any(lives(int(one)) for one in mark.read_text().split())
+    assert not any(map(lives, started))
 
 
 @pytest.mark.slow
