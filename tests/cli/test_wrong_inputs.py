@@ -79,6 +79,7 @@ lpca init x --from episodes.jsonl --n 4000
 lpca init x --from episodes.jsonl --receiver stubb
 lpca doctor --receiver ./nowhere
 lpca record missing.json
+lpca report missing.json
 lpca runs --format xlsx
 lpca compare missing.json other.json
 lpca diagnose

@@ -12,7 +12,7 @@ import pytest
 from installed import ROOT, build, install, plain_environment
 
 PAGE = ROOT / "docs" / "tutorial.md"
-TUTORIALS = {"tutorial.md": 60, "packets.md": 20, "outcomes.md": 5, "exam.md": 10}
+TUTORIALS = {"tutorial.md": 100, "packets.md": 20, "outcomes.md": 5, "exam.md": 10}
 """The pages that are run, each in an empty folder, and about how many seconds they take."""
 MOST_WORDS = 700
 FENCE = re.compile(
