@@ -108,7 +108,7 @@ def test_a_gate_that_passes_is_summarised_and_not_annotated(told, tmp_path):
     annotations, summary = told(held)
     assert annotations == {}
     assert "## main k=4: PASS" in summary
-    assert "32 of 32 validity checks that apply passed" in summary
+    assert "33 of 33 validity checks that apply passed" in summary
     assert "Required base: PASS" in summary
     for one in held["criteria"]:
         assert f"| `{one['id']}` | `{one['claim']}` |" in summary
