@@ -150,6 +150,7 @@ CHAIN = """
 """
 
 
+@pytest.mark.slow
 def test_a_chain_of_two_agents_answers_an_exam(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "texts.yaml").write_text(
