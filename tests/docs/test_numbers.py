@@ -268,6 +268,24 @@ def stated():
         yield page, words.format(100 * one["successes"] / one["n"])
     yield page, f"(`keywords`, {known['keywords']['bits']['bits']:.0f} bits)"
     yield page, f"at {known['keywords']['conditions']['p1']['bits']:.0f} bits"
+    page = "docs/field.md"
+    (names,) = (one for one in grid("field-smollm2")["codecs"] if one["row"] == "keywords")
+    shown = {
+        "text cut to 32 bytes gives {:.0f} %": (known["keywords"], "p2_32"),
+        "(`keywords`) gives {:.0f} %": (known["keywords"], "normal"),
+        "(gist-like) give {:.0f} % at 98,304 bits": (known["gist-like"], "normal"),
+        "with another's message {:.0f} %": (known["gist-like"], "shuffle"),
+        "caches of all layers give {:.0f} %": (known["cache, all layers"], "normal"),
+        "(LatentMAS-like) {:.1f} %": (known["LatentMAS-like, hop 2"], "normal"),
+        "the names alone give {:.0f} %": (names, "normal"),
+        "the whole text {:.0f} %": (names, "p1"),
+    }
+    for words, (one, condition) in shown.items():
+        found = one["conditions"][condition]
+        yield page, words.format(100 * found["successes"] / found["n"])
+    assert known["gist-like"]["bits"]["bits"] == 98_304
+    yield page, f"at {known['keywords']['bits']['bits']:.0f} bits"
+    yield page, f"at {names['bits']['bits']:.0f} bits"
     two = benchmark("xeon/processes")["rows"][1]["times as fast as 1"]
     for page in ("docs/past-one-machine.md",):
         yield (
