@@ -13,6 +13,7 @@ import tempfile
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class RemoteCodec:
         self._sides: dict[str, Side] = {}
         self._close = weakref.finalize(self, _end, self._sides, home, scratch)
         # neither side reads what the other writes
-        wall = Wall((*wall.hidden, home), wall.seconds, _shown(receiver))
+        wall = replace(wall, hidden=(*wall.hidden, home), shown=_shown(receiver))
         places = [path.absolute() for path in folders]
         told = {
             "codec": name,
