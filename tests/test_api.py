@@ -168,7 +168,12 @@ class TestRun:
         for name in ("conditions", "episodes", "looks", "score"):
             assert theirs[name] == ours[name], name
         assert theirs["hashes"]["outcomes"] == ours["hashes"]["outcomes"]
-        assert [c["passed"] for c in theirs["checks"]] == [c["passed"] for c in ours["checks"]]
+        passed = [
+            # an object that somebody has made cannot be made anew
+            {c["id"]: c["passed"] for c in one["checks"] if c["id"] != "remembers_nothing"}
+            for one in (theirs, ours)
+        ]
+        assert passed[0] == passed[1]
         own = ours["criteria"][0]
         assert {**own, "file": ""} == {**theirs["criteria"][0], "file": ""}
 

@@ -7,7 +7,7 @@ import math
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,7 @@ RUN = pytest.StashKey[str]()
 KEPT = pytest.StashKey[Path]()
 SESSION = pytest.StashKey[pytest.Session]()
 COMMAND = pytest.StashKey[Sequence[str]]()
-UNTRIED = pytest.StashKey[bool]()
+UNREADABLE: pytest.StashKey[RunError | None] = pytest.StashKey()
 DISPLAY: pytest.StashKey[Display] = pytest.StashKey()
 
 
@@ -357,9 +357,10 @@ def _evidence(request: pytest.FixtureRequest, runner: Runner, key: GateKey) -> E
     asked = config.stash[ASKED]
     try:
         with config.stash[DISPLAY].around(request.node):
-            if config.stash.setdefault(UNTRIED, True):
-                runner.refuse_unreadable(asked)
-                config.stash[UNTRIED] = False
+            if UNREADABLE not in config.stash:
+                config.stash[UNREADABLE] = _unreadable(runner, asked)
+            if (unreadable := config.stash[UNREADABLE]) is not None:
+                raise unreadable
             return runner.evidence(key.gate, key.k, asked[key], seed=key.seed)
     except RunError as error:
         broken = error
@@ -376,6 +377,15 @@ def _evidence(request: pytest.FixtureRequest, runner: Runner, key: GateKey) -> E
     if not is_first(config.stash[KEPT], label, str(broken)):
         pytest.skip(f"{label} was not measured: one error says why")
     pytest.fail(str(broken), pytrace=False)
+
+
+def _unreadable(runner: Runner, asked: Iterable[GateKey]) -> RunError | None:
+    """What keeps the receiver from reading the run's episodes, found out once."""
+    try:
+        runner.refuse_unreadable(asked)
+    except RunError as error:
+        return error
+    return None
 
 
 @pytest.fixture

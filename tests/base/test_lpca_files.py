@@ -81,7 +81,7 @@ def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"cannot be written: .*, or name another folder$"):
+    with pytest.raises(StorageError, match=r"cannot be written: .*; name another folder$"):
         write_json(tmp_path / "file" / "x.json", 1)
     monkeypatch.setenv("LPCA_CACHE", str(tmp_path))
     with pytest.raises(StorageError, match=r"cannot be written: .*LPCA_CACHE"):

@@ -78,7 +78,7 @@ def test_a_place_that_cannot_be_written_is_found_before_anything_is_trained(
     where = tmp_path / "file" / "out"
     assert train(tmp_path, "--out", str(where)) == 8
     said = capsys.readouterr().err
-    assert said == f"{where}: cannot be written: Not a directory; {ADVICE}\n"
+    assert said == f"{where}: cannot be written: Not a directory; name another folder\n"
     assert not (tmp_path / "cache").exists()
 
 

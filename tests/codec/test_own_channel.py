@@ -389,7 +389,10 @@ class TestConditions:
 
     @pytest.mark.parametrize(
         ("name", "told"),
-        [("Words", "packets are of ids; allowed: vectors of one"), ("Narrow", "of several shapes")],
+        [
+            ("Words", "packets are of ids; allowed: vectors, or caches, of one shape"),
+            ("Narrow", "of several shapes"),
+        ],
     )
     @pytest.mark.parametrize("condition", ["mean", "shaped"])
     def test_what_needs_vectors_of_one_shape_is_refused_before_a_measurement(

@@ -116,7 +116,9 @@ def test_a_codec_of_another_prompt_does_not_fit(chatty: Receiver, tmp_path: Path
 
 def test_a_labs_codec_of_another_prompt_is_another(chatty: Receiver) -> None:
     spec, task = parse_spec(HEAD + BASE), make_task("trip", {})
-    cell: Any = SimpleNamespace(label="one", k=K, seed=0, row=SimpleNamespace(recipe=Recipe()))
+    cell: Any = SimpleNamespace(
+        label="one", k=K, seed=0, row=SimpleNamespace(recipe=Recipe(), channel=None)
+    )
     grid: Any = SimpleNamespace(gate="base")
     keys = [
         keys_of(grid, spec, task, chatty.prompted(prompt), [cell]).by_label["one"]

@@ -60,9 +60,9 @@ def refused(text):
     return None
 
 
-def is_grid(text):
-    """`lpca lab`'s files are YAML with a version too."""
-    return re.search(r"^rows:", text, re.M) is not None
+def is_spec(text):
+    """Files of the lab and recipes are YAML too, and have no gates."""
+    return re.search(r"^gates:", text, re.M) is not None
 
 
 def specs():
@@ -71,11 +71,11 @@ def specs():
         *ROOT.glob("examples/**/*.yaml"),
         *ROOT.rglob("lpca/**/*.yaml"),
     ):
-        if not is_grid(path.read_text(encoding="utf-8")):
+        if is_spec(path.read_text(encoding="utf-8")):
             yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
     for page in ROOT.glob("docs/*.md"):
         for number, text in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S)):
-            if text.startswith("version:") and not is_grid(text):
+            if text.startswith("version:") and is_spec(text):
                 yield f"{page.name}-{number}", text
     yield "tests", gate_project.HEAD + gate_project.BASE + gate_project.MAIN
 

@@ -37,6 +37,8 @@ TOGETHER = ("-m", "main", "-p", "no:cacheprovider", "--k", "16", "--train-seeds"
 class Told:
     """A codec that is trained by nobody: the message's own embeddings; of seed 1 always one's."""
 
+    port = None
+
     def __init__(self, receiver, k, seed):
         self.cut, self.seed = Cut(receiver, k), seed
 

@@ -99,10 +99,15 @@ def test_a_broken_fixture_is_broken_and_its_gate_not_measured(project):
 
 
 def test_what_cannot_be_loaded_is_not_measured(project):
-    project.report("results", "-m", "base", "--receiver", "./no-such-model")
-    results = project.results("results").values()
-    assert {one["status"] for one in results} == {"unknown"}
-    assert all("no-such-model" in one["statusDetails"]["message"] for one in results)
+    model = project.path / "model"
+    model.mkdir()
+    (model / "config.json").write_text('{"model_type": "llama"}')
+    ran = project.report("results", "-m", "base", "--receiver", "./model")
+    assert ran.ret == 4
+    assert str(ran.stderr).count("loading receiver") == 1
+    shown = [one for one in project.results("results").values() if one["status"] != "skipped"]
+    assert [one["status"] for one in shown] == ["unknown", "unknown"]  # one test, and the verdict
+    assert all("./model: cannot be loaded" in one["statusDetails"]["message"] for one in shown)
 
 
 def test_prompts_and_times_are_in_the_evidence(project):

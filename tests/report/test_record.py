@@ -76,7 +76,7 @@ def test_a_page_holds_every_number_check_and_criterion(record, folder, tmp_path)
     assert code == 0
     found = sections(folder / "main-attempt-01.md")
     assert list(found) == SECTIONS
-    assert "**VALID**: 32 of 32" in found["Status"]
+    assert "**VALID**: 33 of 33" in found["Status"]
     assert "**Verdict: PASS**" in found["Status"]
     for name, numbers in held["conditions"].items():
         assert f"| `{name}` | {numbers['likelihood']['successes']}/60 = " in found["Results"]
@@ -205,7 +205,7 @@ def test_each_gate_counts_its_own_attempts_and_no_page_is_written_over(record, f
 def test_an_invalid_attempt_is_marked_and_its_criteria_are_not_shown(record, folder, tmp_path):
     record(evidence(tmp_path, failed="null_is_zero"))
     found = sections(folder / "main-attempt-01.md")
-    assert found["Status"].startswith("**INVALID**: 31 of 32")
+    assert found["Status"].startswith("**INVALID**: 32 of 33")
     assert "INVALID: these numbers" in found["Results"]
     assert "`above_p0`" not in found["Criteria"]
     assert "| **FAILED** |" in found["Validity checklist"]
@@ -216,7 +216,7 @@ def test_an_invalid_attempt_is_marked_and_its_criteria_are_not_shown(record, fol
 def test_where_a_required_gate_does_not_pass_the_attempt_is_invalid(record, folder, tmp_path):
     record(evidence(tmp_path, outcomes(p1=25)))
     found = sections(folder / "main-attempt-01.md")
-    assert found["Status"].startswith("**INVALID**: 32 of 32")
+    assert found["Status"].startswith("**INVALID**: 33 of 33")
     assert "`base` is FAIL (`text_helps`)" in found["Next steps"]
 
 
