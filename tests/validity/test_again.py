@@ -70,6 +70,29 @@ class Counts(Cached):
         return self.kept[name]
 
 
+class Whispers(Cached):
+    """Of how many came before no more than rounding is told, which the other side reads."""
+
+    def packet(self, message: str) -> Packet:
+        first = torch.full((1,), 1 + 1e-8 * len(self.kept), dtype=torch.float64)
+        return Packet(vectors=torch.ones(2, self.width, dtype=torch.float64) * first)
+
+    def receive(self, packet: Packet) -> Packet:
+        count = round((float(packet.vectors[0, 0]) - 1) * 1e8)
+        return Packet(vectors=torch.full((2, self.width), 1.0 + count))
+
+
+class Rounds(Cached):
+    """A packet differs by rounding alone."""
+
+    def packet(self, message: str) -> Packet:
+        rows = super().packet(message).vectors.double()
+        return Packet(vectors=rows * (1 + 1e-8 * len(self.kept)))
+
+    def receive(self, packet: Packet) -> Packet:
+        return Packet(vectors=packet.vectors.float())
+
+
 class Shortens(Cached):
     """A packet has one vector where another message was told before."""
 
@@ -92,7 +115,12 @@ def any_sample(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("of", "told"), [(Letters, "sent by a side made anew"), (Cached, "both sides made anew")]
+    ("of", "told"),
+    [
+        (Letters, "sent by a side made anew"),
+        (Cached, "both sides made anew"),
+        (Rounds, "both sides made anew"),
+    ],
 )
 def test_who_remembers_what_it_made_gives_the_same(llama: Receiver, of: Any, told: str) -> None:
     assert told in remembers_nothing(audit(llama, of))
@@ -103,6 +131,7 @@ def test_who_remembers_what_it_made_gives_the_same(llama: Receiver, of: Any, tol
     [
         (Hears, "A's side, made anew .* sends other packets: .* more than rounding"),
         (Shortens, r"A's side, made anew .* differ, the first in vectors of "),
+        (Whispers, "alike but for rounding, and B's side makes something else of them: .* differ"),
         (Counts, "B's side, made anew .* makes something else of them: .* differ"),
     ],
 )
