@@ -20,6 +20,7 @@ from lpca.codec.channel import Channel, as_view
 from lpca.codec.shelf import Shelf
 from lpca.codec.user_codec import codec_given, codec_named, obtain_own
 from lpca.evaluation.conditions import Setting, build_slots, encode_messages
+from lpca.receivers.caches import rotation_of, turned
 from lpca.receivers.load import load_receiver
 from lpca.tasks.kinds.trip import Trip
 
@@ -431,15 +432,42 @@ def test_a_shelf_gives_back_what_it_keeps(dtype, shape):
     assert View(("two",)) not in shelf
 
 
-def test_the_documented_channel_sends_what_it_says(stub):
+def documented(name):
+    """What the page's code with a port names so."""
     page = (ROOT / "docs" / "own-codec.md").read_text()
-    [code] = [text.partition("```")[0] for text in page.split("```python")[1:] if "Port(" in text]
-    assert len(code.strip().splitlines()) <= 20
     named = {}
-    exec(code, named)
-    own = obtain_own(codec_given(named["Words"]), stub, K)
+    for text in page.split("```python")[1:]:
+        code = text.partition("```")[0]
+        if "Port(" in code:
+            assert len(code.strip().splitlines()) <= 25
+            exec(code, named)
+    return named[name]
+
+
+def test_the_documented_channel_sends_what_it_says(stub):
+    own = obtain_own(codec_given(documented("Words")), stub, K)
     [told] = Channel(stub, own.codec, K).packets(["We go to Oslo now."])
     assert stub.text(told.ids.tolist()).split() == ["We", "Oslo"]
+
+
+def test_the_documented_channel_of_caches_numbers_its_columns_from_0(stub):
+    """Whatever the last tokens stand behind, their keys are turned as if they came first."""
+    text, make = "Ida goes to Oslo and writes.", documented("LastTokens")
+    ids = stub.message_ids(text)
+    [whole], [last] = (make(stub, k).send([View((text,))]) for k in (len(ids), 3))
+    alone, rotation = (
+        stub.model(input_ids=torch.tensor([ids])).past_key_values.layers,
+        rotation_of(stub),
+    )
+    for layer, (keys, values) in whole.cache.items():
+        assert torch.equal(keys, alone[layer].keys[0])
+        assert torch.equal(values, alone[layer].values[0])
+    # each token sees what it saw, so its values are the same; keys are those of other places
+    for layer, (keys, values) in last.cache.items():
+        torch.testing.assert_close(values, whole.cache[layer][1][:, -3:], rtol=0, atol=1e-5)
+        back = rotation.turns([3 - len(ids)])[rotation.kinds[layer]]
+        wanted = turned(whole.cache[layer][0][None, :, -3:], back)[0]
+        torch.testing.assert_close(keys, wanted, rtol=0, atol=1e-5)
 
 
 def test_other_sides_words_are_no_packets(own, stub, monkeypatch):
