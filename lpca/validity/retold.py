@@ -5,8 +5,9 @@ B is not asked: its side may know by a packet that it was tampered with, and say
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import TYPE_CHECKING
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from lpca.base.hashing import named_rng
+from lpca.channel.alike import LOOSE, LOOSE_COARSE, differing
 from lpca.channel.packets import Packet, View
 from lpca.codec.base import CodecError
-from lpca.codec.channel import ENCODING_BATCH, Asked, as_view
+from lpca.codec.channel import Asked, as_view
 from lpca.codec.shelf import Shelf
 from lpca.tasks import Episode
+from lpca.validity.catalogue import CheckFailed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 TELLERS, ANSWERS = 3, 192
 """Of so many episodes the messages are told, with so many answers at most."""
+AT_ONCE = 16
+"""So many of the run's own messages are asked at a time at most."""
+REFUSES = "A refuses messages that differ in their answer alone: nothing would show what n tells"
 Apart = Callable[[Sequence[Packet], Sequence[Packet]], float]
 """How far an episode's packets are from others."""
 
@@ -70,8 +76,11 @@ class Retold:
 def retold(audit: Audit, asked: Sequence[Sequence[Asked]], most: int) -> Retold | None:
     """Ask A of some episodes' views, and of a few messages told with each of their options.
 
-    A side is asked that is made anew, where that can be, in an order that nobody can know: it
-    cannot tell what belongs to the run.
+    A side is asked that is made anew, where that can be, in an order that nobody can know, and in
+    batches that hold one retelling of an episode each: a batch hardly tells what belongs to the
+    run, and what does must have the run's packet. That is up to `ANSWERS` small
+    batches instead of a dozen. No answer is longer than the run's longest, and told are messages
+    of the shorter half: an honest channel need not have room for more than the run asked of it.
 
     Args:
         audit: the run.
@@ -79,7 +88,10 @@ def retold(audit: Audit, asked: Sequence[Sequence[Asked]], most: int) -> Retold 
         most: so many episodes at most.
 
     Returns:
-        What it sends; None where no messages hold their answer, or A sends nothing of others.
+        What it sends; None where no messages hold their answer.
+
+    Raises:
+        CheckFailed: A refuses one of them, or sends of the run's own another packet than there.
     """
     episodes, channel = audit.episodes, audit.setting.coded()
     holding = [
@@ -87,32 +99,44 @@ def retold(audit: Audit, asked: Sequence[Sequence[Asked]], most: int) -> Retold 
         for row, one in enumerate(episodes)
         if _told(asked[row], one, "") != list(map(as_view, asked[row]))
     ]
+    holding.sort(key=lambda row: _room(asked[row], episodes[row]))
+    holding = holding[: max(TELLERS, len(holding) // 2)]
     named_rng("tellers", len(holding)).shuffle(holding)
+    longest = max(len(one.right) for one in episodes)
     answers: dict[str, None] = {}
     rows = list[int]()
     for row in audit.sample_for("retold", most):
-        more = answers | dict.fromkeys(episodes[row].options)
-        if len(episodes[row].options) > 1 and len(more) <= ANSWERS:
+        options = episodes[row].options
+        more = answers | dict.fromkeys(options)
+        if len(options) > 1 and len(more) <= ANSWERS and max(map(len, options)) <= longest:
             rows.append(row)
             answers = more
     if len(holding) < 2 or not rows:
         return None
-    own = {row: list(map(as_view, asked[row])) for row in rows}
+    tellers = holding[:TELLERS]
+    own = {row: list(map(as_view, asked[row])) for row in dict.fromkeys([*rows, *tellers])}
     views = {
         (teller, option): _told(asked[teller], episodes[teller], option)
-        for teller in holding[:TELLERS]
+        for teller in tellers
         for option in answers
     }
+    of_run = list(dict.fromkeys(view for each in own.values() for view in each))
+    families = [[views[teller, option] for option in answers] for teller in tellers]
     packets = Shelf()
     with channel.anew("A") as fresh, torch.no_grad():
         ends = (fresh or channel).ends
         try:
-            for batch in _batches(
-                view for each in (*own.values(), *views.values()) for view in each
-            ):
+            for batch in _batches(of_run, families):
                 packets.keep(batch, ends.send(batch))
-        except CodecError:
-            return None
+        except CodecError as error:
+            raise CheckFailed(f"{REFUSES}: {error}") from None
+    pairs = zip(channel.sent(of_run), packets.packets(of_run), strict=True)
+    loosest = LOOSE if audit.is_exact else LOOSE_COARSE
+    if found := list(filter(None, (differing(*pair, loosest) for pair in pairs))):
+        raise CheckFailed(
+            "asked among messages that differ in their answer alone, A sends other packets than in "
+            f"the run: {len(found)} of {len(of_run)} differ, the first in {found[0]}"
+        )
     return Retold(rows, own, views, packets)
 
 
@@ -148,10 +172,29 @@ def _by_position(packet: Packet) -> Tensor:
     return torch.cat([row.double().reshape(len(row), -1) for row in rows], 1)
 
 
-def _batches(views: Iterable[View]) -> list[list[View]]:
-    each = list(dict.fromkeys(views))
-    each = SystemRandom().sample(each, len(each))
-    return [each[start : start + ENCODING_BATCH] for start in range(0, len(each), ENCODING_BATCH)]
+def _batches(
+    own: Sequence[View], families: Sequence[Sequence[Sequence[View]]]
+) -> Iterator[list[View]]:
+    """All of them once, mixed as nobody can know, and of a family one retelling in a batch."""
+    draw = SystemRandom()
+    count = max(*map(len, families), math.ceil(len(own) / AT_ONCE))
+    batches: list[list[View]] = [[] for _ in range(count)]
+    for family in families:
+        for batch, views in zip(draw.sample(batches, len(family)), family, strict=True):
+            batch += views
+    for at, view in enumerate(draw.sample(own, len(own))):
+        batches[at % count].append(view)
+    asked = set[View]()
+    for batch in batches:
+        new = [view for view in dict.fromkeys(batch) if view not in asked]
+        asked.update(new)
+        if new:
+            yield draw.sample(new, len(new))
+
+
+def _room(asked: Sequence[Asked], episode: Episode) -> int:
+    """How long an episode's messages are without the answer."""
+    return sum(len(text) for view in _told(asked, episode, "") for text in view.messages)
 
 
 def _told(asked: Sequence[Asked], episode: Episode, option: str) -> list[View]:

@@ -189,6 +189,86 @@ def test_content_that_b_reads_at_any_length_is_no_fault(llama: Receiver) -> None
     assert "with their content at another n" in told
 
 
+def told_twice(views: Sequence[View]) -> bool:
+    """Whether two messages differ in nothing but a city."""
+    bare = list[str]()
+    for view in views:
+        city = next(one for one in reversed(OPTIONS) if one in view.message)
+        bare.append(view.message.replace(city, ""))
+    return len({*bare}) < len(bare)
+
+
+class Sees(Marked):
+    """Once it sees messages told otherwise, A refuses all, or says other lengths."""
+
+    def __init__(self, width: int, lies: bool) -> None:
+        super().__init__(width, lambda n: 1.0 + n % 2)
+        self.lies, self.heard = lies, dict[str, View]()
+
+    def send(self, views: Sequence[View]) -> list[Packet]:
+        self.heard.update((view.message, view) for view in views)
+        if len(self.heard) <= N + 8:
+            return super().send(views)
+        if not self.lies:
+            raise CodecError("too many are alike")
+        rows = [len(one) % MOST + 1 for one in super().send(views)]
+        return [Packet(vectors=torch.full((n, self.width), self.mark(n))) for n in rows]
+
+
+@pytest.mark.parametrize(
+    ("lies", "told"),
+    [
+        (False, "A refuses messages that differ in their answer alone: .* too many are alike"),
+        (True, "A sends other packets than in the run: "),
+    ],
+)
+def test_who_refuses_or_lies_where_messages_are_told_otherwise_is_found(
+    llama: Receiver, lies: bool, told: str
+) -> None:
+    def reads(vectors: Tensor) -> int:
+        n = len(vectors)
+        return n if float(vectors[0, 0]) == 1.0 + n % 2 else -1
+
+    with pytest.raises(CheckFailed, match=told):
+        lengths_say_nothing(audit(llama, Sees(llama.d_model, lies), reads))
+
+
+def test_no_batch_holds_two_messages_that_differ_in_their_answer(llama: Receiver) -> None:
+    batches = list[bool]()
+
+    class Looks(Marked):
+        def send(self, views: Sequence[View]) -> list[Packet]:
+            batches.append(told_twice(views))
+            return super().send(views)
+
+    codec = Looks(llama.d_model, float)
+    asked = audit(llama, codec, of_content)
+    batches.clear()
+    lengths_say_nothing(asked)
+    # a teller's own message may stand beside one that is told otherwise
+    assert sum(batches) <= 2 + len(batches) // 10
+
+
+@pytest.mark.parametrize("mark", [lambda n: 1.0 + n % 2, float])
+def test_where_no_message_can_be_told_otherwise_n_may_tell_all(
+    llama: Receiver, monkeypatch: pytest.MonkeyPatch, mark: Callable[[int], float]
+) -> None:
+    def reads(vectors: Tensor) -> int:
+        if mark is float:
+            return int(vectors[0, 0])
+        return len(vectors) if float(vectors[0, 0]) == mark(len(vectors)) else -1
+
+    monkeypatch.setattr("lpca.validity.retold.retold", lambda *_: None)
+    codec = Marked(llama.d_model, mark)
+    asked = audit(llama, codec, reads)
+    codec.receives, codec.seen = True, -10 * N
+    if mark is float:
+        assert "with their content at another n" in lengths_say_nothing(asked)
+    else:
+        with pytest.raises(CannotTell, match="n may tell all: "):
+            lengths_say_nothing(asked)
+
+
 def outcomes(right: int, n: int = 60) -> list[bool]:
     return [i < right for i in range(n)]
 
