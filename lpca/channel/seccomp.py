@@ -80,6 +80,9 @@ CALLS: Calls = {
     "inotify_init": (253, -1, ()),
     "inotify_init1": (294, 26, ()),
     "fanotify_init": (300, 262, ()),
+    # files in memory: what they hold is in no process's memory, which is limited
+    "memfd_create": (319, 279, ()),
+    "memfd_secret": (447, 447, ()),
     # memory and queues by name; pipes, and memory of its own, stay
     "shmget": (29, 194, ()),
     "shmat": (30, 196, ()),
