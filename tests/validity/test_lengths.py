@@ -238,7 +238,8 @@ def test_no_batch_holds_two_messages_that_differ_in_their_answer(llama: Receiver
 
     class Looks(Marked):
         def send(self, views: Sequence[View]) -> list[Packet]:
-            batches.append(told_twice(views))
+            if len(views) > 1:
+                batches.append(told_twice(views))
             return super().send(views)
 
     codec = Looks(llama.d_model, float)
