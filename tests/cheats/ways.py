@@ -295,7 +295,7 @@ class Descriptor:
     """What it holds open, by way of /proc."""
 
     def tell(self):
-        self.kept = Path(f"lpca-{TOKEN}").open("w")
+        self.kept = os.open(f"lpca-{TOKEN}", os.O_CREAT | os.O_WRONLY)
 
     def heard(self):
         for one in others():
