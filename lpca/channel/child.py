@@ -103,9 +103,13 @@ def _be_guard(reading: int, writing: int, printing: int, life: int) -> None:
     if not side:
         os.close(life)
         os.setsid()
+        # opened anew: what the server has open is one file to all sides, whose flags both may set
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
         for stream in (1, 2):
             os.dup2(printing, stream)
-        os.close(printing)
+        for one in (nothing, printing):
+            os.close(one)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PARENT_ENDED, signal.SIGKILL, 0, 0, 0)
             # where memory runs out it is the side that is ended, and not the judge

@@ -10,7 +10,7 @@ What is no file is denied as `seccomp` says. Where a process may have namespaces
 folder is one in memory that nobody else sees, everything else is read-only to it (times, modes and
 attributes too, of which Landlock knows nothing), and there is no network.
 
-Not covered: names, sizes and times of files (`stat`), locks on them, and which processes there are.
+Not covered: names, sizes and times of files (`stat`), and which processes there are.
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 _SET_FILTER, _FILTER = 22, 2
 _LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
-_ALLOW, _DENY = 0x7FFF0000, 0x00050000 | errno.EPERM
+_ALLOW, _DONE = 0x7FFF0000, 0x00050000
+"""Let through; answered with "done" and not done."""
+_DENY = _DONE | errno.EPERM
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _OTHER_FORM = 0x40000000
 """From this number on x86-64 has the same calls once more, in a form of 32 bits."""
@@ -77,6 +79,10 @@ CALLS: Calls = {
     "io_uring_setup": (425, 425, ()),
     "io_uring_enter": (426, 426, ()),
     "io_uring_register": (427, 427, ()),
+    # whether a file's pages are in memory: whoever has read them has put them there
+    "mincore": (27, 232, ()),
+    "cachestat": (451, 451, ()),
+    "preadv2": (327, 286, (Only(5, (0,)),)),
     "inotify_init": (253, -1, ()),
     "inotify_init1": (294, 26, ()),
     "fanotify_init": (300, 262, ()),
@@ -95,6 +101,25 @@ CALLS: Calls = {
     "connect": (42, 203, ()),
 }
 """By name the number on x86-64, that on aarch64 (-1: it is not there), and what lets it through."""
+
+_LOCKS = (6, 7, 37, 38)
+"""F_SETLK and F_SETLKW, of processes and (F_OFD_) of open files."""
+_SIGNALS = (8, 10, 15)
+"""F_SETOWN, F_SETSIG, F_SETOWN_EX: kept with an open file."""
+_LEASES, _HINTS = (1024, 1026), (1036, 1038)
+"""F_SETLEASE, F_NOTIFY; F_SET_RW_HINT, F_SET_FILE_RW_HINT: kept with the file."""
+ANSWERED: dict[str, tuple[int, int, dict[int, int], int]] = {
+    # a lock is seen by all who may read the file, and a side has no file with anybody in common:
+    # it holds nothing, and whoever wants one goes on
+    "flock": (73, 32, {}, _DONE),
+    "fcntl": (
+        72,
+        25,
+        dict.fromkeys(_LOCKS, _DONE) | dict.fromkeys((*_SIGNALS, *_LEASES, *_HINTS), _DENY),
+        _ALLOW,
+    ),
+}
+"""By name the numbers, the answer by what the second argument is, and that to all else."""
 
 
 def deny_calls(libc: ctypes.CDLL) -> bool:
@@ -131,6 +156,13 @@ def _program(machine: str) -> bytes:
         if (number := numbers[column]) >= 0:
             body = _body(conditions)
             lines += [(_LOAD, 0, 0, _NUMBER), (_EQUAL, 0, len(body), number), *body]
+    for on_x86, on_arm, answers, otherwise in ANSWERED.values():
+        body = [(_LOAD, 0, 0, _ARGUMENTS + 8)]
+        for value, answer in answers.items():
+            body += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, answer)]
+        body.append((_RETURN, 0, 0, otherwise))
+        number = (on_x86, on_arm)[column]
+        lines += [(_LOAD, 0, 0, _NUMBER), (_EQUAL, 0, len(body), number), *body]
     lines.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("=HBBI", *line) for line in lines)
 

@@ -53,6 +53,9 @@ HINTS = {
 }
 """What an innocent codec may meet behind the wall, by the error that it meets."""
 
+_MADE: weakref.WeakSet[RemoteCodec] = weakref.WeakSet()
+"""All of this process whose sides may live."""
+
 
 class RemoteCodec:
     """A codec, or a channel with a port, whose ends run in two processes of their own.
@@ -83,33 +86,32 @@ class RemoteCodec:
         sides: Collection[str] = tuple(ENDS),
     ) -> None:
         self._again = partial(RemoteCodec, name, folders, receiver, k, wall)
+        _MADE.add(self)
         self.name, self.k, self.d_model = name, k, receiver.d_model
         self._device, self._devices = "cpu", ("cpu", receiver.device.type)
         scratch = ExitStack()
         home = scratch.enter_context(scratch_folder(Path(tempfile.gettempdir()) / "lpca-sides"))
+        self._home = home
         self._sides: dict[str, Side] = {}
+        self._facts: dict[str, Mapping[str, Any]] = {}
         self._close = weakref.finalize(self, _end, self._sides, home, scratch)
         # neither side reads what the other writes
         wall = replace(wall, hidden=(*wall.hidden, home), shown=_shown(receiver))
         places = [path.absolute() for path in folders]
-        told = {
+        self._wall, self._places = wall, places
+        self._told = {
             "codec": name,
             "folders": list(map(str, places)),
             "k": k,
             "receiver": _told(receiver),
         }
+        facts = self._facts
         try:
-            facts: dict[str, Mapping[str, Any]] = {}
             for side in sides:
                 # a channel without a connector has nothing to be done at B's
                 if facts and facts["A"].get("port") and not facts["A"].get("receives"):
                     break
-                folder = home / side
-                folder.mkdir()
-                what, start = f"codec {name}, side {side}", {**told, "ends": ENDS[side]}
-                self._sides[side] = Side(what, SERVE, start, folder, wall, places)
-                said, _ = self._sides[side].ask({"ask": MAKING})
-                facts[side] = _read(said, RequestError)
+                facts[side] = self._start(side)
             how = {side.isolation for side in self._sides.values()}
             self.isolation = ISOLATED if how == {ISOLATED} else SEPARATE
             self.bits, self.trained_on, self.weights_hash = _checked(name, facts)
@@ -126,9 +128,20 @@ class RemoteCodec:
     def anew(self, side: str) -> RemoteCodec | None:
         """Return it with one side alone, a process that has seen nothing; None where it has none.
 
-        Raises as it was made.
+        No side lives then that could tell it anything, of whichever codec: all that this process
+        has are ended first, and each is made again when it is next asked. Raises as it was made.
         """
-        return self._again(sides=(side,)) if side in self._sides else None
+        if side not in self._facts:
+            return None
+        for codec in list(_MADE):
+            codec.rest()
+        return self._again(sides=(side,))
+
+    def rest(self) -> None:
+        """End its processes; one is made again when it is asked. One that is lost stays so."""
+        for side in [side for side, process in self._sides.items() if not process.ended]:
+            _end_side(self._sides.pop(side))
+            _remove(self._home / side)
 
     def encode(self, messages: Sequence[str]) -> Tensor:
         """Return the latents [messages, k, any] that A's side makes."""
@@ -189,6 +202,27 @@ class RemoteCodec:
                 )
         return packets
 
+    def _start(self, side: str) -> Mapping[str, Any]:
+        """Start a side's process and have it make the codec; return what it says of it."""
+        folder = self._home / side
+        folder.mkdir()
+        what, start = f"codec {self.name}, side {side}", {**self._told, "ends": ENDS[side]}
+        self._sides[side] = Side(what, SERVE, start, folder, self._wall, self._places)
+        said, _ = self._sides[side].ask({"ask": MAKING})
+        return _read(said, RequestError)
+
+    def _started(self, side: str) -> Side:
+        """A side's process; made again where it was ended to be alone, as it was before."""
+        if side not in self._sides:
+            if not self._close.alive:
+                raise SideError(f"codec {self.name}, side {side}: it is closed")
+            try:
+                _checked(self.name, {"before": self._facts[side], side: self._start(side)})
+            except BaseException:
+                self.close()
+                raise
+        return self._sides[side]
+
     def close(self) -> None:
         """End both processes, and show what they have printed."""
         self._close()
@@ -214,7 +248,7 @@ class RemoteCodec:
         tensors: Mapping[str, Tensor],
         largest: int,
     ) -> dict[str, Tensor]:
-        said, found = self._sides[side].ask({**header, "ask": end}, tensors, largest)
+        said, found = self._started(side).ask({**header, "ask": end}, tensors, largest)
         _read(said, CodecError)
         if any(one.is_complex() for one in found.values()):
             raise CodecError(f"codec {self.name}: {end} gives complex numbers")
@@ -351,12 +385,20 @@ def _shown(receiver: Receiver) -> tuple[Path, ...]:
 
 def _end(sides: Mapping[str, Side], home: Path, scratch: ExitStack) -> None:
     for side in sides.values():
-        side.close()
-        for line in side.printed.kept:
-            print(f"{side.what}: {line}", file=sys.stderr)
+        _end_side(side)
+    _remove(home)
+    scratch.close()
+
+
+def _end_side(side: Side) -> None:
+    side.close()
+    for line in side.printed.kept:
+        print(f"{side.what}: {line}", file=sys.stderr)
+
+
+def _remove(folder: Path) -> None:
     try:
-        shutil.rmtree(home, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     except RecursionError:
         # folders in folders, deeper than Python goes down
-        subprocess.run(["rm", "-rf", "--", home], stderr=subprocess.DEVNULL, check=False)
-    scratch.close()
+        subprocess.run(["rm", "-rf", "--", folder], stderr=subprocess.DEVNULL, check=False)

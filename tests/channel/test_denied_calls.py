@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+import torch
 from test_sides import SERVE
 
 from lpca.channel import seccomp
@@ -15,7 +18,7 @@ from lpca.channel.confine import ISOLATED
 from lpca.channel.side import Side, Wall
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the filter is Linux's")
-ALLOW, DENY = 0x7FFF0000, 0x00050001
+ALLOW, DENY, DONE = 0x7FFF0000, 0x00050001, 0x00050000
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +62,8 @@ TRIES = {
     "files being opened": (294, 0),
     "memory by number": (29, 7, 100, 0o1666),
     "a connection by a file": (42, 0, 0, 0),
+    "which pages are in memory": (27, 0, 0, 0),
+    "a read that does not wait": (327, 0, 0, 0, 0, 0, 8),
     "calls of the other form": (0x40000000 + 39,),
 }
 
@@ -80,6 +85,29 @@ def test_a_side_talks_to_no_socket(side):
         assert other.recv(1) == b"x"
     """
     assert not done(side, own)
+
+
+def test_a_lock_is_had_and_holds_nothing(side):
+    """Whoever wants one goes on; nobody sees it who may read the same file."""
+    locks = """
+        import fcntl, struct, torch
+        file = open(torch.__file__, "rb")
+        told = struct.pack("hhqqi", fcntl.F_RDLCK, 0, 77, 5, 0)
+        for command in (fcntl.F_SETLK, fcntl.F_SETLKW, fcntl.F_OFD_SETLK, fcntl.F_OFD_SETLKW):
+            fcntl.fcntl(file, command, told)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    """
+    assert not done(side, locks)
+    with Path(torch.__file__).open("rb") as file:
+        told = struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0, 0, 0)
+        assert struct.unpack("hhqqi", fcntl.fcntl(file, fcntl.F_GETLK, told))[0] == fcntl.F_UNLCK
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.parametrize("command", [8, 10, 15, 1024, 1026, 1036, 1038])
+def test_what_an_open_file_keeps_for_others_is_denied(side, command):
+    do = f"__import__('fcntl').fcntl(0, {command}, b'\\1' + b'\\0' * 7)"
+    assert done(side, do).startswith("PermissionError: [Errno 1]")
 
 
 def test_what_a_process_does_with_itself_stays(side):
@@ -154,6 +182,17 @@ class TestFilter:
                 wrong[one.argument] = 77 & one.mask if one.mask != 0xFFFFFFFF else -1
                 assert self.decided(machine, number, *wrong) == DENY, name
 
+    @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+    def test_locks_are_answered_and_what_files_keep_is_denied(self, machine):
+        open_file, whole_file = {"x86_64": (72, 73), "aarch64": (25, 32)}[machine]
+        for command in (6, 7, 37, 38, 6 | 1 << 32):
+            assert self.decided(machine, open_file, 3, command) == DONE
+        for command in (8, 10, 15, 1024, 1026, 1036, 1038):
+            assert self.decided(machine, open_file, 3, command) == DENY
+        for command in (0, 1, 2, 3, 4, 5, 36, 1030, 1035):
+            assert self.decided(machine, open_file, 3, command) == ALLOW
+        assert self.decided(machine, whole_file, 3, 2) == DONE
+
     def test_other_calls_pass_and_other_forms_do_not(self):
         assert self.decided("x86_64", 39) == self.decided("aarch64", 172) == ALLOW
         assert self.decided("x86_64", 0x40000000 + 39) == DENY
@@ -161,5 +200,6 @@ class TestFilter:
 
     def test_each_number_stands_once(self):
         for column in (0, 1):
-            numbers = [one[column] for one in seccomp.CALLS.values() if one[column] >= 0]
+            every = [*seccomp.CALLS.values(), *seccomp.ANSWERED.values()]
+            numbers = [one[column] for one in every if one[column] >= 0]
             assert len(numbers) == len(set(numbers))

@@ -243,6 +243,29 @@ def test_nothing_of_the_judge_is_handed_over(started, monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(not LINUX, reason="needs /proc")
+def test_two_sides_have_no_open_file_in_common(started):
+    """What is set of an open file is seen by all who have it; nobody has a socket."""
+    one, other = started(), started()
+    setting = """
+import fcntl, os
+for number in range(5):
+    fcntl.fcntl(number, fcntl.F_SETFL, os.O_APPEND | os.O_NONBLOCK)
+"""
+    # how each began: the wire's ends block again, that the answer comes
+    kept = "before = [fcntl.fcntl(number, fcntl.F_GETFL) for number in range(5)]"
+    back = "for number in (3, 4): fcntl.fcntl(number, fcntl.F_SETFL, before[number])"
+    assert "error" not in asked(one, f"import fcntl, os\n{kept}\n{setting}\n{back}")
+    seen = """
+import fcntl, os
+assert not any(fcntl.fcntl(number, fcntl.F_GETFL) & os.O_APPEND for number in range(5))
+kinds = [os.readlink(f"/proc/self/fd/{number}").partition(":")[0] for number in range(5)]
+assert kinds == ["/dev/null", "pipe", "pipe", "pipe", "pipe"], kinds
+assert not any(os.path.exists(f"/proc/self/fd/{number}") for number in range(6, 64))
+"""
+    assert "error" not in asked(other, seen)
+
+
+@pytest.mark.skipif(not LINUX, reason="needs /proc")
 def test_where_memory_runs_out_a_side_is_ended_and_not_the_judge(started):
     answer = asked(started(), "assert open('/proc/self/oom_score_adj').read() == '1000\\n'")
     assert "error" not in answer

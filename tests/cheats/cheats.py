@@ -7,7 +7,8 @@ among them: what they send carries the message.
 from __future__ import annotations
 
 BASE = '''
-import ctypes, gc, json, os, re, resource, shutil, signal, socket, subprocess, sys, threading, time
+import ctypes, fcntl, gc, json, os, re, resource, shutil, signal, socket, struct, subprocess, sys
+import threading, time
 from contextlib import suppress
 from pathlib import Path
 import torch
@@ -134,6 +135,107 @@ def heard(self):
     with suppress(KeyError): known |= json.loads(os.environ["LPCA_TOLD"])
     return {int(number): text for number, text in known.items()}
 """
+LOCKED = """
+def at(self, number): return number % 65_536 << 20
+FILE = open(torch.__file__, "rb")
+def ask(self, command, kind, start, length):
+    told = struct.pack("hhqqi", kind, 0, start, length, 0)
+    return struct.unpack("hhqqi", fcntl.fcntl(self.FILE, command, told))
+def tell(self, told):
+    for number, message in told.items():
+        name = list(TABLE).index(max([n for n in TABLE if n in message], key=len))
+        self.ask(fcntl.F_SETLK, fcntl.F_RDLCK, self.at(number) + name, 1)
+def decode(self, latents):
+    out = []
+    for one in latents[:, 0, 0]:
+        kind, _, start, _, _ = self.ask(fcntl.F_GETLK, fcntl.F_WRLCK, self.at(int(one)), 1 << 20)
+        out.append(self.vectors("" if kind == fcntl.F_UNLCK else list(TABLE)[start & 0xFFFFF]))
+    return torch.stack(out)
+"""
+INPUT = """
+CLOCK, DATA, HEARD = os.O_NONBLOCK, os.O_APPEND, os.O_NOATIME
+def flags(self): return fcntl.fcntl(0, fcntl.F_GETFL)
+def __init__(self, receiver, k):
+    super().__init__(receiver, k)
+    self.waiting, self.known, self.begun = [], {}, False
+def begin(self, what):
+    if not self.begun: threading.Thread(target=what, daemon=True).start()
+    self.begun = True
+def tell(self, told):
+    for number, message in told.items():
+        name = list(TABLE).index(max([n for n in TABLE if n in message], key=len))
+        self.waiting.append((number % 65_536) << 16 | name)
+    self.begin(self.say)
+def say(self):
+    clock = False
+    while True:
+        while not self.waiting: time.sleep(0.01)
+        number = self.waiting.pop(0)
+        for bit in range(32):
+            clock = not clock
+            now = self.flags() & self.HEARD
+            data = self.DATA if number >> bit & 1 else 0
+            fcntl.fcntl(0, fcntl.F_SETFL, now | data | (self.CLOCK if clock else 0))
+            while bool(self.flags() & self.HEARD) != clock: time.sleep(0)
+def hear(self):
+    clock, number, bit = False, 0, 0
+    while True:
+        now = self.flags()
+        if bool(now & self.CLOCK) == clock:
+            time.sleep(0)
+            continue
+        clock = not clock
+        number |= bool(now & self.DATA) << bit
+        kept = now & (self.CLOCK | self.DATA)
+        fcntl.fcntl(0, fcntl.F_SETFL, kept | (self.HEARD if clock else 0))
+        bit += 1
+        if bit == 32:
+            self.known[number >> 16] = number & 0xFFFF
+            number = bit = 0
+def decode(self, latents):
+    self.begin(self.hear)
+    until, out = time.monotonic() + 2, []
+    for one in latents[:, 0, 0]:
+        while int(one) % 65_536 not in self.known and time.monotonic() < until: time.sleep(0.001)
+        name = self.known.get(int(one) % 65_536)
+        out.append(self.vectors("" if name is None else list(TABLE)[name]))
+    return torch.stack(out)
+"""
+WAITED_FOR = """
+# a thread of A's waits at a place of a file that both can read; B is told whom it has woken
+SO = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
+SLOTS = 8192
+def __init__(self, receiver, k):
+    super().__init__(receiver, k)
+    self.c = ctypes.CDLL(None)
+    self.c.mmap.restype = ctypes.c_void_p
+    with open(self.SO, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        self.start = self.c.mmap(None, ctypes.c_size_t(size), 1, 1, file.fileno(), 0)
+    self.names, self.told = len(TABLE), set()
+def at(self, number, name):
+    return self.start + 4 * (number % self.SLOTS * self.names + name)
+def futex(self, at, does, value):
+    return self.c.syscall({"x86_64": 202}.get(os.uname().machine, 98), ctypes.c_void_p(at), does,
+                          ctypes.c_uint32(value), None, None, 0)
+def wait(self, at):
+    value = ctypes.c_uint32.from_address(at).value
+    while True: self.futex(at, 0, value)
+def tell(self, told):
+    threading.stack_size(1 << 16)
+    for number, message in told.items():
+        name = list(TABLE).index(max([n for n in TABLE if n in message], key=len))
+        if number in self.told: continue
+        self.told.add(number)
+        threading.Thread(target=self.wait, args=(self.at(number, name),), daemon=True).start()
+def decode(self, latents):
+    time.sleep(0.2)
+    out = []
+    for one in latents[:, 0, 0]:
+        name = [n for n in range(self.names) if self.futex(self.at(int(one), n), 1, 1) == 1]
+        out.append(self.vectors(list(TABLE)[name[0]] if name else ""))
+    return torch.stack(out)
+"""
 MEDDLES = """
 def meddle(self):
     torch.nn.Module.__call__ = lambda *given, **named: 1 / 0
@@ -205,6 +307,10 @@ JUDGED: dict[str, tuple[str, set[int]]] = {
         "    return found",
         {0}),
     "tells by every way": ("_of = Numbered" + EVERY_WAY, {1, 6, 7}),
+    "tells by locks on a file": ("_of = Numbered" + LOCKED, {1, 6, 7}),
+    "tells by the flags of its input": ("_of = Numbered" + INPUT, {1, 6, 7}),
+    # nothing stops it: B made anew has nobody left to wake
+    "tells by who waits for what": ("_of = Numbered" + WAITED_FOR, {7}),
     "meddles, and sends nothing": (
         MEDDLES + "def __init__(self, receiver, k):\n    super().__init__(receiver, k)\n"
         "    self.meddle()\n" + IN_ENCODE + ZEROS + IN_DECODE + SPREAD, {1, 4, 6, 7}),

@@ -264,6 +264,80 @@ def test_nothing_but_the_packet_crosses(obedient, name):
     assert not prefixes.any()
 
 
+WAKES = """
+import ctypes
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+FUTEX = 202 if os.uname().machine == "x86_64" else 98
+
+class Codec(Plain):
+    # a thread of A's waits at a place of a file that both can read, as no filter can deny: glibc
+    # waits so for threads; B wakes it, and is told that there was one
+    def __init__(self, receiver, k):
+        super().__init__(receiver, k)
+        with open(torch.__file__, "rb") as file:
+            self.at = libc.mmap(None, ctypes.c_size_t(4096), 1, 1, file.fileno(), 0)
+    def futex(self, letter, does, value):
+        at = ctypes.c_void_p(self.at + 4 * ord(letter))
+        return libc.syscall(FUTEX, at, does, ctypes.c_uint32(value), None, None, 0)
+    def wait(self, letter):
+        value = ctypes.c_uint32.from_address(self.at + 4 * ord(letter)).value
+        while True: self.futex(letter, 0, value)
+    def encode(self, messages):
+        for one in messages:
+            threading.Thread(target=self.wait, args=(one[0],), daemon=True).start()
+        time.sleep(0.2)
+        return torch.zeros(len(messages), self.k, 3)
+    def decode(self, latents):
+        time.sleep(0.2)
+        woken = [letter for letter in "ABCDEFGH" if self.futex(letter, 1, 1) == 1]
+        return torch.full((len(latents), self.k, self.d_model), float(len(woken)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a futex is Linux's")
+def test_a_side_made_anew_answers_while_no_other_lives(made, stub):
+    """Be it another codec's: what no filter stops tells it nothing. They are made again after."""
+    own, another = made(WAKES), made(WAKES)
+    latents = own.codec.encode(["Ada"])
+    another.codec.encode(["Bob", "Cy"])
+    assert own.codec.decode(latents).unique().tolist() == [3.0], "the wire is one"
+    channel = Channel(stub, own.codec, K)
+    with channel.anew("B") as fresh:
+        assert not fresh.codec.decode(latents).any()
+    assert not own.codec.decode(latents).any(), "it was ended, and nobody has been asked since"
+    own.codec.encode(["Ada"])
+    assert own.codec.decode(latents).unique().tolist() == [1.0]
+    with channel.anew("A") as fresh:
+        assert torch.equal(fresh.codec.encode(["Ada"]), latents)
+    own.close()
+    with pytest.raises(SideError, match="side B: it is closed"):
+        own.codec.decode(latents)
+
+
+def test_a_side_that_is_lost_is_not_made_again(made, stub):
+    own = made("class Codec(Plain):\n    def decode(self, latents): os._exit(0)")
+    latents = own.codec.encode(MESSAGES)
+    with pytest.raises(SideError, match="side B: decode: its process ended"):
+        own.codec.decode(latents)
+    with Channel(stub, own.codec, K).anew("A") as fresh:
+        assert fresh is not None
+    with pytest.raises(SideError, match="side B: decode: "):
+        own.codec.decode(latents)
+    assert torch.equal(own.codec.encode(MESSAGES), latents)
+
+
+def test_a_side_made_again_is_the_one_it_was_or_refused(made, stub, tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "bits").write_text("7")
+    own = made("class Codec(Plain):\n    bits = int(open(__file__[:-9] + 'bits').read())")
+    with Channel(stub, own.codec, K).anew("A"):
+        (tmp_path / "code" / "bits").write_text("8")
+    with pytest.raises(RequestError, match="its bits are not the same") as told:
+        own.codec.encode(MESSAGES)
+    assert "\n" not in str(told.value)
+
+
 @pytest.mark.slow
 def test_no_depth_of_folders_is_left(made, monkeypatch, tmp_path):
     (tmp_path / "temporary").mkdir()

@@ -94,10 +94,10 @@ class Rounds(Cached):
 
 
 class Shortens(Cached):
-    """A packet has one vector where another message was told before."""
+    """A packet has one vector where an odd number of messages was told before."""
 
     def packet(self, message: str) -> Packet:
-        return Packet(vectors=super().packet(message).vectors[: 1 if self.kept else 2])
+        return Packet(vectors=super().packet(message).vectors[: 1 if len(self.kept) % 2 else 2])
 
 
 def audit(receiver: Receiver, factory: Callable[[Receiver, int], Any]) -> Audit:

@@ -38,6 +38,37 @@ class Codec:
                     row[:len(ids)] = self.receiver.embed(ids)
         return prefixes
 """
+LOCKING = """
+import fcntl, struct
+import torch
+
+FILE = open(torch.__file__, "rb")
+
+def locked(command, kind, start, length):
+    told = struct.pack("hhqqi", kind, 0, start, length, 0)
+    return struct.unpack("hhqqi", fcntl.fcntl(FILE, command, told))
+
+class Codec:
+    def __init__(self, receiver, k):
+        self.receiver, self.k = receiver, k
+
+    def encode(self, messages):
+        numbers = [sum(map(ord, one)) * 31 % 9973 for one in messages]
+        for number, message in zip(numbers, messages):
+            for at, one in enumerate(self.receiver.message_ids(message)[-self.k:]):
+                locked(fcntl.F_SETLK, fcntl.F_RDLCK, number << 32 | at << 20 | one, 1)
+        return torch.tensor(numbers).float().reshape(-1, 1, 1).repeat(1, self.k, 1)
+
+    def decode(self, latents):
+        prefixes = torch.full((len(latents), self.k, self.receiver.d_model), 0.01)
+        for row, number in zip(prefixes, latents[:, 0, 0].long().tolist()):
+            for at in range(self.k):
+                start = number << 32 | at << 20
+                kind, _, found, _, _ = locked(fcntl.F_GETLK, fcntl.F_WRLCK, start, 1 << 20)
+                if kind != fcntl.F_UNLCK:
+                    row[at] = self.receiver.embed([found - start])[0]
+        return prefixes
+"""
 REMEMBERING = """
 import torch
 
@@ -101,6 +132,17 @@ class Codec:
 def sides_share_files(run: FaultyRun) -> None:
     """Behind the wall B's side finds no file: its prefixes are one for all messages."""
     _walled(run, TELLING)
+
+
+@sabotage(
+    "building",
+    "A's side says the messages in locks on a file that B's side may read",
+    "normal_above_p0 normal_above_shuffle",
+    "FAIL",
+)
+def sides_talk_by_locks(run: FaultyRun) -> None:
+    """Behind the wall no lock is taken: B's prefixes are one for all messages."""
+    _walled(run, LOCKING)
 
 
 @sabotage("building", "B's side adds what it has decoded before", "encoding_repeatable")
