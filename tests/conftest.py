@@ -51,7 +51,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         drawn = {Random(f"{seed} {test}").choice(found) for test, found in cases.items()}
         left_out = [item for item in slow if item not in drawn]
         items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
     items.sort(key=seconds, reverse=True)
 
 
