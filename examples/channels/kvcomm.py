@@ -13,10 +13,7 @@ have B's prompt. B sees nothing of the message in the other layers.
 
 import math
 
-import torch
-from transformers import DynamicCache
-
-from lpca.channel import Packet, Port
+from examples.channels.cache import Cache
 
 SHARE = 0.5
 """Of the layers that cross; the paper's experiments share 0.3 to 0.7."""
@@ -36,34 +33,14 @@ def chosen(layers, share):
     return tuple(sorted(ranked[: max(1, round(share * layers))]))
 
 
-class KVComm:
+class KVComm(Cache):
     """A cache [heads, n, head_dim] of half the layers, keys as of a text that begins at 0."""
 
-    trained_on = ()
     share = SHARE
 
     def __init__(self, receiver, k):
-        self.receiver, self.k = receiver, k
-        self.port = Port("cache", k, layers=chosen(receiver.layers, self.share))
-
-    def send(self, views):
-        """Return packets, one for each view."""
-        with torch.no_grad():
-            return [self._packet(view.message) for view in views]
-
-    def _packet(self, message):
-        ids = self.receiver.message_ids(message)[: self.k] if message else []
-        kept = DynamicCache()
-        # of an empty message nothing crosses: its columns are cut off again
-        rows = torch.tensor([ids or [0]], device=self.receiver.device)
-        self.receiver.model(input_ids=rows, past_key_values=kept, use_cache=True)
-        return Packet(
-            cache={
-                layer: tuple(one[0, :, : len(ids)] for one in (held.keys, held.values))
-                for layer, held in enumerate(kept.layers)
-                if layer in self.port.layers
-            }
-        )
+        self.layers = chosen(receiver.layers, self.share)
+        super().__init__(receiver, k)
 
 
 class All(KVComm):

@@ -15,6 +15,11 @@ float32 and in coarser types; of a single vector ten times as much, so that a hu
 other."""
 
 
+def loosest(is_exact: bool) -> float:
+    """Up to which relative difference packets are the same but for rounding, exact in float32."""
+    return LOOSE if is_exact else LOOSE_COARSE
+
+
 def apart(mine: Tensor, theirs: Tensor, least: float) -> tuple[float, float]:
     """Return how far vectors [n, width] are apart, of their norm: all of them, and the worst one.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lpca.base.hashing import named_rng
-from lpca.channel.alike import LOOSE, LOOSE_COARSE, differing
+from lpca.channel.alike import differing, loosest
 from lpca.channel.packets import Packet, View
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Asked, as_view
@@ -131,8 +131,8 @@ def retold(audit: Audit, asked: Sequence[Sequence[Asked]], most: int) -> Retold 
         except CodecError as error:
             raise CheckFailed(f"{REFUSES}: {error}") from None
     pairs = zip(channel.sent(of_run), packets.packets(of_run), strict=True)
-    loosest = LOOSE if audit.is_exact else LOOSE_COARSE
-    if found := list(filter(None, (differing(*pair, loosest) for pair in pairs))):
+    most_apart = loosest(audit.is_exact)
+    if found := list(filter(None, (differing(*pair, most_apart) for pair in pairs))):
         raise CheckFailed(
             "asked among messages that differ in their answer alone, A sends other packets than in "
             f"the run: {len(found)} of {len(of_run)} differ, the first in {found[0]}"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from random import SystemRandom
 from typing import TYPE_CHECKING, TypeVar
 
-from lpca.channel.alike import LOOSE, LOOSE_COARSE, apart, differing, identical
+from lpca.channel.alike import apart, differing, identical, loosest
 from lpca.channel.elsewhere import ids_of
 from lpca.channel.packets import Packet, View
 from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
@@ -56,14 +56,14 @@ def encoding_repeatable(audit: Audit) -> str:
     if not all(map(identical, first, second)):
         raise CheckFailed("encoding the same messages twice gives other latents: is dropout on?")
     off, each = _apart(audit, channel, views, first)
-    if max(off, each / 10) > _loosest(audit):
+    if max(off, each / 10) > loosest(audit.is_exact):
         raise CheckFailed(
             f"latents depend on what else is in the batch: relative difference {max(off, each):.2g}"
         )
     many = list(dict.fromkeys(map(view_of, alone)))
     many = SystemRandom().sample(many, min(REORDERED, len(many)))
     moved, most = _apart(audit, channel, many, channel.decode_afresh(many))
-    if max(moved, most / 10) > _loosest(audit):
+    if max(moved, most / 10) > loosest(audit.is_exact):
         raise CheckFailed(
             "the same latents in another order decode to others: relative difference "
             f"{max(moved, most):.2g}"
@@ -120,13 +120,11 @@ def remembers_nothing(audit: Audit) -> str:
 
 
 def _hold(audit: Audit, old: Sequence[Packet], new: Sequence[Packet], what: str) -> None:
-    told = [differing(one, other, _loosest(audit)) for one, other in zip(old, new, strict=True)]
+    told = [
+        differing(one, other, loosest(audit.is_exact)) for one, other in zip(old, new, strict=True)
+    ]
     if found := list(filter(None, told)):
         raise CheckFailed(f"{what}: {len(found)} of {len(told)} differ, the first in {found[0]}")
-
-
-def _loosest(audit: Audit) -> float:
-    return LOOSE if audit.is_exact else LOOSE_COARSE
 
 
 def _apart(
