@@ -11,8 +11,9 @@ import warm
 
 ROOT = Path(__file__).parents[1]
 
-QUICK = ["-p", "no:hypothesispytest"]
-"""A plugin that only our own tests need, and that takes a second to end a run."""
+QUICK = ["-p", "no:hypothesispytest", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+"""A plugin that only our own tests need, and that takes a second to end a run; and what pytest says
+of a process that has lpca in memory before it begins, as forked ones have."""
 HEAD = """
 version: 1
 task: {name: trip, options: 4, seed: 5}

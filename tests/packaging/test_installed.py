@@ -49,7 +49,7 @@ def test_a_suite_that_does_not_ask_for_the_plugin_does_not_get_it(run, tmp_path)
     (tmp_path / "test_plain.py").write_text(PLAIN)
     done = run("pytest", "--trace-config", "-p", "no:cacheprovider")
     assert done.returncode == 0, done.stdout
-    assert "lpca" not in done.stdout.replace(str(tmp_path), "")
+    assert "lpca.pytest_plugin" not in done.stdout
     assert run("pytest", "--receiver", "stub").returncode == 4
 
 
