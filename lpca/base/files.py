@@ -59,6 +59,8 @@ def touching(operation: str, path: Path) -> None:
     watch(operation, path)
 
 
+ALIKE = 0.75
+"""How alike two names are for one to be meant by the other."""
 PATIENCE = 1.0
 """Seconds after which a process that waits for a lock says so."""
 POLL = 0.02
@@ -347,6 +349,18 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def missing(path: Path) -> str:
+    """What is said of a file that is not there, with the name in its folder that is nearest."""
+    from difflib import get_close_matches
+
+    try:
+        beside = sorted(one.name for one in path.parent.iterdir())
+    except (OSError, ValueError):
+        beside = []
+    close = get_close_matches(path.name[:200], beside, n=1, cutoff=ALIKE)
+    return "there is no such file" + (f" (did you mean {close[0]!r}?)" if close else "")
+
+
 def read_json(path: Path) -> Any:
     """Read JSON; raises StorageError when the file is missing, unreadable or no JSON.
 
@@ -355,8 +369,15 @@ def read_json(path: Path) -> Any:
     try:
         text = read_bytes(path).decode()
         return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except FileNotFoundError as error:
+        raise StorageError(f"{path}: {missing(path)}") from error
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise StorageError(f"{path}: cannot be read: it is no text, so no JSON") from error
+    except json.JSONDecodeError as error:
+        why = f"no JSON ({error.msg}, line {error.lineno})" if text.strip() else "empty"
+        raise StorageError(f"{path}: cannot be read: it is {why}") from error
     except ValueError as error:
         raise StorageError(f"{path}: cannot be read: {error}") from error
     except RecursionError:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from lpca.base.errors import RequestError
-from lpca.base.files import touching
+from lpca.base.files import missing, touching
 
 HUB = "hf:"
 """How the name of a data set begins that Hugging Face's `datasets` reads."""
@@ -217,7 +217,7 @@ def _bytes_of(path: Path, most: int) -> bytes:
         with path.open("rb") as stream:
             data = stream.read(most + 1)
     except FileNotFoundError:
-        _refuse(name, f"there is no such file; allowed: {KINDS}, by its path from the spec")
+        _refuse(name, f"{missing(path)}; allowed: {KINDS}, by its path from the spec")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         _refuse(name, f"the file cannot be read ({reason})")

@@ -32,9 +32,10 @@ def checkpoint_folder(name: str, what: str = "checkpoint", others: str = "") -> 
     """
     if Path(name).is_dir():
         return Path(name).absolute()
-    if not _ID.fullmatch(name):
+    if not _ID.fullmatch(name) or Path(name).exists():
+        why = "this is no folder" if Path(name[:200]).exists() else "no such folder"
         raise RequestError(
-            f"{what} {name:.200}: no such folder; allowed: a checkpoint's folder, "
+            f"{what} {name:.200}: {why}; allowed: a checkpoint's folder, "
             f"org/name@revision of the Hugging Face Hub{others}"
         )
     return _of_hub(name, what)

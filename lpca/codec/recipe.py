@@ -166,6 +166,7 @@ class Recipe:
 
 
 _NUMBERS = ("batch_size", "learning_rate", "warmup_steps", "validation_every")
+EXPECTED = "a recipe with architecture, objective, steps or curriculum"
 _KEYS = ("architecture", "objective", "steps", "curriculum", *_NUMBERS)
 _STAGE_KEYS = ("steps", "objective")
 
@@ -189,7 +190,7 @@ def read_recipe(mapping: object, place: str) -> Recipe:
 
 def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Read a recipe's file; SpecError, with its place, for anything that is not as it must be."""
-    return recipe_of(read_document(path))
+    return recipe_of(read_document(path, EXPECTED))
 
 
 def recipe_of(node: Node) -> Recipe:

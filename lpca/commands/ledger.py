@@ -26,7 +26,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     into: Path = arguments.into
     for folder in (into, *arguments.others):
         if not folder.is_dir():
-            raise RequestError(f"{folder}: no such folder; allowed: the folder of a ledger")
+            what = "this is no folder" if folder.exists() else "no such folder"
+            raise RequestError(f"{folder}: {what}; allowed: the folder of a ledger")
     with locked(into / LINES):
         every = [LedgerFile.read(folder) for folder in (into, *arguments.others)]
         whole = replace(every[0], lines=merged(every))

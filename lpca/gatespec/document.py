@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import yaml
 
 from lpca.base.errors import UserError
-from lpca.base.files import touching
+from lpca.base.files import missing, touching
 from lpca.base.registry import suggestion
 from lpca.gatespec.model import Position
 
@@ -142,7 +142,7 @@ def read_text(name: str, expected: str = SPEC) -> tuple[str, str]:
         with Path(name).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise SpecError(start, f"there is no such file; {what} is expected") from None
+        raise SpecError(start, f"{missing(Path(name))}; {what} is expected") from None
     except IsADirectoryError:
         raise SpecError(start, f"this is a directory; {what} is expected") from None
     except (OSError, ValueError) as error:

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from lpca.base.files import touching
+from lpca.base.files import missing, touching
 from lpca.evidence.files import is_evidence, parse_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence
@@ -256,6 +256,8 @@ def _held(path: str, reading: Reading) -> _Held:
             data = file.read(LARGEST + 1)
     except OutcomeError:
         raise
+    except FileNotFoundError:
+        raise OutcomeError(missing(Path(path))) from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise OutcomeError(f"the file cannot be read ({reason})") from None

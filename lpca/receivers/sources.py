@@ -76,6 +76,8 @@ def source_of(name: str) -> Source:
             raise RequestError(f"receiver {name}: no such file{_meant(path.name, _beside(path))}")
         return Source(str(path))
     looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
+    if path.is_file():
+        raise RequestError(f"receiver {name}: this file is no .gguf; {ALLOWED}")
     if path.is_dir() or looks_local:
         if not (path / "config.json").is_file():
             meant = _meant(path.name, _beside(path))

@@ -73,8 +73,15 @@ def test_what_is_no_json_names_the_file(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"x\.json: cannot be read"):
+    with pytest.raises(StorageError, match=r"x\.json: there is no such file$"):
         read_json(tmp_path / "x.json")
+
+
+def test_a_missing_file_is_named_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    for name in ("outcomes.json", "table.json"):
+        (tmp_path / name).touch()
+    with pytest.raises(StorageError, match=r"did you mean 'outcomes\.json'\?"):
+        read_json(tmp_path / "outcome.json")
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(

@@ -38,6 +38,10 @@ lpca
 lpca chekc
 lpca check --fromat json
 lpca check missing.yaml
+lpca check gate_spec.yaml
+lpca check gates
+lpca check empty.json
+lpca check noise.yaml
 lpca check twice.yaml
 lpca check typo.yaml
 lpca check kind.yaml
@@ -48,6 +52,9 @@ lpca plan --train-seeds 1
 lpca plan --from missing.json
 lpca judge
 lpca judge missing.csv
+lpca judge outcome.csv
+lpca judge gates
+lpca judge noise.csv
 lpca judge outcomes.csv --map p9=a
 lpca judge outcomes.csv --gate gate9
 lpca judge marks.csv
@@ -58,13 +65,23 @@ lpca views --gate gate9 --out views.jsonl
 lpca views --out views.jsonl --k 9999
 lpca verify missing.json
 lpca verify rows.jsonl
+lpca verify empty.json
+lpca verify noise.json
+lpca verify gates
 lpca ledger merge missing other
+lpca ledger merge rows.jsonl other
 lpca train --out codec --k four
 lpca train --out codec --receiver stubb
 lpca train --out codec --architecture poler
 lpca train --out codec --recipe missing.yaml
+lpca train --out codec --recipe gates
+lpca train --out codec --recipe empty.json
+lpca train --out codec --recipe noise.yaml
+lpca train --out codec --recipe gate_specs.yaml
+lpca train --out codec --recipe list.yaml
 lpca train --out gates --receiver stub
 lpca lab missing.yaml
+lpca lab gate_specs.yaml
 lpca init
 lpca init /proc/x
 lpca init x --map message=seed
@@ -78,12 +95,15 @@ lpca init x --from episodes.jsonl --options 1
 lpca init x --from episodes.jsonl --n 4000
 lpca init x --from episodes.jsonl --receiver stubb
 lpca doctor --receiver ./nowhere
+lpca doctor --receiver my_codec.py
 lpca record missing.json
 lpca report missing.json
 lpca runs --format xlsx
 lpca compare missing.json other.json
 lpca diagnose
 lpca diagnose missing --receiver stub
+lpca diagnose gates --receiver stub
+lpca diagnose rows.jsonl --receiver stub
 lpca plot --out pictures missing.json
 lpca sabotage --only best_off_ten
 pytest gates/ --codec my_codek:make
@@ -98,8 +118,10 @@ pytest gates/ -m gate9
 pytest gates/ --k 5
 pytest gates/ --k 0
 pytest gates/ --gate-spec missing.yaml
+pytest gates/ --gate-spec gates
 pytest gates/ --packets packets.safetensors
 pytest gates/ --checkpoint codec
+pytest gates/ --checkpoint rows.jsonl
 pytest gates/ --split train
 pytest gates/ --train-seeds 1
 pytest gates/ --codec-seconds 0
@@ -120,6 +142,10 @@ def project(folder):
         (folder / name).write_text(spec.replace(old, new, 1), encoding="utf-8")
     rows = [{"mesage": "To Oslo.", "context": "Where?{message}\nTo", "answer": "Oslo"}] * 7
     (folder / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    (folder / "list.yaml").write_text("- 1\n")
+    (folder / "empty.json").write_bytes(b"")
+    for name in ("noise.json", "noise.yaml", "noise.csv"):
+        (folder / name).write_bytes(b"\xce\x01\x02\xff\n" * 200)
     (folder / "outcomes.csv").write_text("seed,p0,p1\n1,0,1\n2,1,1\n")
     (folder / "marks.csv").write_text("seed,p0,p1\n1,0,0.7\n")
 

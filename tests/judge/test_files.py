@@ -236,7 +236,7 @@ def test_any_file_gives_outcomes_or_an_outcome_error(tmp_path_factory, kind, con
 
 
 def test_a_missing_file_is_named():
-    with pytest.raises(OutcomeError, match=r"^nowhere\.csv: the file cannot be read"):
+    with pytest.raises(OutcomeError, match=r"^nowhere\.csv: there is no such file"):
         read_outcomes("nowhere.csv")
 
 

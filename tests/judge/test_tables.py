@@ -301,7 +301,7 @@ class TestCommand:
             (["--as", "nromal=o.json"], "--as nromal=o.json: did you mean 'normal'?"),
             (["--as", "p0=a", "--as", "p0=b"], "--as p0=b: stands twice; once is allowed"),
             (["o.json", "--map", "p0=a,grup=b"], "--map grup=b: did you mean 'group'?"),
-            (["--as", "p0=nowhere.csv"], "nowhere.csv: the file cannot be read"),
+            (["--as", "p0=nowhere.csv"], "nowhere.csv: there is no such file"),
         ],
     )
     def test_what_it_cannot_read_is_one_line(self, judge, argv, says):

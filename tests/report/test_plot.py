@@ -107,7 +107,7 @@ def test_files_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plot", str(tmp_path / "no.json"), "--out", str(tmp_path / "p")]) == 4
-    assert "no.json: cannot be read" in capsys.readouterr().err
+    assert "no.json: there is no such file" in capsys.readouterr().err
 
 
 def lab(folder: Path, *codecs: tuple[str, int, Any]) -> str:
