@@ -49,8 +49,8 @@ from lpca.gate.views import views_of
 from lpca.gatespec.model import CODEC_LATENTS, Spec
 from lpca.judge.decide import explored, judge, judge_required
 from lpca.judge.stored import read_stored
-from lpca.receivers.load import load_receiver
-from lpca.receivers.model import Receiver, control_names
+from lpca.receivers.load import load_outline, load_receiver
+from lpca.receivers.model import Receiver, control_names, refuse_too_long
 from lpca.receivers.self_test import prove_for
 from lpca.tasks import Task
 from lpca.validity.ledger import draw_seed
@@ -156,9 +156,16 @@ class Runner:
         Raises:
             RequestError: an episode is too long, say, as `evidence` would find later.
         """
-        for name, k in dict.fromkeys((key.gate, key.k) for key in keys):
-            if declares(self.spec.gates[name], k):
-                self._refuse_episodes(self.spec, name, k)
+        every = dict.fromkeys((key.gate, key.k) for key in keys)
+        asked = [(name, k) for name, k in every if declares(self.spec.gates[name], k)]
+        if isinstance(receiver := self.options.receiver, str):
+            # loading and proving the weights takes longer than to tell lengths without them
+            outline = load_outline(receiver).prompted(self.spec.prompt)
+            for name, k in asked:
+                own = gate_episodes(self.spec, self.spec.gates[name], self._task)
+                refuse_too_long(outline, own, k or 0)
+        for name, k in asked:
+            self._refuse_episodes(self.spec, name, k)
 
     def evidence(
         self,

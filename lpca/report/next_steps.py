@@ -41,6 +41,7 @@ MENDS: Mapping[str, str] = {
     "mean_is_mean": "take the mean over training messages alone",
     "same_answer_agrees": "use another message that names the same option",
     "encoding_repeatable": "switch dropout and batch statistics off; remember no message",
+    "remembers_nothing": "make each packet of its view alone, and keep nothing between messages",
     "bits_as_declared": "send a code itself, not a straight-through sum, or declare more bits",
     "packets_within_limit": "send a narrower type, fewer positions or a codebook",
     "plumbing_logits": "see scaling, norm, type and position of what is injected",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 
 import pytest
 from gate_project import BASE, MAIN
+
+from lpca.base import PACKAGE
 
 WRONG = """
 class Wrong:
@@ -101,6 +105,18 @@ def test_an_episode_that_is_too_long_is_found_before_a_gate_that_could_be_measur
     assert result.parseoutcomes().keys() == {"errors", "skipped"}
     assert result.parseoutcomes()["errors"] == 1
     result.stdout.fnmatch_lines(["base: NOT MEASURED", "*900 positions*"])
+
+
+def test_an_episode_that_is_too_long_is_found_before_the_receiver_is_loaded(project, tmp_path):
+    model = tmp_path / "short"
+    shutil.copytree(PACKAGE / "receivers" / "stub", model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 12}))
+    (model / "model.safetensors").write_bytes(b"none of them is read")
+    result = project.run("--receiver", str(model))
+    assert result.ret == 4
+    assert result.parseoutcomes()["errors"] == 1
+    result.stdout.fnmatch_lines(["*an episode takes * positions*allowed: at most 12;*"])
 
 
 def test_an_interrupted_run_says_what_is_kept_and_how_to_go_on(project):

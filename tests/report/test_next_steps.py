@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from drawn_evidence import LEVELS, make_gate, outcomes
+from gate_project import ROOT
 
 from lpca.evidence.model import GateResult
 from lpca.judge.decide import judge_gate
-from lpca.report.next_steps import MENDS, Found, next_step
+from lpca.report.next_steps import FRESH_CHECKS, MENDS, Found, next_step
 from lpca.report.sentences import closing
 from lpca.stats.verdicts import Verdict
 from lpca.validity.catalogue import CHECKS
 
+PAGE = ROOT / "docs" / "validity.md"
 READS = {"text": "p1 - p0 > 0.20"}
 BAND = {"band": "0.15 < p0 < 0.35"}
 
@@ -88,5 +92,19 @@ def test_the_sentence_ends_with_the_step():
     assert closing(Verdict.INVALID, ()).endswith("neither for nor against it.")
 
 
-def test_each_mend_is_of_a_check():
-    assert set(MENDS) <= set(CHECKS)
+def test_each_check_has_a_step_of_its_own():
+    assert {*MENDS, *FRESH_CHECKS} == set(CHECKS)
+    assert len(set(MENDS.values())) == len(MENDS)
+    for name in CHECKS:
+        told = step(Verdict.INVALID, READS, {"p0": 62, "p1": 68}, [name])
+        assert told.startswith(MENDS.get(name, "choose on validation")), name
+
+
+def test_a_step_speaks_of_what_its_check_is_about():
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.read_text(), re.M)
+    about = {name: words(told) for name, told in rows}
+    assert [name for name, told in MENDS.items() if not about[name] & words(told)] == []
+
+
+def words(text):
+    return set(re.findall(r"[a-z]{5,}", text.lower()))
