@@ -94,6 +94,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     for place in places(files):
         print(f"  {f'{place.file}:{place.line}':18} {place.text}")
         print(f"  {'':18} {place.what}")
+    if wanted is None:
+        print(
+            f"\n{REQUIREMENTS}: its last line asks an index for lpca; write there where CI finds it"
+        )
+        print("  (lpca @ git+URL@REVISION, or a wheel's URL, as --lpca does)")
     return ExitCode.PASS
 
 

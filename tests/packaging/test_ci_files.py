@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 import yaml
@@ -93,6 +94,17 @@ def test_init_writes_what_is_installed(where, line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["init", "--lpca", where]) == 0
     assert (tmp_path / "requirements.txt").read_text().splitlines()[-1] == line
+
+
+@pytest.mark.parametrize("asked", [(), ("--lpca", "0.1.0")])
+def test_init_says_where_a_job_would_not_find_lpca(asked, tmp_path, monkeypatch, capsys):
+    def nowhere(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lpca.commands.init.distribution", nowhere)
+    assert main(["init", *asked]) == 0
+    assert ("requirements.txt: its last line" in capsys.readouterr().out) is not bool(asked)
 
 
 @pytest.mark.parametrize("where", ["../lpca", "git+https://example.org/lpca", "lpca.whl", ""])
