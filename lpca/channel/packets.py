@@ -87,7 +87,10 @@ class Port:
             raise PacketError(f"a port of {self.kind} has no layers; allowed: with kind cache")
         sound = all(_whole(layer, 0, MOST_LAYERS - 1) for layer in self.layers)
         if not sound or list(self.layers) != sorted(set(self.layers)):
-            raise PacketError("a port's layers are whole numbers from 0 on, rising, each once")
+            raise PacketError(
+                f"a port's layers are {self.layers!r:.60}; allowed: whole numbers (int) from 0 on, "
+                "rising, each once"
+            )
 
     def check(self, packet: Packet) -> None:
         """Refuse a packet that does not go through; its parts are tensors.

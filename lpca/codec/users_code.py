@@ -11,15 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from lpca.base.errors import RequestError, RunError, located_error
+from lpca.base.errors import RequestError, RunError, is_users_file, located_error
 from lpca.base.registry import suggestion
 from lpca.base.supervise import calling, is_interrupt
-from lpca.channel.packets import Packet, Port, View, unpacked
+from lpca.channel.packets import Packet, PacketError, Port, View, unpacked
 from lpca.codec.base import DEFAULT_SEED, CodecError, bits_of, seeded
 from lpca.receivers.hashing import hash_tensors
 
@@ -95,13 +96,20 @@ def checked_port(name: str, port: Any, k: int) -> Port:
         raise RequestError(f"codec {name}: its port is {kind_of(port)}; allowed: lpca.channel.Port")
     with users(f"codec {name}: its port", RequestError):
         found = Port(port.kind, port.positions, port.vocabulary, tuple(port.layers))
-        more = sorted({*vars(port)} - {*vars(found)})
+        more = sorted({*dir(port)} - {*dir(found)})
+        own = type(port) is not Port
     if more:
         # nothing of it would be done: keys are turned by lpca, and begin at position 0
         raise RequestError(
             f"codec {name}: its port says {more[0][:40]!r}, which no port does; allowed: "
             f"{', '.join(vars(found))}; a cache's keys are stored as if the slot began at position "
             "0, and its columns stand in the slot alone"
+        )
+    if own:
+        # what its class does otherwise would be dropped without a word
+        raise RequestError(
+            f"codec {name}: its port is of a class of its own, {kind_of(port)}; allowed: "
+            "lpca.channel.Port itself"
         )
     if found.positions > k:
         raise RequestError(
@@ -131,6 +139,7 @@ class Guarded:
             raise CodecError(
                 f"codec {self.name}: encode gives shape {tuple(latents.shape)}; allowed: "
                 f"({len(messages)}, {self.k}, any) (messages, k, width)"
+                f"{method_place(self.codec, 'encode')}"
             )
         return latents
 
@@ -141,12 +150,15 @@ class Guarded:
     def _ask(self, what: str, given: object) -> Tensor:
         with users(f"codec {self.name}: {what}", CodecError):
             found = getattr(self.codec, what)(given)
+        at = method_place(self.codec, what)
         if not isinstance(found, Tensor):
-            raise CodecError(f"codec {self.name}: {what} gives {kind_of(found)}; allowed: a Tensor")
+            raise CodecError(
+                f"codec {self.name}: {what} gives {kind_of(found)}; allowed: a Tensor{at}"
+            )
         with users(f"codec {self.name}: {what}", CodecError):
             sent = plain(found)
         if isinstance(sent, str):
-            raise CodecError(f"codec {self.name}: {what} gives {sent}")
+            raise CodecError(f"codec {self.name}: {what} gives {sent}{at}")
         return sent
 
 
@@ -167,11 +179,12 @@ class GuardedChannel:
         if isinstance(found, str | Packet | Tensor) or not isinstance(found, Sequence):
             raise CodecError(
                 f"codec {self.name}: send gives {kind_of(found)}; allowed: a list of Packets"
+                f"{method_place(self.codec, 'send')}"
             )
         if len(found) != len(views):
             raise CodecError(
                 f"codec {self.name}: send gives {len(found)} packets; allowed: {len(views)}, one "
-                "for each view"
+                f"for each view{method_place(self.codec, 'send')}"
             )
         return [self._plain("send", packet) for packet in found]
 
@@ -186,15 +199,29 @@ class GuardedChannel:
             return getattr(self.codec, what)(given)
 
     def _plain(self, what: str, packet: object) -> Packet:
+        at = method_place(self.codec, what)
         if not isinstance(packet, Packet):
             raise CodecError(
-                f"codec {self.name}: {what} gives a packet {kind_of(packet)}; allowed: Packet"
+                f"codec {self.name}: {what} gives a packet {kind_of(packet)}; allowed: Packet{at}"
             )
         with users(f"codec {self.name}: {what}", CodecError):
             found = plain_packet(packet)
         if isinstance(found, str):
-            raise CodecError(f"codec {self.name}: {what} gives {found}")
+            raise CodecError(f"codec {self.name}: {what} gives {found}{at}")
+        if what == "send":
+            try:
+                self.port.check(found)
+            except PacketError as error:
+                raise CodecError(f"codec {self.name}: send gives {error}{at}") from None
         return found
+
+
+def method_place(owner: object, name: str) -> str:
+    """Where a method of the user's stands, ` (FILE:LINE)`; empty where that cannot be told."""
+    code = getattr(getattr(owner, name, None), "__code__", None)
+    if not isinstance(code, CodeType) or not is_users_file(code.co_filename):
+        return ""
+    return f" ({Path(code.co_filename).name}:{code.co_firstlineno})"
 
 
 def plain_packet(packet: Packet) -> Packet | str:

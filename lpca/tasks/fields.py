@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -119,16 +119,30 @@ class Columns:
                     "context",
                 )
 
+    def named(self) -> Iterator[tuple[str, str]]:
+        """Each field with each column that it is read from, dotted into what is nested."""
+        for name, paths in self.paths.items():
+            yield from ((name, path.strip()) for path in paths.split("+"))
+
+    def lacked_by(self, held: Mapping[str, Any]) -> set[tuple[str, str]]:
+        """Those of `named` that a row of the table does not have."""
+        lacked = set[tuple[str, str]]()
+        for name, path in self.named():
+            try:
+                value_at(held, path)
+            except LookupError:
+                lacked.add((name, path))
+        return lacked
+
     def fields(self, held: Mapping[str, Any]) -> dict[str, Any]:
         """What a row of the table holds, by field; a field that it lacks is left out."""
         if not self.paths:
             return dict(held)
+        lacked = self.lacked_by(held)
         found: dict[str, Any] = {}
         for name, paths in self.paths.items():
-            values = []
-            for path in paths.split("+"):
-                with suppress(LookupError):
-                    values.append(value_at(held, path.strip()))
+            columns = [path for field, path in self.named() if field == name]
+            values = [value_at(held, path) for path in columns if (name, path) not in lacked]
             if values:
                 found[name] = values if "+" in paths else values[0]
         return found

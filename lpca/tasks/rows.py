@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from lpca.base.registry import suggestion
 from lpca.base.tables import (
     KINDS,
     Fault,
@@ -80,11 +81,13 @@ def look_at_rows(source: Source, columns: Columns = PLAIN) -> Read:
         columns: as for `read_rows`.
 
     Raises:
-        TaskError: the table itself cannot be read, or has too many rows.
+        TaskError: the table itself cannot be read, has too many rows, or lacks a column that is
+            mapped.
     """
     rows, kept, faults, count = list[Row](), list[Record](), list[Fault](), 0
     seen: dict[tuple[str, ...], int] = {}
     groups: dict[str, tuple[str, int]] = {}
+    lacked, columns_there = set(columns.named()), dict[str, None]()
     try:
         for record in records(source, Limits(MAX_BYTES, MAX_LINE, MAX_ROWS)):
             count += 1
@@ -94,6 +97,8 @@ def look_at_rows(source: Source, columns: Columns = PLAIN) -> Read:
             if isinstance(record, Fault):
                 faults.append(record)
                 continue
+            columns_there.update(dict.fromkeys(map(str, record.held)))
+            lacked &= columns.lacked_by(record.held) if lacked else lacked
             try:
                 row = row_of(record, columns)
                 _refuse_repeats(row, seen, groups)
@@ -105,6 +110,13 @@ def look_at_rows(source: Source, columns: Columns = PLAIN) -> Read:
                 kept.append(record)
     except TableError as error:
         _refuse(str(error))
+    if lacked and columns_there:
+        name, path = next(one for one in columns.named() if one in lacked)
+        raise TaskError(
+            f"map reads {name} from {clipped(path)}, which no row of {shown_source(source)} has; "
+            f"{suggestion(path, columns_there)}",
+            "map",
+        )
     return Read(source, tuple(rows), tuple(faults), count, tuple(kept))
 
 

@@ -9,6 +9,7 @@ import torch
 
 from lpca.base.errors import RequestError
 from lpca.channel import Packet, Port
+from lpca.channel.packets import PacketError
 from lpca.codec.architectures import make_codec
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
@@ -106,6 +107,49 @@ def test_a_port_that_says_more_than_ports_do_is_refused(llama):
     object.__setattr__(port, "columns", (0, 1))
     with pytest.raises(RequestError, match="its port says 'columns'"):
         channel_of(llama, Drawn(llama, K, port=port))
+
+
+class OfTheClass(Port):
+    absolute = True
+
+
+class ByProperty(Port):
+    @property
+    def columns(self):
+        return (0, 1)
+
+
+class Unchecked(Port):
+    def check(self, packet):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (OfTheClass, "its port says 'absolute', which no port does"),
+        (ByProperty, "its port says 'columns', which no port does"),
+        (Unchecked, "its port is of a class of its own, .*Unchecked; allowed: lpca.channel.Port"),
+    ],
+)
+def test_what_a_ports_class_says_is_no_less_refused(llama, kind, told):
+    with pytest.raises(RequestError, match=told):
+        channel_of(llama, Drawn(llama, K, port=kind("cache", K)))
+
+
+@pytest.mark.parametrize("layers", [(-1,), ("0",), (False, True), (1, 0)])
+def test_layers_of_a_port_that_are_none_are_refused_with_their_value(layers):
+    with pytest.raises(PacketError) as told:
+        Port("cache", K, layers=layers)
+    assert repr(layers) in str(told.value)
+
+
+def test_what_is_refused_after_sending_is_told_with_where_send_stands(llama):
+    made = Drawn(llama, K, (0,))
+    made.send = lambda views: [Packet(cache={1: (torch.zeros(1, 1, 1),) * 2})] * len(views)
+    here = made.send.__code__.co_firstlineno
+    with pytest.raises(CodecError, match=rf"layer 1; .* \(test_cache_channel.py:{here}\)$"):
+        channel_of(llama, made).packets(["Hi"])
 
 
 def test_caches_go_through_a_port_of_caches_alone(llama):

@@ -181,7 +181,9 @@ def test_what_maps_no_field_is_refused() -> None:
 
 
 def test_a_missing_column_is_named_as_its_field(tmp_path: Path) -> None:
-    path = lines(tmp_path / "a.jsonl", {"context": "m", "question": "q"})
+    asked = {"context": "m", "question": "q"}
+    whole = asked | {"id": "1", "title": "t", "answers": {"text": ["a"]}}
+    path = lines(tmp_path / "a.jsonl", asked, whole)
     with pytest.raises(TaskError, match="1:1: the field answer is missing"):
         read_rows(path, SQUAD)
 
@@ -246,6 +248,21 @@ def test_a_spec_maps_columns(tmp_path: Path) -> None:
 def test_a_spec_that_maps_no_field_is_refused_at_its_map(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"gate_specs.yaml:8:8: map has the unknown field 'ansers'"):
         task_of(load_spec(spec(tmp_path, "ansers: id")))
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("id: idd", "map reads id from 'idd', which no row of .*rows.jsonl has; did you mean 'id'"),
+        ("distractors: id + answers.wrong", "map reads distractors from 'answers.wrong'"),
+    ],
+)
+def test_a_column_that_no_row_has_is_told_once_at_the_map(
+    tmp_path: Path, more: str, told: str
+) -> None:
+    with pytest.raises(SpecError, match=rf"gate_specs.yaml:8:\d+: {told}") as refused:
+        task_of(load_spec(spec(tmp_path, more)))
+    assert "\n" not in str(refused.value)
 
 
 def test_wrong_options_are_the_rows_own_and_of_its_kind(tmp_path: Path) -> None:
