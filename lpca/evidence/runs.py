@@ -33,7 +33,8 @@ _NO_NAME = re.compile(r"[^A-Za-z0-9_.]+")
 def run_id(evidence: Evidence) -> str:
     """The beginning of a hash of what was measured and what came out, whenever and wherever."""
     # what the episodes came to is in `hashes`; all of them at once take much memory
-    held = to_data(replace(evidence, episodes=()))
+    conditions = {name: replace(one, seconds=None) for name, one in evidence.conditions.items()}
+    held = to_data(replace(evidence, episodes=(), conditions=conditions))
     return hash_data({name: held[name] for name in held if name not in _OF_ONE_RUN})[:_ID]
 
 
