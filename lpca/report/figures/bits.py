@@ -19,8 +19,12 @@ WORST_FIRST = (Verdict.FAIL, Verdict.INCONCLUSIVE, Verdict.PASS)
 CLOSE_BITS, CLOSE_RATE = 1.6, 0.025
 """The numbers of marks that are no further apart (as a factor, and in success) stand side by side.
 """
+IN_THE_WAY = 0.08
+"""A mark as near to the right, and no further up or down, leaves its neighbour's number the left.
+"""
 
 Codec = Mapping[str, Any]
+Place = tuple[float, float]
 
 
 def has_bits(table: Mapping[str, Any]) -> bool:
@@ -129,7 +133,7 @@ def _draw(axes: Axes, table: Mapping[str, Any]) -> None:
 
 
 def _marks(axes: Axes, table: Mapping[str, Any]) -> None:
-    places: list[tuple[float, float]] = []
+    drawn: list[tuple[int, Place]] = []
     for number, codecs in enumerate(_rows(table).values(), 1):
         own = [one["conditions"]["normal"] for one in codecs if one.get("conditions")]
         bits = [one["bits"]["bits"] for one in codecs if one.get("bits")]
@@ -140,20 +144,26 @@ def _marks(axes: Axes, table: Mapping[str, Any]) -> None:
         low, high = min(one["low"] for one in own), max(one["high"] for one in own)
         _interval(axes, at, low, high, mark.colour)
         style.draw_mark(axes, at, rate, mark, 5.5, zorder=4)
-        places.append((at, rate))
-        right = sum(_is_near(places[-1], other) for other in places[:-1])
+        drawn.append((number, (at, rate)))
+    for place, (number, (at, rate)) in enumerate(drawn):
+        left = any(
+            CLOSE_BITS * at > bits > at and abs(there - rate) < IN_THE_WAY
+            for _, (bits, there) in drawn
+        )
+        right = sum(_is_near((at, rate), before) for _, before in drawn[:place])
         axes.annotate(
             str(number),
             (at, rate),
-            (5 + 9 * right, 2),
+            (-5, 2) if left else (5 + 9 * right, 2),
             textcoords="offset points",
             size=7.5,
             weight="bold",
+            ha="right" if left else "left",
             zorder=5,
         )
 
 
-def _is_near(one: tuple[float, float], other: tuple[float, float]) -> bool:
+def _is_near(one: Place, other: Place) -> bool:
     (bits, rate), (bits_there, rate_there) = one, other
     return (
         max(bits, bits_there) < CLOSE_BITS * min(bits, bits_there)
