@@ -25,7 +25,7 @@ from lpca.commands.cli import main
 from lpca.evidence.files import parse_evidence
 from lpca.evidence.runs import run_id, run_named
 from lpca.gatespec.load import SpecError
-from lpca.judge.grouping import clusters_of
+from lpca.judge.outcomes import clusters_of
 from lpca.judge.reader import table_of_evidence
 from lpca.report.notebook import COLOURS
 from lpca.stats.assessment import assess

@@ -1,4 +1,4 @@
-"""Anyone's own codec: where it comes from, made in this process or behind the wall, and named."""
+"""Anyone's own codec: made in this process, behind the wall, or elsewhere; and named."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from lpca.base.arguments import parse_codec
 from lpca.base.code_identity import code_hash_anew, symbol_of
 from lpca.base.hashing import hash_data
 from lpca.base.supervise import calling
+from lpca.channel.elsewhere import PacketFile, read_packets
+from lpca.channel.packets import Packet, Port, View
 from lpca.channel.side import Wall
 from lpca.codec.base import Codec, bits_of
 from lpca.codec.ends import PacketSides
@@ -24,6 +26,8 @@ from lpca.receivers.model import Receiver
 
 TRUSTED = "trusted"
 """How a codec is kept apart that runs in the judge's own process: not at all."""
+ELSEWHERE = "made elsewhere"
+"""How a channel is kept apart from the judge of which only packets are here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,3 +178,55 @@ def own_code(factory: object, codec: object) -> str | None:
         return hash_data(inspect.getsource(type(codec)))
     except (OSError, TypeError):
         return None
+
+
+class FilePackets:
+    """What A has sent, looked up by view; there is no connector at B's side.
+
+    Attributes:
+        name: the file's, for messages.
+        port: what kind of packets they are.
+        receives: False: B gets packets as they are.
+    """
+
+    receives = False
+
+    def __init__(self, file: PacketFile, port: Port) -> None:
+        self.file, self.port, self.name = file, port, file.path.name
+
+    def send(self, views: Sequence[View]) -> list[Packet]:
+        """Return the packet of each view; RequestError where one is missing."""
+        return [self.file.of(view) for view in views]
+
+    def receive(self, packets: Sequence[Packet]) -> list[Packet]:
+        """Return the packets."""
+        return list(packets)
+
+
+def obtain_packets(path: Path, receiver: Receiver, k: int) -> OwnCodec:
+    """Return the channel of a file of packets.
+
+    Args:
+        path: the file.
+        receiver: that is to be given them.
+        k: the most positions of a packet.
+
+    Raises:
+        RequestError: it is no file of packets, or they cannot be given to this receiver.
+        StorageError: it cannot be read.
+    """
+    file, vocabulary = read_packets(path), receiver.embedding.num_embeddings
+    file.refuse_unfit(k, receiver.d_model, vocabulary)
+    of_ids = file.kind == "ids"
+    port = Port(file.kind, k, vocabulary if of_ids else None, file.layers)
+    return OwnCodec(
+        codec=FilePackets(file, port),
+        name=path.name,
+        receiver=receiver.weights_hash,
+        k=k,
+        trained_on=None,
+        weights_hash=file.sha256,
+        code_hash=None,
+        isolation=ELSEWHERE,
+        origin="packets",
+    )

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     receiver: PASS where it is read exactly; that it is not is a RequestError.
     """
     if arguments.receiver is not None:
-        from lpca.doctor.receiver import receiver_section
+        from lpca.doctor import receiver_section
 
         section = receiver_section(arguments.receiver, **loading(arguments))
         print("\n".join(list(_lines([section]))[:-1]))

@@ -17,9 +17,8 @@ from lpca.evidence.model import GateResult
 from lpca.gatespec.load import load_spec
 from lpca.gatespec.model import CONDITIONS, Evaluation, Gate, Spec
 from lpca.judge.decide import explored, judge, judge_family, unread
-from lpca.judge.grouping import clusters_of
 from lpca.judge.marginals import Attempt, Marginals, pairing_range
-from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, shown
+from lpca.judge.outcomes import OutcomeError, OutcomeTable, clipped, clusters_of, shown
 from lpca.judge.reader import Contents, Measured, read_conditions, read_outcomes
 from lpca.judge.rows import ROLES, Reading
 from lpca.judge.successes import rate_interval

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     from lpca.base.files import cache_dir, write_text
     from lpca.receivers.load import load_receiver
     from lpca.report.console import StderrConsole
-    from lpca.sabotage import matrix
+    from lpca.sabotage import catalogue
     from lpca.sabotage.faulty_run import SoundParts
 
     chosen = _chosen(arguments.only)
@@ -47,17 +47,17 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         )
     rows, runs = [], []
     for one in chosen:
-        rows.append(matrix.plant(parts, one))
+        rows.append(catalogue.plant(parts, one))
         console.tell(f"{one.name}: {rows[-1].result.verdict}")
     for number in range(arguments.sound):
-        runs.append(matrix.sound_run(parts, number))
+        runs.append(catalogue.sound_run(parts, number))
         console.tell(f"sound run, seed {runs[-1].task_seed}: {runs[-1].result.verdict}")
-    print("\n".join(matrix.table(rows)))
+    print("\n".join(catalogue.table(rows)))
     wrong = sum(one.accused for one in runs)
     if runs:
         print(f"{wrong} of {len(runs)} sound runs accused")
     if arguments.markdown:
-        write_text(arguments.markdown, "\n".join(matrix.markdown(rows)) + "\n")
+        write_text(arguments.markdown, "\n".join(catalogue.markdown(rows)) + "\n")
     sound_all = all(row.caught for row in rows) and not wrong
     return ExitCode.PASS if sound_all else ExitCode.FAIL
 

@@ -13,11 +13,10 @@ from torch.nn.functional import normalize
 from lpca.base.errors import RunError
 from lpca.codec.channel import Channel, similarity
 from lpca.diagnose.episodes import Outcomes, Report, by_episode
-from lpca.diagnose.layers import by_layer
 from lpca.diagnose.oracle import cram
 from lpca.diagnose.probe import probe
 from lpca.diagnose.sentences import sentences
-from lpca.diagnose.sweeps import confirm_scale, noise_sweep
+from lpca.diagnose.sweeps import by_layer, confirm_scale, noise_sweep
 from lpca.evaluation.conditions import Setting
 from lpca.evidence.json_form import to_data
 from lpca.gatespec.model import Answers

@@ -29,9 +29,8 @@ from lpca.evidence.model import CheckResult, ConditionNumbers
 from lpca.gate.plan import gate_conditions, gate_episodes, max_bits, required_conditions
 from lpca.gatespec.model import Evaluation, Score, Spec
 from lpca.judge.decide import judge_required
-from lpca.judge.grouping import clusters_of
 from lpca.judge.looks import is_decided, is_on_course, look_sizes
-from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.outcomes import OutcomeTable, clusters_of
 from lpca.judge.rounding import Read, undecided_of
 from lpca.receivers.model import Receiver
 from lpca.stats.verdicts import Verdict

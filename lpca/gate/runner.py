@@ -19,12 +19,11 @@ from lpca.channel.side import Wall, begin_server
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.checkpoint import recipe_of
-from lpca.codec.made_elsewhere import FilePackets, obtain_packets
 from lpca.codec.recipe import Recipe
 from lpca.codec.remote import SERVE
 from lpca.codec.store import Obtained, Request
 from lpca.codec.training import Progress
-from lpca.codec.user_codec import OwnCodec, Source, obtain_own
+from lpca.codec.user_codec import FilePackets, OwnCodec, Source, obtain_own, obtain_packets
 from lpca.evidence.files import as_read, write_evidence
 from lpca.evidence.json_form import EvidenceError
 from lpca.evidence.model import Evidence

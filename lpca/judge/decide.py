@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from lpca.base.numbers import level, number, percent, span
 from lpca.evidence.model import CriterionResult, GateResult
@@ -26,9 +25,6 @@ from lpca.stats.planning import enough_n
 from lpca.stats.tables import PairedTable, Proportion
 from lpca.stats.truth import Truth
 from lpca.stats.verdicts import AnyOf, Verdict, any_of, decide, gate_verdict
-
-if TYPE_CHECKING:
-    pass
 
 Levels = tuple[float, float]
 """Confidences of one-sided claims and of those with two bounds."""

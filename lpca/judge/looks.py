@@ -17,8 +17,7 @@ from lpca.gatespec.model import (
     levels_of,
     look_alpha,
 )
-from lpca.judge.grouping import WholeGroups, clusters_of
-from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.outcomes import OutcomeTable, WholeGroups, clusters_of
 from lpca.judge.rounding import resolved
 from lpca.stats.assessment import Assessment, assess
 from lpca.stats.claims import Claim, Equivalence, decidable

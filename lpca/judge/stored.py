@@ -44,9 +44,8 @@ from lpca.judge.age import (
     is_present,
 )
 from lpca.judge.decide import explored, judge, judge_required
-from lpca.judge.grouping import clusters_of
 from lpca.judge.looks import look_sizes
-from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.outcomes import OutcomeTable, clusters_of
 from lpca.judge.reader import contradictions, table_of_evidence
 from lpca.judge.rounding import Read, undecided_of
 from lpca.judge.successes import counted, named_option

@@ -45,13 +45,17 @@ from lpca.gate.plan import (
 from lpca.gate.recipe import refuse_drawn
 from lpca.gatespec.model import Spec
 from lpca.pytest_plugin import verdicts
-from lpca.pytest_plugin.asked import (
+from lpca.pytest_plugin.cases import (
+    FIXTURES,
+    Case,
+    case_of,
+    cases,
     is_first,
+    keys_of,
     refuse_absent,
     refuse_undeclared,
     refuse_unknown_marks,
 )
-from lpca.pytest_plugin.cases import FIXTURES, Case, case_of, cases, keys_of
 from lpca.pytest_plugin.github import github_reporter
 from lpca.pytest_plugin.supervisor import LINK, spec_path
 from lpca.pytest_plugin.supervisor import pytest_cmdline_main as pytest_cmdline_main

@@ -14,7 +14,7 @@ from lpca.channel.elsewhere import ids_of
 from lpca.channel.packets import View
 from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
-from lpca.codec.made_elsewhere import obtain_packets
+from lpca.codec.user_codec import obtain_packets
 from lpca.receivers.load import load_receiver
 
 VIEWS = [View((f"To {town}.",)) for town in ("Oslo", "Rome", "Lima")]

@@ -11,8 +11,7 @@ from lpca.codec.base import CodecError
 from lpca.codec.channel import Channel
 from lpca.codec.user_codec import codec_given, obtain_own
 from lpca.diagnose.episodes import Outcomes
-from lpca.diagnose.layers import by_layer
-from lpca.diagnose.sweeps import perturbed, scale_sweep
+from lpca.diagnose.sweeps import by_layer, perturbed, scale_sweep
 from lpca.diagnose.whole import Diagnosed, diagnose
 from lpca.evaluation.conditions import Setting, build_slots
 from lpca.receivers.forward import own_caches

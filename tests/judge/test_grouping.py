@@ -4,8 +4,7 @@ from dataclasses import replace
 
 from lpca.gatespec.load import load_spec
 from lpca.judge.decide import judge
-from lpca.judge.grouping import WholeGroups, clusters_of
-from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.outcomes import OutcomeTable, WholeGroups, clusters_of
 
 SPEC = """
 version: 1

@@ -11,9 +11,8 @@ import pytest
 import lpca
 from lpca.checker.check import RULES
 from lpca.commands.cli import main
-from lpca.sabotage.catalogue import SABOTAGES, Sabotage
+from lpca.sabotage.catalogue import SABOTAGES, Sabotage, SoundRun, sound_run
 from lpca.sabotage.faulty_run import Result, SoundParts
-from lpca.sabotage.matrix import SoundRun, sound_run
 from lpca.validity.catalogue import CHECKS
 
 PACKAGE = Path(lpca.__file__).parent

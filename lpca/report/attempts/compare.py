@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 from lpca.evidence.model import Evidence, KeptEpisode
 from lpca.gatespec.model import Score
-from lpca.judge.grouping import clusters_of
-from lpca.judge.outcomes import OutcomeTable
+from lpca.judge.outcomes import OutcomeTable, clusters_of
 from lpca.judge.reader import table_of_evidence
 from lpca.report.attempts.kept import TEXT_CONDITIONS, RecordError, content_hash, prompt_hash
 from lpca.stats.assessment import Assessment, assess

@@ -463,7 +463,7 @@ def same_answer_agrees(audit: Audit) -> str:
 
 def made_elsewhere(audit: Audit) -> PacketFile | None:
     """The file of a channel whose packets were made elsewhere; None of any other."""
-    from lpca.codec.made_elsewhere import FilePackets
+    from lpca.codec.user_codec import FilePackets
 
     channel = audit.setting.channel
     codec = None if channel is None else channel.codec
