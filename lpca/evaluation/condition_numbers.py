@@ -93,6 +93,7 @@ def packet_facts(setting: Setting) -> PacketFacts:
         positions=(min(positions), max(positions)),
         capacity=(min(bits), max(bits)),
         uncompressed=sum(map(operator.ge, positions, tokens)) / len(views),
+        by_length=sizes.port.bits_of_length if len({*positions}) > 1 else None,
     )
 
 

@@ -100,12 +100,23 @@ class GateResult:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check's outcome; `passed` is None where it does not apply, as `detail` then says."""
+    """One check's outcome; `passed` is None where it does not apply, as `detail` then says.
+
+    So it is where one that applies could not say anything: it has then `abstained`.
+    """
 
     id: str
     title: str
     passed: bool | None
     detail: str
+    abstained: Omitted[bool | None] = None
+
+    @property
+    def result(self) -> str:
+        """What came of it, in a word or two; a failure in capitals."""
+        if self.passed is None:
+            return "could not say" if self.abstained else "does not apply"
+        return "passed" if self.passed else "FAILED"
 
 
 @dataclass(frozen=True)
@@ -255,7 +266,8 @@ class PacketFacts:
     Of the test's messages `positions` and `capacity` (bits) are the least and the most, and
     `uncompressed` is the share whose packet has as many positions as the message has tokens, or
     more. `distinct` packets, to the bit, crossed for the `messages` different ones among them.
-    Capacity is what a packet's form can hold, whatever it does hold.
+    Capacity is what a packet's form can hold, whatever it does hold; `by_length` bits of it are
+    those of the number of positions, where that varies.
     """
 
     kind: str
@@ -264,6 +276,7 @@ class PacketFacts:
     positions: tuple[int, int]
     capacity: tuple[float, float]
     uncompressed: float
+    by_length: Omitted[float | None] = None
 
 
 @dataclass(frozen=True)
@@ -496,8 +509,13 @@ class Evidence:
 
     @property
     def applied_checks(self) -> tuple[CheckResult, ...]:
-        """The validity checks that could tell."""
-        return tuple(check for check in self.checks if check.passed is not None)
+        """The validity checks that apply, those that could not say anything among them."""
+        return tuple(one for one in self.checks if one.passed is not None or one.abstained)
+
+    @property
+    def silent_checks(self) -> tuple[CheckResult, ...]:
+        """The validity checks that apply and could not say anything: they count as none passed."""
+        return tuple(check for check in self.checks if check.abstained)
 
     @property
     def failed_checks(self) -> tuple[CheckResult, ...]:

@@ -434,10 +434,10 @@ def _carried(request: pytest.FixtureRequest, runner: Runner, of: GateKey) -> boo
 
 @pytest.fixture
 def leak_result(leak_check: Case, gate_evidence: Evidence) -> Mapping[str, Any]:
-    """The validity check's result as JSON has it; skipped where it does not apply."""
+    """The validity check's result as JSON has it; skipped where it does not apply, or is silent."""
     (found,) = (check for check in gate_evidence.checks if check.id == leak_check.name)
     if found.passed is None:
-        pytest.skip(found.detail)
+        pytest.skip(f"could not say: {found.detail}" if found.abstained else found.detail)
     result: Mapping[str, Any] = to_data(found)
     return result
 

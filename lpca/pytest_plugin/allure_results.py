@@ -32,7 +32,7 @@ from lpca.gatespec.model import Criterion, Gate
 from lpca.pytest_plugin.cases import Case
 from lpca.report.markdown import criterion_numbers as shown_numbers
 from lpca.report.next_steps import found_in, next_step
-from lpca.report.sentences import packets
+from lpca.report.sentences import packets, unsaid
 from lpca.stats.verdicts import Verdict
 from lpca.validity.catalogue import CHECKS
 
@@ -237,7 +237,7 @@ def verdict_result(
     lines = [f"**{gate.title}**", note, *(evidence.reasons if evidence else ())]
     if evidence is not None:
         step = next_step(found_in(evidence))
-        lines += [packets(evidence), f"Next: {step}." if step else ""]
+        lines += [packets(evidence), *unsaid(evidence), f"Next: {step}." if step else ""]
     result.description = "\n\n".join(line for line in lines if line)
     if evidence is not None:
         result.parameters = rates(evidence, list(evidence.conditions)) + result.parameters

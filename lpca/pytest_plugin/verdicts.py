@@ -60,7 +60,7 @@ def criterion_properties(evidence: Evidence, name: str) -> Properties:
 def check_properties(evidence: Evidence, name: str) -> Properties:
     """What a validity check found."""
     (check,) = (one for one in evidence.checks if one.id == name)
-    passed = {True: "true", False: "false", None: "does not apply"}[check.passed]
+    passed = {"passed": "true", "FAILED": "false"}.get(check.result, check.result)
     told = {"title": check.title, "passed": passed, "detail": check.detail}
     return [*told.items(), ("receiver", evidence.receiver.name)]
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from lpca.base.numbers import PERCENT, POINTS, amount, counted, level, number, span
 from lpca.evidence.model import CriterionResult, Evidence
 from lpca.gatespec.claims import unit_of
+from lpca.report.sentences import checks_passed, unsaid
 
 _MARKS = re.compile(r"([\\|*_`\[\]{}<>#~])")
 _INSIDE_WORDS = re.compile(r"(?<=\w)\\_(?=\w)")
@@ -57,9 +58,9 @@ def criteria_table(criteria: Iterable[CriterionResult]) -> list[str]:
 
 
 def validity_line(evidence: Evidence) -> str:
-    """How many of the validity checks that apply passed."""
-    applied, failed = evidence.applied_checks, evidence.failed_checks
-    return f"{len(applied) - len(failed)} of {len(applied)} validity checks that apply passed"
+    """How many of the validity checks that apply passed, and which could not say anything."""
+    told = [checks_passed(evidence, "validity checks that apply"), *unsaid(evidence)]
+    return "; ".join(map(plain, told))
 
 
 def _criterion(result: CriterionResult) -> list[str]:

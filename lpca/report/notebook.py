@@ -13,10 +13,10 @@ from lpca.base.errors import RequestError
 from lpca.base.files import write_bytes
 from lpca.base.numbers import PERCENT, amount, level
 from lpca.base.registry import suggestion
-from lpca.evidence.model import CheckResult, CriterionResult, Evidence, GateResult
+from lpca.evidence.model import CriterionResult, Evidence, GateResult
 from lpca.report.markdown import criterion_numbers
 from lpca.report.next_steps import found_in, next_step
-from lpca.report.sentences import closing
+from lpca.report.sentences import checks_passed, closing, unsaid
 from lpca.report.terminal import success_cells
 from lpca.stats.verdicts import Verdict
 
@@ -122,7 +122,7 @@ def gate_html(evidence: Evidence) -> str:
     step = next_step(found_in(evidence))
     so = f"<p><b>So:</b> {escape(closing(evidence.verdict, evidence.criteria, step))}</p>"
     parts += [_reasons(evidence.reasons), so, _conditions(evidence), read]
-    parts.append(_checks(evidence.checks))
+    parts.append(_checks(evidence))
     return f'<div class="lpca-gate">{"".join(parts)}</div>'
 
 
@@ -189,13 +189,13 @@ def _criteria(criteria: Sequence[CriterionResult]) -> str:
     return _table(head, rows)
 
 
-def _checks(checks: Sequence[CheckResult]) -> str:
-    passed = sum(check.passed is True for check in checks)
-    untold = [check for check in checks if check.passed is None]
-    head = f"validity: {passed} of {len(checks) - len(untold)} checks passed"
-    rest = "".join(f"<li>{escape(f'{check.id}: {check.detail}')}</li>" for check in untold)
-    folded = f"; {len(untold)} cannot tell or do not apply" if untold else ""
-    return f"<details><summary>{head}{folded}</summary><ul>{rest}</ul></details>"
+def _checks(evidence: Evidence) -> str:
+    apart = [one for one in evidence.checks if one not in evidence.applied_checks]
+    head = f"validity: {checks_passed(evidence, 'checks')}"
+    silent = "".join(f"<p>{escape(told)}</p>" for told in unsaid(evidence))
+    rest = "".join(f"<li>{escape(f'{one.id}: {one.detail}')}</li>" for one in apart)
+    folded = f"; {len(apart)} {'do' if len(apart) > 1 else 'does'} not apply" if apart else ""
+    return f"{silent}<details><summary>{head}{folded}</summary><ul>{rest}</ul></details>"
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:

@@ -22,7 +22,15 @@ from lpca.evidence.model import CheckResult, CriterionResult, Evidence
 from lpca.report.figures import gate, style
 from lpca.report.markdown import criterion_numbers
 from lpca.report.next_steps import found_in, next_step
-from lpca.report.sentences import NOUNS, above_luck, closing, sentence, standing
+from lpca.report.sentences import (
+    NOUNS,
+    above_luck,
+    checks_passed,
+    closing,
+    sentence,
+    standing,
+    unsaid,
+)
 from lpca.report.terminal import subject, success_cells
 from lpca.stats.verdicts import Verdict
 
@@ -103,8 +111,12 @@ class GatePage:
     @property
     def validity(self) -> str:
         """How many validity checks passed."""
-        run, failed = self.evidence.applied_checks, self.evidence.failed_checks
-        return f"{len(run) - len(failed)} of {len(run)} validity checks passed"
+        return checks_passed(self.evidence)
+
+    @property
+    def unsaid(self) -> list[str]:
+        """The validity checks that could not say anything, and why."""
+        return unsaid(self.evidence)
 
     @property
     def note(self) -> str:
@@ -176,10 +188,9 @@ class GatePage:
     @property
     def checks(self) -> list[tuple[CheckResult, str]]:
         """The validity checks, those that failed first, each with what came of it."""
-        said = {True: "passed", False: "FAILED", None: "does not apply"}
-        order = [False, True, None]
-        found = sorted(self.evidence.checks, key=lambda one: order.index(one.passed))
-        return [(one, said[one.passed]) for one in found]
+        order = ["FAILED", "could not say", "passed", "does not apply"]
+        found = sorted(self.evidence.checks, key=lambda one: order.index(one.result))
+        return [(one, one.result) for one in found]
 
     @property
     def origins(self) -> dict[str, str]:

@@ -105,12 +105,29 @@ def packets(evidence: Evidence) -> str:
         for ends in (held.positions, held.capacity)
     )
     told = f"packets: {held.kind}, {positions} positions, capacity {bits} bits"
+    if held.by_length is not None:
+        told += f", {held.by_length:,.3g} of them by n"
     if codec is not None and codec.bits is not None:
         told += (
             f"; {codec.bits:,.4g} bits declared, {held.distinct} different packets for "
             f"{held.messages} messages"
         )
     return f"{told}; {UNCOMPRESSED}" if is_uncompressed(held) else told
+
+
+def checks_passed(evidence: Evidence, what: str = "validity checks") -> str:
+    """How many of the validity checks that apply passed, and how many of them could not say."""
+    applied, silent = evidence.applied_checks, evidence.silent_checks
+    passed = len(applied) - len(evidence.failed_checks) - len(silent)
+    told = f"{passed} of {len(applied)} {what} passed"
+    return f"{told}; {len(silent)} could not say" if silent else told
+
+
+def unsaid(evidence: Evidence) -> list[str]:
+    """The checks that apply and could not say anything, each with the reason."""
+    return [
+        f"could not say: {one.title}: {one.detail} ({one.id})" for one in evidence.silent_checks
+    ]
 
 
 def is_uncompressed(held: PacketFacts) -> bool:

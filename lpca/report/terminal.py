@@ -13,7 +13,16 @@ from lpca.evidence.model import CodecFacts, CriterionResult, Evidence, Successes
 from lpca.gatespec.claims import unit_of
 from lpca.report.layout import WIDTH, table, wrapped
 from lpca.report.next_steps import found_in, next_step
-from lpca.report.sentences import above_luck, closing, grouped, packets, sentence, standing
+from lpca.report.sentences import (
+    above_luck,
+    checks_passed,
+    closing,
+    grouped,
+    packets,
+    sentence,
+    standing,
+    unsaid,
+)
 from lpca.stats.verdicts import Verdict
 
 _VERDICTS = re.compile(f"({'|'.join(Verdict)}|FAILED)")
@@ -141,12 +150,9 @@ def _codec(codec: CodecFacts | None) -> str:
 
 
 def _validity(evidence: Evidence, width: int) -> list[str]:
-    run, failed = evidence.applied_checks, evidence.failed_checks
-    lines = wrapped(f"validity: {len(run) - len(failed)} of {len(run)} checks passed", width)
-    for check in failed:
-        told = f"FAILED: {check.title}: {check.detail} ({check.id})"
-        lines += wrapped(told, width, 4, 8)
-    return lines
+    lines = wrapped(f"validity: {checks_passed(evidence, 'checks')}", width)
+    told = [f"FAILED: {one.title}: {one.detail} ({one.id})" for one in evidence.failed_checks]
+    return lines + [line for text in told + unsaid(evidence) for line in wrapped(text, width, 4, 8)]
 
 
 def _reasons(evidence: Evidence, width: int) -> list[str]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lpca.base.registry import Registry
@@ -28,7 +29,11 @@ class CheckFailed(Exception):  # noqa: N818 - a finding, not an error
 
 
 class CannotTell(Exception):  # noqa: N818 - neither a finding nor an error
-    """A check cannot tell; its text says why."""
+    """A check applies and cannot tell, which every report says; its text says why."""
+
+
+class DoesNotApply(Exception):  # noqa: N818 - neither a finding nor an error
+    """There is nothing that a check could be about; its text says why."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,15 @@ class Check:
 
     Args:
         find: reads an audit and returns what it looked at, in one line for people. It raises
-            CheckFailed where what must hold does not, CannotTell where nothing can be said.
+            CheckFailed where what must hold does not, CannotTell where nothing can be said,
+            DoesNotApply where there is nothing to say.
         title: what must hold.
         place: checks are run and shown by rising place.
         needs: the conditions that must have been evaluated for it to apply.
         after: the checks without which what it reads means nothing: where one of them fails, it
             does not apply.
-        may_abstain: whether it may find, although all that is there, that nothing can be said.
+        may_abstain: whether it may find, although all that is there, that nothing can be said, or
+            that it does not apply.
         reads_ledger: whether it is carried out while the ledger is held, after all others.
     """
 
@@ -105,9 +112,9 @@ def run_checks(
         if reads_ledger is not None and one.reads_ledger != reads_ledger:
             continue
         upset = [name for name in one.after if name in unsound]
-        passed, detail = _carry_out(one, audit, upset)
-        results.append(CheckResult(one.id, one.title, passed, detail))
-        if upset or passed is False:
+        result = _carry_out(one, audit, upset)
+        results.append(result)
+        if upset or result.passed is False:
             # what rests on it cannot be read either
             unsound.add(one.id)
     return results
@@ -125,15 +132,18 @@ def unexplained(results: Sequence[CheckResult], conditions: Collection[str]) -> 
     return found
 
 
-def _carry_out(one: Check, audit: Audit, upset: list[str]) -> tuple[bool | None, str]:
+def _carry_out(one: Check, audit: Audit, upset: list[str]) -> CheckResult:
+    told = partial(CheckResult, one.id, one.title)
     missing = [condition for condition in one.needs if condition not in audit.outcomes]
     if missing:
-        return None, f"not evaluated: {', '.join(missing)}"
+        return told(None, f"not evaluated: {', '.join(missing)}")
     if upset:
-        return None, f"nothing to read: {', '.join(upset)} does not hold"
+        return told(None, f"nothing to read: {', '.join(upset)} does not hold")
     try:
-        return True, one(audit)
+        return told(True, one(audit))
+    except DoesNotApply as reason:
+        return told(None, str(reason))
     except CannotTell as reason:
-        return None, str(reason)
+        return told(None, str(reason), abstained=True)
     except CheckFailed as finding:
-        return False, str(finding)
+        return told(False, str(finding))

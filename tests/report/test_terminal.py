@@ -212,9 +212,10 @@ def test_what_crossed_is_told_with_its_capacity_and_what_it_says(spec):
     assert "packets: vectors, 4 positions, capacity 16,384 bits validity" in text_of(held)
     held["packets"] = {**PACKETS, "capacity": [4096.0, 16384.0], "uncompressed": 0.95}
     held["packets"]["positions"], held["codec"]["bits"] = [1, 4], 12.0
+    held["packets"]["by_length"] = 2.321928
     assert (
-        "packets: vectors, 1 to 4 positions, capacity 4,096 to 16,384 bits; 12 bits declared, 70 "
-        "different packets for 90 messages; n is at least the message's tokens: nothing is "
+        "packets: vectors, 1 to 4 positions, capacity 4,096 to 16,384 bits, 2.32 of them by n; 12 "
+        "bits declared, 70 different packets for 90 messages; n is at least the message's tokens: nothing is "
         "compressed" in text_of(held)
     )
 

@@ -20,7 +20,7 @@ from lpca.receivers.model import Receiver
 from lpca.tasks import Episode
 from lpca.tasks.kinds.trip import Trip
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CannotTell, CheckFailed
+from lpca.validity.catalogue import CannotTell, CheckFailed, DoesNotApply
 from lpca.validity.checks.lengths import explain, lengths_say_nothing, resized
 
 N, MOST = 80, 8
@@ -126,7 +126,7 @@ def test_where_every_packet_is_as_long_nothing_is_asked(llama: Receiver) -> None
         def packet(self, message: str) -> Packet:
             return Packet(vectors=torch.ones(3, self.width))
 
-    with pytest.raises(CannotTell, match="every packet has 3 positions"):
+    with pytest.raises(DoesNotApply, match="every packet has 3 positions"):
         lengths_say_nothing(audit(llama, Same(True, llama.d_model), of_length))
 
 

@@ -16,7 +16,7 @@ from lpca.gatespec.model import MESSAGE_LATENTS
 from lpca.receivers.model import Receiver
 from lpca.tasks.kinds.trip import Trip
 from lpca.validity.audit import Audit
-from lpca.validity.catalogue import CannotTell, CheckFailed
+from lpca.validity.catalogue import CheckFailed, DoesNotApply
 from lpca.validity.checks.packets import bits_as_declared, packets_within_limit
 
 K, N, WIDTH = 2, 12, 5
@@ -63,7 +63,7 @@ def test_more_packets_than_declared_bits_allow_are_found(
 
 
 def test_a_codec_that_declares_nothing_is_not_held_to_anything(llama: Receiver) -> None:
-    with pytest.raises(CannotTell, match="declares no bits"):
+    with pytest.raises(DoesNotApply, match="declares no bits"):
         bits_as_declared(audit(llama, Sends(N)))
 
 
@@ -87,7 +87,7 @@ def test_declared_bits_count_where_they_are_fewer_than_the_form_holds(llama: Rec
 
 
 def test_without_a_limit_nothing_is_held_to_it(llama: Receiver) -> None:
-    with pytest.raises(CannotTell, match="max_bits"):
+    with pytest.raises(DoesNotApply, match="max_bits"):
         packets_within_limit(audit(llama, Sends(N)))
 
 

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lpca.evidence.json_form import to_data
-from lpca.evidence.model import CodecFacts, CriterionResult, Evidence
+from lpca.evidence.model import CheckResult, CodecFacts, CriterionResult, Evidence
 from lpca.report.attempts.kept import Attempt, RecordFacts
 from lpca.report.markdown import code, conditions_table, criteria_table, plain, table, validity_line
 from lpca.report.next_steps import ADVICE, FRESH_CHECKS
 from lpca.report.sentences import grouped, packets
 from lpca.stats.verdicts import Verdict
 
-_RESULTS = {True: "passed", False: "**FAILED**", None: "did not apply"}
 LEDGER_CHECKS = ("ledger_intact", *FRESH_CHECKS)
 FRESH = (
     "Whatever is changed, choose it on validation episodes and judge it on a fresh `seed:`; these "
@@ -161,16 +160,22 @@ def _criteria(evidence: Evidence) -> Iterator[str]:
 
 def _checks(evidence: Evidence) -> list[str]:
     rows = [
-        [f"`{check.id}`", plain(check.title), _RESULTS[check.passed], plain(check.detail)]
+        [f"`{check.id}`", plain(check.title), _result(check), plain(check.detail)]
         for check in evidence.checks
     ]
     return table(["check", "what must hold", "result", "detail"], rows)
 
 
+def _result(check: CheckResult) -> str:
+    """What came of a check, as pages have it."""
+    told = {"FAILED": "**FAILED**", "does not apply": "did not apply"}
+    return told.get(check.result, check.result)
+
+
 def _decisions(evidence: Evidence) -> Iterator[str]:
     for check in evidence.applied_checks:
         if check.id in LEDGER_CHECKS:
-            yield f"`{check.id}` {_RESULTS[check.passed]}: {plain(check.detail)}"
+            yield f"`{check.id}` {_result(check)}: {plain(check.detail)}"
     for required in evidence.required:
         yield f"required `{required.name}` is {required.verdict}"
     for reason in evidence.reasons:

@@ -14,6 +14,7 @@ from lpca.evidence.model import Evidence
 from lpca.evidence.runs import receiver_name
 from lpca.report.figures import style
 from lpca.report.figures.forest import forest_blocks
+from lpca.report.sentences import checks_passed
 
 MOST_REASONS = 8
 ROW = 0.22
@@ -97,8 +98,7 @@ def _head(evidence: Evidence) -> style.Block:
 
 def _verdict_in_words(evidence: Evidence) -> list[str]:
     """Why it is not read, or how many criteria went which way."""
-    run, failed = evidence.applied_checks, evidence.failed_checks
-    checks = f"{len(run) - len(failed)} of {len(run)} validity checks passed"
+    checks = checks_passed(evidence)
     if evidence.is_invalid:
         return [f"No criterion may be read; {checks}:", *evidence.reasons]
     ids: dict[str, list[str]] = {}

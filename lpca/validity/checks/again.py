@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lpca.channel.alike import apart, differing, identical, loosest
 from lpca.channel.elsewhere import ids_of
 from lpca.channel.packets import Packet, View
-from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
+from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, DoesNotApply, check
 from lpca.validity.checks.given import made_elsewhere
 
 if TYPE_CHECKING:
@@ -103,7 +103,9 @@ def remembers_nothing(audit: Audit) -> str:
     sent, got = channel.sent(views), channel.packets(views)
     with channel.anew("A") as fresh:
         if fresh is None:
-            raise CannotTell("nothing makes this channel anew: lpca's own, a file's, or one object")
+            if audit.trained is not None:
+                raise DoesNotApply("lpca's own channel has nothing to remember by")
+            raise CannotTell("nothing makes this channel anew: it is a file's, or one object")
         again = _in_batches(fresh.ends.send, views)
     _hold(audit, sent, again, "A's side, made anew and shown a few messages, sends other packets")
     with channel.anew("B") as fresh:

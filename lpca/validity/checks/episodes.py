@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lpca.base.lookalikes import folded
 from lpca.tasks import Episode, Task, ToldEpisode, split_of
-from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
+from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, DoesNotApply, check
 from lpca.validity.checks.form import is_beyond_luck
 from lpca.validity.checks.giveaways import runs_of, spaced_words
 
@@ -285,7 +285,7 @@ def donors_deranged(audit: Audit) -> str:
             raise CheckFailed(f"episode {episode.seed}: its donor's message is its own")
         if not episode.contradicted_by(donor):
             if audit.split == "validation":
-                raise CannotTell("validation episodes may be given any other answer's message")
+                raise DoesNotApply("validation episodes may be given any other answer's message")
             what = f"the donor's answer {donor.right!r} is none of its wrong options"
             if episode.free:
                 what = "the donor's message leaves the right answer right"

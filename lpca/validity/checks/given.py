@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lpca.channel.packets import Packet
 from lpca.gatespec.model import FEW_TOKENS, MESSAGE_LATENTS, OF_DONORS, TEXTS, TRUNCATED
 from lpca.tasks import Episode, ToldEpisode, joined
-from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
+from lpca.validity.catalogue import CHECKS, TRACED, CheckFailed, DoesNotApply, check
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,7 +101,7 @@ def text_is_message(audit: Audit) -> str:
     """
     evaluated = [name for name in TEXTS.among(audit.outcomes) if name not in _NO_TOKENS]
     if not evaluated:
-        raise CannotTell(f"not evaluated: {', '.join(n for n in TEXTS if n not in _NO_TOKENS)}")
+        raise DoesNotApply(f"not evaluated: {', '.join(n for n in TEXTS if n not in _NO_TOKENS)}")
     for condition in evaluated:
         if condition in FEW_TOKENS:
             _hold_few_tokens(audit, condition)

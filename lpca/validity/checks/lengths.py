@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lpca.base.hashing import named_rng
 from lpca.channel.packets import Packet
 from lpca.stats.gain import fewer_p, gain_counts, gain_test
-from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
+from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, DoesNotApply, check
 from lpca.validity.checks.given import made_elsewhere
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def lengths_say_nothing(audit: Audit) -> str:
     lengths = [[_length(audit, view) for view in views] for views in asked]
     flat = [length for each in lengths for length in each]
     if min(flat) == max(flat):
-        raise CannotTell(f"every packet has {flat[0]} positions: n tells nothing")
+        raise DoesNotApply(f"every packet has {flat[0]} positions: n tells nothing")
     refused, found = "", list[str]()
     try:
         found += _by_others_content(audit, asked, lengths)

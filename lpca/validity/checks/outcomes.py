@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lpca.base.hashing import named_rng
 from lpca.gatespec.model import MESSAGE_LATENTS, TEXTS, TRUNCATED
 from lpca.tasks.own_verifier import end_own_verifiers
-from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
+from lpca.validity.catalogue import CHECKS, TRACED, CheckFailed, DoesNotApply, check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -294,7 +294,7 @@ def numbers_reported(audit: Audit) -> str:
     from lpca.evaluation.outcome import INJECTED
 
     if audit.numbers is None:
-        raise CannotTell("nothing is reported here")
+        raise DoesNotApply("nothing is reported here")
     if lack := missing_numbers(audit.numbers, list(audit.outcomes)):
         raise CheckFailed(lack)
     for condition, records in audit.outcomes.items():

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from lpca.gatespec.model import MESSAGE_LATENTS
-from lpca.validity.catalogue import CHECKS, CannotTell, CheckFailed, check
+from lpca.validity.catalogue import CHECKS, CheckFailed, DoesNotApply, check
 
 if TYPE_CHECKING:
     from lpca.validity.audit import Audit
@@ -35,7 +35,7 @@ def bits_as_declared(audit: Audit) -> str:
     channel = audit.setting.coded()
     declared = bits_of(channel.codec)
     if declared is None:
-        raise CannotTell("the codec declares no bits: its packets' capacity counts")
+        raise DoesNotApply("the codec declares no bits: its packets' capacity counts")
     asked = [
         *(one for own in packet_views("normal", audit.setting) for one in own),
         *audit.setting.training_messages,
@@ -69,7 +69,7 @@ def packets_within_limit(audit: Audit) -> str:
     from lpca.evaluation.condition_numbers import packet_bits
 
     if audit.max_bits is None:
-        raise CannotTell("the gate sets no max_bits")
+        raise DoesNotApply("the gate sets no max_bits")
     most = 0.0
     for condition in MESSAGE_LATENTS.among(audit.outcomes):
         found = packet_bits(condition, audit.setting)

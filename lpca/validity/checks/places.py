@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lpca.base.hashing import named_rng
 from lpca.tasks.rows import lists_in, with_lists_rotated
-from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, check
+from lpca.validity.catalogue import CHECKS, TRACED, CannotTell, CheckFailed, DoesNotApply, check
 
 if TYPE_CHECKING:
     from lpca.evaluation.outcome import Outcome
@@ -47,6 +47,8 @@ def normal_names_no_place(audit: Audit) -> str:
     channel of which half of the gain is places (.90 to .45) in .97.
     """
     rows = [i for i, episode in enumerate(audit.episodes) if _lists_options(episode)]
+    if not rows:
+        raise DoesNotApply("no prompt lists its options")
     if len(rows) < FEWEST:
         raise CannotTell(
             f"{len(rows)} of {len(audit.episodes)} prompts list their options; fewer than {FEWEST} "
@@ -57,7 +59,7 @@ def normal_names_no_place(audit: Audit) -> str:
     before = [_right(audit, audit.outcomes["normal"][i]) for i in rows]
     guessed = _share([_right(audit, one) for one in audit.outcomes["p0"]])
     if _share(before) <= guessed:
-        raise CannotTell("normal gains nothing over p0, so there is nothing to lose")
+        raise DoesNotApply("normal gains nothing over p0, so there is nothing to lose")
     after = _asked(audit, "normal", turned)
     told = f"normal {sum(before)} of {len(rows)}, options rotated {sum(after)}"
     if not collapses(before, after, guessed):
