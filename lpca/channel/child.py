@@ -206,23 +206,25 @@ def _be_side(wire: Wire) -> None:
     how = confine(Path(start["folder"]), **places)
     _say_where_it_ends()
     watch_interrupts()
-    wire.send({"isolation": how})
+    wire.send({"isolation": how, "number": start["number"]})
     module, _, name = str(start["serve"]).partition(":")
     serve: Serve = getattr(import_module(module), name)(start)
     while True:
         try:
-            asked = wire.receive(sys.maxsize)
+            asked, given = wire.receive(sys.maxsize)
         except WireClosedError:
             _LEAVE(0)
+        number = {"number": asked.pop("number")}
         try:
-            wire.send(*serve(*asked))
+            said, found = serve(asked, given)
+            wire.send({**said, **number}, found)
         except WireClosedError:
             raise
         except UserError as error:
-            wire.send({"error": str(error)})
+            wire.send({"error": str(error), **number})
         except BaseException as error:
             # of what cannot be packed nothing has been sent yet
-            wire.send({"error": located_error(error)})
+            wire.send({"error": located_error(error), **number})
 
 
 def _draw_afresh() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import signal
 import socket
 import struct
@@ -189,8 +190,8 @@ class Side:
         self._close = weakref.finalize(self, _end, guard, life, (reading, writing))
         self._until = time.monotonic() + wall.seconds
         with self._telling("starting"):
-            self._wire.send(told, until=self._until)
-            hello, _ = self._wire.receive(0, self._until)
+            self._wire.send(self._numbered(told), until=self._until)
+            hello, _ = self._reply(0)
             self.isolation = str(hello.get("isolation"))[:40]
 
     def ask(
@@ -220,12 +221,23 @@ class Side:
         self._until = time.monotonic() + self.wall.seconds
         with self._telling(str(header["ask"])):
             self._wire.refuse_unasked()
-            self._wire.send(header, tensors, self._until)
+            self._wire.send(self._numbered(header), tensors, self._until)
 
     def answer(self, what: str, largest: int = 0) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Wait for the answer to what was sent; arguments and errors as for `ask`."""
         with calling(f"{self.what}: {what}"), self._telling(what):
-            return self._wire.receive(largest, self._until)
+            return self._reply(largest)
+
+    def _numbered(self, header: Mapping[str, Any]) -> dict[str, Any]:
+        """A question with a number that nobody knows before it is asked."""
+        self._number = secrets.randbits(53)
+        return {**header, "number": self._number}
+
+    def _reply(self, largest: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        header, tensors = self._wire.receive(largest, self._until)
+        if header.pop("number", None) != self._number:
+            raise WireError("it answers another question than was asked: the number is wrong")
+        return header, tensors
 
     def close(self) -> None:
         """End it, and all that it has started."""

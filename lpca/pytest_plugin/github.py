@@ -145,6 +145,8 @@ def _section(gate: GateVerdict) -> list[str]:
     lines += [*conditions_table(evidence), ""]
     if told := above_luck(evidence):
         lines += [told, ""]
+    if gate.verdict is not evidence.verdict:
+        return lines
     for required in evidence.required:
         lines += [f"Required {plain(required.name)}: {required.verdict}", ""]
         lines += [*criteria_table(required.criteria), ""]

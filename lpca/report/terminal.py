@@ -66,17 +66,18 @@ def gate_lines(
         *wrapped(note, width),
         *_validity(evidence, width),
     ]
-    invalid = evidence.is_invalid
-    if invalid:
+    if evidence.is_invalid:
         lines += _reasons(evidence, width)
-    unread = "Measured, and not to be read as a result:" if invalid else ""
+    # what did not all come home reads as a PASS nowhere
+    broken = verdict is not evidence.verdict
+    unread = "Measured, and not to be read as a result:" if evidence.is_invalid or broken else ""
     lines += ["", *wrapped(unread, width), *_conditions(evidence, width, verbose)]
     lines += wrapped(above_luck(evidence), width)
-    for required in evidence.required:
+    for required in () if broken else evidence.required:
         stands = standing(required.verdict, required.criteria)
         lines += ["", *wrapped(f"required {required.name}: {required.verdict}: {stands}", width)]
         lines += criteria_lines(required.criteria, rates, width, 4, verbose)
-    if not invalid:
+    if not unread:
         lines += ["", *criteria_lines(results, rates, width, 2, verbose)]
     step = next_step(replace(found_in(evidence), verdict=verdict))
     lines += ["", *wrapped(f"So: {closing(verdict, results, step)}", width)]

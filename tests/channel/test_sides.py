@@ -97,6 +97,26 @@ def test_numbers_cross_bit_for_bit_with_type_and_shape(started):
         assert torch.equal(got[name].nan_to_num(7.0), one.nan_to_num(7.0))
 
 
+EARLY = """
+import json, os, select
+from lpca.channel import wire
+def receive(self, largest, until=None, honest=wire.Wire.receive):
+    select.select([self.reading], [], [])
+    line = {"said": "before", "bytes": 0, **NUMBER}
+    os.write(self.writing, json.dumps(line).encode() + b"\\n")
+    return honest(self, largest, until)
+wire.Wire.receive = receive
+"""
+
+
+@pytest.mark.parametrize("number", ["{}", '{"number": 1}', '{"number": None}'])
+def test_an_answer_that_was_written_before_the_question_is_refused(started, number):
+    side = started()
+    assert asked(side, EARLY.replace("NUMBER", number), say="first") == {"said": "first"}
+    with pytest.raises(SideError, match="encode: .* answers another question than was asked"):
+        asked(side, "", say="second")
+
+
 @pytest.mark.parametrize(
     ("do", "told"),
     [

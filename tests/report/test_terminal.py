@@ -248,6 +248,8 @@ def test_what_was_not_measured_says_why(spec):
     assert text.count("above_a_rate was left out of this run") == 1
     text = text_of(evidence_of(spec()), verdict="NOT MEASURED", note="a test could not run: no")
     assert "a test could not run: no" in text
+    assert "PASS" not in text
+    assert "Measured, and not to be read as a result: condition" in text
     assert "neither for nor against it" in text
 
 
