@@ -113,7 +113,7 @@ wire.Wire.receive = receive
 def test_an_answer_that_was_written_before_the_question_is_refused(started, number):
     side = started()
     assert asked(side, EARLY.replace("NUMBER", number), say="first") == {"said": "first"}
-    with pytest.raises(SideError, match="encode: .* answers another question than was asked"):
+    with pytest.raises(SideError, match=r"encode: .* answers another question than was asked"):
         asked(side, "", say="second")
 
 

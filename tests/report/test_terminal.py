@@ -215,8 +215,8 @@ def test_what_crossed_is_told_with_its_capacity_and_what_it_says(spec):
     held["packets"]["by_length"] = 2.321928
     assert (
         "packets: vectors, 1 to 4 positions, capacity 4,096 to 16,384 bits, 2.32 of them by n; 12 "
-        "bits declared, 70 different packets for 90 messages; n is at least the message's tokens: nothing is "
-        "compressed" in text_of(held)
+        "bits declared, 70 different packets for 90 messages; n is at least the message's tokens: "
+        "nothing is compressed" in text_of(held)
     )
 
 
