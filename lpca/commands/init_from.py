@@ -179,10 +179,14 @@ def _columns(asked: Asked) -> Columns:
 
 def _rows(source: Source, columns: Columns, asked: Asked, decided: Decided) -> list[Row]:
     """The rows that can serve, each with options; what is left out is counted, with its reasons."""
-    read = look_at_rows(source, columns)
+    try:
+        read = look_at_rows(source, columns)
+    except TaskError as error:
+        if error.setting == "map":
+            _refuse_columns(source, columns)
+        raise
     decided.rows = read.count
     if not read.rows:
-        _refuse_columns(source, columns)
         raise RequestError(read.complaint or f"{decided.name}: it holds no row")
     unread = _unread(asked)
     table = Table(read, columns, asked.options)
