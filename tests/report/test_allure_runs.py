@@ -104,7 +104,7 @@ def test_what_cannot_be_loaded_is_not_measured(project):
     (model / "config.json").write_text('{"model_type": "llama"}')
     ran = project.report("results", "-m", "base", "--receiver", "./model")
     assert ran.ret == 4
-    assert str(ran.stderr).count("loading receiver") == 1
+    assert "loading receiver" not in str(ran.stderr)  # its tokenizer was asked before
     shown = [one for one in project.results("results").values() if one["status"] != "skipped"]
     assert [one["status"] for one in shown] == ["unknown", "unknown"]  # one test, and the verdict
     assert all("./model: cannot be loaded" in one["statusDetails"]["message"] for one in shown)
